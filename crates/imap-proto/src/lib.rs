@@ -1,0 +1,1 @@
+//! The IMAP wire: framing, parsing, serializing, for both roles. No I/O.

@@ -1,0 +1,1 @@
+//! The IMAP shell: read, step, load, write.

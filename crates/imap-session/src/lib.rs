@@ -1,0 +1,1 @@
+//! One IMAP session: plan, execute, render. No I/O.

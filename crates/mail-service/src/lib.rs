@@ -1,0 +1,1 @@
+//! The one core: accounts, sequencer, delivery, authentication, sweep.

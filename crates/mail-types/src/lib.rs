@@ -1,0 +1,1 @@
+//! The vocabulary of mail: UIDs, flags, names, dates, envelopes. No I/O.

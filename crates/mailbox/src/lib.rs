@@ -1,0 +1,1 @@
+//! The mailbox model: snapshot, change log, operations, view, search. No I/O.

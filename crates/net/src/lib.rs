@@ -1,0 +1,1 @@
+//! Listeners, TLS, limits, in-memory duplex, graceful shutdown.

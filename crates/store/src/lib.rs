@@ -1,0 +1,1 @@
+//! The storage contract, an in-memory engine, faults and the conformance suite.

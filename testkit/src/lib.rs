@@ -1,0 +1,1 @@
+//! Transcripts, oracles, clocks and sample mail for tests.
