@@ -1,1 +1,27 @@
-//! The vocabulary of mail: UIDs, flags, names, dates, envelopes. No I/O.
+//! The vocabulary of mail that every layer shares: numbers, sets, flags, names, dates, and the
+//! parsed shapes of a message (envelope, body structure).
+//!
+//! Nothing here does I/O, reads a clock or speaks a protocol. Numbers with different meanings are
+//! different types, and the stored value is the value on the wire.
+
+mod date;
+mod envelope;
+mod flags;
+mod ids;
+mod name;
+mod number;
+mod secret;
+mod set;
+mod special_use;
+mod structure;
+
+pub use date::{DateError, InternalDate};
+pub use envelope::{Address, Envelope};
+pub use flags::{Flags, Keyword, KeywordError, SystemFlags};
+pub use ids::{AccountId, MailboxId, MessageId, ThreadId};
+pub use name::{MailboxName, NameError};
+pub use number::{ModSeq, SeqNum, Uid, UidValidity};
+pub use secret::Secret;
+pub use set::{RangeSet, SeqSet, SetValue, UidSet};
+pub use special_use::SpecialUse;
+pub use structure::{BodyFields, BodyStructure, Disposition, ExtensionFields, Param};
