@@ -1,1 +1,57 @@
-fn main() {}
+//! The project's own tool: `cargo xtask COMMAND`. Every check that guards this repository can be
+//! run alone by its name, and `ci` runs them all in the order in which they are cheapest to fail.
+
+mod ci;
+mod corpus;
+mod e2e;
+mod edges;
+mod fuzz;
+mod run;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+/// Errors are for a person at a terminal: one sentence that says what to do next.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", arguments),
+    };
+    match command {
+        "ci" => ci::run(rest),
+        "tidy" => tidy::check(),
+        "edges" => edges::check(),
+        "corpus" => corpus::fetch().map(|folder| println!("corpus: {}", folder.display())),
+        "e2e" => e2e::run(rest),
+        "fuzz" => fuzz::run(rest),
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("no command {other:?}\n{HELP}").into()),
+    }
+}
+
+const HELP: &str = "\
+cargo xtask ci [--only STEP] [--from STEP] [--skip STEP] [--list] [--fuzz-seconds N]
+    every check, in order; each step prints its time, a failing step does not hide the later ones
+cargo xtask tidy      length of functions, purpose of files, words that must not be committed
+cargo xtask edges     which crate may import which
+cargo xtask corpus    fetch and verify the test mail (to target/corpus, or $PILLARBOX_CORPUS)
+cargo xtask fuzz [--seconds N] [--jobs N] [TARGET...]
+cargo xtask e2e [NAME...]
+    real clients against the built program; NAME picks files (imaplib, mbsync, corpus, ...)";

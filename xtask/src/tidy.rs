@@ -1,0 +1,58 @@
+//! What the compiler does not check: length of functions, a purpose for every file, and words
+//! that must not be committed. The rules stand in STYLE.md; each says how to satisfy it.
+
+mod functions;
+mod mask;
+mod words;
+
+use std::fs;
+
+use crate::Result;
+use crate::run;
+use functions::{Allowances, Totals};
+use mask::Masked;
+
+/// Checks every file that git knows or would add.
+///
+/// # Errors
+/// Lists every breach with file and line.
+pub fn check() -> Result<()> {
+    let root = run::root();
+    let listed =
+        run::output(&mut run::command("git ls-files --cached --others --exclude-standard"))?;
+    let mut allowances = Allowances::read(&fs::read_to_string(root.join(ALLOWANCES))?)?;
+    let mut faults = Vec::new();
+    let mut totals = Totals::default();
+    for path in listed.lines() {
+        // A file that was removed and not yet committed is still listed.
+        let Ok(bytes) = fs::read(root.join(path)) else { continue };
+        let Ok(text) = String::from_utf8(bytes) else { continue };
+        if is_data(path) {
+            continue;
+        }
+        faults.extend(words::in_any_file(path, &text));
+        if path.ends_with(".rs") {
+            let masked = Masked::new(&text);
+            faults.extend(words::in_rust(path, &text, &masked));
+            faults.extend(functions::check(path, &masked, &mut allowances, &mut totals));
+        }
+    }
+    faults.extend(allowances.unused());
+    faults.extend(totals.faults());
+    for fault in &faults {
+        eprintln!("tidy: {fault}");
+    }
+    println!("tidy: {totals}");
+    if faults.is_empty() { Ok(()) } else { Err(format!("{} breaches", faults.len()).into()) }
+}
+
+/// Mail as it came over the wire, and what other programs write, follow their own rules.
+fn is_data(path: &str) -> bool {
+    const ENDINGS: &[&str] = &[".eml", ".lock", ".snap", ".mbox"];
+    const FOLDERS: &[&str] = &["fuzz/corpus/", "/fixtures/", "/sample/"];
+    ENDINGS.iter().any(|ending| path.ends_with(ending))
+        || FOLDERS.iter().any(|folder| path.contains(folder))
+}
+
+/// Functions that are longer than `functions::LONG` for a reason; the list may only shrink.
+const ALLOWANCES: &str = "xtask/tidy-allow.txt";

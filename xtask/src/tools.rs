@@ -1,0 +1,96 @@
+//! What the checks need from outside: Debian packages, and two cargo tools kept below target/.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::Result;
+use crate::run;
+
+/// A program that a test starts, and the Debian package that brings it.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("mbsync", "isync"),
+    ("neomutt", "neomutt"),
+    ("offlineimap3", "offlineimap3"),
+    ("imapfilter", "imapfilter"),
+    ("curl", "curl"),
+    ("python3", "python3"),
+    ("npm", "npm"),
+    ("git", "git"),
+    ("tar", "tar"),
+    ("sha512sum", "coreutils"),
+    ("cc", "gcc"),
+];
+
+/// Installs the Debian packages that are missing, when we may.
+///
+/// # Errors
+/// When a program is missing and cannot be installed; says which packages to install.
+pub fn packages() -> Result<()> {
+    let missing = missing_packages();
+    if missing.is_empty() {
+        println!("packages: all present");
+        return Ok(());
+    }
+    println!("packages: installing {}", missing.join(" "));
+    if let Err(error) = install(&missing) {
+        eprintln!("packages: {error}");
+    }
+    let still = missing_packages();
+    if still.is_empty() {
+        return Ok(());
+    }
+    let remedy = format!("apt-get install --no-install-recommends {}", still.join(" "));
+    Err(format!("programs that the tests start are missing; as root: {remedy}").into())
+}
+
+fn missing_packages() -> Vec<&'static str> {
+    PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_on_path(program))
+        .map(|(_, package)| *package)
+        .collect()
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let root = run::output(&mut run::command("id -u"))?.trim() == "0";
+    let apt = |arguments: &str| {
+        let prefix = if root { "apt-get" } else { "sudo -n apt-get" };
+        let mut command = run::command(&format!("{prefix} -q {arguments}"));
+        command.env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+        command
+    };
+    run::run(&mut apt("update"))?;
+    let line = format!("install -y --no-install-recommends {}", packages.join(" "));
+    run::run(&mut apt(&line))
+}
+
+/// A cargo tool of a fixed version, installed below target/ when it is missing.
+///
+/// # Errors
+/// When it cannot be installed.
+pub fn cargo_tool(name: &str, version: &str) -> Result<PathBuf> {
+    let folder = run::target().join("tools");
+    let program = folder.join("bin").join(name);
+    if reports_version(&program, version) {
+        return Ok(program);
+    }
+    println!("{name} {version} is installed to {}", folder.display());
+    let mut install = run::command("cargo install --quiet --locked");
+    install.args([name, "--version", version, "--root"]).arg(&folder);
+    // Its own target folder is reused by a second tool, which shares half of the crates.
+    install.env("CARGO_TARGET_DIR", folder.join("build"));
+    run::run(&mut install)?;
+    Ok(program)
+}
+
+fn reports_version(program: &PathBuf, version: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(version))
+}
