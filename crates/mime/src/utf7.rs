@@ -1,0 +1,1 @@
+//! UTF-7, which encoding_rs leaves out. RFC 2152
