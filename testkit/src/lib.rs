@@ -1,1 +1,3 @@
 //! Transcripts, oracles, clocks and sample mail for tests.
+
+pub mod script;
