@@ -1,0 +1,146 @@
+//! SEARCH. RFC 9051 §6.4.4
+
+use mail_types::{Keyword, ModSeq, SystemFlags};
+
+use super::{Numbering, SequenceSet};
+
+/// Arguments of SEARCH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// Whether UIDs are to be told.
+    pub numbering: Numbering,
+    /// `RETURN (…)`. `None` if it was not given, which asks for the answer of IMAP4rev1; an empty
+    /// list asks for ALL. RFC 4731 §3.1
+    pub returns: Option<Vec<SearchReturn>>,
+    /// `CHARSET`, as sent. `None` if it was not given.
+    pub charset: Option<String>,
+    /// The keys, all of which must match: at least one.
+    pub keys: Vec<SearchKey>,
+}
+
+/// A return option of SEARCH. RFC 9051 §6.4.4
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchReturn {
+    /// `MIN`
+    Min,
+    /// `MAX`
+    Max,
+    /// `ALL`
+    All,
+    /// `COUNT`
+    Count,
+    /// `SAVE`. RFC 5182
+    Save,
+}
+
+/// A header field to search in. A type of its own so that it cannot be taken for the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderKey {
+    /// Name of the field.
+    pub field: Vec<u8>,
+    /// What its text must hold; empty matches every message that has the field.
+    pub text: Vec<u8>,
+}
+
+/// A search key. Texts are in the charset of the command; days are days since 1970-01-01.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SearchKey {
+    /// `ALL`
+    All,
+    /// A system flag is set: `SEEN`, `DELETED`, …
+    Flag(SystemFlags),
+    /// A system flag is not set: `UNSEEN`, `UNDELETED`, …
+    NotFlag(SystemFlags),
+    /// `KEYWORD`
+    Keyword(Keyword),
+    /// `UNKEYWORD`
+    NotKeyword(Keyword),
+    /// `NEW`: recent and not seen. RFC 3501 §6.4.4
+    New,
+    /// `OLD`: not recent. RFC 3501 §6.4.4
+    Old,
+    /// `RECENT`. RFC 3501 §6.4.4
+    Recent,
+    /// A sequence set, `$` among them.
+    Sequence(SequenceSet),
+    /// `UID`
+    Uid(SequenceSet),
+    /// `BCC`
+    Bcc(Vec<u8>),
+    /// `CC`
+    Cc(Vec<u8>),
+    /// `FROM`
+    From(Vec<u8>),
+    /// `TO`
+    To(Vec<u8>),
+    /// `SUBJECT`
+    Subject(Vec<u8>),
+    /// `HEADER`
+    Header(HeaderKey),
+    /// `BODY`
+    Body(Vec<u8>),
+    /// `TEXT`
+    Text(Vec<u8>),
+    /// `BEFORE`: INTERNALDATE is earlier than the day.
+    Before(i64),
+    /// `ON`
+    On(i64),
+    /// `SINCE`
+    Since(i64),
+    /// `SENTBEFORE`: the Date header is earlier than the day.
+    SentBefore(i64),
+    /// `SENTON`
+    SentOn(i64),
+    /// `SENTSINCE`
+    SentSince(i64),
+    /// `SAVEDBEFORE`. RFC 8514 §4.3
+    SavedBefore(i64),
+    /// `SAVEDON`
+    SavedOn(i64),
+    /// `SAVEDSINCE`
+    SavedSince(i64),
+    /// `SAVEDATESUPPORTED`
+    SaveDateSupported,
+    /// `OLDER`: arrived at least this many seconds ago; never zero. RFC 5032 §2
+    Older(u32),
+    /// `YOUNGER`: arrived at most this many seconds ago; never zero.
+    Younger(u32),
+    /// `LARGER`: more octets than this.
+    Larger(u64),
+    /// `SMALLER`: fewer octets than this.
+    Smaller(u64),
+    /// `MODSEQ`: changed at or after it. RFC 7162 §3.1.5
+    ModSeq {
+        /// The least modseq.
+        mod_seq: ModSeq,
+        /// The entry whose modseq is meant; a server with one modseq a message may ignore it.
+        scope: Option<ModSeqScope>,
+    },
+    /// `EMAILID`. RFC 8474 §5.1
+    EmailId(String),
+    /// `THREADID`. RFC 8474 §5.2
+    ThreadId(String),
+    /// `NOT`
+    Not(Box<SearchKey>),
+    /// `OR`
+    Or(Box<SearchKey>, Box<SearchKey>),
+    /// Keys in parentheses, all of which must match: at least one.
+    And(Vec<SearchKey>),
+}
+
+/// `search-modseq-ext`. RFC 7162 §7
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModSeqScope {
+    /// Entry, as `/flags/\draft`.
+    pub entry: Vec<u8>,
+    /// `priv`, `shared` or `all`, in small letters.
+    pub kind: &'static str,
+}
+
+impl SearchKey {
+    /// Deepest nesting of NOT, OR and parentheses. Clients that build `OR a (OR b (OR c …))` from a
+    /// list of words stay under it; recursion over a tree of this depth needs little stack.
+    pub const DEPTH_MAX: usize = 64;
+    /// Most keys in one command. Each is tried on every message.
+    pub const KEYS_MAX: usize = 4096;
+}
