@@ -155,6 +155,9 @@ pub trait Store: Send + Sync {
     }
 }
 
+/// Takes one row of a scan, key and value, and says whether to go on.
+pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// A consistent read scope: exactly the commits at or before [`View::at`].
 pub trait View: Send + Sync {
     /// The last commit that the view shows.
@@ -180,11 +183,7 @@ pub trait View: Send + Sync {
     ///
     /// # Errors
     /// As [`View::get`]; rows already visited were right.
-    fn scan(
-        &self,
-        range: &KeyRange,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError>;
+    fn scan(&self, range: &KeyRange, visit: &mut Visitor<'_>) -> Result<(), StoreError>;
 }
 
 /// Takes the bytes of one blob.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
     BlobId, BlobInfo, BlobKey, BlobLease, BlobReader, BlobWriter, Commit, CommitNo, Deletion, Done,
-    KeyRange, Store, StoreError, View, Watch,
+    KeyRange, Store, StoreError, View, Visitor, Watch,
 };
 
 /// Kinds of calls that can be told to fail.
@@ -240,11 +240,7 @@ impl View for FaultyView {
         self.faults.run(Call::Get, || self.inner.get(key))
     }
 
-    fn scan(
-        &self,
-        range: &KeyRange,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, range: &KeyRange, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
         self.faults.run(Call::Scan, || self.inner.scan(range, visit))
     }
 }

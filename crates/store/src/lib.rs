@@ -30,7 +30,7 @@ mod watch;
 
 pub use blob::{BlobId, BlobInfo, BlobKey, BlobLease, Deletion, InvalidBlobId};
 pub use commit::{Commit, CommitNo, Condition, Done, Expected, Write};
-pub use contract::{BlobReader, BlobWriter, Page, Store, View, scan_page};
+pub use contract::{BlobReader, BlobWriter, Page, Store, View, Visitor, scan_page};
 pub use error::{Limit, StoreError};
 pub use key::{KeyRange, Order};
 pub use lease::Leases;

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::limits::{BLOB_READ_BYTES_MAX, VIEWS_MAX, check_blob_size, check_commit, check_scope};
 use crate::{
     BlobId, BlobInfo, BlobKey, BlobLease, BlobReader, BlobWriter, Commit, CommitNo, Deletion, Done,
-    KeyRange, Leases, Order, Store, StoreError, View, Watch, Watchers, Write,
+    KeyRange, Leases, Order, Store, StoreError, View, Visitor, Watch, Watchers, Write,
 };
 
 /// A store in memory. Clones share it.
@@ -267,11 +267,7 @@ impl View for MemView {
         Ok(self.mem.read().get(key, self.at).map(|value| value.to_vec()))
     }
 
-    fn scan(
-        &self,
-        range: &KeyRange,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, range: &KeyRange, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
         let mut rest = range.clone();
         loop {
             // In pieces, so that the lock is not held while a visitor works.

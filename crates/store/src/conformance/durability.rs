@@ -8,8 +8,7 @@ use crate::{BlobId, Commit, CommitNo, Write};
 pub(super) fn acknowledged_commits_survive(engine: &mut dyn Engine) {
     const THREADS: u64 = 4;
     const EACH: u64 = 10;
-    let mut round = 0_u64;
-    for how in [Restart::Closed, Restart::Killed, Restart::Killed] {
+    for (round, how) in (0..).zip([Restart::Closed, Restart::Killed, Restart::Killed]) {
         let store = engine.store();
         thread::scope(|scope| {
             for number in 0..THREADS {
@@ -29,7 +28,6 @@ pub(super) fn acknowledged_commits_survive(engine: &mut dyn Engine) {
         });
         drop(store);
         engine.restart(how);
-        round += 1;
         let store = engine.store();
         let view = must("view", store.view());
         for (round, number, step) in (0..round)
