@@ -1,1 +1,27 @@
-//! Listeners, TLS, limits, in-memory duplex, graceful shutdown.
+//! Sockets for the shells: addresses, listeners, TLS, admission limits, graceful shutdown, and one
+//! [`Stream`] that is a TCP or Unix socket, an in-memory pipe, or TLS over any of them.
+//!
+//! Nothing here knows a mail protocol. What a shell must know of a connection is in [`Peer`] and
+//! [`Stream::security`]; what it must not hold while a connection is idle is memory: reading waits
+//! for readiness before it makes room ([`Stream::read_into`]).
+
+mod address;
+mod certificate;
+mod gate;
+mod listener;
+mod peer;
+mod server;
+mod shutdown;
+mod socket;
+mod stream;
+mod tls;
+
+pub use address::{Address, AddressError};
+pub use certificate::{CertificateError, CertificateFiles};
+pub use gate::{Gate, Limits, Permit, Refused};
+pub use listener::{Access, Listener};
+pub use peer::Peer;
+pub use server::{Arrival, HANDSHAKE_PATIENCE, Service, serve};
+pub use shutdown::{Guard, Shutdown, ShutdownToken};
+pub use stream::{READ_BYTES_MAX, Security, Stream};
+pub use tls::{Tls, TlsServer};

@@ -1,0 +1,159 @@
+//! Certificates: read from files, or made by ourselves and kept.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+/// Where a certificate chain and its key are kept, both as PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate and the intermediates after it.
+    pub certificate: PathBuf,
+    /// The private key: PKCS #8, PKCS #1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// Why there is no certificate to serve.
+#[derive(Debug)]
+pub enum CertificateError {
+    /// A file cannot be read or written.
+    File(PathBuf, io::Error),
+    /// The file holds no certificate in PEM.
+    NoCertificate(PathBuf),
+    /// The file holds no private key in PEM.
+    NoKey(PathBuf),
+    /// The key is of an unknown kind or does not belong to the certificate.
+    Unusable(PathBuf, rustls::Error),
+    /// No certificate could be made for this name.
+    NotMade(String),
+}
+
+impl fmt::Display for CertificateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::NoCertificate(path) => write!(f, "{}: no PEM certificate in it", path.display()),
+            Self::NoKey(path) => write!(f, "{}: no PEM private key in it", path.display()),
+            Self::Unusable(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::NotMade(reason) => write!(f, "no self-signed certificate was made: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for CertificateError {}
+
+impl CertificateFiles {
+    /// Reads and checks both files.
+    ///
+    /// # Errors
+    /// When either cannot be read, holds nothing usable, or they do not belong together.
+    pub fn load(&self) -> Result<CertifiedKey, CertificateError> {
+        let certificates = fs::read(&self.certificate)
+            .map_err(|error| CertificateError::File(self.certificate.clone(), error))?;
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(&certificates)
+            .collect::<Result<_, _>>()
+            .map_err(|_| CertificateError::NoCertificate(self.certificate.clone()))?;
+        if chain.is_empty() {
+            return Err(CertificateError::NoCertificate(self.certificate.clone()));
+        }
+        let key =
+            fs::read(&self.key).map_err(|error| CertificateError::File(self.key.clone(), error))?;
+        let key = PrivateKeyDer::from_pem_slice(&key)
+            .map_err(|_| CertificateError::NoKey(self.key.clone()))?;
+        CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+            .map_err(|error| CertificateError::Unusable(self.key.clone(), error))
+    }
+
+    /// The self-signed certificate of a data folder, made at the first call and kept there: a
+    /// client that was told to trust it once shall not be asked again.
+    ///
+    /// # Errors
+    /// When it cannot be made or written.
+    pub fn self_signed(folder: &Path, hostname: &str) -> Result<Self, CertificateError> {
+        let files = Self {
+            certificate: folder.join("self-signed.pem"),
+            key: folder.join("self-signed.key"),
+        };
+        if files.certificate.exists() && files.key.exists() {
+            return Ok(files);
+        }
+        let mut names = vec![hostname.to_owned()];
+        names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+        names.dedup();
+        let made = rcgen::generate_simple_self_signed(names)
+            .map_err(|error| CertificateError::NotMade(error.to_string()))?;
+        let io = |error| CertificateError::File(folder.to_owned(), error);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
+        // The key first: the certificate's presence says that both are whole.
+        write_private(&files.key, made.signing_key.serialize_pem().as_bytes())?;
+        write_private(&files.certificate, made.cert.pem().as_bytes())?;
+        Ok(files)
+    }
+}
+
+/// Writes a file that only its owner may read, complete or not at all.
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CertificateError> {
+    let draft = path.with_extension("new");
+    let write = || {
+        // A draft that an earlier run left behind may have other rights: never write into it.
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    };
+    write().map_err(|error| CertificateError::File(path.to_owned(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_made_certificate_is_private_kept_and_usable() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("tls");
+        let files = CertificateFiles::self_signed(&inner, "mail.example.org").unwrap();
+        let first = files.load().unwrap();
+        let again = CertificateFiles::self_signed(&inner, "mail.example.org").unwrap();
+        assert_eq!(first.cert, again.load().unwrap().cert);
+        let mode = fs::metadata(&files.key).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn unusable_files_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = CertificateFiles::self_signed(folder.path(), "a.example").unwrap();
+        let missing = CertificateFiles { key: folder.path().join("none"), ..files.clone() };
+        assert!(
+            matches!(missing.load(), Err(CertificateError::File(path, _)) if path.ends_with("none"))
+        );
+        fs::write(&files.certificate, "nothing").unwrap();
+        assert!(matches!(files.load(), Err(CertificateError::NoCertificate(_))));
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let one = CertificateFiles::self_signed(one.path(), "a.example").unwrap();
+        let second = CertificateFiles::self_signed(other.path(), "a.example").unwrap();
+        let mixed = CertificateFiles { certificate: one.certificate, key: second.key };
+        assert!(matches!(
+            mixed.load(),
+            Err(CertificateError::File(..) | CertificateError::Unusable(..))
+        ));
+    }
+}
