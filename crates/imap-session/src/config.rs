@@ -1,0 +1,60 @@
+//! What the operator and the connection decide for a session.
+
+/// How a session is set up. Plain data; made once per connection.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Name of the server in the greeting; never one that makes clients switch on work-arounds for
+    /// another product.
+    pub server_name: String,
+    /// Whether TLS is in use, or could be.
+    pub tls: TlsState,
+    /// Whether passwords may be sent without TLS: on loopback only.
+    pub cleartext_login: CleartextLogin,
+    /// SASL mechanisms that [`crate::Need::Sasl`] can do, in capitals, the strongest first.
+    pub mechanisms: Vec<String>,
+    /// Octets of the largest message that APPEND takes. RFC 7889
+    pub append_limit: u64,
+    /// Capabilities that are not to be announced, for a client that fails with one of them.
+    pub hidden_capabilities: Vec<String>,
+    /// Failed logins after which the connection is closed.
+    pub login_attempts_max: u32,
+}
+
+/// TLS on this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsState {
+    /// It protects the connection.
+    Active,
+    /// STARTTLS can be used.
+    Available,
+    /// There is none.
+    Unavailable,
+}
+
+/// Whether a password may travel in the clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CleartextLogin {
+    /// It may.
+    Allowed,
+    /// Not without TLS.
+    Refused,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            server_name: "Pillarbox".to_owned(),
+            tls: TlsState::Unavailable,
+            cleartext_login: CleartextLogin::Refused,
+            mechanisms: vec!["PLAIN".to_owned()],
+            append_limit: APPEND_LIMIT,
+            hidden_capabilities: Vec::new(),
+            login_attempts_max: LOGIN_ATTEMPTS_MAX,
+        }
+    }
+}
+
+/// 64 MiB: what the large providers take, base64 included, with some room.
+const APPEND_LIMIT: u64 = 64 << 20;
+/// Enough for a person, too few for a dictionary.
+const LOGIN_ATTEMPTS_MAX: u32 = 5;

@@ -1,0 +1,192 @@
+//! What a session asks of the world, and what it is told.
+//!
+//! A session never waits. When it needs something it returns a [`Need`]; whoever drives it does
+//! what the need says and calls [`crate::Session::resume`] with the [`Answer`] that belongs to it.
+//! This list is complete: nothing else reaches beyond the session.
+//!
+//! | need | answers, besides [`Answer::Failed`] which fits all |
+//! |---|---|
+//! | [`Need::Login`] | `Authenticated`, `AuthenticationRefused` |
+//! | [`Need::Sasl`] | `Challenge`, `Authenticated`, `AuthenticationRefused` |
+//! | [`Need::ClientResponse`] | `ClientResponse` |
+//! | [`Need::Refresh`], [`Need::Open`], [`Need::Flush`] | `Ready` |
+//! | [`Need::Submit`], [`Need::Append`] | `Submitted` |
+//! | [`Need::Rows`] | `Rows` |
+//! | [`Need::Read`] | `Read` |
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use mail_types::{Flags, InternalDate, MailboxId, MessageId, Secret, ThreadId};
+use mailbox::{Operation, Outcome, Refusal};
+
+/// Something that has to be done before the command can go on.
+#[derive(Debug)]
+pub enum Need {
+    /// Check a name and a password. On success the context has the account from now on.
+    Login {
+        /// User name, in no known charset.
+        user: Vec<u8>,
+        /// Password.
+        password: Secret,
+    },
+    /// Take one step of a SASL exchange. The driver keeps the exchange's state from one step to
+    /// the next; it ends with an answer other than `Challenge`, or with the command.
+    Sasl(SaslStep),
+    /// The output ends with a continuation: send it, read one line, decode it from base64.
+    ClientResponse,
+    /// Make the context's account at least as new as the last commit that anyone was told of.
+    Refresh,
+    /// Load the contents of this mailbox into the context's account, if it still exists. They stay
+    /// loaded in every newer account while this session has the mailbox selected.
+    Open(MailboxId),
+    /// Have this decided and committed. On success the context's account includes the change.
+    Submit(Operation),
+    /// Have the staged literals of the command's messages added, all or none.
+    Append(AppendRequest),
+    /// Load the rows of these messages, at most [`Need::ROWS_MAX`].
+    Rows(Vec<MessageId>),
+    /// Read these octets of stored messages, at most [`Need::READ_BYTES_MAX`] in all.
+    Read(Vec<ReadRequest>),
+    /// Send what the output holds before going on: there is more to come than should be kept.
+    Flush,
+}
+
+impl Need {
+    /// Most rows asked for at once: at some 4 KiB a row, 256 KiB.
+    pub const ROWS_MAX: usize = 64;
+    /// Most octets of messages asked for at once.
+    pub const READ_BYTES_MAX: u64 = 1 << 20;
+}
+
+/// One step of a SASL exchange.
+#[derive(Debug)]
+pub enum SaslStep {
+    /// The first.
+    Start {
+        /// Mechanism in capitals; one of those that the configuration announces.
+        mechanism: String,
+        /// The initial response, if there was one. RFC 4959 §3
+        initial: Option<Secret>,
+    },
+    /// The client's response to the last challenge.
+    Response(Secret),
+}
+
+/// The messages of an APPEND. RFC 9051 §6.3.12, RFC 3502
+#[derive(Debug)]
+pub struct AppendRequest {
+    /// Where to.
+    pub mailbox: MailboxId,
+    /// One for each, in order.
+    pub messages: Vec<AppendItem>,
+}
+
+/// One message of an APPEND.
+#[derive(Debug)]
+pub struct AppendItem {
+    /// Its octets.
+    pub data: AppendData,
+    /// Its flags.
+    pub flags: Flags,
+    /// Its INTERNALDATE; the time of the command if the client gave none.
+    pub date: InternalDate,
+}
+
+/// Where the octets of a message are.
+#[derive(Debug)]
+pub enum AppendData {
+    /// The literal of this index of the command was staged while it arrived.
+    Staged {
+        /// Index as in [`imap_proto::types::Literal::Streamed`].
+        index: u32,
+    },
+    /// They were kept.
+    Inline(Vec<u8>),
+}
+
+/// Octets to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// Of which message.
+    pub message: MessageId,
+    /// Which.
+    pub range: Range<u64>,
+}
+
+/// What came of a [`Need`].
+#[derive(Debug)]
+pub enum Answer {
+    /// It is done.
+    Ready,
+    /// The client is who it says; data of the mechanism that belong to success go to the client
+    /// as a last challenge first. RFC 9051 §6.2.2
+    Authenticated {
+        /// `additional data with success`, as SCRAM's server signature.
+        data: Option<Vec<u8>>,
+    },
+    /// It is not, or may not now.
+    AuthenticationRefused(AuthenticationRefused),
+    /// The mechanism wants another response.
+    Challenge(Vec<u8>),
+    /// What the client sent.
+    ClientResponse(ClientResponse),
+    /// What came of an operation.
+    Submitted(Result<Outcome, Refusal>),
+    /// Rows in the order asked for. It may be only the first of them, at least one, if all would
+    /// be too many bytes at once; the session then asks for the rest. `None` for a message that no
+    /// longer exists.
+    Rows(Vec<Option<Arc<MessageRow>>>),
+    /// Octets, one for each request; `None` if the message no longer exists.
+    Read(Vec<Option<Vec<u8>>>),
+    /// It could not be done.
+    Failed(Trouble),
+}
+
+/// A line that the client sent in answer to a challenge.
+#[derive(Debug)]
+pub enum ClientResponse {
+    /// Decoded.
+    Data(Secret),
+    /// `*`: the client gives up. RFC 9051 §6.2.2
+    Cancelled,
+    /// It was no base64.
+    Malformed,
+}
+
+/// Why a login fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthenticationRefused {
+    /// Wrong name or password; which of them is not told.
+    Credentials,
+    /// Right, but not for this identity. RFC 4616 §2
+    Authorization,
+    /// Right, but the account may not be used now.
+    Disabled,
+    /// The mechanism's messages do not follow its syntax.
+    Malformed,
+    /// Too many attempts.
+    TooMany,
+}
+
+/// Why something could not be done although nobody did anything wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Storage does not answer or refuses to write; it may work later.
+    Unavailable,
+    /// Stored data are not what they should be.
+    Corrupt,
+    /// A limit of the server, as memory for staged messages.
+    Limit,
+    /// The account was removed.
+    AccountGone,
+}
+
+/// What a session needs to know of a message besides its entry in the mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRow {
+    /// Envelope, part tree, preview.
+    pub message: Arc<mime::Message>,
+    /// Conversation. RFC 8474 §5.2
+    pub thread: Option<ThreadId>,
+}
