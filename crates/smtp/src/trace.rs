@@ -1,0 +1,125 @@
+//! The trace fields that final delivery puts in front of a message. RFC 5321 §4.4
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use net::Security;
+
+/// How a message came here.
+#[derive(Clone, Debug)]
+pub struct Arrival<'a> {
+    /// What the client called itself. Checked by [`Trace::new`], not trusted.
+    pub client_name: &'a str,
+    /// Where the client is; `None` for a process of this machine.
+    pub client_ip: Option<IpAddr>,
+    /// This server's name.
+    pub hostname: &'a str,
+    /// Whether it came over TLS.
+    pub security: Security,
+    /// Whether the client declared international addresses (RFC 6531).
+    pub utf8: bool,
+    /// A name for this transaction that the log has too.
+    pub id: u64,
+    /// When it arrived, written as RFC 5322 §3.3 wants it.
+    pub date: &'a str,
+}
+
+/// The fields for one message, without the one that differs for each recipient.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    return_path: String,
+    received: String,
+}
+
+impl Trace {
+    /// Composes the fields. `reverse_path` is the address of MAIL FROM, empty for `<>`.
+    pub fn new(reverse_path: &str, arrival: &Arrival<'_>) -> Self {
+        let mut received = String::new();
+        let _ = write!(received, "Received: from {}", domain(arrival.client_name));
+        match arrival.client_ip {
+            Some(IpAddr::V4(ip)) => drop(write!(received, " ([{ip}])")),
+            Some(IpAddr::V6(ip)) => drop(write!(received, " ([IPv6:{ip}])")),
+            None => received.push_str(" (local)"),
+        }
+        let with = match (arrival.utf8, arrival.security) {
+            (false, Security::Cleartext) => "LMTP",
+            (false, Security::Tls) => "LMTPS",
+            // RFC 6531 §4.3
+            (true, Security::Cleartext) => "UTF8LMTP",
+            (true, Security::Tls) => "UTF8LMTPS",
+        };
+        let _ = write!(
+            received,
+            "\r\n\tby {} with {with} id {:016x};\r\n\t{}\r\n",
+            arrival.hostname, arrival.id, arrival.date
+        );
+        Self { return_path: format!("Return-Path: <{reverse_path}>\r\n"), received }
+    }
+
+    /// The fields for one recipient. Return-Path comes first and stands once (RFC 5321 §4.4).
+    pub fn fields(&self, recipient: &str) -> Vec<u8> {
+        let mut fields = self.return_path.clone().into_bytes();
+        fields.extend_from_slice(b"Delivered-To: ");
+        fields.extend_from_slice(recipient.as_bytes());
+        fields.extend_from_slice(b"\r\n");
+        fields.extend_from_slice(self.received.as_bytes());
+        fields
+    }
+}
+
+/// The client's own word for itself as far as it is a domain or an address literal.
+fn domain(claimed: &str) -> String {
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '[' | ']' | ':');
+    let domain: String = claimed.chars().filter(|c| fits(*c)).take(DOMAIN_CHARS_MAX).collect();
+    if domain.is_empty() { "unknown".to_owned() } else { domain }
+}
+
+/// RFC 5321 §4.5.3.1.2
+const DOMAIN_CHARS_MAX: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(client_name: &str) -> Arrival<'_> {
+        Arrival {
+            client_name,
+            client_ip: Some("192.0.2.7".parse().unwrap()),
+            hostname: "mail.example.org",
+            security: Security::Cleartext,
+            utf8: false,
+            id: 42,
+            date: "Mon, 23 Nov 2026 09:00:00 +0000",
+        }
+    }
+
+    #[test]
+    fn the_fields_stand_in_order_and_name_the_recipient() {
+        let trace = Trace::new("news@example.net", &arrival("mx.example.net"));
+        let fields = String::from_utf8(trace.fields("home+news@example.org")).unwrap();
+        assert_eq!(
+            fields,
+            "Return-Path: <news@example.net>\r\n\
+             Delivered-To: home+news@example.org\r\n\
+             Received: from mx.example.net ([192.0.2.7])\r\n\
+             \tby mail.example.org with LMTP id 000000000000002a;\r\n\
+             \tMon, 23 Nov 2026 09:00:00 +0000\r\n"
+        );
+    }
+
+    #[test]
+    fn a_client_name_cannot_bring_fields_of_its_own() {
+        let trace = Trace::new("", &arrival("a\r\nSubject: (evil) x"));
+        let fields = String::from_utf8(trace.fields("home@example.org")).unwrap();
+        assert!(fields.starts_with("Return-Path: <>\r\n"));
+        assert!(fields.contains("Received: from aSubject:evilx ([192.0.2.7])\r\n"));
+    }
+
+    #[test]
+    fn a_local_client_and_utf8_are_named() {
+        let utf8 = Arrival { client_ip: None, utf8: true, ..arrival("") };
+        let fields = String::from_utf8(Trace::new("", &utf8).fields("a@b")).unwrap();
+        assert!(fields.contains("Received: from unknown (local)\r\n"));
+        assert!(fields.contains(" with UTF8LMTP id "));
+    }
+}
