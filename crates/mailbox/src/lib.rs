@@ -1,1 +1,33 @@
-//! The mailbox model: snapshot, change log, operations, view, search. No I/O.
+//! The mailbox model: what an account holds, what may be asked of it, and what a session was told.
+//!
+//! An account is one ordered log of changes. [`decide`] turns an [`Operation`] into a [`LogEntry`]
+//! with one modification sequence, [`apply`] turns an account and an entry into the next account,
+//! and everything else reads: [`View`] is what one session was told, [`qresync`] brings a
+//! returning client up to date, [`search`] evaluates a query, [`tree`] answers LIST.
+//!
+//! Everything here is pure: no I/O, no clock, no randomness, no protocol text.
+
+mod account;
+mod apply;
+mod decide;
+mod history;
+mod keywords;
+mod log;
+mod operation;
+pub mod qresync;
+pub mod search;
+mod snapshot;
+mod touched;
+pub mod tree;
+mod view;
+
+pub use account::{Account, Counts, Head, Mailbox, MailboxRecord, SpecialUses, Subscription};
+pub use apply::{Corruption, apply};
+pub use decide::{Context, CopyOutcome, Decision, FlagsOutcome, Limit, Outcome, Refusal, decide};
+pub use history::Vanished;
+pub use keywords::KeywordNames;
+pub use log::{Added, Change, FlagRun, LogEntry};
+pub use operation::{FlagMode, NewMessage, Operation};
+pub use snapshot::{EntryRef, MailboxSnapshot, MailboxSnapshotBuilder, MembershipRow};
+pub use touched::{Touched, touched};
+pub use view::{Bound, Changed, Delta, Expunges, News, NoSuchSeqNum, OwnStore, View};

@@ -1,0 +1,261 @@
+//! Decides what adds, flags, copies, moves and expunges messages.
+
+use std::collections::HashMap;
+
+use mail_types::{Flags, MailboxId, MessageId, ModSeq, SystemFlags, ThreadId, UidSet};
+
+use super::{
+    CopyOutcome, Decision, FlagsOutcome, Limit, Outcome, Planner, Refusal,
+    check_keywords_on_message, uid_run,
+};
+use crate::snapshot::PackedFlags;
+use crate::{
+    Account, Added, Change, EntryRef, FlagMode, FlagRun, KeywordNames, MailboxRecord,
+    MailboxSnapshot, NewMessage,
+};
+
+/// What a STORE asks for.
+pub(super) struct Store<'a> {
+    pub(super) mode: FlagMode,
+    pub(super) flags: &'a Flags,
+    pub(super) unchanged_since: Option<ModSeq>,
+}
+
+impl Planner<'_> {
+    pub(super) fn add_messages(
+        mut self,
+        mailbox: MailboxId,
+        messages: &[NewMessage],
+    ) -> Result<Decision, Refusal> {
+        let record = self.account.mailbox(mailbox).ok_or(Refusal::NoTarget)?.record();
+        let mut next = self.account.head().next_message;
+        let mut added = Vec::with_capacity(messages.len());
+        for message in messages {
+            check_keywords_on_message(&message.flags)?;
+            let id = match message.message {
+                Some(id) if id >= self.account.head().next_message => {
+                    return Err(Refusal::UnknownMessage(id));
+                }
+                Some(id) => id,
+                None => {
+                    let id = next;
+                    next = MessageId(next.get() + 1);
+                    id
+                }
+            };
+            added.push(Added {
+                message: id,
+                thread: message.thread.unwrap_or(ThreadId(id.get())),
+                size: message.size,
+                internal_date: message.internal_date,
+                save_date: self.now,
+                flags: message.flags.clone(),
+            });
+        }
+        let ids = added.iter().map(|added| added.message).collect();
+        let uids = self.put(record, added)?;
+        let uid_validity = record.uid_validity;
+        let modseq = self.modseq_if_changed();
+        Ok(self.done(Outcome::Added { uid_validity, uids, messages: ids, modseq }))
+    }
+
+    pub(super) fn set_flags(
+        mut self,
+        mailbox: MailboxId,
+        uids: &UidSet,
+        store: Store<'_>,
+    ) -> Result<Decision, Refusal> {
+        let contents = self.contents(mailbox)?;
+        let mut outcome = FlagsOutcome::default();
+        let mut runs: Vec<FlagRun> = Vec::new();
+        // Messages with the same flags get the same flags: each distinct set is worked out once.
+        let mut results: HashMap<PackedFlags, Option<usize>> = HashMap::new();
+        let mut counts = contents.counts();
+        for (_, entry) in contents.select(uids) {
+            // RFC 7162 §3.1.3: a message that changed since is left alone and listed.
+            if store.unchanged_since.is_some_and(|since| entry.modseq() > since) {
+                outcome.modified.insert(entry.uid());
+                continue;
+            }
+            let result = match results.get(&entry.packed()) {
+                Some(result) => *result,
+                None => {
+                    let result = plan_flags(&entry, &store, &mut runs)?;
+                    results.insert(entry.packed(), result);
+                    result
+                }
+            };
+            match result.and_then(|at| runs.get_mut(at)) {
+                // RFC 7162 §3.1.11: a flag that is set already does not raise the modseq.
+                None => outcome.same.insert(entry.uid()),
+                Some(run) => {
+                    outcome.changed.insert(entry.uid());
+                    run.uids.insert(entry.uid());
+                    counts.remove(entry.system_flags(), entry.size());
+                    counts.add(run.flags.system, entry.size());
+                }
+            }
+        }
+        check_keywords_in_mailbox(contents.keywords(), runs.iter().map(|run| &run.flags))?;
+        if !runs.is_empty() {
+            self.changes.push(Change::FlagsSet { mailbox, runs, counts });
+            outcome.modseq = Some(self.modseq);
+        }
+        Ok(self.done(Outcome::FlagsSet(outcome)))
+    }
+
+    pub(super) fn copy(
+        mut self,
+        from: MailboxId,
+        to: MailboxId,
+        uids: &UidSet,
+    ) -> Result<Decision, Refusal> {
+        let outcome = self.plan_copy(from, to, uids)?;
+        Ok(self.done(Outcome::Copied(outcome)))
+    }
+
+    /// One entry for both halves: no one ever sees the messages in neither mailbox, and after it
+    /// they are in one. RFC 6851 §3.3
+    pub(super) fn move_messages(
+        mut self,
+        from: MailboxId,
+        to: MailboxId,
+        uids: &UidSet,
+    ) -> Result<Decision, Refusal> {
+        let outcome = self.plan_copy(from, to, uids)?;
+        if !outcome.source.is_empty() {
+            let contents = self.contents(from)?;
+            let mut counts = contents.counts();
+            if from != to {
+                subtract(&mut counts, contents, &outcome.source);
+            }
+            let uids = outcome.source.clone();
+            self.changes.push(Change::Expunged { mailbox: from, uids, counts });
+        }
+        Ok(self.done(Outcome::Moved(outcome)))
+    }
+
+    pub(super) fn expunge(
+        mut self,
+        mailbox: MailboxId,
+        uids: &UidSet,
+    ) -> Result<Decision, Refusal> {
+        let contents = self.contents(mailbox)?;
+        let mut counts = contents.counts();
+        let mut expunged = UidSet::new();
+        if counts.deleted > 0 {
+            for (_, entry) in contents.select(uids) {
+                if entry.system_flags().contains(SystemFlags::DELETED) {
+                    expunged.insert(entry.uid());
+                }
+            }
+        }
+        if !expunged.is_empty() {
+            subtract(&mut counts, contents, &expunged);
+            self.changes.push(Change::Expunged { mailbox, uids: expunged.clone(), counts });
+        }
+        let modseq = self.modseq_if_changed();
+        Ok(self.done(Outcome::Expunged { uids: expunged, modseq }))
+    }
+
+    pub(super) fn claim_recent(mut self, mailbox: MailboxId) -> Result<Decision, Refusal> {
+        let record = self.mailbox(mailbox)?.record();
+        let mut uids = UidSet::new();
+        if record.recent_mark < record.uid_next {
+            let last = record.uid_next.prev().unwrap_or(record.recent_mark);
+            uids = UidSet::range(record.recent_mark, last);
+            self.changes.push(Change::RecentClaimed { mailbox, mark: record.uid_next });
+        }
+        Ok(self.done(Outcome::RecentClaimed { uids }))
+    }
+
+    pub(super) fn prune(mut self, floor: ModSeq) -> Result<Decision, Refusal> {
+        let head = self.account.head();
+        let floor = floor.min(head.modseq);
+        if floor > head.history_floor {
+            self.changes.push(Change::HistoryForgotten { floor });
+        }
+        Ok(self.done(Outcome::Done))
+    }
+
+    /// A message as it comes to another mailbox: all its own, but a new save date. RFC 8514 §4
+    pub(super) fn added(&self, entry: &EntryRef<'_>) -> Added {
+        Added {
+            message: entry.message(),
+            thread: entry.thread(),
+            size: entry.size(),
+            internal_date: entry.internal_date(),
+            save_date: self.now,
+            flags: entry.flags(),
+        }
+    }
+
+    fn plan_copy(
+        &mut self,
+        from: MailboxId,
+        to: MailboxId,
+        uids: &UidSet,
+    ) -> Result<CopyOutcome, Refusal> {
+        let contents = self.contents(from)?;
+        // RFC 9051 §6.4.7: the target is not created, the client is told that it may do so.
+        let record = self.account.mailbox(to).ok_or(Refusal::NoTarget)?.record();
+        let mut source = UidSet::new();
+        let mut added = Vec::new();
+        for (_, entry) in contents.select(uids) {
+            source.insert(entry.uid());
+            added.push(self.added(&entry));
+        }
+        let target = self.put(record, added)?;
+        let modseq = self.modseq_if_changed();
+        Ok(CopyOutcome { uid_validity: record.uid_validity, source, target, modseq })
+    }
+
+    /// Adds messages to a mailbox, all of them or none.
+    fn put(&mut self, record: &MailboxRecord, messages: Vec<Added>) -> Result<UidSet, Refusal> {
+        let uids = uid_run(record.uid_next, messages.len())?;
+        let Some(first_uid) = uids.first() else { return Ok(uids) };
+        if u64::from(record.counts.messages) + uids.len() > u64::from(Account::MESSAGES_MAX) {
+            return Err(Refusal::Limit(Limit::Messages));
+        }
+        check_keywords_in_mailbox(&record.keywords, messages.iter().map(|m| &m.flags))?;
+        self.changes.push(Change::Added { mailbox: record.id, first_uid, messages });
+        Ok(uids)
+    }
+}
+
+/// The run that messages with this entry's flags go to; `None` if the store leaves them as they are.
+fn plan_flags(
+    entry: &EntryRef<'_>,
+    store: &Store<'_>,
+    runs: &mut Vec<FlagRun>,
+) -> Result<Option<usize>, Refusal> {
+    let before = entry.flags();
+    let flags = store.mode.result(&before, store.flags);
+    if flags == before {
+        return Ok(None);
+    }
+    check_keywords_on_message(&flags)?;
+    // A replacement is the same for all messages; other results are one for each set before.
+    let at = if store.mode == FlagMode::Replace { 0 } else { runs.len() };
+    if at == runs.len() {
+        runs.push(FlagRun { uids: UidSet::new(), flags });
+    }
+    Ok(Some(at))
+}
+
+fn check_keywords_in_mailbox<'a>(
+    names: &KeywordNames,
+    flags: impl Iterator<Item = &'a Flags>,
+) -> Result<(), Refusal> {
+    let new = names.missing(flags.flat_map(Flags::keywords));
+    if new > 0 && names.len() + new > KeywordNames::KEYWORDS_MAX {
+        return Err(Refusal::Limit(Limit::KeywordsInMailbox));
+    }
+    Ok(())
+}
+
+fn subtract(counts: &mut crate::Counts, contents: &MailboxSnapshot, uids: &UidSet) {
+    for (_, entry) in contents.select(uids) {
+        counts.remove(entry.system_flags(), entry.size());
+    }
+}

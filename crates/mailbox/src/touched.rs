@@ -1,0 +1,89 @@
+//! Which rows of the store a log entry changes.
+
+use mail_types::{MailboxId, MailboxName, UidSet};
+
+use crate::apply::Corruption;
+use crate::{Account, Change, LogEntry, MembershipRow, Subscription};
+
+/// The rows to write for one entry, besides the entry itself and the head.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Mailbox records to write as they are in the account after the entry.
+    pub mailboxes_put: Vec<MailboxId>,
+    /// Mailboxes to remove with all their messages.
+    pub mailboxes_removed: Vec<MailboxId>,
+    /// Messages to write.
+    pub rows_put: Vec<(MailboxId, MembershipRow)>,
+    /// Messages to remove.
+    pub rows_removed: Vec<(MailboxId, UidSet)>,
+    /// Subscriptions to write.
+    pub subscriptions_put: Vec<(MailboxName, Subscription)>,
+    /// Subscriptions to remove.
+    pub subscriptions_removed: Vec<MailboxName>,
+}
+
+/// The rows that `entry` changed on the way to `after`, the account that `apply` made of it.
+///
+/// # Errors
+/// If a changed mailbox is not loaded in `after`, or the entry is not the one that led there.
+pub fn touched(after: &Account, entry: &LogEntry) -> Result<Touched, Corruption> {
+    let mut touched = Touched::default();
+    for change in &entry.changes {
+        touched.note(after, entry, change)?;
+    }
+    touched.mailboxes_put.sort_unstable();
+    touched.mailboxes_put.dedup();
+    Ok(touched)
+}
+
+impl Touched {
+    fn note(
+        &mut self,
+        after: &Account,
+        entry: &LogEntry,
+        change: &Change,
+    ) -> Result<(), Corruption> {
+        match change {
+            Change::MailboxCreated { id, .. } | Change::MailboxRenamed { id, .. } => {
+                self.mailboxes_put.push(*id);
+            }
+            Change::MailboxRemoved { id } => self.mailboxes_removed.push(*id),
+            Change::Subscribed { name, subscription } => {
+                self.subscriptions_put.push((name.clone(), *subscription));
+            }
+            Change::Unsubscribed { name } => self.subscriptions_removed.push(name.clone()),
+            Change::RecentClaimed { mailbox, .. } => self.mailboxes_put.push(*mailbox),
+            Change::Added { mailbox, first_uid, messages } => {
+                let record = mailbox_of(after, *mailbox)?.record();
+                let mut names = record.keywords.clone();
+                let mut uid = Some(*first_uid);
+                for added in messages {
+                    let at = uid.ok_or(Corruption::ContentsDisagree(*mailbox))?;
+                    let keywords = names.intern(added.flags.keywords());
+                    self.rows_put.push((*mailbox, added.row(at, entry.modseq, keywords)));
+                    uid = at.next();
+                }
+                self.mailboxes_put.push(*mailbox);
+            }
+            Change::FlagsSet { mailbox, runs, .. } => {
+                let contents = mailbox_of(after, *mailbox)?.contents();
+                let contents = contents.ok_or(Corruption::ContentsMissing(*mailbox))?;
+                for run in runs {
+                    let rows = contents.select(&run.uids).map(|(_, e)| (*mailbox, e.row()));
+                    self.rows_put.extend(rows);
+                }
+                self.mailboxes_put.push(*mailbox);
+            }
+            Change::Expunged { mailbox, uids, .. } => {
+                self.rows_removed.push((*mailbox, uids.clone()));
+                self.mailboxes_put.push(*mailbox);
+            }
+            Change::HistoryForgotten { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+fn mailbox_of(account: &Account, id: MailboxId) -> Result<&crate::Mailbox, Corruption> {
+    account.mailbox(id).ok_or(Corruption::NoSuchMailbox(id))
+}
