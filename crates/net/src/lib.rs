@@ -14,6 +14,7 @@ mod server;
 mod shutdown;
 mod socket;
 mod stream;
+mod throttle;
 mod tls;
 
 pub use address::{Address, AddressError};
@@ -24,4 +25,5 @@ pub use peer::Peer;
 pub use server::{Arrival, HANDSHAKE_PATIENCE, Service, serve};
 pub use shutdown::{Guard, Shutdown, ShutdownToken};
 pub use stream::{READ_BYTES_MAX, Security, Stream};
+pub use throttle::{LoginThrottle, Verdict};
 pub use tls::{Tls, TlsServer};
