@@ -1,1 +1,496 @@
-//! search
+//! Evaluates a query on messages. RFC 9051 §6.4.4
+//!
+//! Most of a query is decided by what a snapshot holds. The rest needs the message's row, its header
+//! or its text, in this order of cost; an evaluation says what it needs next instead of loading
+//! it, and within AND and OR the cheap keys come first.
+
+mod needle;
+
+use mail_types::{Keyword, MessageId, ModSeq, SystemFlags, ThreadId, Uid, UidSet};
+
+use crate::{EntryRef, View};
+use needle::Needle;
+
+/// A search key. Keys that are the opposite of another are written with `Not`: UNSEEN is not SEEN,
+/// OLD is not RECENT, NEW is RECENT and not SEEN. Sequence numbers are resolved to UIDs before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// ALL, SAVEDATESUPPORTED
+    All,
+    /// No message: an EMAILID of another form than ours, for example.
+    Nothing,
+    /// ANSWERED, DELETED, DRAFT, FLAGGED, SEEN: all of these flags.
+    System(SystemFlags),
+    /// KEYWORD
+    Keyword(Keyword),
+    /// RECENT. RFC 3501 §6.4.4
+    Recent,
+    /// A sequence set, UID, or `$`
+    Uids(UidSet),
+    /// BEFORE, ON, SINCE: the day of the internal date in its own zone.
+    InternalDate(DateTest),
+    /// SAVEDBEFORE, SAVEDON, SAVEDSINCE: the day of the save date in UTC. RFC 8514 §4.3
+    SaveDate(DateTest),
+    /// SENTBEFORE, SENTON, SENTSINCE: the day of the Date header.
+    SentDate(DateTest),
+    /// LARGER, in bytes
+    Larger(u64),
+    /// SMALLER, in bytes
+    Smaller(u64),
+    /// OLDER, in seconds. RFC 5032 §2
+    Older(u32),
+    /// YOUNGER, in seconds. RFC 5032 §2
+    Younger(u32),
+    /// MODSEQ: this or greater. RFC 7162 §3.1.5
+    ModSeq(ModSeq),
+    /// EMAILID. RFC 8474 §6.1
+    Message(MessageId),
+    /// THREADID. RFC 8474 §6.2
+    Thread(ThreadId),
+    /// FROM, TO, CC, BCC, SUBJECT
+    Field(Field, String),
+    /// HEADER: name and text; an empty text asks whether there is such a field.
+    Header(String, String),
+    /// BODY
+    Body(String),
+    /// TEXT
+    Text(String),
+    /// NOT
+    Not(Box<Key>),
+    /// A list of keys: all of them.
+    And(Vec<Key>),
+    /// OR: one of them.
+    Or(Vec<Key>),
+}
+
+/// A day, as days since 1970-01-01.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DateTest {
+    /// Earlier than the day.
+    Before(i64),
+    /// On the day.
+    On(i64),
+    /// On the day or later.
+    Since(i64),
+}
+
+/// A header field that a message's row holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// From
+    From,
+    /// To
+    To,
+    /// Cc
+    Cc,
+    /// Bcc
+    Bcc,
+    /// Subject
+    Subject,
+}
+
+/// A query, prepared: limits are checked, needles folded, cheap keys first.
+#[derive(Clone, Debug)]
+pub struct Program {
+    root: Node,
+    bounds: Option<UidSet>,
+}
+
+/// Why a query is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchLimit {
+    /// More than [`Program::KEYS_MAX`] keys.
+    TooManyKeys,
+    /// Nested deeper than [`Program::DEPTH_MAX`].
+    TooDeep,
+    /// A text longer than [`Program::NEEDLE_BYTES_MAX`].
+    TextTooLong,
+}
+
+/// A message to be tested.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// What the snapshot holds.
+    pub entry: EntryRef<'a>,
+    /// Whether the session shows it as `\Recent`.
+    pub recent: Recency,
+    /// The time, seconds since 1970.
+    pub now: i64,
+}
+
+/// Whether a message is `\Recent` in the session that searches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recency {
+    /// It is.
+    Recent,
+    /// It is not.
+    Old,
+}
+
+/// What the caller has loaded of a message. What is not there is answered with [`Verdict::Needs`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Content<'a> {
+    /// From the message's row.
+    pub row: Option<RowText<'a>>,
+    /// Its header fields and those of its parts, decoded and unfolded.
+    pub header: Option<&'a [HeaderText<'a>]>,
+    /// The text of its body, decoded.
+    pub text: Option<&'a str>,
+}
+
+/// Decoded header fields that a message's row holds. `None` if the message lacks the field.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RowText<'a> {
+    /// Day of the Date header in its own zone, as days since 1970-01-01.
+    pub sent_day: Option<i64>,
+    /// From
+    pub from: Option<&'a str>,
+    /// To
+    pub to: Option<&'a str>,
+    /// Cc
+    pub cc: Option<&'a str>,
+    /// Bcc
+    pub bcc: Option<&'a str>,
+    /// Subject
+    pub subject: Option<&'a str>,
+}
+
+/// A decoded header field.
+#[derive(Clone, Copy, Debug)]
+pub struct HeaderText<'a> {
+    /// Its name, in any letter case.
+    pub name: &'a str,
+    /// What stands after the colon.
+    pub value: &'a str,
+}
+
+/// Whether a message matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// It depends on this; load it and ask again.
+    Needs(ContentNeed),
+}
+
+/// What an evaluation needs, cheapest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ContentNeed {
+    /// [`Content::row`]
+    Row,
+    /// [`Content::header`]
+    Header,
+    /// [`Content::text`]
+    Text,
+}
+
+/// What is known of a view's messages before any content was loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sifted {
+    /// Messages that match.
+    pub matched: UidSet,
+    /// Messages for which content is needed.
+    pub undecided: UidSet,
+}
+
+impl Program {
+    /// Most keys in a query. Clients send dozens; some name each UID or label in an OR.
+    pub const KEYS_MAX: usize = 2000;
+    /// Deepest nesting: evaluation is recursive. `OR a OR b OR c ...` nests once for each key.
+    pub const DEPTH_MAX: usize = 500;
+    /// Longest text to look for.
+    pub const NEEDLE_BYTES_MAX: usize = 16 * 1024;
+
+    /// Prepares a query.
+    ///
+    /// # Errors
+    /// If it is larger than a limit allows.
+    pub fn new(key: &Key) -> Result<Self, SearchLimit> {
+        let mut left = Self::KEYS_MAX;
+        let root = compile(key, 0, &mut left)?;
+        let bounds = bounds(&root);
+        Ok(Self { root, bounds })
+    }
+
+    /// Whether the message matches, as far as the content given tells.
+    pub fn evaluate(&self, subject: &Subject<'_>, content: &Content<'_>) -> Verdict {
+        self.root.test(subject, content)
+    }
+
+    /// All that the snapshot alone decides about a view's messages, in one pass.
+    pub fn sift(&self, view: &View, now: i64) -> Sifted {
+        let mut sifted = Sifted::default();
+        let all = UidSet::range(Uid::MIN, Uid::MAX);
+        let content = Content::default();
+        for (_, entry) in view.entries(self.bounds.as_ref().unwrap_or(&all)) {
+            let recent = if view.is_recent(entry.uid()) { Recency::Recent } else { Recency::Old };
+            match self.evaluate(&Subject { entry, recent, now }, &content) {
+                Verdict::Yes => sifted.matched.insert(entry.uid()),
+                Verdict::Needs(_) => sifted.undecided.insert(entry.uid()),
+                Verdict::No => {}
+            }
+        }
+        sifted
+    }
+}
+
+/// A prepared key.
+#[derive(Clone, Debug)]
+enum Node {
+    Always,
+    Never,
+    System(SystemFlags),
+    Keyword(Keyword),
+    Recent,
+    Uids(UidSet),
+    InternalDate(DateTest),
+    SaveDate(DateTest),
+    SentDate(DateTest),
+    Larger(u64),
+    Smaller(u64),
+    Older(u32),
+    Younger(u32),
+    ModSeq(ModSeq),
+    Message(MessageId),
+    Thread(ThreadId),
+    Field(Field, Needle),
+    Header(String, Needle),
+    Body(Needle),
+    Text(Needle),
+    Not(Box<Node>),
+    And(Vec<Node>),
+    Or(Vec<Node>),
+}
+
+fn compile(key: &Key, depth: usize, left: &mut usize) -> Result<Node, SearchLimit> {
+    if depth > Program::DEPTH_MAX {
+        return Err(SearchLimit::TooDeep);
+    }
+    *left = left.checked_sub(1).ok_or(SearchLimit::TooManyKeys)?;
+    let mut list = |keys: &[Key]| {
+        let nodes = keys.iter().map(|key| compile(key, depth + 1, left));
+        let mut nodes = nodes.collect::<Result<Vec<Node>, _>>()?;
+        nodes.sort_by_key(Node::cost);
+        Ok(nodes)
+    };
+    Ok(match key {
+        Key::All => Node::Always,
+        Key::Nothing => Node::Never,
+        Key::System(flags) => Node::System(*flags),
+        Key::Keyword(keyword) => Node::Keyword(keyword.clone()),
+        Key::Recent => Node::Recent,
+        Key::Uids(uids) => Node::Uids(uids.clone()),
+        Key::InternalDate(test) => Node::InternalDate(*test),
+        Key::SaveDate(test) => Node::SaveDate(*test),
+        Key::SentDate(test) => Node::SentDate(*test),
+        Key::Larger(size) => Node::Larger(*size),
+        Key::Smaller(size) => Node::Smaller(*size),
+        Key::Older(seconds) => Node::Older(*seconds),
+        Key::Younger(seconds) => Node::Younger(*seconds),
+        Key::ModSeq(modseq) => Node::ModSeq(*modseq),
+        Key::Message(id) => Node::Message(*id),
+        Key::Thread(id) => Node::Thread(*id),
+        Key::Field(field, text) => Node::Field(*field, needle(text)?),
+        // Roundcube asks for HEADER SUBJECT; the row answers it as fast as SUBJECT.
+        Key::Header(name, text) => match Field::from_name(name) {
+            Some(field) => Node::Field(field, needle(text)?),
+            None => Node::Header(name.clone(), needle(text)?),
+        },
+        // Every text holds the empty one.
+        Key::Body(text) | Key::Text(text) if text.is_empty() => Node::Always,
+        Key::Body(text) => Node::Body(needle(text)?),
+        Key::Text(text) => Node::Text(needle(text)?),
+        Key::Not(key) => Node::Not(Box::new(compile(key, depth + 1, left)?)),
+        Key::And(keys) => Node::And(list(keys)?),
+        Key::Or(keys) => Node::Or(list(keys)?),
+    })
+}
+
+fn needle(text: &str) -> Result<Needle, SearchLimit> {
+    if text.len() > Program::NEEDLE_BYTES_MAX {
+        return Err(SearchLimit::TextTooLong);
+    }
+    Ok(Needle::new(text))
+}
+
+/// The messages outside of which nothing can match.
+fn bounds(node: &Node) -> Option<UidSet> {
+    match node {
+        Node::Uids(uids) => Some(uids.clone()),
+        Node::Never => Some(UidSet::new()),
+        Node::And(nodes) => {
+            nodes.iter().filter_map(bounds).reduce(|all, one| all.intersection(&one))
+        }
+        _ => None,
+    }
+}
+
+impl Node {
+    /// Keys of lower cost are tried first.
+    fn cost(&self) -> u32 {
+        match self {
+            Self::Always | Self::Never => 0,
+            Self::System(_)
+            | Self::Recent
+            | Self::Uids(_)
+            | Self::InternalDate(_)
+            | Self::SaveDate(_)
+            | Self::Larger(_)
+            | Self::Smaller(_)
+            | Self::Older(_)
+            | Self::Younger(_)
+            | Self::ModSeq(_)
+            | Self::Message(_)
+            | Self::Thread(_) => 1,
+            Self::Keyword(_) => 2,
+            Self::SentDate(_) => 10,
+            Self::Field(..) => 20,
+            Self::Header(..) => 100,
+            Self::Body(_) => 1000,
+            Self::Text(_) => 1100,
+            Self::Not(node) => node.cost(),
+            Self::And(nodes) | Self::Or(nodes) => nodes.iter().map(Self::cost).max().unwrap_or(0),
+        }
+    }
+
+    fn test(&self, subject: &Subject<'_>, content: &Content<'_>) -> Verdict {
+        let entry = &subject.entry;
+        let age = || subject.now.saturating_sub(entry.internal_date().seconds());
+        match self {
+            Self::Always => Verdict::Yes,
+            Self::Never => Verdict::No,
+            Self::System(flags) => entry.system_flags().contains(*flags).into(),
+            Self::Keyword(keyword) => entry.has_keyword(keyword).into(),
+            Self::Recent => (subject.recent == Recency::Recent).into(),
+            Self::Uids(uids) => uids.contains(entry.uid()).into(),
+            Self::InternalDate(test) => test.holds(entry.internal_date().day()).into(),
+            Self::SaveDate(test) => test.holds(entry.save_date().div_euclid(DAY_SECS)).into(),
+            Self::SentDate(test) => match &content.row {
+                // A message without a Date was sent on no day.
+                Some(row) => row.sent_day.is_some_and(|day| test.holds(day)).into(),
+                None => Verdict::Needs(ContentNeed::Row),
+            },
+            Self::Larger(size) => (u64::from(entry.size()) > *size).into(),
+            Self::Smaller(size) => (u64::from(entry.size()) < *size).into(),
+            // RFC 5032 §2: both include the moment itself.
+            Self::Older(seconds) => (age() >= i64::from(*seconds)).into(),
+            Self::Younger(seconds) => (age() <= i64::from(*seconds)).into(),
+            Self::ModSeq(modseq) => (entry.modseq() >= *modseq).into(),
+            Self::Message(id) => (entry.message() == *id).into(),
+            Self::Thread(id) => (entry.thread() == *id).into(),
+            Self::Field(field, needle) => match &content.row {
+                Some(row) => row.field(*field).is_some_and(|text| needle.is_in(text)).into(),
+                None => Verdict::Needs(ContentNeed::Row),
+            },
+            Self::Header(name, needle) => match content.header {
+                Some(fields) => {
+                    let mut named = fields.iter().filter(|f| f.name.eq_ignore_ascii_case(name));
+                    named.any(|field| needle.is_in(field.value)).into()
+                }
+                None => Verdict::Needs(ContentNeed::Header),
+            },
+            Self::Body(needle) => match content.text {
+                Some(text) => needle.is_in(text).into(),
+                None => Verdict::Needs(ContentNeed::Text),
+            },
+            Self::Text(needle) => test_text(needle, content),
+            Self::Not(node) => match node.test(subject, content) {
+                Verdict::Yes => Verdict::No,
+                Verdict::No => Verdict::Yes,
+                needs @ Verdict::Needs(_) => needs,
+            },
+            Self::And(nodes) => test_all(nodes, Verdict::Yes, Verdict::No, subject, content),
+            Self::Or(nodes) => test_all(nodes, Verdict::No, Verdict::Yes, subject, content),
+        }
+    }
+}
+
+/// The verdict of a list: `decisive` if one node says so, else what is needed first, else `neutral`.
+fn test_all(
+    nodes: &[Node],
+    neutral: Verdict,
+    decisive: Verdict,
+    subject: &Subject<'_>,
+    content: &Content<'_>,
+) -> Verdict {
+    let mut result = neutral;
+    for node in nodes {
+        let verdict = node.test(subject, content);
+        if verdict == decisive {
+            return decisive;
+        }
+        if let Verdict::Needs(need) = verdict {
+            result = match result {
+                Verdict::Needs(other) => Verdict::Needs(other.min(need)),
+                _ => verdict,
+            };
+        }
+    }
+    result
+}
+
+/// TEXT: header or body. The header is asked for first because it is cheaper.
+fn test_text(needle: &Needle, content: &Content<'_>) -> Verdict {
+    let in_line = |field: &HeaderText<'_>| {
+        needle.is_in(field.value) || needle.is_in(&format!("{}: {}", field.name, field.value))
+    };
+    if content.header.is_some_and(|fields| fields.iter().any(in_line))
+        || content.text.is_some_and(|text| needle.is_in(text))
+    {
+        return Verdict::Yes;
+    }
+    match (content.header, content.text) {
+        (None, _) => Verdict::Needs(ContentNeed::Header),
+        (Some(_), None) => Verdict::Needs(ContentNeed::Text),
+        (Some(_), Some(_)) => Verdict::No,
+    }
+}
+
+impl From<bool> for Verdict {
+    fn from(matches: bool) -> Self {
+        if matches { Self::Yes } else { Self::No }
+    }
+}
+
+impl DateTest {
+    fn holds(self, day: i64) -> bool {
+        match self {
+            Self::Before(than) => day < than,
+            Self::On(the) => day == the,
+            Self::Since(than) => day >= than,
+        }
+    }
+}
+
+impl Field {
+    fn from_name(name: &str) -> Option<Self> {
+        let fields = [Self::From, Self::To, Self::Cc, Self::Bcc, Self::Subject];
+        fields.into_iter().find(|field| field.name().eq_ignore_ascii_case(name))
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::From => "From",
+            Self::To => "To",
+            Self::Cc => "Cc",
+            Self::Bcc => "Bcc",
+            Self::Subject => "Subject",
+        }
+    }
+}
+
+impl<'a> RowText<'a> {
+    fn field(&self, field: Field) -> Option<&'a str> {
+        match field {
+            Field::From => self.from,
+            Field::To => self.to,
+            Field::Cc => self.cc,
+            Field::Bcc => self.bcc,
+            Field::Subject => self.subject,
+        }
+    }
+}
+
+const DAY_SECS: i64 = 86_400;
