@@ -10,7 +10,7 @@ use crate::run;
 const PROGRAMS: &[(&str, &str)] = &[
     ("mbsync", "isync"),
     ("neomutt", "neomutt"),
-    ("offlineimap3", "offlineimap3"),
+    ("offlineimap", "offlineimap3"),
     ("imapfilter", "imapfilter"),
     ("curl", "curl"),
     ("python3", "python3"),

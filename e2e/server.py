@@ -1,0 +1,212 @@
+"""The server under test: a data folder of its own, ports of its own, stopped by its own process.
+
+PILLARBOX names the program. PILLARBOX_AT, when set, names a server that runs already instead:
+`imap=127.0.0.1:1143 lmtp=127.0.0.1:1124` (imaps and starttls may follow), where every account that a test asks for exists with
+the password below.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+PASSWORD = "correct-horse-7"
+START_SECONDS = 20
+STOP_SECONDS = 15
+
+CONFIG = """\
+data = "{data}"
+hostname = "mail.example"
+
+[[listen]]
+protocol = "imap"
+address = "127.0.0.1:{imap}"
+tls = "none"
+
+[[listen]]
+protocol = "imap"
+address = "127.0.0.1:{imaps}"
+tls = "implicit"
+
+[[listen]]
+protocol = "imap"
+address = "127.0.0.1:{starttls}"
+tls = "starttls"
+
+[[listen]]
+protocol = "lmtp"
+address = "127.0.0.1:{lmtp}"
+tls = "none"
+
+[[listen]]
+protocol = "lmtp"
+address = "unix:{socket}"
+tls = "none"
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_port(port, process=None, seconds=START_SECONDS):
+    """Until somebody listens there, or the process has ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"the server ended with {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise RuntimeError(f"nobody listens on port {port} after {seconds} s")
+
+
+class Server:
+    """A running `pillarbox serve`."""
+
+    def __init__(self, folder=None):
+        self.program = os.environ["PILLARBOX"]
+        self.own_folder = folder is None
+        self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="pillarbox-e2e-"))
+        self.imap, self.imaps, self.starttls, self.lmtp = (free_port() for _ in range(4))
+        self.socket = self.folder / "lmtp.sock"
+        self.config = self.folder / "pillarbox.toml"
+        self.log = self.folder / "log"
+        self.accounts = set()
+        self.process = None
+        self.config.write_text(
+            CONFIG.format(
+                data=self.folder / "data",
+                imap=self.imap,
+                imaps=self.imaps,
+                starttls=self.starttls,
+                lmtp=self.lmtp,
+                socket=self.socket,
+            )
+        )
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [self.program, "serve", "--config", str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            for port in (self.imap, self.imaps, self.starttls, self.lmtp):
+                wait_for_port(port, self.process)
+        except RuntimeError as error:
+            self.kill()
+            raise RuntimeError(f"{error}\n{self.log.read_text(errors='replace')}") from None
+        return self
+
+    def run(self, *words, stdin=""):
+        """Another call of the program with the same configuration."""
+        command = [self.program, *words, "--config", str(self.config)]
+        done = subprocess.run(
+            command, input=stdin, text=True, capture_output=True, timeout=60, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def account(self, name):
+        """Makes sure that the account exists; returns its name."""
+        if name not in self.accounts:
+            self.run("account", "add", name, "--password-stdin", stdin=PASSWORD + "\n")
+            self.accounts.add(name)
+        return name
+
+    def memory_kib(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+
+    def stop(self):
+        """Asks the server to end. Returns what it complained of."""
+        complaints = []
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                code = self.process.wait(STOP_SECONDS)
+                if code != 0:
+                    complaints.append(f"ended with {code} when asked to stop")
+            except subprocess.TimeoutExpired:
+                complaints.append(f"did not stop within {STOP_SECONDS} s")
+                self.kill()
+        elif self.process is not None:
+            complaints.append(f"had ended by itself with {self.process.returncode}")
+        log = self.log.read_text(errors="replace") if self.log.exists() else ""
+        for word in ("panicked at", " ERROR "):
+            for line in log.splitlines():
+                if word in line:
+                    complaints.append(line)
+        if PASSWORD in log:
+            complaints.append("a password stands in the log")
+        return complaints
+
+    def kill(self):
+        """As a crash would: no chance to write anything."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def remove(self):
+        if self.own_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Elsewhere:
+    """A server that somebody else has started."""
+
+    socket = None
+
+    def __init__(self, described):
+        ports = dict(word.split("=") for word in described.split())
+        self.imap, self.imaps, self.starttls, self.lmtp = (
+            int(ports[name].rsplit(":", 1)[1]) if name in ports else None
+            for name in ("imap", "imaps", "starttls", "lmtp")
+        )
+
+    def account(self, name):
+        return name
+
+    def stop(self):
+        return []
+
+    def remove(self):
+        pass
+
+
+_shared = None
+
+
+def shared():
+    """The one server that most tests use."""
+    global _shared
+    if _shared is None:
+        described = os.environ.get("PILLARBOX_AT")
+        _shared = Elsewhere(described) if described else Server().start()
+    return _shared
+
+
+def stop_shared():
+    global _shared
+    if _shared is None:
+        return []
+    complaints = _shared.stop()
+    if not complaints:
+        _shared.remove()
+    elif hasattr(_shared, "folder"):
+        complaints.append(f"its data and log are kept in {_shared.folder}")
+    _shared = None
+    return complaints
