@@ -240,6 +240,18 @@ pub enum Code {
     },
 }
 
+impl Code {
+    /// The code of this name, in any letter case, if it is one without arguments.
+    pub fn from_bare_name(name: &str) -> Option<Self> {
+        BARE_CODES.iter().find(|(_, n)| n.eq_ignore_ascii_case(name)).map(|(c, _)| c.clone())
+    }
+
+    /// The name of a code without arguments; `None` if it has some.
+    pub fn bare_name(&self) -> Option<&'static str> {
+        BARE_CODES.iter().find(|(code, _)| code == self).map(|(_, name)| *name)
+    }
+}
+
 /// An ESEARCH response. RFC 9051 §7.3.3
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Esearch {
@@ -272,3 +284,37 @@ pub enum Continuation {
     /// A challenge of AUTHENTICATE, decoded from base64. RFC 9051 §6.2.2
     Challenge(Vec<u8>),
 }
+
+/// The codes that have no arguments.
+const BARE_CODES: [(Code, &str); 30] = [
+    (Code::Alert, "ALERT"),
+    (Code::AlreadyExists, "ALREADYEXISTS"),
+    (Code::AuthenticationFailed, "AUTHENTICATIONFAILED"),
+    (Code::AuthorizationFailed, "AUTHORIZATIONFAILED"),
+    (Code::Cannot, "CANNOT"),
+    (Code::ClientBug, "CLIENTBUG"),
+    (Code::Closed, "CLOSED"),
+    (Code::ContactAdmin, "CONTACTADMIN"),
+    (Code::Corruption, "CORRUPTION"),
+    (Code::Expired, "EXPIRED"),
+    (Code::ExpungeIssued, "EXPUNGEISSUED"),
+    (Code::HasChildren, "HASCHILDREN"),
+    (Code::InUse, "INUSE"),
+    (Code::Limit, "LIMIT"),
+    (Code::NoModSeq, "NOMODSEQ"),
+    (Code::NonExistent, "NONEXISTENT"),
+    (Code::NoPerm, "NOPERM"),
+    (Code::NotSaved, "NOTSAVED"),
+    (Code::OverQuota, "OVERQUOTA"),
+    (Code::Parse, "PARSE"),
+    (Code::PrivacyRequired, "PRIVACYREQUIRED"),
+    (Code::ReadOnly, "READ-ONLY"),
+    (Code::ReadWrite, "READ-WRITE"),
+    (Code::ServerBug, "SERVERBUG"),
+    (Code::TooBig, "TOOBIG"),
+    (Code::TryCreate, "TRYCREATE"),
+    (Code::UidNotSticky, "UIDNOTSTICKY"),
+    (Code::Unavailable, "UNAVAILABLE"),
+    (Code::UnknownCte, "UNKNOWN-CTE"),
+    (Code::UseAttr, "USEATTR"),
+];

@@ -140,7 +140,7 @@ pub struct ModSeqScope {
 impl SearchKey {
     /// Deepest nesting of NOT, OR and parentheses. Clients that build `OR a (OR b (OR c …))` from a
     /// list of words stay under it; recursion over a tree of this depth needs little stack.
-    pub const DEPTH_MAX: usize = 64;
+    pub const DEPTH_MAX: usize = 100;
     /// Most keys in one command. Each is tried on every message.
     pub const KEYS_MAX: usize = 4096;
 }

@@ -1,0 +1,128 @@
+//! APPEND, and what its literals are while they arrive. RFC 9051 §6.3.12, RFC 3502, RFC 6855 §4
+
+use super::cursor::{Cursor, Frame, LiteralForm};
+use super::error::Result;
+use super::flags::flag_list;
+use crate::types::{Append, AppendForm, AppendMessage, FlagList, MailboxArg, Tag};
+
+/// ```text
+/// append         = "APPEND" SP mailbox 1*append-message
+/// append-message = [SP flag-list] [SP date-time] SP append-data
+/// append-data    = literal / literal8 / "UTF8" SP "(" literal8 ")"
+/// ```
+pub fn command(cursor: &mut Cursor<'_>) -> Result<Append> {
+    cursor.space()?;
+    let mailbox = cursor.mailbox()?;
+    cursor.space()?;
+    let mut messages = vec![message(cursor)?];
+    while cursor.space_before_more() {
+        if messages.len() >= Append::MESSAGES_MAX {
+            return cursor.fail(super::ErrorKind::TooMany, "messages in one APPEND");
+        }
+        messages.push(message(cursor)?);
+    }
+    Ok(Append { mailbox, messages })
+}
+
+fn message(cursor: &mut Cursor<'_>) -> Result<AppendMessage> {
+    let (flags, date) = options(cursor)?;
+    if cursor.eat_word("UTF8") {
+        cursor.space()?;
+        cursor.byte(b'(', "(")?;
+        let start = cursor.clone();
+        let (form, data) = cursor.literal()?;
+        if form != LiteralForm::Binary {
+            return start.expected("literal8");
+        }
+        cursor.byte(b')', ")")?;
+        return Ok(AppendMessage { flags, date, form: AppendForm::Utf8, data });
+    }
+    let (form, data) = cursor.literal()?;
+    let form = match form {
+        LiteralForm::Plain => AppendForm::Plain,
+        LiteralForm::Binary => AppendForm::Binary,
+    };
+    Ok(AppendMessage { flags, date, form, data })
+}
+
+/// `[flag-list SP] [date-time SP]`
+fn options(cursor: &mut Cursor<'_>) -> Result<(FlagList, Option<mail_types::InternalDate>)> {
+    let mut flags = FlagList::default();
+    if cursor.peek() == Some(b'(') {
+        flags = flag_list(cursor)?;
+        cursor.space()?;
+    }
+    let mut date = None;
+    if cursor.peek() == Some(b'"') {
+        date = Some(cursor.date_time()?);
+        cursor.space()?;
+    }
+    Ok((flags, date))
+}
+
+/// What a literal is that a client offers, told from what stands before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LiteralRole {
+    /// An argument: small, kept with the command.
+    Argument,
+    /// A message of APPEND: to be passed on while it arrives.
+    Message(Offered),
+}
+
+/// A message of APPEND before its octets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// The command's tag.
+    pub tag: Tag,
+    /// Where it is to go.
+    pub mailbox: MailboxArg,
+    /// Which message of the command, from 0.
+    pub index: usize,
+    /// Flags that it is to have.
+    pub flags: FlagList,
+    /// How it is given.
+    pub form: AppendForm,
+}
+
+/// What the literal is whose `{n}` line ends `prefix`.
+///
+/// A command that is wrong already offers an [`LiteralRole::Argument`]: its error is told when it
+/// is parsed.
+pub fn literal_role(prefix: Frame<'_>) -> LiteralRole {
+    message_offer(prefix).map_or(LiteralRole::Argument, LiteralRole::Message)
+}
+
+fn message_offer(prefix: Frame<'_>) -> Option<Offered> {
+    let tag = super::tag(prefix.bytes)?;
+    let mut cursor = Cursor::new(prefix);
+    cursor.take_while(|b| b != b' ');
+    cursor.space().ok()?;
+    if !cursor.eat_word("APPEND") {
+        return None;
+    }
+    cursor.space().ok()?;
+    // If the mailbox is the literal that is offered, it cannot be read yet and this is the end.
+    let mailbox = cursor.mailbox().ok()?;
+    for index in 0..Append::MESSAGES_MAX {
+        cursor.space().ok()?;
+        let before = cursor.clone();
+        if message(&mut cursor).is_ok() && !cursor.at_end() {
+            continue;
+        }
+        let mut cursor = before;
+        let (flags, _) = options(&mut cursor).ok()?;
+        let is_utf8 = cursor.eat_word("UTF8");
+        if is_utf8 {
+            cursor.space().ok()?;
+            cursor.byte(b'(', "(").ok()?;
+        }
+        let form = match (is_utf8, cursor.peek()?) {
+            (true, b'~') => AppendForm::Utf8,
+            (false, b'~') => AppendForm::Binary,
+            (false, b'{') => AppendForm::Plain,
+            _ => return None,
+        };
+        return Some(Offered { tag, mailbox, index, flags, form });
+    }
+    None
+}

@@ -1,0 +1,93 @@
+//! Response codes. RFC 9051 §7.1, RFC 5530, RFC 7162 §7, RFC 4315 §3, RFC 8474 §4.2
+
+use mail_types::{SeqNum, Uid, UidValidity};
+
+use super::cursor::Cursor;
+use super::enable::capabilities;
+use super::error::Result;
+use super::flags::flag_list;
+use super::select::nz_mod_seq;
+use super::status::object_id;
+use crate::types::Code;
+
+/// `"[" resp-text-code "]"`. The cursor stands after the opening bracket and is left after the
+/// closing one. A code whose arguments are not as they should be is told as unknown: the text
+/// around it is still of use.
+pub fn code(cursor: &mut Cursor<'_>) -> Result<Code> {
+    let start = cursor.clone();
+    let name = cursor.atom("response code")?;
+    if let Ok(Some(code)) = known(name, cursor)
+        && cursor.eat(b']')
+    {
+        return Ok(code);
+    }
+    *cursor = start;
+    let name = cursor.atom("response code")?.to_owned();
+    // atom [SP 1*<any TEXT-CHAR except "]">]
+    let arguments = cursor.eat(b' ').then(|| {
+        let rest = cursor.take_while(|b| b != b']');
+        String::from_utf8_lossy(rest).into_owned()
+    });
+    cursor.byte(b']', "] of a response code")?;
+    Ok(Code::Other { name, arguments: arguments.filter(|a| !a.is_empty()) })
+}
+
+fn known(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
+    if let Some(code) = Code::from_bare_name(name) {
+        return Ok(Some(code));
+    }
+    Ok(match name.to_ascii_uppercase().as_str() {
+        "CAPABILITY" => Some(Code::Capability(capabilities(cursor)?)),
+        "BADCHARSET" if cursor.peek() == Some(b']') => Some(Code::BadCharset(Vec::new())),
+        upper => {
+            cursor.space()?;
+            with_arguments(upper, cursor)?
+        }
+    })
+}
+
+/// ```text
+/// resp-text-code = "PERMANENTFLAGS" SP "(" [flag-perm *(SP flag-perm)] ")" /
+///                  "UIDNEXT" SP nz-number / "UIDVALIDITY" SP nz-number /
+///                  "UNSEEN" SP nz-number / "HIGHESTMODSEQ" SP mod-sequence-value /
+///                  "MODIFIED" SP sequence-set / "MAILBOXID" SP "(" objectid ")" /
+///                  "BADCHARSET" [SP "(" charset *(SP charset) ")"] /
+///                  "APPENDUID" SP nz-number SP uid-set /
+///                  "COPYUID" SP nz-number SP uid-set SP uid-set / …
+/// ```
+fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
+    Ok(match name {
+        "PERMANENTFLAGS" => Some(Code::PermanentFlags(flag_list(cursor)?)),
+        "UIDNEXT" => Uid::new(cursor.number()?).map(Code::UidNext),
+        "UIDVALIDITY" => UidValidity::new(cursor.number()?).map(Code::UidValidity),
+        "UNSEEN" => SeqNum::new(cursor.number()?).map(Code::Unseen),
+        "HIGHESTMODSEQ" => Some(Code::HighestModSeq(nz_mod_seq(cursor)?)),
+        "MODIFIED" => Some(Code::Modified(cursor.number_set(usize::MAX)?)),
+        "MAILBOXID" => Some(Code::MailboxId(object_id(cursor)?)),
+        "BADCHARSET" => {
+            let names = cursor.list(CHARSETS_MAX, "charsets", |cursor| {
+                let name = cursor.astring()?;
+                Ok(String::from_utf8_lossy(&name).into_owned())
+            })?;
+            Some(Code::BadCharset(names))
+        }
+        "APPENDUID" => {
+            let uid_validity = UidValidity::new(cursor.number()?);
+            cursor.space()?;
+            let uids = cursor.number_set(usize::MAX)?;
+            uid_validity.map(|uid_validity| Code::AppendUid { uid_validity, uids })
+        }
+        "COPYUID" => {
+            let uid_validity = UidValidity::new(cursor.number()?);
+            cursor.space()?;
+            let source = cursor.number_set(usize::MAX)?;
+            cursor.space()?;
+            let target = cursor.number_set(usize::MAX)?;
+            uid_validity.map(|uid_validity| Code::CopyUid { uid_validity, source, target })
+        }
+        _ => None,
+    })
+}
+
+/// Most charsets that a server may tell.
+const CHARSETS_MAX: usize = 1024;

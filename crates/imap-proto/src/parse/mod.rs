@@ -1,0 +1,36 @@
+//! Bytes to commands (server role) and responses (client role): recursive descent over one frame,
+//! with every depth and count bounded. One file a command; each shows its ABNF.
+//!
+//! Parsing has no side effects and needs no state of the session: names stay encoded, and what is
+//! allowed when is for the session to say.
+
+mod append;
+mod authenticate;
+mod code;
+mod command;
+mod copy;
+mod create;
+mod cursor;
+mod enable;
+mod envelope;
+mod error;
+mod fetch;
+mod flags;
+mod id;
+mod list;
+mod login;
+mod namespace;
+mod rename;
+mod response;
+mod search;
+mod section;
+mod select;
+mod status;
+mod store;
+mod structure;
+
+pub use append::{LiteralRole, literal_role};
+pub use command::{command, tag};
+pub use cursor::Frame;
+pub use error::{ErrorKind, ParseError};
+pub use response::response;

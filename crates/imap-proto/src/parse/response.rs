@@ -1,0 +1,150 @@
+//! A whole response of a server, as a client reads it. RFC 9051 §7
+
+use mail_types::SeqNum;
+
+use super::code::code;
+use super::command::read_tag;
+use super::cursor::{Cursor, Frame};
+use super::enable::capabilities;
+use super::error::{ErrorKind, Result};
+use super::flags::flag_list;
+use super::{fetch, id, list, namespace, search, status};
+use crate::types::{Continuation, Response, Status, StatusKind, StatusTarget};
+
+/// Parses one response: a greeting, an untagged or tagged response, or a continuation.
+///
+/// An untagged response of a kind that is not known is [`Response::Other`].
+///
+/// # Errors
+/// If it is no response, or one of a known kind whose data are wrong.
+pub fn response(frame: Frame<'_>) -> Result<Response> {
+    let mut cursor = Cursor::new(frame);
+    if cursor.eat(b'+') {
+        return Ok(Response::Continuation(continuation(&mut cursor)));
+    }
+    if cursor.peek() == Some(b'*') {
+        cursor.eat(b'*');
+        cursor.space()?;
+        return untagged(&mut cursor);
+    }
+    let tag = read_tag(&mut cursor)?;
+    cursor.space()?;
+    match status_kind(&mut cursor) {
+        Some(kind @ (StatusKind::Ok | StatusKind::No | StatusKind::Bad)) => {
+            Ok(Response::Status(status_text(&mut cursor, StatusTarget::Tagged(tag), kind)))
+        }
+        _ => cursor.expected("OK, NO or BAD"),
+    }
+}
+
+/// `continue-req = "+" SP (resp-text / base64) CRLF`; some servers leave out the space.
+fn continuation(cursor: &mut Cursor<'_>) -> Continuation {
+    cursor.eat(b' ');
+    let (code, text) = resp_text(cursor);
+    Continuation::Text { code, text: text.into() }
+}
+
+fn untagged(cursor: &mut Cursor<'_>) -> Result<Response> {
+    if let Some(kind) = status_kind(cursor) {
+        return Ok(Response::Status(status_text(cursor, StatusTarget::Untagged, kind)));
+    }
+    let start = cursor.clone();
+    let response = match cursor.peek() {
+        Some(b'0'..=b'9') => numbered(cursor)?,
+        _ => named(cursor)?,
+    };
+    match response {
+        Some(response) => {
+            cursor.end()?;
+            Ok(response)
+        }
+        None => Ok(Response::Other(start.rest().to_vec())),
+    }
+}
+
+/// ```text
+/// mailbox-data = number SP "EXISTS" / number SP "RECENT" / …
+/// message-data = nz-number SP ("EXPUNGE" / ("FETCH" SP msg-att))
+/// ```
+fn numbered(cursor: &mut Cursor<'_>) -> Result<Option<Response>> {
+    let start = cursor.clone();
+    let number = cursor.number()?;
+    cursor.space()?;
+    let message = |number| match SeqNum::new(number) {
+        Some(seq) => Ok(seq),
+        None => start.fail(ErrorKind::Value, "number above zero"),
+    };
+    Ok(Some(if cursor.eat_word("EXISTS") {
+        Response::Exists(number)
+    } else if cursor.eat_word("RECENT") {
+        Response::Recent(number)
+    } else if cursor.eat_word("EXPUNGE") {
+        Response::Expunge(message(number)?)
+    } else if cursor.eat_word("FETCH") {
+        Response::Fetch { seq: message(number)?, attributes: fetch::reply(cursor)? }
+    } else {
+        return Ok(None);
+    }))
+}
+
+fn named(cursor: &mut Cursor<'_>) -> Result<Option<Response>> {
+    let name = cursor.atom("response")?.to_ascii_uppercase();
+    Ok(Some(match name.as_str() {
+        "CAPABILITY" => Response::Capability(capabilities(cursor)?),
+        "ENABLED" => Response::Enabled(capabilities(cursor)?),
+        "FLAGS" => {
+            cursor.space()?;
+            Response::Flags(flag_list(cursor)?)
+        }
+        "LIST" => Response::List(list::reply(cursor)?),
+        "LSUB" => Response::Lsub(list::reply(cursor)?),
+        "NAMESPACE" => Response::Namespace(namespace::reply(cursor)?),
+        "STATUS" => Response::StatusData(status::reply(cursor)?),
+        "SEARCH" => search::reply(cursor)?,
+        "ESEARCH" => Response::Esearch(search::esearch(cursor)?),
+        "VANISHED" => {
+            cursor.space()?;
+            let earlier = cursor.peek() == Some(b'(');
+            if earlier {
+                cursor.list1(1, "EARLIER", |cursor| match cursor.eat_word("EARLIER") {
+                    true => Ok(()),
+                    false => cursor.expected("EARLIER"),
+                })?;
+                cursor.space()?;
+            }
+            Response::Vanished { earlier, uids: cursor.number_set(usize::MAX)? }
+        }
+        "ID" => {
+            cursor.space()?;
+            Response::Id(id::params(cursor)?)
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn status_kind(cursor: &mut Cursor<'_>) -> Option<StatusKind> {
+    use StatusKind::{Bad, Bye, No, Ok, PreAuth};
+    [Ok, No, Bad, PreAuth, Bye].into_iter().find(|kind| cursor.eat_word(kind.as_str()))
+}
+
+fn status_text(cursor: &mut Cursor<'_>, target: StatusTarget, kind: StatusKind) -> Status {
+    cursor.eat(b' ');
+    let (code, text) = resp_text(cursor);
+    Status { target, kind, code, text: text.into() }
+}
+
+/// `resp-text = ["[" resp-text-code "]" SP] [text]`. A bracket that begins no code is text.
+fn resp_text(cursor: &mut Cursor<'_>) -> (Option<crate::types::Code>, String) {
+    let start = cursor.clone();
+    let mut found = None;
+    if cursor.eat(b'[') {
+        match code(cursor) {
+            Ok(code) => {
+                cursor.eat(b' ');
+                found = Some(code);
+            }
+            Err(_) => *cursor = start,
+        }
+    }
+    (found, String::from_utf8_lossy(cursor.rest()).into_owned())
+}

@@ -1,0 +1,91 @@
+//! Response codes. RFC 9051 §7.1
+
+use super::flags::flag_list;
+use super::writer::Writer;
+use crate::types::Code;
+
+/// ` [CODE arguments]` with the space before it. A code about messages that names none is left
+/// out: an empty set could not be read.
+pub fn code(out: &mut Writer<'_>, code: &Code) {
+    let names_nothing = match code {
+        Code::Modified(set) | Code::AppendUid { uids: set, .. } => set.is_empty(),
+        Code::CopyUid { source, target, .. } => source.is_empty() || target.is_empty(),
+        _ => false,
+    };
+    if names_nothing {
+        return;
+    }
+    out.text(" [");
+    match code.bare_name() {
+        Some(name) => out.text(name),
+        None => with_arguments(out, code),
+    }
+    out.text("]");
+}
+
+fn with_arguments(out: &mut Writer<'_>, code: &Code) {
+    match code {
+        Code::Capability(names) => {
+            out.text("CAPABILITY");
+            for name in names {
+                out.space();
+                out.text(name);
+            }
+        }
+        Code::BadCharset(names) => {
+            out.text("BADCHARSET");
+            if !names.is_empty() {
+                out.space();
+                out.list(names, |out, name| out.astring(name.as_bytes()));
+            }
+        }
+        Code::PermanentFlags(flags) => {
+            out.text("PERMANENTFLAGS ");
+            flag_list(out, flags);
+        }
+        Code::AppendUid { uid_validity, uids } => {
+            out.text("APPENDUID ");
+            out.number(uid_validity.get());
+            out.space();
+            out.set(uids);
+        }
+        Code::CopyUid { uid_validity, source, target } => {
+            out.text("COPYUID ");
+            out.number(uid_validity.get());
+            out.space();
+            out.set(source);
+            out.space();
+            out.set(target);
+        }
+        Code::Modified(set) => {
+            out.text("MODIFIED ");
+            out.set(set);
+        }
+        Code::MailboxId(id) => {
+            out.text("MAILBOXID (");
+            out.text(id);
+            out.text(")");
+        }
+        Code::HighestModSeq(mod_seq) => named(out, "HIGHESTMODSEQ", mod_seq.get()),
+        Code::UidNext(uid) => named(out, "UIDNEXT", uid.get().into()),
+        Code::UidValidity(value) => named(out, "UIDVALIDITY", value.get().into()),
+        Code::Unseen(seq) => named(out, "UNSEEN", seq.get().into()),
+        Code::Other { name, arguments } => {
+            out.text(name);
+            if let Some(arguments) = arguments {
+                out.space();
+                // Nothing that ends the code or the line may stand in it.
+                let is_end = |c: char| matches!(c, ']' | '\r' | '\n' | '\0');
+                out.text(&arguments.replace(is_end, " "));
+            }
+        }
+        // All others have no arguments and are written by their name.
+        bare => out.text(bare.bare_name().unwrap_or_default()),
+    }
+}
+
+fn named(out: &mut Writer<'_>, name: &str, number: u64) {
+    out.text(name);
+    out.space();
+    out.number(number);
+}

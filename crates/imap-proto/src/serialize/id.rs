@@ -1,0 +1,15 @@
+//! ID. RFC 2971 §3
+
+use super::writer::Writer;
+
+/// `id-params-list = "(" #(string SP nstring) ")" / nil`
+pub fn params(out: &mut Writer<'_>, params: Option<&[(Vec<u8>, Option<Vec<u8>>)]>) {
+    match params {
+        None => out.text("NIL"),
+        Some(pairs) => out.list(pairs, |out, (field, value)| {
+            out.string(field);
+            out.space();
+            out.nstring(value.as_deref());
+        }),
+    }
+}

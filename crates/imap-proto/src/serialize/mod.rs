@@ -1,0 +1,31 @@
+//! Commands (client role) and responses (server role) to bytes. One file a command.
+//!
+//! Strings are written as atoms, in quotes or as literals by what they hold, so that no value can
+//! break out of its place: a line break or a NUL goes into a literal, octets above 127 too unless
+//! the connection speaks UTF-8.
+
+mod append;
+mod authenticate;
+mod code;
+mod command;
+mod copy;
+mod create;
+mod envelope;
+mod fetch;
+mod flags;
+mod id;
+mod list;
+mod login;
+mod namespace;
+mod response;
+mod search;
+mod section;
+mod select;
+mod status;
+mod store;
+mod structure;
+mod writer;
+
+pub use command::{Chunk, ClientOptions, LiteralSupport, command};
+pub use fetch::{FetchWriter, Recent};
+pub use response::response;

@@ -1,0 +1,134 @@
+//! A whole response. RFC 9051 §7
+
+use super::writer::Writer;
+use super::{code, fetch, flags, id, list, namespace, search, status};
+use crate::Sink;
+use crate::base64;
+use crate::types::{Continuation, NameEncoding, Response, Status, StatusTarget};
+
+/// Writes one response with its line break.
+///
+/// Texts for people lose their line breaks, and characters outside ASCII unless the connection
+/// speaks UTF-8. A VANISHED without UIDs, which could not be read, is not written at all.
+pub fn response(response: &Response, encoding: NameEncoding, sink: &mut dyn Sink) {
+    let mut out = Writer::server(sink, encoding);
+    match response {
+        Response::Status(status) => status_line(&mut out, status),
+        Response::Continuation(continuation) => continue_line(&mut out, continuation),
+        Response::Vanished { uids, .. } if uids.is_empty() => return,
+        untagged => {
+            out.text("* ");
+            data(&mut out, untagged);
+        }
+    }
+    out.end();
+}
+
+fn data(out: &mut Writer<'_>, response: &Response) {
+    match response {
+        Response::Status(_) | Response::Continuation(_) => {}
+        Response::Capability(names) => words(out, "CAPABILITY", names),
+        Response::Enabled(names) => words(out, "ENABLED", names),
+        Response::Flags(list) => {
+            out.text("FLAGS ");
+            flags::flag_list(out, list);
+        }
+        Response::List(reply) => {
+            out.text("LIST ");
+            list::reply(out, reply);
+        }
+        Response::Lsub(reply) => {
+            out.text("LSUB ");
+            list::reply(out, reply);
+        }
+        Response::Namespace(reply) => namespace::reply(out, reply),
+        Response::StatusData(reply) => status::reply(out, reply),
+        Response::Search { numbers, mod_seq } => search::reply(out, numbers, *mod_seq),
+        Response::Esearch(reply) => search::esearch(out, reply),
+        Response::Exists(number) => numbered(out, *number, "EXISTS"),
+        Response::Recent(number) => numbered(out, *number, "RECENT"),
+        Response::Expunge(seq) => numbered(out, seq.get(), "EXPUNGE"),
+        Response::Vanished { earlier, uids } => {
+            out.text(if *earlier { "VANISHED (EARLIER) " } else { "VANISHED " });
+            out.set(uids);
+        }
+        Response::Fetch { seq, attributes } => fetch::reply(out, *seq, attributes),
+        Response::Id(params) => {
+            out.text("ID ");
+            id::params(out, params.as_deref());
+        }
+        Response::Other(text) => {
+            // It was one line when it was read, and stays one.
+            let line: Vec<u8> = text.iter().copied().filter(|b| !is_break(*b)).collect();
+            out.bytes(&line);
+        }
+    }
+}
+
+fn numbered(out: &mut Writer<'_>, number: u32, word: &str) {
+    out.number(number);
+    out.space();
+    out.text(word);
+}
+
+fn words(out: &mut Writer<'_>, name: &str, words: &[crate::types::Capability]) {
+    out.text(name);
+    for word in words {
+        out.space();
+        out.text(word);
+    }
+}
+
+fn status_line(out: &mut Writer<'_>, status: &Status) {
+    match &status.target {
+        StatusTarget::Tagged(tag) => out.text(tag.as_str()),
+        StatusTarget::Untagged => out.text("*"),
+    }
+    out.space();
+    out.text(status.kind.as_str());
+    if let Some(code) = &status.code {
+        code::code(out, code);
+    }
+    if !status.text.is_empty() {
+        out.space();
+        human(out, &status.text, status.code.is_some());
+    }
+}
+
+/// `continue-req = "+" SP (resp-text / base64) CRLF`: the space is never left out, some clients
+/// do not know the line without it.
+fn continue_line(out: &mut Writer<'_>, continuation: &Continuation) {
+    out.text("+");
+    match continuation {
+        Continuation::Text { code, text } => {
+            if let Some(code) = code {
+                code::code(out, code);
+            }
+            out.space();
+            human(out, text, code.is_some());
+        }
+        Continuation::Challenge(bytes) => {
+            out.space();
+            out.text(&base64::encode(bytes));
+        }
+    }
+}
+
+/// Text for a person: one line, and no bracket at its beginning that would read as a code.
+fn human(out: &mut Writer<'_>, text: &str, has_code: bool) {
+    let ascii_only = out.encoding() == NameEncoding::ModifiedUtf7;
+    let mut line = String::with_capacity(text.len());
+    for (index, c) in text.chars().enumerate() {
+        line.push(match c {
+            '\r' | '\n' | '\0' => ' ',
+            '[' if index == 0 && !has_code => '(',
+            c if ascii_only && !c.is_ascii() => '?',
+            c => c,
+        });
+    }
+    out.text(&line);
+}
+
+fn is_break(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | b'\0')
+}

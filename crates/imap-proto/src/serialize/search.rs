@@ -1,0 +1,170 @@
+//! SEARCH. RFC 9051 §6.4.4, §7.3.3
+
+use mail_types::{InternalDate, ModSeq, SystemFlags};
+
+use super::writer::Writer;
+use crate::types::{Esearch, Numbering, Search, SearchKey, SearchReturn};
+
+/// `search = "SEARCH" [search-return-opts] SP search-program`
+pub fn command(out: &mut Writer<'_>, search: &Search) {
+    out.text("SEARCH");
+    if let Some(returns) = &search.returns {
+        out.text(" RETURN ");
+        out.list(returns, |out, option| {
+            out.text(match option {
+                SearchReturn::Min => "MIN",
+                SearchReturn::Max => "MAX",
+                SearchReturn::All => "ALL",
+                SearchReturn::Count => "COUNT",
+                SearchReturn::Save => "SAVE",
+            });
+        });
+    }
+    if let Some(charset) = &search.charset {
+        out.text(" CHARSET ");
+        out.astring(charset.as_bytes());
+    }
+    for part in &search.keys {
+        out.space();
+        key(out, part);
+    }
+}
+
+fn key(out: &mut Writer<'_>, search_key: &SearchKey) {
+    match search_key {
+        SearchKey::All => out.text("ALL"),
+        SearchKey::New => out.text("NEW"),
+        SearchKey::Old => out.text("OLD"),
+        SearchKey::Recent => out.text("RECENT"),
+        SearchKey::SaveDateSupported => out.text("SAVEDATESUPPORTED"),
+        SearchKey::Flag(flag) => out.text(flag_name(*flag)),
+        SearchKey::NotFlag(flag) => {
+            out.text("UN");
+            out.text(flag_name(*flag));
+        }
+        SearchKey::Keyword(keyword) => word(out, "KEYWORD ", keyword.as_str()),
+        SearchKey::NotKeyword(keyword) => word(out, "UNKEYWORD ", keyword.as_str()),
+        SearchKey::Sequence(set) => out.set(set),
+        SearchKey::Uid(set) => {
+            out.text("UID ");
+            out.set(set);
+        }
+        SearchKey::Bcc(text) => string(out, "BCC ", text),
+        SearchKey::Cc(text) => string(out, "CC ", text),
+        SearchKey::From(text) => string(out, "FROM ", text),
+        SearchKey::To(text) => string(out, "TO ", text),
+        SearchKey::Subject(text) => string(out, "SUBJECT ", text),
+        SearchKey::Body(text) => string(out, "BODY ", text),
+        SearchKey::Text(text) => string(out, "TEXT ", text),
+        SearchKey::Header(header) => {
+            string(out, "HEADER ", &header.field);
+            string(out, " ", &header.text);
+        }
+        SearchKey::Before(day) => date(out, "BEFORE ", *day),
+        SearchKey::On(day) => date(out, "ON ", *day),
+        SearchKey::Since(day) => date(out, "SINCE ", *day),
+        SearchKey::SentBefore(day) => date(out, "SENTBEFORE ", *day),
+        SearchKey::SentOn(day) => date(out, "SENTON ", *day),
+        SearchKey::SentSince(day) => date(out, "SENTSINCE ", *day),
+        SearchKey::SavedBefore(day) => date(out, "SAVEDBEFORE ", *day),
+        SearchKey::SavedOn(day) => date(out, "SAVEDON ", *day),
+        SearchKey::SavedSince(day) => date(out, "SAVEDSINCE ", *day),
+        SearchKey::Older(seconds) => number(out, "OLDER ", u64::from(*seconds)),
+        SearchKey::Younger(seconds) => number(out, "YOUNGER ", u64::from(*seconds)),
+        SearchKey::Larger(size) => number(out, "LARGER ", *size),
+        SearchKey::Smaller(size) => number(out, "SMALLER ", *size),
+        SearchKey::EmailId(id) => word(out, "EMAILID ", id),
+        SearchKey::ThreadId(id) => word(out, "THREADID ", id),
+        SearchKey::ModSeq { mod_seq, scope } => {
+            out.text("MODSEQ ");
+            if let Some(scope) = scope {
+                out.quoted(&scope.entry);
+                out.space();
+                word(out, scope.kind, " ");
+            }
+            out.number(mod_seq.get());
+        }
+        SearchKey::Not(inner) => {
+            out.text("NOT ");
+            key(out, inner);
+        }
+        SearchKey::Or(left, right) => {
+            out.text("OR ");
+            key(out, left);
+            out.space();
+            key(out, right);
+        }
+        SearchKey::And(keys) => out.list(keys, key),
+    }
+}
+
+/// The key for one system flag.
+fn flag_name(flag: SystemFlags) -> &'static str {
+    match flag {
+        SystemFlags::ANSWERED => "ANSWERED",
+        SystemFlags::DELETED => "DELETED",
+        SystemFlags::DRAFT => "DRAFT",
+        SystemFlags::FLAGGED => "FLAGGED",
+        _ => "SEEN",
+    }
+}
+
+fn word(out: &mut Writer<'_>, name: &str, value: &str) {
+    out.text(name);
+    out.text(value);
+}
+
+fn string(out: &mut Writer<'_>, name: &str, value: &[u8]) {
+    out.text(name);
+    out.astring(value);
+}
+
+fn number(out: &mut Writer<'_>, name: &str, value: u64) {
+    out.text(name);
+    out.number(value);
+}
+
+fn date(out: &mut Writer<'_>, name: &str, day: i64) {
+    out.text(name);
+    out.text(&InternalDate::format_date(day));
+}
+
+/// `"SEARCH" *(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]`
+pub fn reply(out: &mut Writer<'_>, numbers: &[u32], mod_seq: Option<ModSeq>) {
+    out.text("SEARCH");
+    for found in numbers {
+        out.space();
+        out.number(*found);
+    }
+    // Without a hit there is no modseq to tell. RFC 7162 §3.1.5
+    if let Some(mod_seq) = mod_seq.filter(|_| !numbers.is_empty()) {
+        number(out, " (MODSEQ ", mod_seq.get());
+        out.text(")");
+    }
+}
+
+/// `esearch-response`, the tag always in quotes.
+pub fn esearch(out: &mut Writer<'_>, reply: &Esearch) {
+    out.text("ESEARCH");
+    if let Some(tag) = &reply.tag {
+        out.text(" (TAG ");
+        out.string(tag.as_bytes());
+        out.text(")");
+    }
+    if reply.numbering == Numbering::Uid {
+        out.text(" UID");
+    }
+    let numbers = [(" MIN ", reply.min), (" MAX ", reply.max), (" COUNT ", reply.count)];
+    for (name, value) in numbers {
+        if let Some(value) = value {
+            number(out, name, u64::from(value));
+        }
+    }
+    if let Some(set) = reply.all.as_ref().filter(|set| !set.is_empty()) {
+        out.text(" ALL ");
+        out.set(set);
+    }
+    if let Some(mod_seq) = reply.mod_seq {
+        number(out, " MODSEQ ", mod_seq.get());
+    }
+}
