@@ -6,6 +6,7 @@
 //! A line ends with LF, with or without a CR. A line that begins with a space or tab continues the
 //! field before it. A line without a colon is a field without a name: kept, found by no name.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// One field of a header block.
@@ -47,10 +48,13 @@ pub fn value(header: &[u8], name: &str) -> Option<Vec<u8>> {
 /// HEADER.FIELDS or HEADER.FIELDS.NOT of a header block: the fields exactly as they stand, and the
 /// blank line if the block has one. RFC 9051 §6.4.5.1
 pub fn subset<N: AsRef<[u8]>>(header: &[u8], names: &[N], filter: FieldFilter) -> Vec<u8> {
+    // A client may name as many fields as a header has, so no name is looked for one by one.
+    let lower = |name: &[u8]| name.to_ascii_lowercase();
+    let names: BTreeSet<Vec<u8>> = names.iter().map(|name| lower(name.as_ref())).collect();
     let mut out = Vec::new();
     let mut rest = fields(header);
     for field in rest.by_ref() {
-        let is_named = !field.name.is_empty() && names.iter().any(|n| field.is_named(n.as_ref()));
+        let is_named = !field.name.is_empty() && names.contains(&lower(field.name));
         if is_named == (filter == FieldFilter::Only) {
             out.extend_from_slice(field.raw);
         }
@@ -61,8 +65,11 @@ pub fn subset<N: AsRef<[u8]>>(header: &[u8], names: &[N], filter: FieldFilter) -
 
 /// A value without its line ends and the space around it. Each line end before a space or tab goes,
 /// the space stays. RFC 5322 §2.2.3
+///
+/// A NUL becomes `?`, since no string of IMAP can carry one. RFC 9051 §9 (`CHAR8`)
 pub fn unfold(value: &[u8]) -> Vec<u8> {
-    value.trim_ascii().iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect()
+    let kept = value.trim_ascii().iter().filter(|b| !matches!(b, b'\r' | b'\n'));
+    kept.map(|b| if *b == 0 { b'?' } else { *b }).collect()
 }
 
 impl Field<'_> {
@@ -107,4 +114,60 @@ fn field_end(bytes: &[u8]) -> usize {
         }
     }
     bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &[u8] =
+        b"From: a@b\r\nSubject : one\r\n two\r\njunk line\r\nTo:\r\nsubject: x\r\n\r\n";
+
+    #[test]
+    fn fields_keep_their_bytes_and_are_found_in_any_case() {
+        let found: Vec<_> = fields(HEADER).map(|f| (f.name, f.value)).collect();
+        assert_eq!(
+            found,
+            [
+                (&b"From"[..], &b" a@b\r\n"[..]),
+                (b"Subject", b" one\r\n two\r\n"),
+                (b"", b"junk line\r\n"),
+                (b"To", b"\r\n"),
+                (b"subject", b" x\r\n"),
+            ]
+        );
+        assert_eq!(value(HEADER, "SUBJECT").unwrap(), b"one two");
+        assert_eq!(value(HEADER, "to").unwrap(), b"");
+        assert_eq!(value(HEADER, "cc"), None);
+        assert_eq!(value(b"\nSubject: in the body\n", "subject"), None);
+    }
+
+    #[test]
+    fn subsets_keep_the_bytes_of_fields_and_the_blank_line() {
+        let only = subset(HEADER, &["subject", "nothing", "to"], FieldFilter::Only);
+        assert_eq!(only, b"Subject : one\r\n two\r\nTo:\r\nsubject: x\r\n\r\n");
+        let except = subset(HEADER, &["subject", "to"], FieldFilter::Except);
+        assert_eq!(except, b"From: a@b\r\njunk line\r\n\r\n");
+        assert_eq!(subset(HEADER, &["x"], FieldFilter::Only), b"\r\n");
+        assert_eq!(subset(HEADER, &[""], FieldFilter::Only), b"\r\n");
+        assert_eq!(subset::<&str>(HEADER, &[], FieldFilter::Except), HEADER);
+    }
+
+    #[test]
+    fn a_header_without_a_blank_line_gets_none() {
+        assert_eq!(subset(b"A: 1\nB: 2", &["b"], FieldFilter::Only), b"B: 2");
+        assert_eq!(subset(b"A: 1\nB: 2\n", &["a"], FieldFilter::Only), b"A: 1\n");
+        assert_eq!(subset(b"", &["a"], FieldFilter::Only), b"");
+    }
+
+    #[test]
+    fn any_bytes_are_some_fields() {
+        for header in
+            [&b": x\n"[..], b" leading\n", b"a b: x\n", b"\xff: x\n", b"\0\n", b"a", b"\r", b"a:\r"]
+        {
+            let total: usize = fields(header).map(|f| f.raw.len()).sum();
+            assert_eq!(total, header.len(), "{header:?}");
+        }
+        assert_eq!(fields(b"\xc3\xa4: x\n").next().unwrap().name, b"");
+    }
 }

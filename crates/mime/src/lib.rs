@@ -10,8 +10,10 @@
 //! - [`header`], [`envelope()`], [`decode_header`], [`parse_date`] read header bytes.
 
 mod address;
+mod attachment;
 mod boundary;
 mod charset;
+mod content;
 mod date;
 mod decode;
 mod envelope;
@@ -26,6 +28,7 @@ mod preview;
 mod section;
 mod structure;
 pub mod text;
+mod tree;
 mod utf7;
 mod words;
 
