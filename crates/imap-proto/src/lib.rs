@@ -1,5 +1,6 @@
 //! The IMAP wire: framing, parsing, serializing, for both roles. No I/O.
 
+pub mod frame;
 pub mod parse;
 pub mod serialize;
 pub mod types;
