@@ -77,6 +77,15 @@ pub trait Store: Send + Sync {
         visit: &mut dyn FnMut(BlobInfo) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
 
+    /// Gives space that deletions have freed back to the system. Slow; called now and then, beside
+    /// normal work.
+    ///
+    /// # Errors
+    /// `StorageFull`, `WriteRefused`, `ReadFailed`, `Closed`; what was stored stays as it was.
+    fn reclaim(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Answers every commit that was submitted before, then refuses what comes after with `Closed`.
     /// Idempotent.
     ///

@@ -221,6 +221,10 @@ impl Store for Faulty {
         self.faults.run(Call::ListBlobs, || self.inner.list_blobs(after, visit))
     }
 
+    fn reclaim(&self) -> Result<(), StoreError> {
+        self.inner.reclaim()
+    }
+
     fn close(&self) -> Result<(), StoreError> {
         self.inner.close()
     }

@@ -33,5 +33,5 @@ pub use commit::{Commit, CommitNo, Condition, Done, Expected, Write};
 pub use contract::{BlobReader, BlobWriter, Page, Store, View, Visitor, scan_page};
 pub use error::{Limit, StoreError};
 pub use key::{KeyRange, Order};
-pub use lease::Leases;
+pub use lease::{Doom, Leases};
 pub use watch::{Hint, Hints, Watch, Watchers};

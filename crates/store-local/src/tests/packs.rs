@@ -1,0 +1,155 @@
+//! Packs over their life: filling, sealing, deleting, compacting.
+
+use std::sync::Arc;
+
+use store::{BlobLease, Commit, Deletion, Store, Write};
+
+use super::{copy_folder, noise, open, options, pack_files, put};
+use crate::disk::OsDisk;
+use crate::pack::format::Header;
+use crate::{Local, Options};
+
+fn small_packs(path: &std::path::Path) -> Local {
+    let options = Options { pack_bytes_max: 100_000, ..options(Arc::new(OsDisk)) };
+    Local::open(path, options).unwrap()
+}
+
+fn delete(store: &Local, leases: Vec<BlobLease>) {
+    let ids: Vec<_> = leases.iter().map(BlobLease::id).collect();
+    drop(leases);
+    let as_of = store.commit_wait(Commit::new()).unwrap();
+    let deleted = store.delete_blobs(b"a", &ids, as_of).unwrap();
+    assert!(deleted.iter().all(|deleted| *deleted == Deletion::Deleted), "{deleted:?}");
+}
+
+#[test]
+fn full_pack_is_followed_by_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = small_packs(folder.path());
+    let leases: Vec<_> = (0..12).map(|seed| put(&store, &noise(seed, 30_000))).collect();
+    assert_eq!(pack_files(folder.path()), 4);
+    drop(store);
+    let store = small_packs(folder.path());
+    leases.iter().for_each(|lease| store.verify_blob(b"a", &lease.id()).unwrap());
+}
+
+#[test]
+fn sealed_pack_goes_with_its_last_blob() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = small_packs(folder.path());
+    let mut leases: Vec<_> = (0..6).map(|seed| put(&store, &noise(seed, 30_000))).collect();
+    let second = leases.split_off(3);
+    assert_eq!(pack_files(folder.path()), 2);
+    delete(&store, leases);
+    assert_eq!(pack_files(folder.path()), 1);
+    second.iter().for_each(|lease| store.verify_blob(b"a", &lease.id()).unwrap());
+}
+
+#[test]
+fn long_blob_gives_its_space_back_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let lease = put(&store, &noise(1, 4 << 20));
+    assert_eq!(pack_files(folder.path()), 1);
+    delete(&store, vec![lease]);
+    assert_eq!(pack_files(folder.path()), 0);
+}
+
+#[test]
+fn compaction_moves_what_lives_and_removes_the_rest() {
+    let outer = tempfile::tempdir().unwrap();
+    let (before, after) = (outer.path().join("1"), outer.path().join("2"));
+    let store = small_packs(&before);
+    let mut kept = Vec::new();
+    let mut garbage = Vec::new();
+    for seed in 0..30 {
+        let lease = put(&store, &noise(seed, 30_000));
+        if seed % 3 == 0 { kept.push(lease) } else { garbage.push(lease) }
+    }
+    let files = pack_files(&before);
+    let reader = store.open_blob(b"a", &kept[0].id()).unwrap();
+    delete(&store, garbage);
+    store.reclaim().unwrap();
+    assert!(pack_files(&before) <= files / 2, "{files} -> {}", pack_files(&before));
+    kept.iter().for_each(|lease| store.verify_blob(b"a", &lease.id()).unwrap());
+    assert_eq!(reader.read_at(0, 30_000).unwrap(), noise(0, 30_000));
+    // Also after a kill right now, and with nothing more to do.
+    copy_folder(&before, &after);
+    let store = small_packs(&after);
+    kept.iter().for_each(|lease| store.verify_blob(b"a", &lease.id()).unwrap());
+    let files = pack_files(&after);
+    store.reclaim().unwrap();
+    assert_eq!(pack_files(&after), files);
+}
+
+#[test]
+fn compaction_beside_deletions_and_puts_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = small_packs(folder.path());
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..3_u64)
+            .map(|worker| {
+                let store = &store;
+                scope.spawn(move || {
+                    let mut kept = Vec::new();
+                    for round in 0..12 {
+                        let seed = worker * 100 + round;
+                        let lease = put(store, &noise(seed, 25_000));
+                        if round % 4 == 0 { kept.push(lease) } else { delete(store, vec![lease]) }
+                    }
+                    kept
+                })
+            })
+            .collect();
+        for _ in 0..10 {
+            store.reclaim().unwrap();
+        }
+        for worker in workers {
+            for lease in worker.join().unwrap() {
+                store.verify_blob(b"a", &lease.id()).unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn pack_can_be_read_without_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let leases: Vec<_> = (0..5).map(|seed| put(&store, &noise(seed, 20_000))).collect();
+    drop(store);
+    let pack = std::fs::read_dir(folder.path().join("packs")).unwrap().next().unwrap().unwrap();
+    let bytes = std::fs::read(pack.path()).unwrap();
+    let (mut at, mut found) = (16, Vec::new());
+    while let Some(header) = Header::decode(&bytes[at..]) {
+        at += header.record_bytes() as usize;
+        found.push(header.key);
+    }
+    assert_eq!(at, bytes.len());
+    assert_eq!(found, leases.iter().map(|lease| lease.key().clone()).collect::<Vec<_>>());
+}
+
+#[test]
+fn one_group_of_appends_shares_its_syncs() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    put(&store, b"the pack and its name are made");
+    let before = store.counters();
+    let (answer, answers) = std::sync::mpsc::channel();
+    // Holds the committer up until all of them wait.
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    store.commit(Commit::new(), Box::new(move |_| _ = wait.recv()));
+    for seed in 0..16 {
+        let lease = store.put_blob(b"a", &noise(seed, 5_000)).unwrap();
+        let commit = Commit::new().write(Write::put(seed.to_be_bytes(), b"row")).naming(lease);
+        let answer = answer.clone();
+        store.commit(commit, Box::new(move |result| _ = answer.send(result)));
+    }
+    go.send(()).unwrap();
+    drop(answer);
+    assert_eq!(answers.iter().filter(Result::is_ok).count(), 16);
+    let after = store.counters();
+    // One transaction for the commit that held them up (which may carry some puts), one for all.
+    assert!(after.groups - before.groups <= 2, "{after:?}");
+    assert!(after.syncs() - before.syncs() <= 4, "{after:?}");
+}

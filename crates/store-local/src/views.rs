@@ -1,0 +1,214 @@
+//! Read scopes: a pool of connections, each in a read transaction while a view uses it.
+//!
+//! An open read transaction keeps the log from being reused, so a view that is forgotten must not
+//! live for ever: it refuses when it is used too late, and [`Readers::expire`] ends it even when
+//! nobody uses it.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use store::limits::{VIEW_LIFETIME, VIEWS_MAX};
+use store::{BlobInfo, BlobKey, CommitNo, KeyRange, StoreError, View, Visitor};
+
+use crate::disk::Clock;
+use crate::error::query_failed;
+use crate::pack::Location;
+use crate::sqlite;
+
+/// The connections that read.
+pub(crate) struct Readers {
+    database: PathBuf,
+    clock: Arc<dyn Clock>,
+    idle: Mutex<Vec<Connection>>,
+    open: Mutex<Vec<Weak<Slot>>>,
+}
+
+struct Slot {
+    /// Empty once the view has ended.
+    connection: Mutex<Option<Connection>>,
+    opened: Duration,
+}
+
+impl Readers {
+    pub(crate) fn new(database: PathBuf, clock: Arc<dyn Clock>) -> Self {
+        Self { database, clock, idle: Mutex::default(), open: Mutex::default() }
+    }
+
+    /// Opens a view on the last commit.
+    pub(crate) fn view(self: &Arc<Self>) -> Result<Box<dyn View>, StoreError> {
+        let opened = self.clock.monotonic();
+        let slot = Arc::new(Slot { connection: Mutex::new(None), opened });
+        {
+            let mut open = lock(&self.open);
+            if open.len() >= VIEWS_MAX {
+                open.retain(|slot| slot.strong_count() > 0);
+            }
+            if open.len() >= VIEWS_MAX {
+                return Err(StoreError::Busy);
+            }
+            open.push(Arc::downgrade(&slot));
+        }
+        let connection = self.take()?;
+        let begin = || -> rusqlite::Result<CommitNo> {
+            connection.prepare_cached("BEGIN")?.execute([])?;
+            // The first read fixes what the transaction sees.
+            sqlite::commit_no(&connection)
+        };
+        let at = begin().map_err(|error| query_failed(&error))?;
+        *lock(&slot.connection) = Some(connection);
+        Ok(Box::new(LocalView { readers: Arc::clone(self), slot, at }))
+    }
+
+    /// Where the database says that a blob is.
+    pub(crate) fn locate(&self, key: &BlobKey) -> Result<Option<Location>, StoreError> {
+        self.with(|connection| sqlite::locate(connection, key))
+    }
+
+    /// Visits the recorded blobs.
+    pub(crate) fn list_blobs(
+        &self,
+        after: Option<&BlobKey>,
+        visit: &mut dyn FnMut(BlobInfo) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut after = after.cloned();
+        loop {
+            // In pieces: a visitor may take its time, and must not hold the log meanwhile.
+            let mut piece = Vec::new();
+            let mut collect = |info| {
+                piece.push(info);
+                if piece.len() == LIST_ROWS {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            };
+            self.with(|connection| sqlite::list_blobs(connection, after.as_ref(), &mut collect))?;
+            let full = piece.len() == LIST_ROWS;
+            after = piece.last().map(|info| info.key.clone());
+            if piece.into_iter().try_for_each(&mut *visit).is_break() || !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads outside of any view.
+    pub(crate) fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let connection = self.take()?;
+        let result = read(&connection).map_err(|error| query_failed(&error));
+        self.give_back(connection);
+        result
+    }
+
+    /// Ends the views that have lived too long.
+    pub(crate) fn expire(&self) {
+        let now = self.clock.monotonic();
+        let mut slots = Vec::new();
+        lock(&self.open).retain(|slot| match slot.upgrade() {
+            Some(slot) => {
+                slots.push(slot);
+                true
+            }
+            None => false,
+        });
+        for slot in slots.iter().filter(|slot| slot.expired(now)) {
+            // One that is being read just now is looked at again next time.
+            let connection = match slot.connection.try_lock() {
+                Ok(mut connection) => connection.take(),
+                Err(_) => None,
+            };
+            connection.into_iter().for_each(|connection| self.end(connection));
+        }
+    }
+
+    fn take(&self) -> Result<Connection, StoreError> {
+        let idle = lock(&self.idle).pop();
+        idle.map_or_else(|| sqlite::open_reader(&self.database), Ok)
+    }
+
+    /// Ends a read transaction.
+    fn end(&self, connection: Connection) {
+        let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        if ended.is_ok() {
+            self.give_back(connection);
+        }
+    }
+
+    fn give_back(&self, connection: Connection) {
+        let mut idle = lock(&self.idle);
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+    }
+
+    /// Closes the idle connections, and those of open views as they end.
+    pub(crate) fn close(&self) {
+        lock(&self.idle).clear();
+    }
+}
+
+impl Slot {
+    fn expired(&self, now: Duration) -> bool {
+        now.saturating_sub(self.opened) > VIEW_LIFETIME
+    }
+}
+
+struct LocalView {
+    readers: Arc<Readers>,
+    slot: Arc<Slot>,
+    at: CommitNo,
+}
+
+impl LocalView {
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let connection = lock(&self.slot.connection);
+        let expired = self.slot.expired(self.readers.clock.monotonic());
+        match connection.as_ref().filter(|_| !expired) {
+            Some(connection) => read(connection).map_err(|error| query_failed(&error)),
+            None => Err(StoreError::ViewExpired),
+        }
+    }
+}
+
+impl View for LocalView {
+    fn at(&self) -> CommitNo {
+        self.at
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|connection| sqlite::get(connection, key))
+    }
+
+    fn get_many(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.read(|connection| keys.iter().map(|key| sqlite::get(connection, key)).collect())
+    }
+
+    fn scan(&self, range: &KeyRange, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
+        self.read(|connection| sqlite::scan(connection, range, visit))
+    }
+}
+
+impl Drop for LocalView {
+    fn drop(&mut self) {
+        let connection = lock(&self.slot.connection).take();
+        connection.into_iter().for_each(|connection| self.readers.end(connection));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Connections kept for the next view: about as many as threads read at one time.
+const IDLE_MAX: usize = 16;
+
+/// Blobs listed by one statement.
+const LIST_ROWS: usize = 512;
