@@ -1,10 +1,12 @@
 //! Address lists of header fields. RFC 5322 §3.4 and §4.4
 //!
-//!     address-list  = address *("," address)
-//!     address       = mailbox / group
-//!     mailbox       = addr-spec / [phrase] "<" [route ":"] addr-spec ">"
-//!     group         = phrase ":" [mailbox-list] ";"
-//!     addr-spec     = local-part "@" domain
+//! ```text
+//! address-list  = address *("," address)
+//! address       = mailbox / group
+//! mailbox       = addr-spec / [phrase] "<" [route ":"] addr-spec ">"
+//! group         = phrase ":" [mailbox-list] ";"
+//! addr-spec     = local-part "@" domain
+//! ```
 //!
 //! Any text yields something, since ENVELOPE must not lose a sender to a missing quote. What stands
 //! before a missing `@` is the local part if it is one word, else the name. Comments are names when

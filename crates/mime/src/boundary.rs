@@ -1,8 +1,10 @@
 //! Delimiter lines of multiparts. RFC 2046 §5.1.1
 //!
-//!     delimiter          = CRLF "--" boundary transport-padding CRLF
-//!     close-delimiter    = CRLF "--" boundary "--" transport-padding [CRLF]
-//!     transport-padding  = *LWSP-char
+//! ```text
+//! delimiter          = CRLF "--" boundary transport-padding CRLF
+//! close-delimiter    = CRLF "--" boundary "--" transport-padding [CRLF]
+//! transport-padding  = *LWSP-char
+//! ```
 //!
 //! A line is a delimiter only if nothing but padding follows the boundary: `--xyz` is text when the
 //! boundary is `x`. (By the letter of RFC 2046 it would delimit, since "boundary delimiters must

@@ -1,8 +1,10 @@
 //! The Date header. RFC 5322 §3.3 and §4.3
 //!
-//!     date-time  = [day-of-week ","] day month year hour ":" minute [":" second] zone
-//!     obs-year   = 2*DIGIT
-//!     obs-zone   = "UT" / "GMT" / "EST" / "EDT" / ... / military letters
+//! ```text
+//! date-time  = [day-of-week ","] day month year hour ":" minute [":" second] zone
+//! obs-year   = 2*DIGIT
+//! obs-zone   = "UT" / "GMT" / "EST" / "EDT" / ... / military letters
+//! ```
 //!
 //! Words may come in any order, so that `Thu Jan 12 10:00:00 2004` and `12-Jan-2004` are read too.
 //! Comments may stand anywhere and nest to any depth.
@@ -235,9 +237,6 @@ mod tests {
             " 1-Jan-2004 10:00:00 +0000"
         );
         assert_eq!(read(&"(".repeat(1_000_000)), None);
-        assert_eq!(
-            read(&format!("1 Jan 2004 10:00:00 Z (\\")).unwrap(),
-            " 1-Jan-2004 10:00:00 +0000"
-        );
+        assert_eq!(read("1 Jan 2004 10:00:00 Z (\\").unwrap(), " 1-Jan-2004 10:00:00 +0000");
     }
 }

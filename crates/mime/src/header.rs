@@ -1,7 +1,9 @@
 //! Header blocks: their fields, and the subsets that FETCH asks for. RFC 5322 §2.2
 //!
-//!     field       = field-name *WSP ":" unstructured CRLF
-//!     field-name  = 1*(%d33-57 / %d59-126)
+//! ```text
+//! field       = field-name *WSP ":" unstructured CRLF
+//! field-name  = 1*(%d33-57 / %d59-126)
+//! ```
 //!
 //! A line ends with LF, with or without a CR. A line that begins with a space or tab continues the
 //! field before it. A line without a colon is a field without a name: kept, found by no name.

@@ -1,6 +1,8 @@
 //! Message ids of Message-ID, References and In-Reply-To. RFC 5322 §3.6.4
 //!
-//!     msg-id = [CFWS] "<" id-left "@" id-right ">" [CFWS]
+//! ```text
+//! msg-id = [CFWS] "<" id-left "@" id-right ">" [CFWS]
+//! ```
 
 use crate::header::unfold;
 

@@ -1,8 +1,10 @@
 //! Values with parameters: Content-Type, Content-Disposition. RFC 2045 §5.1, RFC 2183, RFC 2231
 //!
-//!     content    = type "/" subtype *(";" parameter)
-//!     parameter  = attribute ["*" number] ["*"] "=" value
-//!     value      = token / quoted-string
+//! ```text
+//! content    = type "/" subtype *(";" parameter)
+//! parameter  = attribute ["*" number] ["*"] "=" value
+//! value      = token / quoted-string
+//! ```
 //!
 //! Read leniently: an unquoted value reaches to the next `;`, so that `name=two words.txt` and
 //! `boundary=a=b` mean what their senders meant; a comment at its end goes.

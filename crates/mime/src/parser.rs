@@ -34,6 +34,7 @@ pub struct Parser {
     line_end_bytes: u64,
     lines: u64,
     capture: Capture,
+    work: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,7 @@ impl Parser {
             line_end_bytes: 0,
             lines: 0,
             capture: Capture::default(),
+            work: 0,
         }
     }
 
@@ -77,13 +79,22 @@ impl Parser {
     pub fn push(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
+            let before = self.at;
             let taken = match self.phase {
                 Phase::Header => self.push_header(rest),
                 Phase::LineStart => self.push_line_start(rest),
                 Phase::Text => self.push_text(rest),
             };
+            // One step for the call itself, so that a call that takes nothing is seen.
+            self.work += 1 + (taken as u64).max(self.at - before);
             rest = rest.get(taken..).unwrap_or_default();
         }
+    }
+
+    /// Steps so far: bytes looked at and boundaries compared. At most a small multiple of the bytes
+    /// pushed, which tests hold against it: time would not be the same on every machine.
+    pub fn work(&self) -> u64 {
+        self.work
     }
 
     /// Ends the message.
@@ -220,6 +231,9 @@ impl Parser {
     fn delimiter(&mut self, line: &[u8]) -> Option<Delimiter> {
         if line.len() > DELIMITER_LINE_BYTES_MAX {
             return None;
+        }
+        if line.starts_with(b"--") {
+            self.work += self.tree.depth();
         }
         let delimiter = self.tree.judge(line)?;
         self.tree.has_room().then_some(delimiter)

@@ -79,6 +79,11 @@ impl Tree {
         !self.is_full && self.boundaries().next().is_some()
     }
 
+    /// How many parts are open.
+    pub(crate) fn depth(&self) -> u64 {
+        self.open.len() as u64
+    }
+
     /// The innermost part.
     pub(crate) fn top(&self) -> Option<&Part> {
         self.open.last().map(|open| &open.part)

@@ -1,7 +1,9 @@
 //! UTF-7, which encoding_rs leaves out and old mail still uses. RFC 2152
 //!
-//!     "+" *base64-digit ["-"]      UTF-16, big-endian
-//!     "+-"                         a plus sign
+//! ```text
+//! "+" *base64-digit ["-"]      UTF-16, big-endian
+//! "+-"                         a plus sign
+//! ```
 
 /// Decodes UTF-7. Wrong input becomes U+FFFD or stays as it is.
 pub(crate) fn decode(bytes: &[u8]) -> String {

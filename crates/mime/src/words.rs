@@ -1,6 +1,8 @@
 //! Encoded words in header values. RFC 2047
 //!
-//!     encoded-word = "=?" charset ["*" language] "?" encoding "?" encoded-text "?="
+//! ```text
+//! encoded-word = "=?" charset ["*" language] "?" encoding "?" encoded-text "?="
+//! ```
 //!
 //! Read leniently, as senders write them: inside of quoted strings, without space around them, with
 //! raw space in the text, cut in the middle of a character.
