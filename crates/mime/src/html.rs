@@ -352,11 +352,11 @@ mod tests {
     }
 
     #[test]
-    fn ten_million_open_tags_take_linear_time() {
+    fn millions_of_open_tags_take_linear_time() {
         for part in
             ["<div>", "<", "<!", "<!--", "<script>", "</script", "&", "&#", "<a b=\"", "<a b='>\""]
         {
-            let html = part.repeat((10 << 20) / part.len());
+            let html = part.repeat((3 << 20) / part.len());
             assert!(text(&html).len() <= html.len(), "{part}");
         }
     }
