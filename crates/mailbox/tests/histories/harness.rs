@@ -1,0 +1,498 @@
+//! One account, its oracle, its stored rows, a follower of its log, and a few sessions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mail_types::{
+    Flags, InternalDate, Keyword, MailboxId, MailboxName, ModSeq, SystemFlags, Uid, UidSet,
+};
+use mailbox::{
+    Account, Bound, Context, Expunges, FlagMode, LogEntry, MailboxSnapshot, MailboxSnapshotBuilder,
+    MembershipRow, NewMessage, Operation, Outcome, OwnStore, Refusal, Subscription, View, apply,
+    decide, touched,
+};
+
+use crate::client::{Client, Kind, Way};
+use crate::model::{self, Model};
+use crate::random::Random;
+
+pub struct Harness {
+    random: Random,
+    account: Account,
+    model: Model,
+    rows: Rows,
+    /// Knows only the log and never has contents.
+    follower: Account,
+    log: Vec<LogEntry>,
+    sessions: Vec<Session>,
+    /// Clients as they were when a connection was cut.
+    cuts: Vec<(MailboxId, Client)>,
+    now: i64,
+    ids_ever: BTreeSet<u64>,
+    validities_ever: BTreeSet<u32>,
+}
+
+/// What a store holds.
+#[derive(Default)]
+struct Rows {
+    memberships: BTreeMap<(MailboxId, Uid), MembershipRow>,
+    records: BTreeMap<MailboxId, mailbox::MailboxRecord>,
+    subscriptions: BTreeMap<MailboxName, Subscription>,
+}
+
+struct Session {
+    mailbox: MailboxId,
+    view: View,
+    client: Client,
+}
+
+impl Harness {
+    pub fn new(seed: u64) -> Self {
+        let mut harness = Self {
+            random: Random::new(seed),
+            account: Account::empty(),
+            model: Model::default(),
+            rows: Rows::default(),
+            follower: Account::empty(),
+            log: Vec::new(),
+            sessions: Vec::new(),
+            cuts: Vec::new(),
+            now: 1_700_000_000,
+            ids_ever: BTreeSet::new(),
+            validities_ever: BTreeSet::new(),
+        };
+        harness.submit(&Operation::CreateAccount).unwrap();
+        for _ in 0..3 {
+            let session = harness.select();
+            harness.sessions.push(session);
+        }
+        harness
+    }
+
+    pub fn step(&mut self) {
+        self.now += i64::try_from(self.random.below(100)).unwrap();
+        match self.random.below(100) {
+            0..18 => self.append(),
+            18..44 => self.store(),
+            44..52 => self.copy_or_move(),
+            52..60 => self.expunge(),
+            60..72 => self.sync(Expunges::Tell),
+            72..80 => self.sync(Expunges::Withhold),
+            80..84 => self.reselect(),
+            84..92 => self.change_tree(),
+            92..94 => self.prune(),
+            94..97 => self.evict(),
+            _ => self.claim_recent(),
+        }
+        if self.random.once_in(5) {
+            self.check_resync();
+        }
+    }
+
+    /// A checkpoint of all sessions, and a restart from what is stored.
+    pub fn finish(&mut self) {
+        for at in 0..self.sessions.len() {
+            self.advance(at, Expunges::Tell, None);
+        }
+        self.check_resync();
+        self.check_restart();
+        assert_eq!(self.follower.head(), self.account.head());
+        for (mine, theirs) in self.account.mailboxes().zip(self.follower.mailboxes()) {
+            assert_eq!(mine.record(), theirs.record());
+        }
+        if let Some(last) = self.log.last() {
+            assert!(apply(&self.account, last).is_err(), "an entry was applied twice");
+        }
+    }
+
+    /// Decides, compares with the oracle, stores rows, applies, and compares again.
+    fn submit(&mut self, operation: &Operation) -> Result<Outcome, Refusal> {
+        for id in operation.contents_needed(&self.account) {
+            self.load(id);
+        }
+        let decision = decide(&self.account, operation, &Context { now: self.now });
+        let expected = self.model.submit(operation, self.now);
+        let decision = match (decision, expected) {
+            (Ok(decision), Ok(told)) => {
+                model::assert_told(&decision.outcome, &told);
+                decision
+            }
+            (Err(refusal), Err(expected)) => {
+                assert_eq!(refusal, expected, "{operation:?}");
+                return Err(refusal);
+            }
+            (found, expected) => panic!("{operation:?}: {found:?} for {expected:?}"),
+        };
+        if let Some(entry) = decision.entry {
+            self.commit(&entry);
+        }
+        assert_eq!(self.account.modseq().get(), self.model.modseq, "{operation:?}");
+        self.model.assert_equals(&self.account);
+        Ok(decision.outcome)
+    }
+
+    fn commit(&mut self, entry: &LogEntry) {
+        let before = self.account.clone();
+        self.account = apply(&before, entry).unwrap();
+        let touched = touched(&self.account, entry).unwrap();
+        self.rows.write(&self.account, &touched);
+        self.follower = apply(&self.follower, entry).unwrap();
+        self.follower = without_all_contents(&self.follower);
+        self.log.push(entry.clone());
+        // The oracle has no history to forget.
+        self.model.modseq = self.model.modseq.max(entry.modseq.get());
+        for mailbox in self.account.mailboxes() {
+            let record = mailbox.record();
+            if before.mailbox(record.id).is_none() {
+                assert!(self.ids_ever.insert(record.id.get()), "a MAILBOXID came twice");
+                let is_new = self.validities_ever.insert(record.uid_validity.get());
+                assert!(is_new, "a UIDVALIDITY came twice");
+            }
+        }
+        for mailbox in before.mailboxes() {
+            let old = mailbox.record();
+            let Some(now) = self.account.mailbox(old.id) else { continue };
+            assert!(now.record().uid_next >= old.uid_next, "UIDNEXT fell");
+            assert!(now.record().highest_modseq >= old.highest_modseq, "HIGHESTMODSEQ fell");
+            assert_eq!(now.record().uid_validity, old.uid_validity);
+        }
+    }
+
+    fn load(&mut self, id: MailboxId) {
+        if self.account.mailbox(id).is_some_and(|m| m.contents().is_none()) {
+            let contents = self.rows.contents(&self.account, id, &self.log);
+            self.account = self.account.with_contents(id, contents).unwrap();
+        }
+    }
+
+    fn snapshot(&mut self, id: MailboxId) -> Option<MailboxSnapshot> {
+        self.load(id);
+        self.account.mailbox(id)?.contents().cloned()
+    }
+
+    fn random_mailbox(&mut self) -> MailboxId {
+        let ids: Vec<MailboxId> = self.account.mailboxes().map(|m| m.record().id).collect();
+        // Few mailboxes, so that sessions meet.
+        if self.random.once_in(2) { ids[0] } else { *self.random.pick(&ids) }
+    }
+
+    fn random_flags(&mut self) -> Flags {
+        let system = [
+            SystemFlags::NONE,
+            SystemFlags::SEEN,
+            SystemFlags::DELETED,
+            SystemFlags::SEEN.union(SystemFlags::FLAGGED),
+            SystemFlags::DELETED.union(SystemFlags::ANSWERED),
+        ];
+        let mut flags = Flags::system(*self.random.pick(&system));
+        for name in ["Work", "work", "$label1", "$Forwarded", "Later"] {
+            if self.random.once_in(6) {
+                flags.insert(Keyword::new(name).unwrap());
+            }
+        }
+        flags
+    }
+
+    /// Some of the messages that the client counts, named as clients do.
+    fn random_uids(&mut self, at: usize) -> UidSet {
+        let exists = self.sessions[at].view.exists();
+        let mut ranges = Vec::new();
+        for _ in 0..=self.random.below(2) {
+            let mut bound = || match self.random.below(6) {
+                0 => Bound::Last,
+                _ => {
+                    let number = self.random.below(usize::try_from(exists).unwrap()) + 1;
+                    Bound::Number(u32::try_from(number).unwrap())
+                }
+            };
+            ranges.push((bound(), bound()));
+        }
+        let view = &self.sessions[at].view;
+        if self.random.once_in(2) {
+            let uid = |bound| match bound {
+                Bound::Number(number) => Bound::Number(Uid::new(number).unwrap()),
+                Bound::Last => Bound::Last,
+            };
+            let uids = view.resolve_uids(ranges.into_iter().map(|(a, b)| (uid(a), uid(b))));
+            assert!(uids.last() <= view.last_uid(), "a UID the client cannot know");
+            return uids;
+        }
+        let seq = |bound| match bound {
+            Bound::Number(number) => Bound::Number(mail_types::SeqNum::new(number).unwrap()),
+            Bound::Last => Bound::Last,
+        };
+        let resolved = view.resolve_seqs(ranges.into_iter().map(|(a, b)| (seq(a), seq(b))));
+        assert_eq!(resolved.is_err(), exists == 0);
+        resolved.unwrap_or_default()
+    }
+
+    fn random_session(&mut self) -> usize {
+        self.random.below(self.sessions.len())
+    }
+
+    fn append(&mut self) {
+        let mailbox = self.random_mailbox();
+        let mut messages = Vec::new();
+        for _ in 0..self.random.below(4) {
+            let seconds = 1_600_000_000 + i64::try_from(self.random.below(1_000_000)).unwrap();
+            messages.push(NewMessage {
+                message: None,
+                thread: None,
+                size: u32::try_from(self.random.below(10_000)).unwrap(),
+                internal_date: InternalDate::new(seconds, 60),
+                flags: self.random_flags(),
+            });
+        }
+        self.submit(&Operation::AddMessages { mailbox, messages }).unwrap();
+    }
+
+    fn store(&mut self) {
+        let at = self.random_session();
+        let (mailbox, settled) = (self.sessions[at].mailbox, self.sessions[at].view.settled());
+        let uids = self.random_uids(at);
+        let mode = *self.random.pick(&[FlagMode::Add, FlagMode::Remove, FlagMode::Replace]);
+        let flags = self.random_flags();
+        let unchanged_since = self.random.once_in(4).then_some(settled);
+        let operation = Operation::SetFlags {
+            mailbox,
+            uids: uids.clone(),
+            mode,
+            flags: flags.clone(),
+            unchanged_since,
+        };
+        let Ok(Outcome::FlagsSet(outcome)) = self.submit(&operation) else { return };
+        // With .SILENT the client takes its own change as done, but for what is in MODIFIED.
+        let session = &mut self.sessions[at];
+        let stored = uids.difference(&outcome.modified);
+        session.client.assume(&stored, mode, &model::flag_names(&flags));
+        let own = outcome.modseq.map(|modseq| OwnStore { modseq, mode, flags });
+        self.advance(at, Expunges::Withhold, own.as_ref());
+    }
+
+    fn copy_or_move(&mut self) {
+        let at = self.random_session();
+        let from = self.sessions[at].mailbox;
+        let uids = self.random_uids(at);
+        let to = if self.random.once_in(20) { MailboxId(9999) } else { self.random_mailbox() };
+        let operation = if self.random.once_in(2) {
+            Operation::Copy { from, to, uids }
+        } else {
+            Operation::Move { from, to, uids }
+        };
+        let _refused_or_not = self.submit(&operation);
+        self.advance(at, Expunges::Tell, None);
+    }
+
+    fn expunge(&mut self) {
+        let at = self.random_session();
+        let mailbox = self.sessions[at].mailbox;
+        let uids = match self.random.below(3) {
+            0 => self.random_uids(at),
+            _ => {
+                let last = self.sessions[at].view.last_uid().unwrap_or(Uid::MIN);
+                UidSet::range(Uid::MIN, last)
+            }
+        };
+        let _refused_or_not = self.submit(&Operation::Expunge { mailbox, uids });
+        self.advance(at, Expunges::Tell, None);
+    }
+
+    fn sync(&mut self, expunges: Expunges) {
+        let at = self.random_session();
+        self.advance(at, expunges, None);
+    }
+
+    fn select(&mut self) -> Session {
+        let mailbox = self.random_mailbox();
+        let view = View::open(self.snapshot(mailbox).unwrap());
+        let kind = *self.random.pick(&[Kind::Plain, Kind::Qresync]);
+        let client = Client::select(kind, &view);
+        client.assert_synchronized(self.model.by_id(mailbox).unwrap());
+        Session { mailbox, view, client }
+    }
+
+    fn reselect(&mut self) {
+        let at = self.random_session();
+        let session = self.select();
+        let old = std::mem::replace(&mut self.sessions[at], session);
+        self.cut(old.mailbox, old.client);
+    }
+
+    fn change_tree(&mut self) {
+        let names =
+            ["a", "a/b", "a/b/b", "a/b/b/c", "a/c", "x/y", "INBOX", "INBOX/k", "b/b", "Sent", "b"];
+        let mut name = || MailboxName::new(*self.random.pick(&names)).unwrap();
+        let (name, other) = (name(), name());
+        let operation = match self.random.below(10) {
+            0..4 => Operation::CreateMailbox { name, special_use: Vec::new() },
+            4..6 => Operation::DeleteMailbox { name },
+            6..8 => Operation::RenameMailbox { from: name, to: other },
+            8 => Operation::Subscribe { name },
+            _ => Operation::Unsubscribe { name },
+        };
+        let _refused_or_not = self.submit(&operation);
+        for at in 0..self.sessions.len() {
+            if self.account.mailbox(self.sessions[at].mailbox).is_none() {
+                // Its mailbox is gone. What it knows stays readable until it is told.
+                self.sessions[at].client.assert_numbering(&self.sessions[at].view);
+                self.sessions[at] = self.select();
+            }
+        }
+    }
+
+    fn prune(&mut self) {
+        let back = u64::try_from(self.random.below(40)).unwrap();
+        let floor = ModSeq::new(self.account.modseq().get().saturating_sub(back)).unwrap();
+        self.submit_prune(floor);
+    }
+
+    fn submit_prune(&mut self, floor: ModSeq) {
+        let operation = Operation::Prune { floor };
+        let decision = decide(&self.account, &operation, &Context { now: self.now }).unwrap();
+        if let Some(entry) = decision.entry {
+            self.commit(&entry);
+        }
+    }
+
+    fn evict(&mut self) {
+        let id = self.random_mailbox();
+        self.account = self.account.without_contents(id);
+        if self.random.once_in(2) {
+            self.check_restart();
+        }
+    }
+
+    fn claim_recent(&mut self) {
+        let at = self.random_session();
+        let mailbox = self.sessions[at].mailbox;
+        let Ok(Outcome::RecentClaimed { uids }) = self.submit(&Operation::ClaimRecent { mailbox })
+        else {
+            panic!("RECENT was refused");
+        };
+        self.advance(at, Expunges::Tell, None);
+        let session = &mut self.sessions[at];
+        session.view.add_recent(&uids);
+        let shown = session.view.uids().iter().filter(|uid| session.view.is_recent(*uid)).count();
+        assert_eq!(usize::try_from(session.view.recent_count()).unwrap(), shown);
+    }
+
+    /// Brings a session up to date and lets its client read the responses, one by one.
+    fn advance(&mut self, at: usize, expunges: Expunges, own: Option<&OwnStore>) {
+        let mailbox = self.sessions[at].mailbox;
+        let snapshot = self.snapshot(mailbox).unwrap();
+        let expected = self.model.by_id(mailbox).unwrap().clone();
+        let session = &mut self.sessions[at];
+        let delta = session.view.advance(&snapshot, expunges, own);
+        if expunges == Expunges::Withhold {
+            assert!(delta.expunged.is_empty() && delta.vanished.is_empty());
+        } else {
+            assert!(!session.view.has_withheld());
+        }
+        assert_eq!(u64::try_from(delta.expunged.len()).unwrap(), delta.vanished.len());
+        let mut cuts = Vec::new();
+        for response in session.client.responses(&session.view, &delta) {
+            if session.client.kind == Kind::Qresync && self.random.once_in(8) {
+                cuts.push(session.client.clone());
+            }
+            session.client.receive(&response);
+        }
+        session.client.assert_numbering(&session.view);
+        session.client.assert_no_hole(&expected);
+        if !session.view.has_withheld() {
+            session.client.assert_synchronized(&expected);
+            assert_eq!(session.client.highest.get(), expected.highest);
+        }
+        assert!(session.view.advance(&snapshot, expunges, None).is_empty(), "told twice");
+        for client in cuts {
+            self.cut(mailbox, client);
+        }
+    }
+
+    fn cut(&mut self, mailbox: MailboxId, client: Client) {
+        if client.kind == Kind::Qresync {
+            if self.cuts.len() >= CUTS_MAX {
+                let at = self.random.below(self.cuts.len());
+                self.cuts.swap_remove(at);
+            }
+            self.cuts.push((mailbox, client));
+        }
+    }
+
+    /// Every client that was cut off could come back now.
+    fn check_resync(&mut self) {
+        for (mailbox, client) in std::mem::take(&mut self.cuts) {
+            let Some(snapshot) = self.snapshot(mailbox) else { continue };
+            let expected = self.model.by_id(mailbox).unwrap();
+            assert_eq!(client.uid_validity, expected.uid_validity);
+            for way in [Way::AllUids, Way::KnownUids, Way::KnownUidsAndSample] {
+                client.assert_resync(&snapshot, expected, way);
+            }
+            self.cuts.push((mailbox, client));
+        }
+    }
+
+    /// What is stored is enough to begin again.
+    fn check_restart(&mut self) {
+        let records = self.rows.records.values().cloned().collect();
+        let subscriptions = self.rows.subscriptions.clone().into_iter().collect();
+        let mut restored = Account::restore(*self.account.head(), records, subscriptions).unwrap();
+        for id in self.rows.records.keys() {
+            let contents = self.rows.contents(&restored, *id, &self.log);
+            restored = restored.with_contents(*id, contents).unwrap();
+        }
+        self.model.assert_equals(&restored);
+        for (mine, theirs) in self.account.mailboxes().zip(restored.mailboxes()) {
+            assert_eq!(mine.record(), theirs.record());
+        }
+    }
+}
+
+impl Rows {
+    fn write(&mut self, account: &Account, touched: &mailbox::Touched) {
+        for (mailbox, uids) in &touched.rows_removed {
+            for uid in uids.iter() {
+                assert!(self.memberships.remove(&(*mailbox, uid)).is_some());
+            }
+        }
+        for (mailbox, row) in &touched.rows_put {
+            self.memberships.insert((*mailbox, row.uid), row.clone());
+        }
+        for id in &touched.mailboxes_removed {
+            self.memberships.retain(|(mailbox, _), _| mailbox != id);
+            self.records.remove(id);
+        }
+        for id in &touched.mailboxes_put {
+            self.records.insert(*id, account.mailbox(*id).unwrap().record().clone());
+        }
+        for name in &touched.subscriptions_removed {
+            self.subscriptions.remove(name);
+        }
+        for (name, subscription) in &touched.subscriptions_put {
+            self.subscriptions.insert(name.clone(), *subscription);
+        }
+    }
+
+    fn contents(&self, account: &Account, id: MailboxId, log: &[LogEntry]) -> MailboxSnapshot {
+        let record = account.mailbox(id).unwrap().record();
+        let mut builder = MailboxSnapshotBuilder::new(record, account.head().history_floor);
+        for (_, row) in self.memberships.range((id, Uid::MIN)..=(id, Uid::MAX)) {
+            builder.push(row).unwrap();
+        }
+        for entry in log.iter().filter(|entry| entry.modseq > account.head().history_floor) {
+            for change in &entry.changes {
+                if let mailbox::Change::Expunged { mailbox, uids, .. } = change
+                    && *mailbox == id
+                {
+                    builder.expunged(entry.modseq, uids);
+                }
+            }
+        }
+        builder.finish().unwrap()
+    }
+}
+
+fn without_all_contents(account: &Account) -> Account {
+    let ids: Vec<MailboxId> = account.mailboxes().map(|m| m.record().id).collect();
+    ids.into_iter().fold(account.clone(), |account, id| account.without_contents(id))
+}
+
+const CUTS_MAX: usize = 12;
