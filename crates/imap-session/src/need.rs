@@ -17,7 +17,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mail_types::{Flags, InternalDate, MailboxId, MessageId, Secret, ThreadId};
+use mail_types::{Flags, InternalDate, MailboxId, MessageId, Secret};
 use mailbox::{Operation, Outcome, Refusal};
 
 /// Something that has to be done before the command can go on.
@@ -44,7 +44,7 @@ pub enum Need {
     Submit(Operation),
     /// Have the staged literals of the command's messages added, all or none.
     Append(AppendRequest),
-    /// Load the rows of these messages, at most [`Need::ROWS_MAX`].
+    /// Load what was parsed of these messages, at most [`Need::ROWS_MAX`].
     Rows(Vec<MessageId>),
     /// Read these octets of stored messages, at most [`Need::READ_BYTES_MAX`] in all.
     Read(Vec<ReadRequest>),
@@ -55,8 +55,8 @@ pub enum Need {
 impl Need {
     /// Most rows asked for at once: at some 4 KiB a row, 256 KiB.
     pub const ROWS_MAX: usize = 64;
-    /// Most octets of messages asked for at once.
-    pub const READ_BYTES_MAX: u64 = 1 << 20;
+    /// Most octets of messages asked for at once: the text of a long message, for searching.
+    pub const READ_BYTES_MAX: u64 = 4 << 20;
 }
 
 /// One step of a SASL exchange.
@@ -136,7 +136,7 @@ pub enum Answer {
     /// Rows in the order asked for. It may be only the first of them, at least one, if all would
     /// be too many bytes at once; the session then asks for the rest. `None` for a message that no
     /// longer exists.
-    Rows(Vec<Option<Arc<MessageRow>>>),
+    Rows(Vec<Option<Arc<mime::Message>>>),
     /// Octets, one for each request; `None` if the message no longer exists.
     Read(Vec<Option<Vec<u8>>>),
     /// It could not be done.
@@ -180,13 +180,4 @@ pub enum Trouble {
     Limit,
     /// The account was removed.
     AccountGone,
-}
-
-/// What a session needs to know of a message besides its entry in the mailbox.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MessageRow {
-    /// Envelope, part tree, preview.
-    pub message: Arc<mime::Message>,
-    /// Conversation. RFC 8474 §5.2
-    pub thread: Option<ThreadId>,
 }

@@ -1,0 +1,315 @@
+//! The messages of a FETCH, batch by batch: load, write, send.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use imap_proto::types::FetchItem;
+use mail_types::{MessageId, SeqNum, Uid, UidSet};
+use mailbox::EntryRef;
+use mime::{Decoder, LineEnds, Message};
+
+use super::attributes::{Loaded, Subject, Untold};
+use super::needs::{self, Encoded, Needs};
+use super::unknown_encoding;
+use crate::cmd::copy::expunge_issued;
+use crate::render::Out;
+use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
+use crate::{Answer, Need, ReadRequest, errors, render};
+
+/// What is still to be told.
+pub(crate) struct Job {
+    /// Messages not told yet.
+    rest: UidSet,
+    items: Vec<FetchItem>,
+    needs: Needs,
+    /// Messages that this command has set `\Seen` on: their flags are told too.
+    seen: UidSet,
+    /// What could not be told.
+    untold: Option<Untold>,
+}
+
+/// A message that is being loaded.
+struct Waiting {
+    uid: Uid,
+    message: MessageId,
+    row: Option<Arc<Message>>,
+    loaded: Loaded,
+    /// Header blocks that have to be read.
+    headers: VecDeque<std::ops::Range<u64>>,
+    /// Parts whose decoded size has to be counted.
+    encoded: VecDeque<Encoded>,
+}
+
+impl Job {
+    pub(crate) fn new(uids: UidSet, items: Vec<FetchItem>, needs: Needs) -> Self {
+        Self { rest: uids, items, needs, seen: UidSet::new(), untold: None }
+    }
+
+    pub(crate) fn with_seen(self, seen: UidSet) -> Self {
+        Self { seen, ..self }
+    }
+
+    /// Begins the next batch, or ends the command.
+    pub(crate) fn next(mut self, run: &mut Run<'_>) -> Flow {
+        let batch = self.take(run);
+        if batch.is_empty() {
+            return end(self.reply());
+        }
+        if !self.needs.row {
+            self.write(&batch, run);
+            return self.pause(run);
+        }
+        let ids = batch.iter().map(|waiting| waiting.message).collect();
+        wait(Need::Rows(ids), move |answer, run| match answer {
+            Answer::Rows(rows) => self.with_rows(batch, rows, run),
+            other => Err(errors::unexpected(&other)),
+        })
+    }
+
+    /// Takes the next messages off the set. Those that no longer have a number are passed over.
+    fn take(&mut self, run: &Run<'_>) -> Vec<Waiting> {
+        let Some(selected) = &run.state.selected else { return Vec::new() };
+        let count = if self.needs.row { Need::ROWS_MAX } else { MESSAGES_PER_FLUSH };
+        let entries = selected.view.entries(&self.rest).take(count);
+        let batch: Vec<Waiting> = entries.map(|(_, entry)| Waiting::new(&entry)).collect();
+        match batch.last().map(|last| last.uid) {
+            Some(last) => self.forget_through(last),
+            None => self.rest = UidSet::new(),
+        }
+        batch
+    }
+
+    fn forget_through(&mut self, last: Uid) {
+        let after = last.next().map_or_else(UidSet::new, |next| UidSet::range(next, Uid::MAX));
+        self.rest = self.rest.intersection(&after);
+    }
+
+    fn with_rows(
+        mut self,
+        mut batch: Vec<Waiting>,
+        rows: Vec<Option<Arc<Message>>>,
+        run: &mut Run<'_>,
+    ) -> Flow {
+        // Fewer rows than asked for, but never none: the others come with the next batch.
+        if rows.is_empty() || rows.len() > batch.len() {
+            return Err(errors::server_bug());
+        }
+        for waiting in batch.split_off(rows.len()) {
+            self.rest.insert(waiting.uid);
+        }
+        for (waiting, row) in batch.iter_mut().zip(rows) {
+            waiting.set_row(row, &self.items, self.needs);
+        }
+        self.load(batch, run)
+    }
+
+    /// Reads what the batch needs: headers of many messages at once, encoded parts piece by piece.
+    fn load(mut self, batch: Vec<Waiting>, run: &mut Run<'_>) -> Flow {
+        let (requests, targets) = header_requests(&batch);
+        if !requests.is_empty() {
+            return wait(Need::Read(requests), move |answer, run| match answer {
+                Answer::Read(blocks) => self.with_headers(batch, &targets, blocks, run),
+                other => Err(errors::unexpected(&other)),
+            });
+        }
+        if let Some(index) = batch.iter().position(|waiting| !waiting.encoded.is_empty()) {
+            return self.count(batch, index);
+        }
+        self.write(&batch, run);
+        self.pause(run)
+    }
+
+    fn with_headers(
+        self,
+        mut batch: Vec<Waiting>,
+        targets: &[usize],
+        blocks: Vec<Option<Vec<u8>>>,
+        run: &mut Run<'_>,
+    ) -> Flow {
+        if blocks.len() != targets.len() {
+            return Err(errors::server_bug());
+        }
+        for (index, block) in targets.iter().zip(blocks) {
+            let Some(waiting) = batch.get_mut(*index) else { continue };
+            let Some(range) = waiting.headers.pop_front() else { continue };
+            match block {
+                Some(block) => drop(waiting.loaded.headers.insert(range.start, block)),
+                None => waiting.row = None,
+            }
+        }
+        self.load(batch, run)
+    }
+
+    /// Counts the decoded octets of one part, which BINARY must announce before it sends them.
+    fn count(self, mut batch: Vec<Waiting>, index: usize) -> Flow {
+        let waiting = batch.get_mut(index).ok_or_else(errors::server_bug)?;
+        let encoded = waiting.encoded.pop_front().ok_or_else(errors::server_bug)?;
+        let decoder = Decoder::new(encoded.encoding, LineEnds::Keep);
+        let counting = Counting { index, at: encoded.range.start, encoded, decoder, size: 0 };
+        self.count_on(batch, counting)
+    }
+
+    fn count_on(self, batch: Vec<Waiting>, counting: Counting) -> Flow {
+        let message = batch.get(counting.index).map(|waiting| waiting.message);
+        let message = message.ok_or_else(errors::server_bug)?;
+        let end = counting.encoded.range.end.min(counting.at.saturating_add(PIECE_BYTES));
+        let request = ReadRequest { message, range: counting.at..end };
+        wait(Need::Read(vec![request]), move |answer, run| {
+            let Answer::Read(mut pieces) = answer else {
+                return Err(errors::unexpected(&answer));
+            };
+            self.counted(batch, counting, pieces.pop().flatten(), run)
+        })
+    }
+
+    fn counted(
+        self,
+        mut batch: Vec<Waiting>,
+        mut counting: Counting,
+        piece: Option<Vec<u8>>,
+        run: &mut Run<'_>,
+    ) -> Flow {
+        let waiting = batch.get_mut(counting.index).ok_or_else(errors::server_bug)?;
+        let Some(piece) = piece.filter(|piece| !piece.is_empty()) else {
+            waiting.row = None;
+            waiting.encoded.clear();
+            return self.load(batch, run);
+        };
+        let mut decoded = Vec::new();
+        counting.decoder.push(&piece, &mut decoded);
+        counting.size += decoded.len() as u64;
+        counting.at += piece.len() as u64;
+        if counting.at < counting.encoded.range.end {
+            return self.count_on(batch, counting);
+        }
+        decoded.clear();
+        counting.decoder.finish(&mut decoded);
+        let size = counting.size + decoded.len() as u64;
+        waiting.loaded.sizes.insert(counting.encoded.part, size);
+        self.load(batch, run)
+    }
+
+    fn write(&mut self, batch: &[Waiting], run: &mut Run<'_>) {
+        let Some(selected) = &run.state.selected else { return };
+        let view = &selected.view;
+        let out = &mut Out::new(run.sink, run.state.enabled);
+        let uids: UidSet = batch.iter().map(|waiting| waiting.uid).collect();
+        let mut waiting = batch.iter();
+        for (seq, entry) in view.entries(&uids) {
+            let Some(waiting) = waiting.find(|waiting| waiting.uid == entry.uid()) else { continue };
+            let flags = render::flag_list(view, &entry);
+            let row = waiting.row.as_deref();
+            let subject = Subject { entry, flags, row, loaded: &waiting.loaded };
+            self.write_one(seq, &subject, out);
+        }
+    }
+
+    fn write_one(&mut self, seq: SeqNum, subject: &Subject<'_>, out: &mut Out<'_>) {
+        let extra = self.extra(subject.entry.uid(), out);
+        let mut attributes = Vec::with_capacity(self.items.len() + extra.len());
+        for item in self.items.iter().chain(&extra) {
+            match subject.attribute(item) {
+                Ok(attribute) => attributes.push(attribute),
+                Err(untold) => self.untold = Some(untold),
+            }
+        }
+        if !attributes.is_empty() {
+            render::fetch(out, seq, attributes);
+        }
+    }
+
+    /// With `\Seen` set on the way, the new flags are told, and all that goes with them.
+    /// RFC 9051 §6.4.5, RFC 7162 §3.2.4
+    fn extra(&self, uid: Uid, out: &Out<'_>) -> Vec<FetchItem> {
+        if !self.seen.contains(uid) {
+            return Vec::new();
+        }
+        let mut extra = vec![FetchItem::Flags];
+        if out.has_condstore() {
+            extra.extend([FetchItem::Uid, FetchItem::ModSeq]);
+        }
+        extra.retain(|item| !self.items.contains(item));
+        extra
+    }
+
+    /// Sends what was written, and goes on.
+    fn pause(self, run: &mut Run<'_>) -> Flow {
+        if self.rest.is_empty() {
+            return self.next(run);
+        }
+        wait_ready(Need::Flush, |run| self.next(run))
+    }
+
+    fn reply(&self) -> Reply {
+        match self.untold {
+            None => Reply::ok("FETCH completed"),
+            Some(Untold::Gone) => expunge_issued(),
+            Some(Untold::UnknownEncoding) => unknown_encoding(),
+        }
+    }
+}
+
+/// A part whose decoded octets are being counted.
+struct Counting {
+    /// Place in the batch.
+    index: usize,
+    encoded: Encoded,
+    /// Next octet to be read.
+    at: u64,
+    decoder: Decoder,
+    size: u64,
+}
+
+impl Waiting {
+    fn new(entry: &EntryRef<'_>) -> Self {
+        Self {
+            uid: entry.uid(),
+            message: entry.message(),
+            row: None,
+            loaded: Loaded::default(),
+            headers: VecDeque::new(),
+            encoded: VecDeque::new(),
+        }
+    }
+
+    fn set_row(&mut self, row: Option<Arc<Message>>, items: &[FetchItem], needs: Needs) {
+        if let Some(message) = &row {
+            if needs.headers {
+                self.headers = needs::headers(items, message).into();
+            }
+            if needs.binary {
+                for encoded in needs::encoded_parts(items, message) {
+                    if encoded.range.is_empty() {
+                        self.loaded.sizes.insert(encoded.part, 0);
+                    } else {
+                        self.encoded.push_back(encoded);
+                    }
+                }
+            }
+        }
+        self.row = row;
+    }
+}
+
+/// The next header block of each message, as many as may be read at once, and whose they are.
+fn header_requests(batch: &[Waiting]) -> (Vec<ReadRequest>, Vec<usize>) {
+    let (mut requests, mut targets) = (Vec::new(), Vec::new());
+    let mut bytes = 0;
+    for (index, waiting) in batch.iter().enumerate() {
+        let Some(range) = waiting.headers.front().filter(|_| waiting.row.is_some()) else {
+            continue;
+        };
+        bytes += range.end - range.start;
+        if bytes > Need::READ_BYTES_MAX && !requests.is_empty() {
+            break;
+        }
+        requests.push(ReadRequest { message: waiting.message, range: range.clone() });
+        targets.push(index);
+    }
+    (requests, targets)
+}
+
+/// Messages that need nothing loaded are told so many at a time: some 100 KiB.
+const MESSAGES_PER_FLUSH: usize = 1000;
+/// Octets of an encoded part that are decoded at a time to count them.
+const PIECE_BYTES: u64 = 256 << 10;

@@ -1,0 +1,184 @@
+//! LIST, plain and extended. RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154
+
+use imap_proto::types::{
+    List, ListAttribute, ListReply, ListSelection, MailboxArg, NameEncoding, Response, StatusReply,
+    UseAttribute,
+};
+use mail_types::{MailboxId, MailboxName};
+use mailbox::tree::{self, Node, Pattern};
+use mailbox::{Account, Mailbox};
+
+use super::status;
+use crate::reply::{Flow, Reply, Run, end, wait_ready};
+use crate::sync::{self, Told};
+use crate::{Need, render};
+
+pub(crate) fn begin(list: List) -> Flow {
+    let ListSelection { subscribed, recursive_match, special_use, .. } = list.selection;
+    // RFC 5258 §3.1
+    if recursive_match && !subscribed && !special_use {
+        return Err(Reply::bad("RECURSIVEMATCH needs another selection option"));
+    }
+    wait_ready(Need::Refresh, move |run| {
+        // With STATUS, no HIGHESTMODSEQ may run ahead of expunges that the client was not told of.
+        sync::catch_up(Told::Everything, run, move |run| tell(&list, run))
+    })
+}
+
+fn tell(list: &List, run: &mut Run<'_>) -> Flow {
+    status::enable_condstore(&list.returns.status, run);
+    let account = run.account()?;
+    let names = run.state.names();
+    // An empty pattern asks for the separator. RFC 9051 §6.3.9
+    if !list.extended && list.patterns.iter().all(|pattern| pattern.raw().is_empty()) {
+        run.write(&Response::List(separator()));
+        return end(Reply::ok("LIST completed"));
+    }
+    let patterns = patterns(list, names);
+    for found in found(account, list, &patterns) {
+        run.write(&Response::List(found.reply(list, account, run.state.enabled.rev2, names)));
+        if let Some(mailbox) = found.node.mailbox {
+            tell_status(list, mailbox, run)?;
+        }
+    }
+    end(Reply::ok("LIST completed"))
+}
+
+fn separator() -> ListReply {
+    ListReply {
+        attributes: vec![ListAttribute::NoSelect],
+        delimiter: Some(MailboxName::SEPARATOR),
+        mailbox: MailboxArg::default(),
+        child_info: Vec::new(),
+        old_name: None,
+    }
+}
+
+/// The patterns, each with the reference in front. One that cannot be decoded matches nothing.
+fn patterns(list: &List, names: NameEncoding) -> Vec<Pattern> {
+    let Ok(reference) = list.reference.decode(names) else { return Vec::new() };
+    let decoded = list.patterns.iter().filter_map(|pattern| pattern.decode(names).ok());
+    decoded.filter_map(|pattern| Pattern::new(&format!("{reference}{pattern}")).ok()).collect()
+}
+
+/// A name to be listed.
+struct Found {
+    node: Node,
+    /// CHILDINFO: the selection options that a name below it meets, but is not listed for.
+    child_info: Vec<String>,
+}
+
+fn found(account: &Account, list: &List, patterns: &[Pattern]) -> Vec<Found> {
+    let matches = |node: &Node| patterns.iter().any(|pattern| pattern.matches(node.name.as_str()));
+    let nodes = tree::nodes(account);
+    let mut unlisted: Vec<MailboxName> = Vec::new();
+    if list.selection.recursive_match {
+        let hidden = nodes.iter().filter(|node| !matches(node) && meets(node, account, list));
+        unlisted.extend(hidden.map(|node| node.name.clone()));
+    }
+    let mut all = Vec::new();
+    for node in nodes {
+        if !matches(&node) {
+            continue;
+        }
+        let has_unlisted = unlisted.iter().any(|name| name.is_below(&node.name));
+        // A parent that does not meet the selection is listed only for children that are not.
+        // RFC 5258 §3.5
+        if meets(&node, account, list) || has_unlisted {
+            let child_info = if has_unlisted { options(list.selection) } else { Vec::new() };
+            all.push(Found { node, child_info });
+        }
+    }
+    all
+}
+
+/// Whether a name meets the selection options itself.
+fn meets(node: &Node, account: &Account, list: &List) -> bool {
+    let ListSelection { subscribed, special_use, .. } = list.selection;
+    let has_use = || mailbox(account, node).is_some_and(|m| !m.record().special_use.is_empty());
+    // Names that are only subscribed are no mailboxes; they are listed if asked for. RFC 5258 §3.1
+    let exists = node.mailbox.is_some() || node.children.exist() || subscribed;
+    exists && (!subscribed || node.is_subscribed()) && (!special_use || has_use())
+}
+
+fn options(selection: ListSelection) -> Vec<String> {
+    let names = [(selection.subscribed, "SUBSCRIBED"), (selection.special_use, "SPECIAL-USE")];
+    names.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, name)| name.to_owned()).collect()
+}
+
+fn mailbox<'a>(account: &'a Account, node: &Node) -> Option<&'a Mailbox> {
+    account.mailbox(node.mailbox?)
+}
+
+impl Found {
+    fn reply(&self, list: &List, account: &Account, rev2: bool, names: NameEncoding) -> ListReply {
+        let node = &self.node;
+        // A client that speaks only plain IMAP4rev1 does not know \NonExistent.
+        let knows_nonexistent = rev2 || list.extended;
+        let mut attributes = attributes(node, account, knows_nonexistent);
+        let is_asked = list.selection.subscribed || list.returns.subscribed;
+        if is_asked && node.is_subscribed() {
+            attributes.push(ListAttribute::Subscribed);
+        }
+        ListReply {
+            attributes,
+            delimiter: Some(MailboxName::SEPARATOR),
+            mailbox: render::name(&node.name, names),
+            child_info: self.child_info.clone(),
+            old_name: None,
+        }
+    }
+}
+
+/// What is told of a name. Special uses are told in every LIST: clients that do not ask look for
+/// them all the same. RFC 6154 §2
+pub(crate) fn attributes(
+    node: &Node,
+    account: &Account,
+    knows_nonexistent: bool,
+) -> Vec<ListAttribute> {
+    let mut attributes = Vec::new();
+    match mailbox(account, node) {
+        Some(mailbox) => attributes.extend(uses(mailbox)),
+        None if knows_nonexistent => attributes.push(ListAttribute::NonExistent),
+        None => attributes.push(ListAttribute::NoSelect),
+    }
+    attributes.push(if node.children.exist() {
+        ListAttribute::HasChildren
+    } else {
+        ListAttribute::HasNoChildren
+    });
+    attributes
+}
+
+/// The attributes of one mailbox, without looking at the whole tree.
+pub(crate) fn attributes_of(account: &Account, mailbox: &Mailbox) -> Vec<ListAttribute> {
+    let name = &mailbox.record().name;
+    let has_children = account.below(name).next().is_some();
+    let mut attributes: Vec<ListAttribute> = uses(mailbox).collect();
+    attributes.push(if has_children {
+        ListAttribute::HasChildren
+    } else {
+        ListAttribute::HasNoChildren
+    });
+    attributes
+}
+
+fn uses(mailbox: &Mailbox) -> impl Iterator<Item = ListAttribute> {
+    mailbox.record().special_use.iter().map(|u| ListAttribute::Use(UseAttribute::Use(u)))
+}
+
+/// `RETURN (STATUS (…))`, for mailboxes that can be selected. RFC 5819 §2
+fn tell_status(list: &List, mailbox: MailboxId, run: &mut Run<'_>) -> Result<(), Reply> {
+    if list.returns.status.is_empty() {
+        return Ok(());
+    }
+    let Some(mailbox) = run.account()?.mailbox(mailbox) else { return Ok(()) };
+    let record = mailbox.record();
+    let reply = StatusReply {
+        mailbox: render::name(&record.name, run.state.names()),
+        values: status::values(&list.returns.status, record, run.state.config.append_limit),
+    };
+    run.write(&Response::StatusData(reply));
+    Ok(())
+}

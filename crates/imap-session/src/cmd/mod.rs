@@ -1,0 +1,147 @@
+//! One file for each command: what it needs, what it does, what it answers.
+
+mod append;
+mod authenticate;
+mod capability;
+mod close;
+mod copy;
+mod create;
+mod delete;
+mod enable;
+mod expunge;
+mod fetch;
+mod id;
+mod idle;
+mod list;
+mod login;
+mod logout;
+mod lsub;
+mod namespace;
+mod noop;
+mod rename;
+mod search;
+mod select;
+mod starttls;
+mod status;
+mod store;
+mod subscribe;
+
+use imap_proto::types::{CommandBody, Numbering};
+
+use crate::capability::Login;
+use crate::reply::{Flow, Reply, Run};
+use crate::state::{Access, State};
+use crate::sync::Told;
+
+/// Starts a command.
+pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
+    check_state(&body, run.state)?;
+    match body {
+        CommandBody::Capability => capability::begin(run),
+        CommandBody::Noop | CommandBody::Check => noop::begin(run),
+        CommandBody::Logout => logout::begin(run),
+        CommandBody::Id(params) => id::begin(params, run),
+        CommandBody::StartTls => starttls::begin(run),
+        CommandBody::Authenticate(arguments) => authenticate::begin(arguments, run),
+        CommandBody::Login(arguments) => login::begin(arguments, run),
+        CommandBody::Enable(names) => enable::begin(&names, run),
+        CommandBody::Select(select) => select::begin(select, Access::ReadWrite, run),
+        CommandBody::Examine(select) => select::begin(select, Access::ReadOnly, run),
+        CommandBody::Create(create) => create::begin(&create, run),
+        CommandBody::Delete(mailbox) => delete::begin(&mailbox, run),
+        CommandBody::Rename(rename) => rename::begin(&rename, run),
+        CommandBody::Subscribe(mailbox) => subscribe::begin_subscribe(&mailbox, run),
+        CommandBody::Unsubscribe(mailbox) => subscribe::begin_unsubscribe(&mailbox, run),
+        CommandBody::List(list) => list::begin(list),
+        CommandBody::Lsub(lsub) => lsub::begin(lsub),
+        CommandBody::Namespace => namespace::begin(run),
+        CommandBody::Status(status) => status::begin(status),
+        CommandBody::Append(append) => append::begin(append),
+        CommandBody::Idle => idle::begin(),
+        CommandBody::Close => close::begin_close(run),
+        CommandBody::Unselect => close::begin_unselect(run),
+        CommandBody::Expunge => expunge::begin(None, run),
+        CommandBody::UidExpunge(set) => expunge::begin(Some(set), run),
+        CommandBody::Search(search) => search::begin(search, run),
+        CommandBody::Fetch(fetch) => fetch::begin(fetch, run),
+        CommandBody::Store(store) => store::begin(store, run),
+        CommandBody::Copy(copy) => copy::begin(copy, copy::Kind::Copy, run),
+        CommandBody::Move(copy) => copy::begin(copy, copy::Kind::Move, run),
+    }
+}
+
+/// In which state a command may be given. RFC 9051 §3
+enum Allowed {
+    Always,
+    BeforeLogin,
+    AfterLogin,
+    Selected,
+}
+
+fn allowed(body: &CommandBody) -> Allowed {
+    match body {
+        CommandBody::Capability
+        | CommandBody::Noop
+        | CommandBody::Logout
+        | CommandBody::Id(_) => Allowed::Always,
+        CommandBody::StartTls | CommandBody::Authenticate(_) | CommandBody::Login(_) => {
+            Allowed::BeforeLogin
+        }
+        CommandBody::Enable(_)
+        | CommandBody::Select(_)
+        | CommandBody::Examine(_)
+        | CommandBody::Create(_)
+        | CommandBody::Delete(_)
+        | CommandBody::Rename(_)
+        | CommandBody::Subscribe(_)
+        | CommandBody::Unsubscribe(_)
+        | CommandBody::List(_)
+        | CommandBody::Lsub(_)
+        | CommandBody::Namespace
+        | CommandBody::Status(_)
+        | CommandBody::Append(_)
+        | CommandBody::Idle => Allowed::AfterLogin,
+        CommandBody::Close
+        | CommandBody::Unselect
+        | CommandBody::Check
+        | CommandBody::Expunge
+        | CommandBody::UidExpunge(_)
+        | CommandBody::Search(_)
+        | CommandBody::Fetch(_)
+        | CommandBody::Store(_)
+        | CommandBody::Copy(_)
+        | CommandBody::Move(_) => Allowed::Selected,
+    }
+}
+
+fn check_state(body: &CommandBody, state: &State) -> Result<(), Reply> {
+    match (allowed(body), state.login) {
+        (Allowed::Always, _) | (Allowed::BeforeLogin, Login::Before) => Ok(()),
+        (Allowed::AfterLogin, Login::After) => Ok(()),
+        (Allowed::Selected, Login::After) if state.selected.is_some() => Ok(()),
+        (Allowed::Selected, Login::After) => Err(Reply::bad("No mailbox is selected")),
+        (Allowed::BeforeLogin, Login::After) => Err(Reply::bad("Already logged in")),
+        (Allowed::AfterLogin | Allowed::Selected, Login::Before) => {
+            Err(Reply::bad("Log in first"))
+        }
+    }
+}
+
+/// What the client is told of the selected mailbox before the tagged response.
+pub(crate) fn told_at_end(body: &CommandBody) -> Told {
+    match body {
+        // No EXPUNGE while these are in progress; with UIDs there is no number that it could shift
+        // under the client's feet. RFC 9051 §7.5.1
+        CommandBody::Fetch(fetch) if fetch.numbering == Numbering::Sequence => Told::NoExpunge,
+        CommandBody::Store(store) if store.numbering == Numbering::Sequence => Told::NoExpunge,
+        // UID SEARCH may take sequence numbers too. RFC 7162 §3.2.10.2
+        CommandBody::Search(_) => Told::NoExpunge,
+        CommandBody::Logout
+        | CommandBody::StartTls
+        | CommandBody::Select(_)
+        | CommandBody::Examine(_)
+        | CommandBody::Close
+        | CommandBody::Unselect => Told::Nothing,
+        _ => Told::Everything,
+    }
+}

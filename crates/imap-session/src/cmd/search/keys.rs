@@ -1,0 +1,107 @@
+//! Search keys of the wire as keys of the model.
+
+use imap_proto::types::{Numbering, Search, SearchKey};
+use mail_types::{MessageId, ThreadId};
+use mailbox::search::{DateTest, Field, Key};
+
+use crate::resolve::resolve_leniently;
+use crate::state::Selected;
+
+/// Whether texts in this charset can be read; none means US-ASCII. RFC 9051 §6.4.4
+pub(crate) fn charset_is_known(charset: Option<&str>) -> bool {
+    charset.is_none_or(|charset| mime::charset_is_known(charset.as_bytes()))
+}
+
+/// Whether MODSEQ is searched for: a CONDSTORE-enabling command. RFC 7162 §3.1.5
+pub(crate) fn has_modseq(keys: &[SearchKey]) -> bool {
+    any(keys, &|key| matches!(key, SearchKey::ModSeq { .. }))
+}
+
+/// Whether TEXT is searched for, which also looks at the headers of parts.
+pub(crate) fn has_text(keys: &[SearchKey]) -> bool {
+    any(keys, &|key| matches!(key, SearchKey::Text(_)))
+}
+
+fn any(keys: &[SearchKey], is_it: &dyn Fn(&SearchKey) -> bool) -> bool {
+    keys.iter().any(|key| match key {
+        SearchKey::Not(key) => any(std::slice::from_ref(key), is_it),
+        SearchKey::Or(a, b) => {
+            any(std::slice::from_ref(a), is_it) || any(std::slice::from_ref(b), is_it)
+        }
+        SearchKey::And(keys) => any(keys, is_it),
+        key => is_it(key),
+    })
+}
+
+/// The whole query, with its sets resolved in the session's view.
+pub(crate) fn translate(search: &Search, selected: &Selected) -> Key {
+    let translator = Translator { charset: search.charset.as_deref(), selected };
+    Key::And(search.keys.iter().map(|key| translator.key(key)).collect())
+}
+
+struct Translator<'a> {
+    charset: Option<&'a str>,
+    selected: &'a Selected,
+}
+
+impl Translator<'_> {
+    fn key(&self, key: &SearchKey) -> Key {
+        match key {
+            SearchKey::All | SearchKey::SaveDateSupported => Key::All,
+            SearchKey::Flag(flag) => Key::System(*flag),
+            SearchKey::NotFlag(flag) => not(Key::System(*flag)),
+            SearchKey::Keyword(keyword) => Key::Keyword(keyword.clone()),
+            SearchKey::NotKeyword(keyword) => not(Key::Keyword(keyword.clone())),
+            SearchKey::New => {
+                Key::And(vec![Key::Recent, not(Key::System(mail_types::SystemFlags::SEEN))])
+            }
+            SearchKey::Old => not(Key::Recent),
+            SearchKey::Recent => Key::Recent,
+            SearchKey::Sequence(set) => {
+                Key::Uids(resolve_leniently(set, Numbering::Sequence, self.selected))
+            }
+            SearchKey::Uid(set) => Key::Uids(resolve_leniently(set, Numbering::Uid, self.selected)),
+            SearchKey::Bcc(text) => Key::Field(Field::Bcc, self.text(text)),
+            SearchKey::Cc(text) => Key::Field(Field::Cc, self.text(text)),
+            SearchKey::From(text) => Key::Field(Field::From, self.text(text)),
+            SearchKey::To(text) => Key::Field(Field::To, self.text(text)),
+            SearchKey::Subject(text) => Key::Field(Field::Subject, self.text(text)),
+            SearchKey::Header(header) => {
+                let name = String::from_utf8_lossy(&header.field).into_owned();
+                Key::Header(name, self.text(&header.text))
+            }
+            SearchKey::Body(text) => Key::Body(self.text(text)),
+            SearchKey::Text(text) => Key::Text(self.text(text)),
+            SearchKey::Before(day) => Key::InternalDate(DateTest::Before(*day)),
+            SearchKey::On(day) => Key::InternalDate(DateTest::On(*day)),
+            SearchKey::Since(day) => Key::InternalDate(DateTest::Since(*day)),
+            SearchKey::SentBefore(day) => Key::SentDate(DateTest::Before(*day)),
+            SearchKey::SentOn(day) => Key::SentDate(DateTest::On(*day)),
+            SearchKey::SentSince(day) => Key::SentDate(DateTest::Since(*day)),
+            SearchKey::SavedBefore(day) => Key::SaveDate(DateTest::Before(*day)),
+            SearchKey::SavedOn(day) => Key::SaveDate(DateTest::On(*day)),
+            SearchKey::SavedSince(day) => Key::SaveDate(DateTest::Since(*day)),
+            SearchKey::Older(seconds) => Key::Older(*seconds),
+            SearchKey::Younger(seconds) => Key::Younger(*seconds),
+            SearchKey::Larger(size) => Key::Larger(*size),
+            SearchKey::Smaller(size) => Key::Smaller(*size),
+            // One modseq is kept for all of a message, so the entry does not matter. RFC 7162 §3.1.5
+            SearchKey::ModSeq { mod_seq, .. } => Key::ModSeq(*mod_seq),
+            SearchKey::EmailId(id) => MessageId::parse(id).map_or(Key::Nothing, Key::Message),
+            SearchKey::ThreadId(id) => ThreadId::parse(id).map_or(Key::Nothing, Key::Thread),
+            SearchKey::Not(key) => not(self.key(key)),
+            SearchKey::Or(a, b) => Key::Or(vec![self.key(a), self.key(b)]),
+            SearchKey::And(keys) => Key::And(keys.iter().map(|key| self.key(key)).collect()),
+        }
+    }
+
+    /// A text in the charset of the command. Without one it is UTF-8 in practice, whatever the
+    /// rule: clients that send such octets mean it.
+    fn text(&self, bytes: &[u8]) -> String {
+        mime::to_utf8(self.charset.unwrap_or("utf-8").as_bytes(), bytes)
+    }
+}
+
+fn not(key: Key) -> Key {
+    Key::Not(Box::new(key))
+}

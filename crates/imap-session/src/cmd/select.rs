@@ -1,0 +1,160 @@
+//! SELECT and EXAMINE, also with what a returning client knows. RFC 9051 §6.3.2, §6.3.3,
+//! RFC 7162 §3.1.8, §3.2.5
+
+use imap_proto::types::{
+    Code, ListReply, MailboxArg, Qresync, Response, Select, SequenceSet, Status, StatusKind,
+};
+use mail_types::{MailboxId, MailboxName, SeqNum, SeqSet, UidSet};
+use mailbox::qresync::{Known, resync};
+use mailbox::{MailboxSnapshot, Operation, Outcome, View};
+
+use super::{close, list};
+use crate::render::{Fetched, Include, Out};
+use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
+use crate::state::{Access, Selected};
+use crate::{Answer, Need, Trouble, errors, render, sync};
+
+pub(crate) fn begin(select: Select, access: Access, run: &mut Run<'_>) -> Flow {
+    // RFC 7162 §3.2.5: BAD, and the selected mailbox stays.
+    if select.qresync.is_some() && !run.state.enabled.qresync {
+        return Err(Reply::bad("ENABLE QRESYNC first"));
+    }
+    if run.state.selected.is_some() {
+        let closed = Status::untagged(StatusKind::Ok, "The previous mailbox is closed");
+        run.write(&Response::Status(closed.with_code(Code::Closed)));
+    }
+    // From here on no mailbox is selected unless this command succeeds. RFC 9051 §6.3.2
+    close::leave(run, move |_| wait_ready(Need::Refresh, move |run| find(select, access, run)))
+}
+
+fn find(select: Select, access: Access, run: &mut Run<'_>) -> Flow {
+    let name = select.mailbox.name(run.state.names()).map_err(errors::no_such_name)?;
+    let mailbox = run.account()?.by_name(&name).ok_or_else(errors::no_such_mailbox)?;
+    let id = mailbox.record().id;
+    let recent = UidSet::range(mailbox.record().recent_mark, mail_types::Uid::MAX);
+    let may_claim = access == Access::ReadWrite && !run.state.enabled.rev2;
+    if !may_claim || mailbox.record().recent == 0 {
+        return load(Opening { id, recent, select, access }, run);
+    }
+    wait(Need::Submit(Operation::ClaimRecent { mailbox: id }), move |answer, run| match answer {
+        Answer::Submitted(Ok(Outcome::RecentClaimed { uids })) => {
+            load(Opening { id, recent: uids, select, access }, run)
+        }
+        other => Err(errors::unexpected(&other)),
+    })
+}
+
+/// A mailbox that is being selected.
+struct Opening {
+    id: MailboxId,
+    recent: UidSet,
+    select: Select,
+    access: Access,
+}
+
+fn load(opening: Opening, run: &mut Run<'_>) -> Flow {
+    if contents(opening.id, run)?.is_some() {
+        return open(opening, run);
+    }
+    wait_ready(Need::Open(opening.id), |run| open(opening, run))
+}
+
+fn contents<'a>(id: MailboxId, run: &Run<'a>) -> Result<Option<&'a MailboxSnapshot>, Reply> {
+    let mailbox = run.account()?.mailbox(id).ok_or_else(errors::no_such_mailbox)?;
+    Ok(mailbox.contents())
+}
+
+fn open(opening: Opening, run: &mut Run<'_>) -> Flow {
+    let Opening { id, recent, select, access } = opening;
+    let contents = contents(id, run)?.ok_or_else(|| errors::trouble(Trouble::Unavailable))?;
+    let mut view = View::open(contents.clone());
+    view.add_recent(&recent);
+    if select.condstore {
+        run.state.enabled.condstore = true;
+    }
+    write_summary(&view, access, run);
+    tell_id(id, run);
+    if run.state.enabled.rev2 {
+        tell_name(id, &select.mailbox, run)?;
+    }
+    run.state.selected = Some(Selected { mailbox: id, access, view, saved: UidSet::new() });
+    let reply = match access {
+        Access::ReadWrite => Reply::ok("SELECT completed").with(Code::ReadWrite),
+        Access::ReadOnly => Reply::ok("EXAMINE completed").with(Code::ReadOnly),
+    };
+    match select.qresync {
+        Some(qresync) => catch_client_up(&qresync, reply, run),
+        None => end(reply),
+    }
+}
+
+fn write_summary(view: &View, access: Access, run: &mut Run<'_>) {
+    let snapshot = view.snapshot();
+    let enabled = run.state.enabled;
+    let out = &mut run.out();
+    render::flags(out, snapshot.keywords());
+    render::permanent_flags(out, snapshot.keywords(), access);
+    render::exists(out, view.exists());
+    render::recent(out, view.recent_count());
+    let mut say = |code: Code, text: &'static str| {
+        let status = Status::untagged(StatusKind::Ok, text).with_code(code);
+        out.write(&Response::Status(status));
+    };
+    // IMAP4rev2 does not have UNSEEN. RFC 9051 §E
+    let first_unseen = snapshot.first_unseen().and_then(|index| SeqNum::new(index + 1));
+    if let Some(seq) = first_unseen.filter(|_| !enabled.rev2) {
+        say(Code::Unseen(seq), "First unseen");
+    }
+    say(Code::UidValidity(view.uid_validity()), "UIDs are valid");
+    say(Code::UidNext(view.uid_next()), "Next UID");
+    say(Code::HighestModSeq(view.settled()), "Highest");
+}
+
+/// RFC 8474 §4.1
+fn tell_id(id: MailboxId, run: &mut Run<'_>) {
+    let status = Status::untagged(StatusKind::Ok, "Object id");
+    let status = status.with_code(Code::MailboxId(id.to_string()));
+    run.write(&Response::Status(status));
+}
+
+/// IMAP4rev2 tells the name as LIST does, with OLDNAME if the client spelt it otherwise.
+/// RFC 9051 §6.3.2, §6.3.9.7
+fn tell_name(id: MailboxId, asked: &MailboxArg, run: &mut Run<'_>) -> Result<(), Reply> {
+    let account = run.account()?;
+    let names = run.state.names();
+    let Some(mailbox) = account.mailbox(id) else { return Err(errors::no_such_mailbox()) };
+    let spelt = render::name(&mailbox.record().name, names);
+    let reply = ListReply {
+        attributes: list::attributes_of(account, mailbox),
+        delimiter: Some(MailboxName::SEPARATOR),
+        old_name: (spelt != *asked).then(|| asked.clone()),
+        mailbox: spelt,
+        child_info: Vec::new(),
+    };
+    run.write(&Response::List(reply));
+    Ok(())
+}
+
+/// Tells what changed since the client was here. RFC 7162 §3.2.5.1
+fn catch_client_up(qresync: &Qresync, reply: Reply, run: &mut Run<'_>) -> Flow {
+    let Some(selected) = run.state.selected.as_ref() else { return end(reply) };
+    // Another UIDVALIDITY: the client has to begin anew, and sees it. RFC 7162 §3.2.5
+    if qresync.uid_validity != selected.view.uid_validity() {
+        return end(reply);
+    }
+    let plain_uids = |set: &SequenceSet| set.resolve_uids(None);
+    let known = Known {
+        modseq: qresync.mod_seq,
+        uids: qresync.known_uids.as_ref().map(plain_uids),
+        sample: qresync.match_data.as_ref().map(|(seqs, uids)| {
+            let seqs: SeqSet = seqs.resolve_seqs(None);
+            (seqs, plain_uids(uids))
+        }),
+    };
+    let news = resync(selected.view.snapshot(), &known);
+    // VANISHED before any FETCH. RFC 7162 §3.2.6
+    render::vanished_earlier(&mut Out::new(run.sink, run.state.enabled), &news.vanished);
+    let changed: UidSet = news.changed.into_iter().map(|(_, uid)| uid).collect();
+    let fetched = Fetched { uid: Include::Yes, flags: Include::Yes, modseq: Include::Yes };
+    sync::tell_messages(changed, fetched, run, |_| end(reply))
+}

@@ -1,0 +1,134 @@
+//! STORE, also conditional. RFC 9051 §6.4.6, RFC 7162 §3.1.3
+
+use imap_proto::types::{Code, Numbering, SequenceSet, Store, StoreAction, StoreReply};
+use mail_types::{Flags, SeqNum, SeqSet, UidSet};
+use mailbox::{FlagMode, FlagsOutcome, Operation, Outcome, OwnStore};
+
+use super::copy::expunge_issued;
+use super::expunge::check_writable;
+use crate::render::{Fetched, Include};
+use crate::reply::{Flow, Reply, Run, end, wait};
+use crate::resolve::resolve;
+use crate::state::Selected;
+use crate::sync::{self, CaughtUp, Silence, Told};
+use crate::{Answer, Need, Trouble, errors};
+
+pub(crate) fn begin(store: Store, run: &mut Run<'_>) -> Flow {
+    check_writable(run)?;
+    if store.unchanged_since.is_some() {
+        sync::enable_condstore(run);
+    }
+    sync::prepare(move |run| plan(store, run))
+}
+
+/// What a STORE has to remember while it is committed.
+struct Pending {
+    numbering: Numbering,
+    reply: StoreReply,
+    mode: FlagMode,
+    flags: Flags,
+    /// Whether UNCHANGEDSINCE was given.
+    is_conditional: bool,
+    /// Whether sequence numbers named messages that were expunged elsewhere.
+    has_gone: bool,
+}
+
+fn plan(store: Store, run: &mut Run<'_>) -> Flow {
+    let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
+    let uids = resolve(&store.set, store.numbering, selected)?;
+    // Flags that no message can have are dropped; nothing but such flags is an error.
+    if store.flags.flags.is_empty() && !store.flags.is_empty() {
+        return Err(Reply::no("These flags cannot be changed").with(Code::Cannot));
+    }
+    if uids.is_empty() {
+        return end(Reply::ok("No message to change"));
+    }
+    let mode = match store.action {
+        StoreAction::Replace => FlagMode::Replace,
+        StoreAction::Add => FlagMode::Add,
+        StoreAction::Remove => FlagMode::Remove,
+    };
+    let flags = store.flags.flags;
+    let has_gone = selected.view.has_withheld()
+        && selected.view.entries(&uids).any(|(_, e)| selected.view.snapshot().find(e.uid()).is_none());
+    let operation = Operation::SetFlags {
+        mailbox: selected.mailbox,
+        uids,
+        mode,
+        flags: flags.clone(),
+        unchanged_since: store.unchanged_since,
+    };
+    let pending = Pending {
+        numbering: store.numbering,
+        reply: store.reply,
+        mode,
+        flags,
+        is_conditional: store.unchanged_since.is_some(),
+        has_gone,
+    };
+    wait(Need::Submit(operation), move |answer, run| match answer {
+        Answer::Submitted(Ok(Outcome::FlagsSet(outcome))) => load(pending, outcome, run),
+        other => Err(errors::unexpected(&other)),
+    })
+}
+
+/// The view moves with the own change told in the command's words, everything else as news.
+fn load(pending: Pending, outcome: FlagsOutcome, run: &mut Run<'_>) -> Flow {
+    let modseq = outcome.modseq.unwrap_or_default();
+    let own = OwnStore { modseq, mode: pending.mode, flags: pending.flags.clone() };
+    let told = told(&pending, &outcome);
+    match sync::advance(Told::NoExpunge, Silence::Own(&own, &told), run) {
+        CaughtUp::Yes => tell(pending, outcome, told, run),
+        CaughtUp::Gone => Err(errors::no_such_mailbox()),
+        CaughtUp::NotLoaded(mailbox) => crate::reply::wait_ready(Need::Open(mailbox), move |run| {
+            match sync::advance(Told::NoExpunge, Silence::Own(&own, &told), run) {
+                CaughtUp::Yes => tell(pending, outcome, told, run),
+                CaughtUp::Gone => Err(errors::no_such_mailbox()),
+                CaughtUp::NotLoaded(_) => Err(errors::trouble(Trouble::Unavailable)),
+            }
+        }),
+    }
+}
+
+/// The messages whose new state this command tells itself.
+fn told(pending: &Pending, outcome: &FlagsOutcome) -> UidSet {
+    // Those left alone are told so that the client can decide again. RFC 7162 §3.1.3
+    let left = &outcome.modified;
+    match pending.reply {
+        StoreReply::Flags => outcome.changed.union(&outcome.same).union(left),
+        // MODSEQ is told even with .SILENT. RFC 7162 §3.1.3
+        StoreReply::Silent if pending.is_conditional => outcome.same.union(left),
+        StoreReply::Silent => UidSet::new(),
+    }
+}
+
+fn tell(pending: Pending, outcome: FlagsOutcome, told: UidSet, run: &mut Run<'_>) -> Flow {
+    let mut fetched = Fetched::news(run.state.enabled);
+    // UID STORE always tells the UID. RFC 9051 §6.4.9
+    if pending.numbering == Numbering::Uid {
+        fetched.uid = Include::Yes;
+    }
+    sync::tell_messages(told, fetched, run, move |run| {
+        let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
+        // RFC 2180 §4.2: the rest is done; with UIDs there is nothing to complain of.
+        let is_partial = pending.has_gone && pending.numbering == Numbering::Sequence;
+        let reply =
+            if is_partial { expunge_issued() } else { Reply::ok("STORE completed") };
+        if outcome.modified.is_empty() {
+            return end(reply);
+        }
+        let set = numbers(&outcome.modified, pending.numbering, selected);
+        end(reply.with(Code::Modified(set)))
+    })
+}
+
+/// UIDs in the numbers of the command.
+fn numbers(uids: &UidSet, numbering: Numbering, selected: &Selected) -> SequenceSet {
+    match numbering {
+        Numbering::Uid => SequenceSet::from(uids),
+        Numbering::Sequence => {
+            let seqs: SeqSet = selected.view.entries(uids).map(|(seq, _): (SeqNum, _)| seq).collect();
+            SequenceSet::from(seqs)
+        }
+    }
+}

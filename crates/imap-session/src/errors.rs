@@ -1,0 +1,135 @@
+//! What goes wrong, as tagged responses: the one place where errors get their words and codes.
+
+use imap_proto::types::{Code, InvalidName};
+use mailbox::Refusal;
+
+use crate::reply::Reply;
+use crate::{Answer, AuthenticationRefused, Trouble};
+
+/// An operation that was refused. RFC 5530 §3
+pub(crate) fn refusal(refusal: Refusal) -> Reply {
+    match refusal {
+        Refusal::NonExistent => no_such_mailbox(),
+        Refusal::NoTarget => try_create(),
+        Refusal::AlreadyExists => {
+            Reply::no("There is a mailbox of this name").with(Code::AlreadyExists)
+        }
+        Refusal::HasChildren => {
+            Reply::no("There is no such mailbox, only others below it").with(Code::HasChildren)
+        }
+        Refusal::InboxImmutable => {
+            Reply::no("INBOX can be neither created nor deleted").with(Code::Cannot)
+        }
+        Refusal::IntoItself => {
+            Reply::no("A mailbox cannot be moved below itself").with(Code::Cannot)
+        }
+        Refusal::Name(_) => Reply::no("A mailbox cannot have this name").with(Code::Cannot),
+        // RFC 6154 §3
+        Refusal::SpecialUseTaken(special_use) => {
+            Reply::no(format!("Another mailbox is used as {special_use}")).with(Code::UseAttr)
+        }
+        Refusal::UnknownMessage(_) => server_bug(),
+        Refusal::Limit(limit) => Reply::no(limit_text(limit)).with(Code::Limit),
+        Refusal::UidsExhausted => Reply::no("The mailbox has no UID left").with(Code::Limit),
+        Refusal::UidValiditiesExhausted => {
+            Reply::no("The account has no UIDVALIDITY left").with(Code::Limit)
+        }
+        Refusal::ModSeqsExhausted => Reply::no("The account has no modseq left").with(Code::Limit),
+        Refusal::NotLoaded(_) => server_bug(),
+    }
+}
+
+fn limit_text(limit: mailbox::Limit) -> &'static str {
+    match limit {
+        mailbox::Limit::Mailboxes => "The account has as many mailboxes as it may have",
+        mailbox::Limit::Subscriptions => "The account has as many subscriptions as it may have",
+        mailbox::Limit::Messages => "The mailbox has as many messages as it may have",
+        mailbox::Limit::KeywordsInMailbox => "The mailbox has as many keywords as it may have",
+        mailbox::Limit::KeywordsOnMessage => "A message cannot have so many keywords",
+    }
+}
+
+/// A login that failed. Which of name and password was wrong is not told. RFC 5530 §3
+pub(crate) fn authentication(refused: AuthenticationRefused) -> Reply {
+    match refused {
+        AuthenticationRefused::Credentials => {
+            Reply::no("Wrong name or password").with(Code::AuthenticationFailed)
+        }
+        AuthenticationRefused::Authorization => {
+            Reply::no("Not allowed to act for this user").with(Code::AuthorizationFailed)
+        }
+        AuthenticationRefused::Disabled => {
+            Reply::no("This account cannot be used now").with(Code::ContactAdmin)
+        }
+        AuthenticationRefused::Malformed => Reply::bad("That is no message of this mechanism"),
+        AuthenticationRefused::TooMany => {
+            Reply::no("Too many failed logins, try again later").with(Code::Unavailable)
+        }
+    }
+}
+
+/// Something that could not be done although nobody did anything wrong.
+pub(crate) fn trouble(trouble: Trouble) -> Reply {
+    match trouble {
+        Trouble::Unavailable => {
+            Reply::no("The mail store cannot be reached, try again later").with(Code::Unavailable)
+        }
+        Trouble::Corrupt => Reply::no("Stored mail is damaged").with(Code::Corruption),
+        Trouble::Limit => Reply::no("The server has too much to do, try again later")
+            .with(Code::Limit),
+        Trouble::AccountGone => {
+            Reply::no("The account is gone").with(Code::Unavailable).then(crate::Then::Close)
+        }
+    }
+}
+
+/// An answer that does not fit its need: trouble, or a mistake of the shell.
+pub(crate) fn unexpected(answer: &Answer) -> Reply {
+    match answer {
+        Answer::Failed(why) => trouble(*why),
+        Answer::Submitted(Err(why)) => refusal(*why),
+        Answer::Ready
+        | Answer::Authenticated { .. }
+        | Answer::AuthenticationRefused(_)
+        | Answer::Challenge(_)
+        | Answer::ClientResponse(_)
+        | Answer::Submitted(Ok(_))
+        | Answer::Rows(_)
+        | Answer::Read(_) => server_bug(),
+    }
+}
+
+pub(crate) fn server_bug() -> Reply {
+    Reply::no("The server made a mistake").with(Code::ServerBug)
+}
+
+pub(crate) fn no_such_mailbox() -> Reply {
+    Reply::no("There is no such mailbox").with(Code::NonExistent)
+}
+
+/// RFC 9051 §6.3.12, §6.4.7
+pub(crate) fn try_create() -> Reply {
+    Reply::no("There is no such mailbox").with(Code::TryCreate)
+}
+
+/// A name that no mailbox can have, where an existing one is wanted.
+pub(crate) fn no_such_name(_: InvalidName) -> Reply {
+    no_such_mailbox()
+}
+
+/// A name that no mailbox can have, where a new one is wanted.
+pub(crate) fn bad_name(why: InvalidName) -> Reply {
+    let text = match why {
+        InvalidName::Encoding => "The name is not encoded as it has to be",
+        InvalidName::Name(mail_types::NameError::Empty) => "A mailbox needs a name",
+        InvalidName::Name(mail_types::NameError::TooLong) => "The name is too long",
+        InvalidName::Name(mail_types::NameError::TooDeep) => "The name has too many parts",
+        InvalidName::Name(mail_types::NameError::EmptyPart) => {
+            "A part of the name between separators is empty"
+        }
+        InvalidName::Name(mail_types::NameError::ControlCharacter) => {
+            "The name holds a control character"
+        }
+    };
+    Reply::no(text).with(Code::Cannot)
+}

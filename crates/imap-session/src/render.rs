@@ -1,0 +1,165 @@
+//! What is said of the selected mailbox: the only place that writes FETCH, EXPUNGE, VANISHED,
+//! EXISTS, RECENT and FLAGS.
+
+use imap_proto::Sink;
+use imap_proto::serialize;
+use imap_proto::types::{
+    Code, FetchAttribute, FlagList, MailboxArg, NameEncoding, Response, SequenceSet, Status,
+    StatusKind,
+};
+use mail_types::{Flags, MailboxName, SeqNum, SystemFlags, UidSet};
+use mailbox::{Changed, Delta, EntryRef, KeywordNames, News, View};
+
+use crate::state::{Access, Enabled};
+
+/// Where responses go, and in which dialect.
+pub(crate) struct Out<'a> {
+    sink: &'a mut dyn Sink,
+    enabled: Enabled,
+}
+
+impl<'a> Out<'a> {
+    pub(crate) fn new(sink: &'a mut dyn Sink, enabled: Enabled) -> Self {
+        Self { sink, enabled }
+    }
+
+    /// Whether unasked FETCH responses tell UID and MODSEQ. RFC 7162 §3.2.4
+    pub(crate) fn has_condstore(&self) -> bool {
+        self.enabled.condstore
+    }
+
+    /// Writes one response.
+    pub(crate) fn write(&mut self, response: &Response) {
+        serialize::response(response, self.enabled.names(), self.sink);
+    }
+}
+
+/// A mailbox name for the wire.
+pub(crate) fn name(name: &MailboxName, encoding: NameEncoding) -> MailboxArg {
+    MailboxArg::encode(name.as_str(), encoding)
+}
+
+/// `* n EXISTS`
+pub(crate) fn exists(out: &mut Out<'_>, count: u32) {
+    out.write(&Response::Exists(count));
+}
+
+/// `* n RECENT`, which IMAP4rev2 does not have. RFC 9051 §E
+pub(crate) fn recent(out: &mut Out<'_>, count: u32) {
+    if !out.enabled.rev2 {
+        out.write(&Response::Recent(count));
+    }
+}
+
+/// `* FLAGS`: the system flags and every keyword in use. RFC 9051 §7.3.5
+pub(crate) fn flags(out: &mut Out<'_>, keywords: &KeywordNames) {
+    out.write(&Response::Flags(all_flags(keywords).into()));
+}
+
+/// `* OK [PERMANENTFLAGS …]`; with `\*` as clients may make keywords. RFC 9051 §7.1
+pub(crate) fn permanent_flags(out: &mut Out<'_>, keywords: &KeywordNames, access: Access) {
+    let list = match access {
+        Access::ReadWrite => FlagList { wildcard: true, ..all_flags(keywords).into() },
+        Access::ReadOnly => FlagList::default(),
+    };
+    let text = match access {
+        Access::ReadWrite => "Flags and new keywords can be kept",
+        Access::ReadOnly => "No flag can be changed",
+    };
+    let status = Status::untagged(StatusKind::Ok, text).with_code(Code::PermanentFlags(list));
+    out.write(&Response::Status(status));
+}
+
+fn all_flags(keywords: &KeywordNames) -> Flags {
+    Flags::new(SystemFlags::ALL, keywords.all().iter().cloned())
+}
+
+/// EXPUNGE for each message, or VANISHED for all once QRESYNC is enabled. RFC 7162 §3.2.10
+pub(crate) fn expunges(out: &mut Out<'_>, delta: &Delta) {
+    if delta.vanished.is_empty() {
+        return;
+    }
+    if out.enabled.qresync {
+        let uids = SequenceSet::from(&delta.vanished);
+        out.write(&Response::Vanished { earlier: false, uids });
+        return;
+    }
+    for seq in &delta.expunged {
+        out.write(&Response::Expunge(*seq));
+    }
+}
+
+/// `* VANISHED (EARLIER)`: gone before this session could see it. RFC 7162 §3.2.10.1
+pub(crate) fn vanished_earlier(out: &mut Out<'_>, uids: &UidSet) {
+    if !uids.is_empty() {
+        out.write(&Response::Vanished { earlier: true, uids: SequenceSet::from(uids) });
+    }
+}
+
+/// What a FETCH response that nobody asked for tells of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fetched {
+    pub(crate) uid: Include,
+    pub(crate) flags: Include,
+    pub(crate) modseq: Include,
+}
+
+/// Whether something is part of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Include {
+    Yes,
+    No,
+}
+
+impl Fetched {
+    /// FLAGS, and UID and MODSEQ once a CONDSTORE-enabling command was given. RFC 7162 §3.2.4
+    pub(crate) fn news(enabled: Enabled) -> Self {
+        let extra = if enabled.condstore { Include::Yes } else { Include::No };
+        Self { uid: extra, flags: Include::Yes, modseq: extra }
+    }
+}
+
+/// `* n FETCH` for a message that was changed.
+pub(crate) fn changed(out: &mut Out<'_>, view: &View, changed: &Changed) {
+    let fetched = match changed.news {
+        News::Flags => Fetched::news(out.enabled),
+        // Of a change that leaves the flags as the client knows them, only MODSEQ is new.
+        News::ModSeq | News::Own if out.enabled.condstore => {
+            Fetched { flags: Include::No, ..Fetched::news(out.enabled) }
+        }
+        News::ModSeq | News::Own => return,
+    };
+    if let Some(entry) = view.entry(changed.uid) {
+        message(out, view, (changed.seq, entry), fetched);
+    }
+}
+
+/// `* n FETCH` with what `fetched` says.
+pub(crate) fn message(
+    out: &mut Out<'_>,
+    view: &View,
+    (seq, entry): (SeqNum, EntryRef<'_>),
+    fetched: Fetched,
+) {
+    let mut attributes = Vec::with_capacity(3);
+    if fetched.uid == Include::Yes {
+        attributes.push(FetchAttribute::Uid(entry.uid()));
+    }
+    if fetched.flags == Include::Yes {
+        attributes.push(FetchAttribute::Flags(flag_list(view, &entry)));
+    }
+    if fetched.modseq == Include::Yes {
+        attributes.push(FetchAttribute::ModSeq(entry.modseq()));
+    }
+    fetch(out, seq, attributes);
+}
+
+/// `* n FETCH (…)`
+pub(crate) fn fetch(out: &mut Out<'_>, seq: SeqNum, attributes: Vec<FetchAttribute>) {
+    out.write(&Response::Fetch { seq, attributes });
+}
+
+/// The flags of a message as this session shows them.
+pub(crate) fn flag_list(view: &View, entry: &EntryRef<'_>) -> FlagList {
+    FlagList { recent: view.is_recent(entry.uid()), ..entry.flags().into() }
+}

@@ -1,0 +1,110 @@
+//! How a command ends, and how it goes on when it has to wait.
+
+use std::borrow::Cow;
+
+use imap_proto::Sink;
+use imap_proto::types::{Code, Response, StatusKind, Tag};
+use mail_types::InternalDate;
+use mailbox::Account;
+
+use crate::errors;
+use crate::render::Out;
+use crate::state::State;
+use crate::{Answer, Need, Then, Trouble};
+
+/// The tagged response of a command.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) kind: StatusKind,
+    pub(crate) code: Option<Code>,
+    pub(crate) text: Cow<'static, str>,
+    pub(crate) then: Then,
+}
+
+impl Reply {
+    pub(crate) fn ok(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind: StatusKind::Ok, code: None, text: text.into(), then: Then::Continue }
+    }
+
+    pub(crate) fn no(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind: StatusKind::No, ..Self::ok(text) }
+    }
+
+    pub(crate) fn bad(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind: StatusKind::Bad, ..Self::ok(text) }
+    }
+
+    pub(crate) fn with(self, code: Code) -> Self {
+        Self { code: Some(code), ..self }
+    }
+
+    pub(crate) fn then(self, then: Then) -> Self {
+        Self { then, ..self }
+    }
+}
+
+/// What a command has at hand while it runs.
+pub(crate) struct Run<'a> {
+    pub(crate) state: &'a mut State,
+    pub(crate) tag: &'a Tag,
+    pub(crate) account: Option<&'a Account>,
+    pub(crate) now: InternalDate,
+    pub(crate) sink: &'a mut dyn Sink,
+}
+
+impl<'a> Run<'a> {
+    /// Writes one response.
+    pub(crate) fn write(&mut self, response: &Response) {
+        self.out().write(response);
+    }
+
+    /// Where responses go.
+    pub(crate) fn out(&mut self) -> Out<'_> {
+        Out::new(self.sink, self.state.enabled)
+    }
+
+    /// The account, which is there after login.
+    pub(crate) fn account(&self) -> Result<&'a Account, Reply> {
+        self.account.ok_or_else(|| errors::trouble(Trouble::AccountGone))
+    }
+}
+
+/// Where a command stands after a piece of it has run.
+pub(crate) enum Next {
+    /// It waits for an answer, then goes on.
+    Wait(Need, Resume),
+    /// IDLE: it waits for the client.
+    Idle,
+    /// It has ended.
+    End(Reply),
+}
+
+/// A piece of a command; an `Err` ends it with NO or BAD.
+pub(crate) type Flow = Result<Next, Reply>;
+
+/// The rest of a command that waits.
+pub(crate) type Resume = Box<dyn FnOnce(Answer, &mut Run<'_>) -> Flow + Send>;
+
+/// Ends a command with this reply.
+pub(crate) fn end(reply: Reply) -> Flow {
+    Ok(Next::End(reply))
+}
+
+/// Waits for an answer of any kind.
+pub(crate) fn wait(
+    need: Need,
+    then: impl FnOnce(Answer, &mut Run<'_>) -> Flow + Send + 'static,
+) -> Flow {
+    Ok(Next::Wait(need, Box::new(then)))
+}
+
+/// Waits until something is done that has no result.
+pub(crate) fn wait_ready(
+    need: Need,
+    then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static,
+) -> Flow {
+    wait(need, |answer, run| match answer {
+        Answer::Ready => then(run),
+        other => Err(errors::unexpected(&other)),
+    })
+}

@@ -1,0 +1,285 @@
+//! The session: one command at a time, from its first byte to its tagged response.
+
+use imap_proto::Sink;
+use imap_proto::types::{
+    Code, Command, Response, Status, StatusKind, StatusTarget, Tag,
+};
+
+use crate::capability::{Login, capabilities};
+use crate::render::Out;
+use crate::reply::{Flow, Next, Reply, Resume, Run};
+use crate::state::State;
+use crate::sync::{self, CaughtUp, Silence, Told};
+use crate::{Answer, Need, SessionConfig, Step, Then, TlsState, World, cmd};
+
+/// One connection's session. Feeds on commands, asks for what it needs, writes responses.
+///
+/// ```text
+/// greeting -> { begin -> Need -> resume -> ... -> Done }*      one command after the other
+///                     -> Idle -> { changes }* -> idle_done -> Done
+/// ```
+pub struct Session {
+    state: State,
+    running: Option<Running>,
+}
+
+/// The command in progress.
+struct Running {
+    tag: Tag,
+    told: Told,
+    stage: Stage,
+}
+
+enum Stage {
+    /// It waits for an answer.
+    Waiting(Resume),
+    /// It has ended, but the selected mailbox must be loaded before the news can be told.
+    Ending(Reply),
+    /// IDLE.
+    Idle(Idle),
+}
+
+/// What IDLE waits for.
+enum Idle {
+    /// News, or the client's DONE.
+    Quiet,
+    /// The contents of the mailbox, to tell news.
+    Loading,
+}
+
+impl Session {
+    /// A session that has not greeted yet.
+    pub fn new(config: SessionConfig) -> Self {
+        Self { state: State::new(config), running: None }
+    }
+
+    /// Writes the greeting. RFC 9051 §7.1.5
+    pub fn greeting(&mut self, sink: &mut dyn Sink) {
+        let text = format!("{} ready", self.state.config.server_name);
+        let code = Code::Capability(capabilities(&self.state.config, self.state.login));
+        let status = Status::untagged(StatusKind::Ok, text).with_code(code);
+        self.out(sink).write(&Response::Status(status));
+    }
+
+    /// Starts a command. The one before must have ended.
+    pub fn begin(&mut self, command: Command, world: World<'_>, sink: &mut dyn Sink) -> Step {
+        let Command { tag, body } = command;
+        if self.running.is_some() {
+            let bad = Reply::bad("The command before this one has not ended");
+            self.write_tagged(&tag, bad, sink);
+            return Step::Done(Then::Continue);
+        }
+        let told = cmd::told_at_end(&body);
+        let flow = self.run(&tag, world, sink, |run| cmd::begin(body, run));
+        self.after(tag, told, flow, world, sink)
+    }
+
+    /// Goes on with the command in progress.
+    pub fn resume(&mut self, answer: Answer, world: World<'_>, sink: &mut dyn Sink) -> Step {
+        let Some(Running { tag, told, stage }) = self.running.take() else {
+            return Step::Done(Then::Continue);
+        };
+        match stage {
+            Stage::Waiting(resume) => {
+                let flow = self.run(&tag, world, sink, |run| resume(answer, run));
+                self.after(tag, told, flow, world, sink)
+            }
+            Stage::Ending(reply) => {
+                // Whatever the answer: what cannot be told now is told after a later command.
+                self.tell_news(&tag, told, world, sink);
+                self.finish(&tag, reply, sink)
+            }
+            Stage::Idle(_) => {
+                let stage = Stage::Idle(Idle::Quiet);
+                self.running = Some(Running { tag, told, stage });
+                match answer {
+                    Answer::Ready => self.idle_news(Idle::Quiet, world, sink),
+                    _ => Step::Idle,
+                }
+            }
+        }
+    }
+
+    /// Tells an idling client what has changed. To be called as often as one likes; outside of IDLE
+    /// it does nothing, because then nothing may be told. RFC 9051 §6.3.13, §7.5.1
+    pub fn changes(&mut self, world: World<'_>, sink: &mut dyn Sink) -> Step {
+        match &self.running {
+            Some(Running { stage: Stage::Idle(Idle::Quiet), .. }) => {
+                self.idle_news(Idle::Loading, world, sink)
+            }
+            Some(Running { stage: Stage::Idle(Idle::Loading), .. }) => Step::Idle,
+            _ => Step::Done(Then::Continue),
+        }
+    }
+
+    /// Ends IDLE with the line that the client sent, without its line break.
+    pub fn idle_done(&mut self, line: &[u8], world: World<'_>, sink: &mut dyn Sink) -> Step {
+        let Some(Running { tag, told, stage: Stage::Idle(_) }) = self.running.take() else {
+            return Step::Done(Then::Continue);
+        };
+        let reply = if line.eq_ignore_ascii_case(b"DONE") {
+            Reply::ok("IDLE completed")
+        } else {
+            Reply::bad("Expected DONE")
+        };
+        self.after(tag, told, Ok(Next::End(reply)), world, sink)
+    }
+
+    /// Whether IDLE is in progress: the client's next line is for [`Session::idle_done`].
+    pub fn is_idle(&self) -> bool {
+        matches!(self.running, Some(Running { stage: Stage::Idle(_), .. }))
+    }
+
+    /// Whether the client has logged in: longer commands and streamed literals are allowed then.
+    pub fn is_logged_in(&self) -> bool {
+        self.state.login == Login::After
+    }
+
+    /// Whether a mailbox is selected, and which: its contents are to stay loaded.
+    pub fn selected_mailbox(&self) -> Option<mail_types::MailboxId> {
+        self.state.selected.as_ref().map(|selected| selected.mailbox)
+    }
+
+    /// How names and texts are written on this connection now.
+    pub fn name_encoding(&self) -> imap_proto::types::NameEncoding {
+        self.state.names()
+    }
+
+    /// Octets of the largest message that APPEND takes. RFC 7889
+    pub fn append_limit(&self) -> u64 {
+        self.state.config.append_limit
+    }
+
+    /// Answers a command that could not be read, or whose literal was refused. RFC 9051 §7.1
+    ///
+    /// Without a tag that can be told, the answer is untagged.
+    pub fn refuse(&mut self, refused: Refused<'_>, sink: &mut dyn Sink) {
+        let Refused { tag, kind, code, text } = refused;
+        let target = tag.map_or(StatusTarget::Untagged, |tag| StatusTarget::Tagged(tag.clone()));
+        let status = Status { target, kind, code, text: text.to_owned().into() };
+        self.out(sink).write(&Response::Status(status));
+    }
+
+    /// Says that the connection ends, and why. RFC 9051 §7.1.5
+    pub fn bye(&mut self, text: &str, sink: &mut dyn Sink) {
+        let status = Status::untagged(StatusKind::Bye, text.to_owned());
+        self.out(sink).write(&Response::Status(status));
+    }
+
+    /// TLS is active now: what was learnt before it counts for nothing. RFC 9051 §6.2.1
+    pub fn tls_started(&mut self) {
+        self.state.config.tls = TlsState::Active;
+    }
+
+    fn out<'a>(&self, sink: &'a mut dyn Sink) -> Out<'a> {
+        Out::new(sink, self.state.enabled)
+    }
+
+    fn run(
+        &mut self,
+        tag: &Tag,
+        world: World<'_>,
+        sink: &mut dyn Sink,
+        piece: impl FnOnce(&mut Run<'_>) -> Flow,
+    ) -> Flow {
+        let account = world.account;
+        piece(&mut Run { state: &mut self.state, tag, account, now: world.now, sink })
+    }
+
+    fn after(
+        &mut self,
+        tag: Tag,
+        told: Told,
+        flow: Flow,
+        world: World<'_>,
+        sink: &mut dyn Sink,
+    ) -> Step {
+        let reply = match flow {
+            Ok(Next::Wait(need, resume)) => {
+                self.running = Some(Running { tag, told, stage: Stage::Waiting(resume) });
+                return Step::Need(need);
+            }
+            Ok(Next::Idle) => {
+                self.running = Some(Running { tag, told, stage: Stage::Idle(Idle::Quiet) });
+                return Step::Idle;
+            }
+            Ok(Next::End(reply)) | Err(reply) => reply,
+        };
+        // BAD did nothing, so there is nothing to tell either.
+        if reply.kind == StatusKind::Bad {
+            return self.finish(&tag, reply, sink);
+        }
+        match self.tell_news(&tag, told, world, sink) {
+            CaughtUp::Yes => self.finish(&tag, reply, sink),
+            CaughtUp::NotLoaded(mailbox) => {
+                self.running = Some(Running { tag, told, stage: Stage::Ending(reply) });
+                Step::Need(Need::Open(mailbox))
+            }
+            CaughtUp::Gone => {
+                self.write_tagged(&tag, reply, sink);
+                self.mailbox_gone(sink)
+            }
+        }
+    }
+
+    fn tell_news(
+        &mut self,
+        tag: &Tag,
+        told: Told,
+        world: World<'_>,
+        sink: &mut dyn Sink,
+    ) -> CaughtUp {
+        let account = world.account;
+        let state = &mut self.state;
+        sync::advance(told, Silence::None, &mut Run { state, tag, account, now: world.now, sink })
+    }
+
+    fn idle_news(&mut self, next: Idle, world: World<'_>, sink: &mut dyn Sink) -> Step {
+        let Some(Running { tag, told, .. }) = self.running.take() else {
+            return Step::Done(Then::Continue);
+        };
+        let news = self.tell_news(&tag, told, world, sink);
+        let (stage, step) = match (news, next) {
+            (CaughtUp::Gone, _) => return self.mailbox_gone(sink),
+            (CaughtUp::NotLoaded(mailbox), Idle::Loading) => {
+                (Idle::Loading, Step::Need(Need::Open(mailbox)))
+            }
+            (CaughtUp::NotLoaded(_) | CaughtUp::Yes, _) => (Idle::Quiet, Step::Idle),
+        };
+        self.running = Some(Running { tag, told, stage: Stage::Idle(stage) });
+        step
+    }
+
+    /// The selected mailbox was deleted elsewhere. A client cannot be brought to the authenticated
+    /// state in a way that all understand, so it has to come again. RFC 2180 §3.3
+    fn mailbox_gone(&mut self, sink: &mut dyn Sink) -> Step {
+        self.state.selected = None;
+        self.bye("The selected mailbox was deleted", sink);
+        Step::Done(Then::Close)
+    }
+
+    fn finish(&mut self, tag: &Tag, reply: Reply, sink: &mut dyn Sink) -> Step {
+        let then = reply.then;
+        self.write_tagged(tag, reply, sink);
+        Step::Done(then)
+    }
+
+    fn write_tagged(&mut self, tag: &Tag, reply: Reply, sink: &mut dyn Sink) {
+        let Reply { kind, code, text, .. } = reply;
+        let status = Status { target: StatusTarget::Tagged(tag.clone()), kind, code, text };
+        self.out(sink).write(&Response::Status(status));
+    }
+}
+
+/// A command that is answered without having been run.
+#[derive(Clone, Debug)]
+pub struct Refused<'a> {
+    /// Its tag, if that could be read.
+    pub tag: Option<&'a Tag>,
+    /// BAD for a command that was wrong, NO for one that cannot be served.
+    pub kind: StatusKind,
+    /// Code.
+    pub code: Option<Code>,
+    /// Text for a person.
+    pub text: &'a str,
+}

@@ -1,0 +1,176 @@
+//! Brings what the client knows of the selected mailbox up to the account.
+
+use imap_proto::types::{Code, Response, Status, StatusKind};
+use mail_types::{MailboxId, UidSet};
+use mailbox::{Delta, Expunges, OwnStore, View};
+
+use crate::render::{Fetched, Out};
+use crate::reply::{Flow, Next, Reply, Run, wait_ready};
+use crate::{Need, Trouble, errors, render};
+
+/// What may be told now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// All that is new.
+    Everything,
+    /// All but expunges: sequence numbers stay. RFC 9051 §7.5.1
+    NoExpunge,
+    /// Nothing: no mailbox is selected any more, or another one.
+    Nothing,
+}
+
+/// What an attempt to catch up comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CaughtUp {
+    /// The client has been told.
+    Yes,
+    /// The contents of the mailbox have to be loaded first.
+    NotLoaded(MailboxId),
+    /// The mailbox was deleted elsewhere.
+    Gone,
+}
+
+/// For commands on messages: the newest state, with all told that may be told now.
+pub(crate) fn prepare(
+    then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static,
+) -> Flow {
+    wait_ready(Need::Refresh, |run| catch_up(Told::NoExpunge, run, then))
+}
+
+/// Tells what is new and goes on.
+pub(crate) fn catch_up(
+    told: Told,
+    run: &mut Run<'_>,
+    then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static,
+) -> Flow {
+    match advance(told, Silence::None, run) {
+        CaughtUp::Yes => then(run),
+        CaughtUp::Gone => Err(errors::no_such_mailbox()),
+        CaughtUp::NotLoaded(mailbox) => {
+            wait_ready(Need::Open(mailbox), move |run| match advance(told, Silence::None, run) {
+                CaughtUp::Yes => then(run),
+                CaughtUp::Gone => Err(errors::no_such_mailbox()),
+                CaughtUp::NotLoaded(_) => Err(errors::trouble(Trouble::Unavailable)),
+            })
+        }
+    }
+}
+
+/// What a command tells in its own words, so that it need not be told as news.
+pub(crate) enum Silence<'a> {
+    /// All is news.
+    None,
+    /// The effect of the session's own STORE; and nothing of these messages, whatever it is.
+    Own(&'a OwnStore, &'a UidSet),
+}
+
+/// Moves the view to the account's state and writes what is new.
+pub(crate) fn advance(told: Told, silence: Silence<'_>, run: &mut Run<'_>) -> CaughtUp {
+    let Some(selected) = run.state.selected.as_mut().filter(|_| told != Told::Nothing) else {
+        return CaughtUp::Yes;
+    };
+    let mailbox = run.account.and_then(|account| account.mailbox(selected.mailbox));
+    let Some(mailbox) = mailbox else { return CaughtUp::Gone };
+    let is_new = mailbox.record().highest_modseq > selected.view.snapshot().highest_modseq();
+    let contents = match mailbox.contents() {
+        Some(contents) => contents.clone(),
+        None if is_new => return CaughtUp::NotLoaded(selected.mailbox),
+        None => selected.view.snapshot().clone(),
+    };
+    let expunges = match told {
+        Told::Everything => Expunges::Tell,
+        Told::NoExpunge | Told::Nothing => Expunges::Withhold,
+    };
+    let own = match silence {
+        Silence::None => None,
+        Silence::Own(own, _) => Some(own),
+    };
+    let uid_next = selected.view.uid_next();
+    let delta = selected.view.advance(&contents, expunges, own);
+    if delta.is_empty() {
+        return CaughtUp::Yes;
+    }
+    // What no other session has claimed yet is recent here. RFC 3501 §2.3.2
+    if let Some(last) = selected.view.last_uid() {
+        let first = uid_next.max(mailbox.record().recent_mark);
+        selected.view.add_recent(&UidSet::range(first, last));
+    }
+    // An expunged message leaves `$`. RFC 5182 §2.1
+    selected.saved = selected.saved.difference(&delta.vanished);
+    write_delta(&delta, &silence, run);
+    CaughtUp::Yes
+}
+
+fn write_delta(delta: &Delta, silence: &Silence<'_>, run: &mut Run<'_>) {
+    let enabled = run.state.enabled;
+    let Some(selected) = run.state.selected.as_ref() else { return };
+    let view: &View = &selected.view;
+    let out = &mut Out::new(run.sink, enabled);
+    render::expunges(out, delta);
+    if let Some(exists) = delta.exists {
+        render::exists(out, exists);
+        render::recent(out, view.recent_count());
+    }
+    if let Some(keywords) = &delta.keywords {
+        render::flags(out, keywords);
+        render::permanent_flags(out, keywords, selected.access);
+    }
+    for changed in &delta.changed {
+        let is_told = match silence {
+            Silence::None => false,
+            Silence::Own(_, told) => told.contains(changed.uid),
+        };
+        if !is_told {
+            render::changed(out, view, changed);
+        }
+    }
+}
+
+/// Switches MODSEQ on for the rest of the connection. RFC 7162 §3.1
+pub(crate) fn enable_condstore(run: &mut Run<'_>) {
+    if !std::mem::replace(&mut run.state.enabled.condstore, true) {
+        tell_highest_modseq(run);
+    }
+}
+
+/// The first CONDSTORE-enabling command with a mailbox selected answers with its HIGHESTMODSEQ: the
+/// settled one, behind which no expunge is unknown to the client. RFC 7162 §3.1.1, §3.2
+pub(crate) fn tell_highest_modseq(run: &mut Run<'_>) {
+    if let Some(selected) = &run.state.selected {
+        let code = Code::HighestModSeq(selected.view.settled());
+        let status = Status::untagged(StatusKind::Ok, "Highest").with_code(code);
+        run.write(&Response::Status(status));
+    }
+}
+
+/// How many messages are told before what was written is sent.
+const MESSAGES_PER_FLUSH: usize = 1000;
+
+/// Tells many messages one after the other, with a pause for sending now and then.
+pub(crate) fn tell_messages(
+    mut uids: UidSet,
+    fetched: Fetched,
+    run: &mut Run<'_>,
+    then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static,
+) -> Flow {
+    let mut told = 0;
+    let mut last = None;
+    if let Some(selected) = run.state.selected.as_ref() {
+        let out = &mut Out::new(run.sink, run.state.enabled);
+        for (seq, entry) in selected.view.entries(&uids).take(MESSAGES_PER_FLUSH) {
+            render::message(out, &selected.view, (seq, entry), fetched);
+            told += 1;
+            last = Some(entry.uid());
+        }
+    }
+    let rest = last.and_then(|last| last.next()).filter(|_| told == MESSAGES_PER_FLUSH);
+    let Some(next) = rest else { return then(run) };
+    uids = uids.intersection(&UidSet::range(next, mail_types::Uid::MAX));
+    Ok(Next::Wait(
+        Need::Flush,
+        Box::new(move |answer, run| match answer {
+            crate::Answer::Ready => tell_messages(uids, fetched, run, then),
+            other => Err::<Next, Reply>(errors::unexpected(&other)),
+        }),
+    ))
+}
