@@ -5,12 +5,12 @@ PILLARBOX names the program. PILLARBOX_AT, when set, names a server that runs al
 the password below.
 """
 
+import json
 import os
 import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -25,22 +25,22 @@ hostname = "mail.example"
 
 [[listen]]
 protocol = "imap"
-address = "127.0.0.1:{imap}"
+address = "127.0.0.1:0"
 tls = "none"
 
 [[listen]]
 protocol = "imap"
-address = "127.0.0.1:{imaps}"
+address = "127.0.0.1:0"
 tls = "implicit"
 
 [[listen]]
 protocol = "imap"
-address = "127.0.0.1:{starttls}"
+address = "127.0.0.1:0"
 tls = "starttls"
 
 [[listen]]
 protocol = "lmtp"
-address = "127.0.0.1:{lmtp}"
+address = "127.0.0.1:0"
 tls = "none"
 
 [[listen]]
@@ -50,24 +50,15 @@ tls = "none"
 """
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for_port(port, process=None, seconds=START_SECONDS):
-    """Until somebody listens there, or the process has ended."""
+def wait_for(what, found, process, seconds=START_SECONDS):
+    """Until `found()` is true, or the process has ended."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if process is not None and process.poll() is not None:
+    while not found():
+        if process.poll() is not None:
             raise RuntimeError(f"the server ended with {process.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.02)
-    raise RuntimeError(f"nobody listens on port {port} after {seconds} s")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"no {what} after {seconds} s")
+        time.sleep(0.02)
 
 
 class Server:
@@ -77,37 +68,37 @@ class Server:
         self.program = os.environ["PILLARBOX"]
         self.own_folder = folder is None
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="pillarbox-e2e-"))
-        self.imap, self.imaps, self.starttls, self.lmtp = (free_port() for _ in range(4))
+        self.imap = self.imaps = self.starttls = self.lmtp = None
+        self.ready = self.folder / "ready.json"
         self.socket = self.folder / "lmtp.sock"
         self.config = self.folder / "pillarbox.toml"
         self.log = self.folder / "log"
         self.accounts = set()
         self.process = None
         self.config.write_text(
-            CONFIG.format(
-                data=self.folder / "data",
-                imap=self.imap,
-                imaps=self.imaps,
-                starttls=self.starttls,
-                lmtp=self.lmtp,
-                socket=self.socket,
-            )
+            CONFIG.format(data=self.folder / "data", socket=self.socket)
         )
 
     def start(self):
+        self.ready.unlink(missing_ok=True)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [self.program, "serve", "--config", str(self.config)],
+                [self.program, "serve", "--config", str(self.config)]
+                + ["--ready-file", str(self.ready)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
         try:
-            for port in (self.imap, self.imaps, self.starttls, self.lmtp):
-                wait_for_port(port, self.process)
+            wait_for("ready file", self.ready.exists, self.process)
         except RuntimeError as error:
             self.kill()
             raise RuntimeError(f"{error}\n{self.log.read_text(errors='replace')}") from None
+        # The ports were chosen by the system; they are told in the order of the configuration.
+        addresses = [entry["address"] for entry in json.loads(self.ready.read_text())["listen"]]
+        self.imap, self.imaps, self.starttls, self.lmtp = (
+            int(address.rsplit(":", 1)[1]) for address in addresses[:4]
+        )
         return self
 
     def run(self, *words, stdin=""):

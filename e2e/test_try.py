@@ -2,20 +2,20 @@
 
 import email
 import email.policy
+import json
 import os
 import pathlib
-import queue
 import re
 import shutil
 import signal
 import subprocess
 import tempfile
-import threading
+import textwrap
 import unittest
 
+import server
 import structure
 import wire
-from server import START_SECONDS, STOP_SECONDS
 
 
 @unittest.skipIf("PILLARBOX_AT" in os.environ, "starts a trial of its own")
@@ -25,72 +25,85 @@ class Try(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
     def start(self):
-        """Starts a trial; returns what it printed up to the moment in which it was ready."""
-        process = subprocess.Popen(
-            [os.environ["PILLARBOX"], "try", "--data", str(self.folder / "data")],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        """Starts a trial; returns what it wrote for scripts, and what it printed for people."""
+        ready = self.folder / "ready.json"
+        ready.unlink(missing_ok=True)
+        printed = self.folder / "printed"
+        with open(printed, "w") as out:
+            process = subprocess.Popen(
+                [os.environ["PILLARBOX"], "try", "--data", str(self.folder / "data")]
+                + ["--ready-file", str(ready)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.DEVNULL,
+            )
         self.addCleanup(self.stop, process)
-        lines = queue.Queue()
-        reader = threading.Thread(target=self.read, args=(process.stdout, lines), daemon=True)
-        reader.start()
-        printed = ""
-        # It is ready when it has printed where it listens, and with what to sign in.
-        while True:
-            try:
-                line = lines.get(timeout=START_SECONDS if not printed else 1.5)
-            except queue.Empty:
-                break
-            self.assertIsNotNone(line, f"it ended early:\n{printed}")
-            printed += line
         self.process = process
-        return printed
-
-    @staticmethod
-    def read(stream, lines):
-        for line in stream:
-            lines.put(line)
-        lines.put(None)
-        stream.close()
+        server.wait_for("ready file", ready.exists, process)
+        server.wait_for("settings", lambda: "curl" in printed.read_text(), process)
+        return json.loads(ready.read_text()), printed.read_text()
 
     @staticmethod
     def stop(process):
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             try:
-                process.wait(STOP_SECONDS)
+                process.wait(server.STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
-    def sign_in(self, printed):
-        """A session for each of the two accounts that were printed."""
-        ports = [int(port) for port in re.findall(r"(?:127\.0\.0\.1:|[Pp]ort:? +)(\d+)", printed)]
-        pairs = re.findall(r"(\S+@\S+)\s+(?:password:?\s+)?([\w-]{6,})\s*$", printed, re.M)
-        self.assertGreaterEqual(len(dict(pairs)), 2, printed)
+    def sign_in(self, ready):
+        """A session for each of the two accounts."""
         clients = []
-        for user, password in dict(pairs).items():
-            for port in dict.fromkeys(ports):
-                try:
-                    clients.append(wire.Client(port, user, password, timeout=5))
-                    break
-                except (wire.WireError, OSError):
-                    continue
-            else:
-                self.fail(f"{user} cannot sign in at {ports}:\n{printed}")
-        for client in clients:
-            self.addCleanup(client.close)
+        for account in ready["accounts"]:
+            name, password = account["name"], account["password"]
+            clients.append(wire.Client(ready["imap"], name, password))
+            self.addCleanup(clients[-1].close)
+        self.assertEqual(len(clients), 2)
         return clients
 
-    def test_a_trial_prints_how_to_sign_in_and_holds_sample_mail(self):
-        printed = self.start()
+    def test_what_is_printed_can_be_pasted(self):
+        ready, printed = self.start()
         for client_name in ("Thunderbird", "neomutt", "mbsync", "curl"):
-            self.assertIn(client_name.lower(), printed.lower())
+            self.assertIn(f"\n{client_name}", printed)
+        for account in ready["accounts"]:
+            self.assertRegex(printed, rf"{account['name']}\s+password\s+{account['password']}\n")
+        curl = self.pasted(printed, "curl")
+        got = self.shell(curl)
+        self.assertIn("Message-ID: <", got)
+        config = self.pasted(printed, "mbsync")
+        (self.folder / "trial.mbsyncrc").write_text(config)
+        (self.folder / "trial-mail").mkdir()
+        self.shell("mbsync -c trial.mbsyncrc -a")
+        pulled = list((self.folder / "trial-mail").glob("**/cur/*"))
+        pulled += list((self.folder / "trial-mail").glob("**/new/*"))
+        self.assertGreaterEqual(len(pulled), 55)
+
+    @staticmethod
+    def pasted(printed, name):
+        """The indented lines below a client's name."""
+        after = re.split(rf"\n{name}\b[^\n]*\n", printed, maxsplit=1)[1]
+        return textwrap.dedent(re.match(r"(?:(?: {4}[^\n]*)?\n)*", after)[0])
+
+    def shell(self, line):
+        done = subprocess.run(
+            ["sh", "-c", line],
+            cwd=self.folder,
+            env={**os.environ, "HOME": str(self.folder)},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, f"{line}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def test_every_sample_is_a_message_that_clients_can_read(self):
+        ready, _ = self.start()
         total = 0
-        for client in self.sign_in(printed):
+        for client in self.sign_in(ready):
             listed = client.run(b'LIST "" *').all(b"LIST")
             names = [line[-1] for line in listed if b"\\Noselect" not in line[1]]
             for name in names:
@@ -115,13 +128,13 @@ class Try(unittest.TestCase):
             self.assertEqual(ours, theirs, parsed["subject"])
 
     def test_a_trial_goes_on_where_it_was_stopped(self):
-        clients = self.sign_in(self.start())
+        clients = self.sign_in(self.start()[0])
         clients[0].run(b"CREATE Kept")
         clients[0].run(b"SELECT INBOX")
         clients[0].run(b"UID COPY 1:3 Kept")
         self.stop(self.process)
         self.assertEqual(self.process.returncode, 0)
-        clients = self.sign_in(self.start())
+        clients = self.sign_in(self.start()[0])
         statuses = clients[0].run(b"STATUS Kept (MESSAGES)").all(b"STATUS")
         self.assertEqual(statuses[0][2], [b"MESSAGES", b"3"])
 
