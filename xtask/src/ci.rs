@@ -41,10 +41,10 @@ const STEPS: &[Step] = &[
     Step { name: "edges", run: |_| edges::check() },
     Step { name: "clippy", run: |_| clippy() },
     Step { name: "deny", run: |_| deny() },
+    Step { name: "corpus", run: |_| corpus::fetch().map(drop) },
     Step { name: "test", run: test },
     Step { name: "fuzz", run: fuzz_briefly },
     Step { name: "build", run: |_| e2e::build() },
-    Step { name: "corpus", run: |_| corpus::fetch().map(drop) },
     Step { name: "e2e", run: |_| e2e::run(&[]) },
 ];
 
@@ -79,6 +79,8 @@ fn deny() -> Result<()> {
 
 fn test(context: &mut Context) -> Result<()> {
     let mut tests = run::command("cargo test --locked --workspace --no-fail-fast");
+    // Some tests read the corpus when it is there; here it has to be.
+    tests.env("PILLARBOX_CORPUS", corpus::fetch()?);
     run::watched(&mut tests, &mut |line| {
         if let Some((passed, failed)) = test_result(line) {
             context.passed += passed;
@@ -194,7 +196,7 @@ mod tests {
     #[test]
     fn steps_are_chosen_by_name() {
         assert_eq!(names(&["--only", "tidy", "--only", "edges"]), ["tidy", "edges"]);
-        assert_eq!(names(&["--from", "corpus"]), ["corpus", "e2e"]);
+        assert_eq!(names(&["--from", "build"]), ["build", "e2e"]);
         assert!(!names(&["--skip", "fuzz"]).contains(&"fuzz"));
     }
 
