@@ -1,1 +1,47 @@
-//! The one core: accounts, sequencer, delivery, authentication, sweep.
+//! The one core: the verbs that every protocol shell calls.
+//!
+//! A [`Service`] stands on a [`store::Store`] and knows accounts, passwords and delivery. An
+//! [`AccountHandle`] is one account: its state, its messages, and the way to change it. Rules of mail
+//! are not decided here but in [`mailbox::decide`]; what is here makes its decisions durable, one
+//! after the other, and lets everyone know.
+//!
+//! A change is on stable storage before anybody is told of it.
+
+mod accounts;
+pub mod auth;
+
+pub mod clock;
+pub mod codec;
+mod commit;
+mod contents;
+mod delivery;
+mod error;
+mod handle;
+pub mod keys;
+pub mod limits;
+mod loader;
+mod log;
+mod login;
+mod registry;
+mod rows;
+mod sequencer;
+mod service;
+mod staging;
+
+mod thread;
+
+pub use accounts::{AccountSummary, ImportOutcome};
+pub use auth::AuthError;
+pub use auth::name::AccountName;
+pub use auth::sasl::Mechanism;
+
+pub use clock::{Clock, Random, SystemClock, SystemRandom, World};
+pub use contents::MailboxPin;
+pub use delivery::{DeliverError, Route};
+pub use error::{NameFault, PasswordFault, ServiceError};
+pub use handle::{AccountHandle, MessageReader, NewMail};
+pub use limits::{PasswordCost, ServiceConfig, Sharing};
+pub use login::{SaslProgress, SaslSession};
+pub use rows::MessageRow;
+pub use service::Service;
+pub use staging::{Staged, Staging};

@@ -1,0 +1,50 @@
+//! Who may log in: names, passwords, SASL.
+//!
+//! A wrong name and a wrong password must not be told apart, neither by the answer nor by the time
+//! that it takes; so every way through here does the same work for a name that does not exist.
+
+pub mod cache;
+pub mod name;
+pub mod password;
+pub mod sasl;
+pub mod scram;
+
+use crate::error::ServiceError;
+
+/// Why a login did not succeed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AuthError {
+    /// Name and password do not belong together. Never says which of them is wrong.
+    Denied,
+    /// The client asked to act as somebody else. RFC 4616 §2
+    NotAuthorized,
+    /// The client's response does not follow its mechanism. RFC 4422 §3
+    Malformed,
+    /// Too many logins are waiting.
+    Busy,
+    /// The server could not find out.
+    Failed(ServiceError),
+}
+
+impl From<ServiceError> for AuthError {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Busy => Self::Busy,
+            other => Self::Failed(other),
+        }
+    }
+}
+
+impl std::fmt::Display for AuthError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Denied => f.write_str("authentication failed"),
+            Self::NotAuthorized => f.write_str("authorization identity refused"),
+            Self::Malformed => f.write_str("malformed response"),
+            Self::Busy => f.write_str("too many logins are waiting"),
+            Self::Failed(error) => write!(f, "authentication unavailable: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for AuthError {}

@@ -1,0 +1,271 @@
+//! SASL exchanges without I/O: bytes of the client in, what to do next out. RFC 4422
+//!
+//! The shell decodes and encodes base64 and knows the framing of its protocol; the service looks up
+//! and verifies. PLAIN (RFC 4616), LOGIN (never standardised; Outlook still uses it for SMTP and
+//! some scanners for IMAP) and SCRAM-SHA-256 (RFC 7677).
+
+use mail_types::Secret;
+
+use super::AuthError;
+use super::name::AccountName;
+use super::scram::{ClientFirst, Conversation, NONCE_BYTES, ScramKeys};
+use crate::limits::SASL_RESPONSE_BYTES_MAX;
+
+/// A mechanism that the server offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// SCRAM-SHA-256
+    ScramSha256,
+    /// PLAIN
+    Plain,
+    /// LOGIN
+    Login,
+}
+
+/// One authentication, from the client's first response to the end.
+pub struct Exchange {
+    state: State,
+    nonce: [u8; NONCE_BYTES],
+}
+
+/// What has to happen next.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this challenge (it may be empty) and give the response to [`Exchange::respond`].
+    Challenge(Vec<u8>),
+    /// Find out whether these belong together; that is the end of the exchange.
+    Verify {
+        /// The name as the client spelt it.
+        authcid: String,
+        /// The password as the client sent it.
+        password: Secret,
+    },
+    /// Look up the keys of this name, or invent them, and give them to [`Exchange::keys`].
+    LookUp {
+        /// The name as the client spelt it.
+        authcid: String,
+    },
+    /// The client has proved that it is this one; that is the end of the exchange.
+    Proven {
+        /// The name as the client spelt it.
+        authcid: String,
+        /// Our own proof: additional data that belong to success. A protocol that cannot send them
+        /// with its success sends them as a challenge and takes an empty response. RFC 4422 §3.6
+        proof: Vec<u8>,
+    },
+}
+
+enum State {
+    Plain,
+    LoginName,
+    LoginPassword { authcid: String },
+    ScramFirst,
+    ScramKeys { first: ClientFirst },
+    ScramFinal { authcid: String, conversation: Conversation },
+    Over,
+}
+
+impl Mechanism {
+    /// All, the best first.
+    pub const ALL: [Self; 3] = [Self::ScramSha256, Self::Plain, Self::Login];
+
+    /// The registered name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+        }
+    }
+
+    /// The mechanism of this name, in any letter case as IMAP and SMTP allow.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|m| m.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the password itself crosses the wire, so that the connection must be encrypted.
+    #[must_use]
+    pub const fn sends_password(self) -> bool {
+        matches!(self, Self::Plain | Self::Login)
+    }
+}
+
+impl Exchange {
+    /// Begins with an empty state; the nonce must come from [`crate::Random`] and serves once.
+    #[must_use]
+    pub fn new(mechanism: Mechanism, nonce: [u8; NONCE_BYTES]) -> Self {
+        let state = match mechanism {
+            Mechanism::Plain => State::Plain,
+            Mechanism::Login => State::LoginName,
+            Mechanism::ScramSha256 => State::ScramFirst,
+        };
+        Self { state, nonce }
+    }
+
+    /// The first step: with the initial response, if the client sent one. RFC 4422 §3.3
+    ///
+    /// # Errors
+    /// As [`Exchange::respond`].
+    pub fn begin(&mut self, initial: Option<&[u8]>) -> Result<Step, AuthError> {
+        match (initial, &self.state) {
+            (Some(response), _) => self.respond(response),
+            (None, State::LoginName) => Ok(Step::Challenge(b"Username:".to_vec())),
+            (None, _) => Ok(Step::Challenge(Vec::new())),
+        }
+    }
+
+    /// Takes the client's response to the last challenge.
+    ///
+    /// # Errors
+    /// `Malformed`, `NotAuthorized`, `Denied`; the exchange is over.
+    pub fn respond(&mut self, response: &[u8]) -> Result<Step, AuthError> {
+        if response.len() > SASL_RESPONSE_BYTES_MAX {
+            self.state = State::Over;
+            return Err(AuthError::Malformed);
+        }
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Plain => parse_plain(response),
+            State::LoginName => {
+                self.state = State::LoginPassword { authcid: utf8(response)? };
+                Ok(Step::Challenge(b"Password:".to_vec()))
+            }
+            State::LoginPassword { authcid } => {
+                Ok(Step::Verify { authcid, password: Secret::new(response) })
+            }
+            State::ScramFirst => {
+                let first = ClientFirst::parse(response)?;
+                same_identity(first.authzid.as_deref(), &first.authcid)?;
+                let authcid = first.authcid.clone();
+                self.state = State::ScramKeys { first };
+                Ok(Step::LookUp { authcid })
+            }
+            State::ScramFinal { authcid, conversation } => {
+                let proof = conversation.finish(response)?;
+                Ok(Step::Proven { authcid, proof })
+            }
+            State::ScramKeys { .. } | State::Over => Err(AuthError::Malformed),
+        }
+    }
+
+    /// Goes on after [`Step::LookUp`].
+    ///
+    /// # Errors
+    /// `Malformed` if nothing was to be looked up.
+    pub fn keys(&mut self, keys: ScramKeys) -> Result<Step, AuthError> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::ScramKeys { first } => {
+                let authcid = first.authcid.clone();
+                let (challenge, conversation) = first.answer(keys, &self.nonce);
+                self.state = State::ScramFinal { authcid, conversation };
+                Ok(Step::Challenge(challenge))
+            }
+            _ => Err(AuthError::Malformed),
+        }
+    }
+}
+
+/// `message = [authzid] UTF8NUL authcid UTF8NUL passwd`. RFC 4616 §2
+fn parse_plain(message: &[u8]) -> Result<Step, AuthError> {
+    let mut fields = message.split(|&byte| byte == 0);
+    let (Some(authzid), Some(authcid), Some(password), None) =
+        (fields.next(), fields.next(), fields.next(), fields.next())
+    else {
+        return Err(AuthError::Malformed);
+    };
+    let (authzid, authcid) = (utf8(authzid)?, utf8(authcid)?);
+    if authcid.is_empty() || password.is_empty() {
+        return Err(AuthError::Malformed);
+    }
+    same_identity(Some(&authzid).filter(|id| !id.is_empty()).map(String::as_str), &authcid)?;
+    Ok(Step::Verify { authcid, password: Secret::new(password) })
+}
+
+/// Nobody may act as somebody else: there is no delegation. RFC 4616 §2, RFC 4422 §3.4.1
+fn same_identity(authzid: Option<&str>, authcid: &str) -> Result<(), AuthError> {
+    let Some(authzid) = authzid else { return Ok(()) };
+    match (AccountName::new(authzid), AccountName::new(authcid)) {
+        (Ok(one), Ok(other)) if one == other => Ok(()),
+        _ => Err(AuthError::NotAuthorized),
+    }
+}
+
+fn utf8(bytes: &[u8]) -> Result<String, AuthError> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| AuthError::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(mechanism: Mechanism) -> Exchange {
+        Exchange::new(mechanism, [7; NONCE_BYTES])
+    }
+
+    fn plain(message: &[u8]) -> Result<Step, AuthError> {
+        exchange(Mechanism::Plain).begin(Some(message))
+    }
+
+    fn verified(step: Result<Step, AuthError>) -> (String, Vec<u8>) {
+        match step {
+            Ok(Step::Verify { authcid, password }) => (authcid, password.expose().to_vec()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_examples_of_rfc_4616_are_read() {
+        let (name, password) = verified(plain(b"\0tim\0tanstaaftanstaaf"));
+        assert_eq!((name.as_str(), password.as_slice()), ("tim", &b"tanstaaftanstaaf"[..]));
+        // "Ursel" as Kurt: nobody here may act as somebody else.
+        assert_eq!(plain(b"Ursel\0Kurt\0xipj3plmq").unwrap_err(), AuthError::NotAuthorized);
+        assert_eq!(verified(plain(b"TIM\0tim\0x")).0, "tim");
+    }
+
+    #[test]
+    fn plain_messages_that_break_the_grammar_are_refused() {
+        for bad in [&b""[..], b"tim", b"\0tim", b"\0\0x", b"\0tim\0", b"\0tim\0x\0", b"\0\xff\0x"] {
+            assert_eq!(plain(bad).unwrap_err(), AuthError::Malformed, "{bad:?}");
+        }
+        let long = [&b"\0tim\0"[..], &[b'x'; SASL_RESPONSE_BYTES_MAX]].concat();
+        assert_eq!(plain(&long).unwrap_err(), AuthError::Malformed);
+    }
+
+    #[test]
+    fn login_asks_for_the_name_and_then_for_the_password() {
+        let mut login = exchange(Mechanism::Login);
+        assert!(matches!(login.begin(None), Ok(Step::Challenge(c)) if c == b"Username:"));
+        assert!(matches!(login.respond(b"anna"), Ok(Step::Challenge(c)) if c == b"Password:"));
+        assert_eq!(verified(login.respond(b"p")), ("anna".to_owned(), b"p".to_vec()));
+        assert!(login.respond(b"again").is_err());
+    }
+
+    #[test]
+    fn scram_proves_both_sides_and_serves_one_login() {
+        let mut server = exchange(Mechanism::ScramSha256);
+        assert!(matches!(server.begin(None), Ok(Step::Challenge(c)) if c.is_empty()));
+        let asked = server.respond(b"n,,n=anna,r=abc");
+        assert!(matches!(asked, Ok(Step::LookUp { authcid }) if authcid == "anna"));
+        let keys = ScramKeys::derive(&Secret::new("pencil"), b"saltsalt", 4096);
+        let Ok(Step::Challenge(first)) = server.keys(keys.clone()) else { panic!("no challenge") };
+        assert!(first.starts_with(b"r=abc"));
+        let refused = server.respond(b"c=biws,r=abc,p=AAAA").unwrap_err();
+        assert_eq!(refused, AuthError::Denied);
+        assert!(server.keys(keys).is_err());
+        assert!(server.respond(b"").is_err());
+    }
+
+    #[test]
+    fn scram_refuses_to_act_as_somebody_else() {
+        let mut server = exchange(Mechanism::ScramSha256);
+        let step = server.begin(Some(b"n,a=office,n=anna,r=abc"));
+        assert_eq!(step.unwrap_err(), AuthError::NotAuthorized);
+    }
+
+    #[test]
+    fn mechanisms_are_found_in_any_letter_case() {
+        assert_eq!(Mechanism::from_name("scram-sha-256"), Some(Mechanism::ScramSha256));
+        assert_eq!(Mechanism::from_name("CRAM-MD5"), None);
+    }
+}

@@ -1,0 +1,356 @@
+//! The rows of the model: head, mailbox records, memberships, subscriptions.
+
+use mail_types::{
+    InternalDate, Keyword, MailboxId, MailboxName, MessageId, ModSeq, SystemFlags, ThreadId, Uid,
+    UidValidity,
+};
+use mailbox::{
+    Counts, Head, KeywordNames, MailboxRecord, MembershipRow, SpecialUses, Subscription,
+};
+
+use super::{CorruptRecord, Fault, Reader, Writer, decode};
+
+/// The head of an account with the mark of the commit that wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadRow {
+    /// The counters.
+    pub head: Head,
+    /// No two commits write the same mark. Two writers that both took the next modseq make
+    /// different heads, so that a commit prepared on top of one cannot succeed on the other.
+    pub mark: u128,
+}
+
+impl HeadRow {
+    /// As stored.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new(VERSION);
+        w.fixed(&self.mark.to_be_bytes());
+        w.number(self.head.modseq.get());
+        w.number(self.head.next_mailbox.get());
+        w.number(self.head.next_message.get());
+        w.number(u64::from(self.head.last_uid_validity));
+        w.number(self.head.history_floor.get());
+        w.finish()
+    }
+
+    /// From storage.
+    ///
+    /// # Errors
+    /// `CorruptRecord`.
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, CorruptRecord> {
+        decode(key, value, VERSION, |r| {
+            let mark = u128::from_be_bytes(r.fixed()?);
+            let head = Head {
+                modseq: modseq(r)?,
+                next_mailbox: MailboxId(r.number()?),
+                next_message: MessageId(r.number()?),
+                last_uid_validity: r.number_u32()?,
+                history_floor: modseq(r)?,
+            };
+            Ok(Self { head, mark })
+        })
+    }
+}
+
+/// A mailbox record as stored. Its id is in the key.
+#[must_use]
+pub fn encode_mailbox(record: &MailboxRecord) -> Vec<u8> {
+    let mut w = Writer::new(VERSION);
+    write_mailbox(&mut w, record);
+    w.finish()
+}
+
+/// A mailbox record from storage.
+///
+/// # Errors
+/// `CorruptRecord`.
+pub fn decode_mailbox(
+    key: &[u8],
+    value: &[u8],
+    id: MailboxId,
+) -> Result<MailboxRecord, CorruptRecord> {
+    decode(key, value, VERSION, |r| read_mailbox(r, id))
+}
+
+/// The record of a removed mailbox, with the modseq and time of its removal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedMailbox {
+    /// As it was when it was removed.
+    pub record: MailboxRecord,
+    /// Modseq of the removal.
+    pub modseq: ModSeq,
+    /// Seconds since 1970.
+    pub at: i64,
+}
+
+impl RemovedMailbox {
+    /// As stored.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new(VERSION);
+        w.number(self.modseq.get());
+        w.signed(self.at);
+        write_mailbox(&mut w, &self.record);
+        w.finish()
+    }
+
+    /// From storage.
+    ///
+    /// # Errors
+    /// `CorruptRecord`.
+    pub fn decode(key: &[u8], value: &[u8], id: MailboxId) -> Result<Self, CorruptRecord> {
+        decode(key, value, VERSION, |r| {
+            let modseq = modseq(r)?;
+            let at = r.signed()?;
+            Ok(Self { record: read_mailbox(r, id)?, modseq, at })
+        })
+    }
+}
+
+/// A membership as stored. Mailbox and UID are in the key.
+#[must_use]
+pub fn encode_membership(row: &MembershipRow) -> Vec<u8> {
+    let mut w = Writer::new(VERSION);
+    w.number(row.message.get());
+    w.number(row.thread.get());
+    w.number(row.modseq.get());
+    w.signed(row.internal_date.seconds());
+    w.signed(i64::from(row.internal_date.offset_minutes()));
+    w.signed(row.save_date);
+    w.number(u64::from(row.size));
+    w.byte(row.system.bits());
+    w.list(&row.keywords, |w, number| w.number(u64::from(*number)));
+    w.finish()
+}
+
+/// A membership from storage.
+///
+/// # Errors
+/// `CorruptRecord`.
+pub fn decode_membership(
+    key: &[u8],
+    value: &[u8],
+    uid: Uid,
+) -> Result<MembershipRow, CorruptRecord> {
+    decode(key, value, VERSION, |r| {
+        Ok(MembershipRow {
+            uid,
+            message: MessageId(r.number()?),
+            thread: ThreadId(r.number()?),
+            modseq: modseq(r)?,
+            internal_date: date(r)?,
+            save_date: r.signed()?,
+            size: r.number_u32()?,
+            system: SystemFlags::from_bits(r.byte()?).ok_or("a flag is not known")?,
+            keywords: r.list(Reader::number_u16)?,
+        })
+    })
+}
+
+/// The message that a membership names, without reading the rest.
+///
+/// # Errors
+/// `CorruptRecord`.
+pub fn decode_membership_message(
+    key: &[u8],
+    value: &[u8],
+) -> Result<(MessageId, ThreadId), CorruptRecord> {
+    let mut reader = Reader { bytes: value };
+    let ids = (|| {
+        if reader.byte()? != VERSION {
+            return Err("its version is not known");
+        }
+        Ok((MessageId(reader.number()?), ThreadId(reader.number()?)))
+    })();
+    ids.map_err(|what| CorruptRecord::new(key, what))
+}
+
+/// A subscription as stored. The name is in the key.
+#[must_use]
+pub fn encode_subscription(subscription: Subscription) -> Vec<u8> {
+    let mut w = Writer::new(VERSION);
+    w.byte(match subscription {
+        Subscription::Automatic => 0,
+        Subscription::Asked => 1,
+    });
+    w.finish()
+}
+
+/// A subscription from storage.
+///
+/// # Errors
+/// `CorruptRecord`.
+pub fn decode_subscription(key: &[u8], value: &[u8]) -> Result<Subscription, CorruptRecord> {
+    decode(key, value, VERSION, read_subscription)
+}
+
+pub(super) fn read_subscription(r: &mut Reader<'_>) -> Result<Subscription, Fault> {
+    match r.byte()? {
+        0 => Ok(Subscription::Automatic),
+        1 => Ok(Subscription::Asked),
+        _ => Err("a subscription is not known"),
+    }
+}
+
+fn write_mailbox(w: &mut Writer, record: &MailboxRecord) {
+    w.bytes(record.name.as_str().as_bytes());
+    w.number(u64::from(record.uid_validity.get()));
+    w.number(u64::from(record.uid_next.get()));
+    w.number(record.highest_modseq.get());
+    w.number(record.created.get());
+    w.byte(record.special_use.bits());
+    w.number(u64::from(record.recent_mark.get()));
+    w.number(u64::from(record.recent));
+    write_counts(w, &record.counts);
+    w.list(record.keywords.all(), |w, keyword| w.bytes(keyword.as_str().as_bytes()));
+}
+
+fn read_mailbox(r: &mut Reader<'_>, id: MailboxId) -> Result<MailboxRecord, Fault> {
+    Ok(MailboxRecord {
+        id,
+        name: name(r)?,
+        uid_validity: UidValidity::new(r.number_u32()?).ok_or("its UIDVALIDITY is zero")?,
+        uid_next: uid(r)?,
+        highest_modseq: modseq(r)?,
+        created: modseq(r)?,
+        special_use: special_uses(r)?,
+        recent_mark: uid(r)?,
+        recent: r.number_u32()?,
+        counts: read_counts(r)?,
+        keywords: KeywordNames::new(r.list(keyword)?),
+    })
+}
+
+pub(super) fn write_counts(w: &mut Writer, counts: &Counts) {
+    w.number(u64::from(counts.messages));
+    w.number(u64::from(counts.unseen));
+    w.number(u64::from(counts.deleted));
+    w.number(counts.size_bytes);
+    w.number(counts.deleted_bytes);
+}
+
+pub(super) fn read_counts(r: &mut Reader<'_>) -> Result<Counts, Fault> {
+    Ok(Counts {
+        messages: r.number_u32()?,
+        unseen: r.number_u32()?,
+        deleted: r.number_u32()?,
+        size_bytes: r.number()?,
+        deleted_bytes: r.number()?,
+    })
+}
+
+pub(super) fn name(r: &mut Reader<'_>) -> Result<MailboxName, Fault> {
+    let text = r.text()?;
+    let name = MailboxName::new(text).map_err(|_| "a name is not allowed")?;
+    // A name has one spelling; another one is damage.
+    if name.as_str() == text { Ok(name) } else { Err("a name is not in its one spelling") }
+}
+
+pub(super) fn keyword(r: &mut Reader<'_>) -> Result<Keyword, Fault> {
+    Keyword::new(r.text()?).map_err(|_| "a keyword is not allowed")
+}
+
+pub(super) fn modseq(r: &mut Reader<'_>) -> Result<ModSeq, Fault> {
+    ModSeq::new(r.number()?).ok_or("a modseq is too large")
+}
+
+pub(super) fn uid(r: &mut Reader<'_>) -> Result<Uid, Fault> {
+    Uid::new(r.number_u32()?).ok_or("a UID is zero")
+}
+
+pub(super) fn date(r: &mut Reader<'_>) -> Result<InternalDate, Fault> {
+    let seconds = r.signed()?;
+    let offset = i16::try_from(r.signed()?).map_err(|_| "an offset is too large")?;
+    let date = InternalDate::new(seconds, offset);
+    let is_same = date.seconds() == seconds && date.offset_minutes() == offset;
+    if is_same { Ok(date) } else { Err("a date is out of range") }
+}
+
+pub(super) fn special_uses(r: &mut Reader<'_>) -> Result<SpecialUses, Fault> {
+    SpecialUses::from_bits(r.byte()?).ok_or("a special use is not known")
+}
+
+const VERSION: u8 = 1;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::codec::tests::assert_damage_is_noticed;
+    use mail_types::SpecialUse;
+
+    pub(crate) fn record() -> MailboxRecord {
+        MailboxRecord {
+            id: MailboxId(300),
+            name: MailboxName::new("Lists/R\u{fc}st").unwrap(),
+            uid_validity: UidValidity::new(9).unwrap(),
+            uid_next: Uid::new(70_000).unwrap(),
+            highest_modseq: ModSeq::new(1 << 40).unwrap(),
+            created: ModSeq::new(3).unwrap(),
+            special_use: SpecialUses::new(&[SpecialUse::Junk]),
+            recent_mark: Uid::new(69_000).unwrap(),
+            recent: 12,
+            counts: Counts {
+                messages: 5,
+                unseen: 2,
+                deleted: 1,
+                size_bytes: 1 << 33,
+                deleted_bytes: 77,
+            },
+            keywords: KeywordNames::well_known(),
+        }
+    }
+
+    pub(crate) fn membership() -> MembershipRow {
+        MembershipRow {
+            uid: Uid::new(7).unwrap(),
+            message: MessageId(1000),
+            thread: ThreadId(999),
+            modseq: ModSeq::new(12_345).unwrap(),
+            internal_date: InternalDate::new(-5, -420),
+            save_date: 1_700_000_000,
+            size: 4_000_000_000,
+            system: SystemFlags::SEEN,
+            keywords: vec![0, 300],
+        }
+    }
+
+    #[test]
+    fn heads_read_back_and_damage_is_noticed() {
+        let head = Head { modseq: ModSeq::new(600).unwrap(), ..Head::default() };
+        let row = HeadRow { head, mark: 1 << 99 };
+        assert_eq!(HeadRow::decode(b"k", &row.encode()), Ok(row));
+        assert_damage_is_noticed(&row.encode(), |bytes| HeadRow::decode(b"k", bytes));
+    }
+
+    #[test]
+    fn mailbox_records_read_back_and_damage_is_noticed() {
+        let bytes = encode_mailbox(&record());
+        let read = |bytes: &[u8]| decode_mailbox(b"k", bytes, MailboxId(300));
+        assert_eq!(read(&bytes), Ok(record()));
+        // Keywords compare without letter case, so a flipped case bit makes an equal record.
+        for cut in 0..bytes.len() {
+            assert!(read(&bytes[..cut]).is_err());
+        }
+        let removed = RemovedMailbox { record: record(), modseq: ModSeq::MAX, at: -1 };
+        let bytes = removed.encode();
+        assert_eq!(RemovedMailbox::decode(b"k", &bytes, MailboxId(300)), Ok(removed));
+    }
+
+    #[test]
+    fn memberships_read_back_and_damage_is_noticed() {
+        let row = membership();
+        let bytes = encode_membership(&row);
+        let ids = decode_membership_message(b"k", &bytes);
+        assert_eq!(ids, Ok((MessageId(1000), ThreadId(999))));
+        assert_damage_is_noticed(&bytes, |bytes| decode_membership(b"k", bytes, row.uid));
+    }
+
+    #[test]
+    fn subscriptions_read_back_and_damage_is_noticed() {
+        for subscription in [Subscription::Automatic, Subscription::Asked] {
+            let bytes = encode_subscription(subscription);
+            assert_damage_is_noticed(&bytes, |bytes| decode_subscription(b"k", bytes));
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! One account, as shells use it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use mail_types::{AccountId, Flags, InternalDate, MailboxId, MessageId};
+use mailbox::{Account, NewMessage, Operation, Outcome};
+use store::BlobReader;
+use tokio::sync::watch;
+
+use crate::contents::MailboxPin;
+use crate::error::ServiceError;
+use crate::keys::AccountKeys;
+use crate::limits::{READ_CHUNK_BYTES, ROWS_PER_READ_MAX, Sharing};
+use crate::rows::MessageRow;
+use crate::sequencer::OpenAccount;
+use crate::service::{Shared, blocking};
+use crate::staging::{Staged, Staging};
+
+/// An account that is open. Cheap to clone; the account stays open while there is a handle.
+#[derive(Clone)]
+pub struct AccountHandle {
+    shared: Arc<Shared>,
+    open: Arc<OpenAccount>,
+}
+
+/// A staged message and what it shall be in its mailbox.
+pub struct NewMail {
+    /// The message, staged for this account.
+    pub staged: Staged,
+    /// Flags to begin with.
+    pub flags: Flags,
+    /// INTERNALDATE.
+    pub date: InternalDate,
+}
+
+impl AccountHandle {
+    pub(crate) fn new(shared: &Arc<Shared>, open: Arc<OpenAccount>) -> Self {
+        Self { shared: Arc::clone(shared), open }
+    }
+
+    /// Which account.
+    #[must_use]
+    pub fn id(&self) -> AccountId {
+        self.open.id()
+    }
+
+    /// The newest state known here, without waiting. With [`Sharing::Exclusive`] it is as good as
+    /// [`AccountHandle::state`].
+    #[must_use]
+    pub fn current(&self) -> Account {
+        self.open.current()
+    }
+
+    /// A state at least as new as any commit that was acknowledged before this call, by whatever
+    /// process.
+    ///
+    /// # Errors
+    /// `NoSuchAccount` if it was removed; errors of the store.
+    pub async fn state(&self) -> Result<Account, ServiceError> {
+        match self.shared.config.sharing {
+            Sharing::Exclusive if self.open.is_running() => Ok(self.open.current()),
+            Sharing::Exclusive => Err(ServiceError::NoSuchAccount),
+            Sharing::Shared => self.open.refresh().await,
+        }
+    }
+
+    /// Opens a mailbox: the state has its contents, and so has every newer one until the pin is
+    /// dropped. Many callers at once cause one load.
+    ///
+    /// # Errors
+    /// `NoSuchMailbox`, `NoSuchAccount`, `Corrupt`, `Inconsistent`, errors of the store.
+    pub async fn load(&self, mailbox: MailboxId) -> Result<(Account, MailboxPin), ServiceError> {
+        let pin = self.open.pins().pin(mailbox, Arc::clone(&self.open));
+        let current = self.state().await?;
+        let is_loaded = current.mailbox(mailbox).is_some_and(|m| m.contents().is_some());
+        let account = if is_loaded { current } else { self.open.load(mailbox).await? };
+        let found = account.mailbox(mailbox).ok_or(ServiceError::NoSuchMailbox)?;
+        let entries = usize::try_from(found.record().counts.messages).unwrap_or(usize::MAX);
+        self.shared.contents.used(&self.open, mailbox, entries);
+        Ok((account, pin))
+    }
+
+    /// Has an operation decided and committed; durable when it returns. The state in the answer
+    /// has the change, and perhaps later ones. Dropping the future does not undo the operation.
+    ///
+    /// # Errors
+    /// `Refused` by the rules of mail; `NoSuchAccount`, `ChangeTooLarge`, `StorageFull`, `Busy`:
+    /// nothing changed; `WriteRefused`: unknown; other errors of the store.
+    pub async fn submit(&self, operation: Operation) -> Result<(Account, Outcome), ServiceError> {
+        self.open.submit(operation, Vec::new()).await
+    }
+
+    /// Begins to take a message for this account.
+    #[must_use]
+    pub fn stage(&self) -> Staging {
+        Staging::new(&self.shared, vec![self.open.id()])
+    }
+
+    /// Adds staged messages in this order, all or none; durable when it returns.
+    ///
+    /// # Errors
+    /// As [`AccountHandle::submit`]; `NoSuchMessage` if one was staged for another account.
+    pub async fn append(
+        &self,
+        mailbox: MailboxId,
+        mails: Vec<NewMail>,
+    ) -> Result<(Account, Outcome), ServiceError> {
+        let mut rows = Vec::with_capacity(mails.len());
+        let mut messages = Vec::with_capacity(mails.len());
+        for mail in mails {
+            let row = mail.staged.row(self.open.id()).ok_or(ServiceError::NoSuchMessage)?;
+            rows.push(Arc::clone(row));
+            messages.push(NewMessage {
+                message: None,
+                thread: None,
+                size: mail.staged.size(),
+                internal_date: mail.date,
+                flags: mail.flags,
+            });
+        }
+        self.open.submit(Operation::AddMessages { mailbox, messages }, rows).await
+    }
+
+    /// The rows of these messages in the order asked, at most
+    /// [`ROWS_PER_READ_MAX`](crate::limits::ROWS_PER_READ_MAX); `None` for one that does not exist.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Busy` if too many were asked for, errors of the store.
+    pub async fn rows(
+        &self,
+        messages: &[MessageId],
+    ) -> Result<Vec<Option<Arc<MessageRow>>>, ServiceError> {
+        if messages.len() > ROWS_PER_READ_MAX {
+            return Err(ServiceError::Busy);
+        }
+        let (shared, id, messages) = (Arc::clone(&self.shared), self.open.id(), messages.to_vec());
+        blocking(move || shared.rows_of(id, &messages)).await
+    }
+
+    /// Parts of messages, in the order asked; `None` for a message that does not exist. What lies
+    /// beyond a message's end is left out. The caller bounds the sum of the ranges.
+    ///
+    /// # Errors
+    /// `Store(Corrupt)` if stored bytes are damaged: never wrong bytes. Errors of the store.
+    pub async fn read(
+        &self,
+        parts: Vec<(MessageId, Range<u64>)>,
+    ) -> Result<Vec<Option<Vec<u8>>>, ServiceError> {
+        let (shared, id) = (Arc::clone(&self.shared), self.open.id());
+        blocking(move || {
+            parts.into_iter().map(|(message, range)| shared.bytes_of(id, message, range)).collect()
+        })
+        .await
+    }
+
+    /// Opens a message to be read piece by piece; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// As [`AccountHandle::read`].
+    pub async fn open_message(
+        &self,
+        message: MessageId,
+    ) -> Result<Option<MessageReader>, ServiceError> {
+        let (shared, id) = (Arc::clone(&self.shared), self.open.id());
+        blocking(move || {
+            let Some(row) = shared.rows_of(id, &[message])?.pop().flatten() else {
+                return Ok(None);
+            };
+            let keys = AccountKeys::new(id);
+            let reader = shared.store.open_blob(keys.prefix(), &row.blob)?;
+            Ok(Some(MessageReader { reader: Arc::from(reader), row }))
+        })
+        .await
+    }
+
+    /// Follows the account: wakes when it changes, and holds the newest state. An account that is
+    /// removed becomes one without mailboxes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Account> {
+        self.open.watch()
+    }
+}
+
+/// The bytes of one message, for a shell that streams them. Works on when the message is swept.
+#[derive(Clone)]
+pub struct MessageReader {
+    reader: Arc<dyn BlobReader>,
+    row: Arc<MessageRow>,
+}
+
+impl MessageReader {
+    /// The message's row.
+    #[must_use]
+    pub fn row(&self) -> &Arc<MessageRow> {
+        &self.row
+    }
+
+    /// RFC822.SIZE.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.reader.size()
+    }
+
+    /// The next piece of a range, at most 64 KiB; empty only at its end or the message's.
+    ///
+    /// # Errors
+    /// `Store(Corrupt)` if stored bytes are damaged: never wrong bytes. Errors of the store.
+    pub async fn read(&self, range: Range<u64>) -> Result<Vec<u8>, ServiceError> {
+        let reader = Arc::clone(&self.reader);
+        let length = range.end.saturating_sub(range.start);
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(READ_CHUNK_BYTES);
+        blocking(move || Ok(reader.read_at(range.start, length)?)).await
+    }
+}

@@ -1,0 +1,366 @@
+//! Every key layout of the store, in one place.
+//!
+//! Numbers in keys are big-endian, so that keys sort as their numbers do. Everything of an account
+//! begins with its prefix: it can be listed, copied, moved and removed by it, and its blobs have the
+//! prefix as their scope.
+//!
+//! | key | value | written when |
+//! |---|---|---|
+//! | `c` | the next account id | an account is made |
+//! | `n` name | account id | an account is made or removed |
+//! | `r` account | nothing: its rows are being removed | an account is removed |
+//! | `s` | the secret behind invented SCRAM salts | the store is first opened |
+//! | `a` account `h` | head: modseq, counters, quota sums | every change |
+//! | `a` account `k` | credential: name, password hash, SCRAM keys | a password is set |
+//! | `a` account `b` mailbox | mailbox record | a change in the mailbox |
+//! | `a` account `d` mailbox | record of a removed mailbox, when it was removed | DELETE |
+//! | `a` account `m` mailbox UID | membership: message, flags, modseq, dates | a change of the message |
+//! | `a` account `x` mailbox modseq UID | membership of an expunged message | EXPUNGE, MOVE |
+//! | `a` account `e` message | message row: blob, structure, envelope; immutable | a message arrives |
+//! | `a` account `l` modseq page | log entry, in pages | every change |
+//! | `a` account `t` hash | thread of the message with this Message-ID | a message arrives |
+//! | `a` account `u` name | subscription to a name | SUBSCRIBE |
+//!
+//! One flag change writes four small rows: membership, mailbox record, log, head.
+
+use mail_types::{AccountId, MailboxId, MailboxName, MessageId, ModSeq, Uid};
+use store::KeyRange;
+
+use crate::auth::name::AccountName;
+
+/// The next account id.
+pub const NEXT_ACCOUNT: &[u8] = b"c";
+/// The secret behind invented SCRAM salts.
+pub const SECRET: &[u8] = b"s";
+
+/// Where a name is looked up.
+#[must_use]
+pub fn directory(name: &AccountName) -> Vec<u8> {
+    [b"n", name.as_str().as_bytes()].concat()
+}
+
+/// All names.
+#[must_use]
+pub fn directory_all() -> KeyRange {
+    KeyRange::prefix(b"n")
+}
+
+/// The name in a directory key.
+#[must_use]
+pub fn directory_name(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(b"n")?).ok()
+}
+
+/// Marks an account whose rows are being removed.
+#[must_use]
+pub fn removal(account: AccountId) -> Vec<u8> {
+    numbered(b"r", account.get())
+}
+
+/// All accounts whose rows are being removed.
+#[must_use]
+pub fn removal_all() -> KeyRange {
+    KeyRange::prefix(b"r")
+}
+
+/// The account in a removal key.
+#[must_use]
+pub fn removal_account(key: &[u8]) -> Option<AccountId> {
+    let number = key.strip_prefix(b"r")?.try_into().ok()?;
+    Some(AccountId(u64::from_be_bytes(number)))
+}
+
+/// Makes the keys of one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountKeys {
+    prefix: [u8; PREFIX_BYTES],
+}
+
+/// Bytes of an account's prefix.
+pub const PREFIX_BYTES: usize = 9;
+
+/// What kind of row a key of an account names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountKey {
+    /// `h`
+    Head,
+    /// `k`
+    Credential,
+    /// `b`
+    Mailbox(MailboxId),
+    /// `d`
+    RemovedMailbox(MailboxId),
+    /// `m`
+    Membership(MailboxId, Uid),
+    /// `x`
+    Expunged(MailboxId, ModSeq, Uid),
+    /// `e`
+    Message(MessageId),
+    /// `l`
+    Log(ModSeq, u16),
+    /// `t`
+    Thread([u8; THREAD_HASH_BYTES]),
+    /// `u`
+    Subscription(MailboxName),
+}
+
+/// Bytes of the hash that stands for a Message-ID. Only the account's own mail can collide, and
+/// all that a collision does is to put two conversations into one.
+pub const THREAD_HASH_BYTES: usize = 16;
+
+impl AccountKeys {
+    /// The keys of this account.
+    #[must_use]
+    pub fn new(account: AccountId) -> Self {
+        let mut prefix = [b'a'; PREFIX_BYTES];
+        for (to, from) in prefix.iter_mut().skip(1).zip(account.get().to_be_bytes()) {
+            *to = from;
+        }
+        Self { prefix }
+    }
+
+    /// What all of them begin with, and the scope of the account's blobs.
+    #[must_use]
+    pub fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    /// The key of a row.
+    #[must_use]
+    pub fn key(&self, key: &AccountKey) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(32);
+        bytes.extend_from_slice(&self.prefix);
+        match key {
+            AccountKey::Head => bytes.push(b'h'),
+            AccountKey::Credential => bytes.push(b'k'),
+            AccountKey::Mailbox(mailbox) => put(&mut bytes, b'b', mailbox.get()),
+            AccountKey::RemovedMailbox(mailbox) => put(&mut bytes, b'd', mailbox.get()),
+            AccountKey::Membership(mailbox, uid) => {
+                put(&mut bytes, b'm', mailbox.get());
+                bytes.extend_from_slice(&uid.get().to_be_bytes());
+            }
+            AccountKey::Expunged(mailbox, modseq, uid) => {
+                put(&mut bytes, b'x', mailbox.get());
+                bytes.extend_from_slice(&modseq.get().to_be_bytes());
+                bytes.extend_from_slice(&uid.get().to_be_bytes());
+            }
+            AccountKey::Message(message) => put(&mut bytes, b'e', message.get()),
+            AccountKey::Log(modseq, page) => {
+                put(&mut bytes, b'l', modseq.get());
+                bytes.extend_from_slice(&page.to_be_bytes());
+            }
+            AccountKey::Thread(hash) => {
+                bytes.push(b't');
+                bytes.extend_from_slice(hash);
+            }
+            AccountKey::Subscription(name) => {
+                bytes.push(b'u');
+                bytes.extend_from_slice(name.as_str().as_bytes());
+            }
+        }
+        bytes
+    }
+
+    /// Reads a key of this account back; `None` if it is none of the layouts.
+    #[must_use]
+    pub fn parse(&self, key: &[u8]) -> Option<AccountKey> {
+        let (&kind, rest) = key.strip_prefix(&self.prefix)?.split_first()?;
+        let mut rest = Fields(rest);
+        let parsed = match kind {
+            b'h' => AccountKey::Head,
+            b'k' => AccountKey::Credential,
+            b'b' => AccountKey::Mailbox(MailboxId(rest.u64()?)),
+            b'd' => AccountKey::RemovedMailbox(MailboxId(rest.u64()?)),
+            b'm' => AccountKey::Membership(MailboxId(rest.u64()?), rest.uid()?),
+            b'x' => AccountKey::Expunged(MailboxId(rest.u64()?), rest.modseq()?, rest.uid()?),
+            b'e' => AccountKey::Message(MessageId(rest.u64()?)),
+            b'l' => AccountKey::Log(rest.modseq()?, u16::from_be_bytes(rest.take()?)),
+            b't' => AccountKey::Thread(rest.take()?),
+            b'u' => {
+                let name = std::str::from_utf8(std::mem::take(&mut rest.0)).ok()?;
+                AccountKey::Subscription(MailboxName::new(name).ok()?)
+            }
+            _ => return None,
+        };
+        rest.0.is_empty().then_some(parsed)
+    }
+
+    /// Everything of the account.
+    #[must_use]
+    pub fn all(&self) -> KeyRange {
+        KeyRange::prefix(&self.prefix)
+    }
+
+    /// All mailbox records.
+    #[must_use]
+    pub fn mailboxes(&self) -> KeyRange {
+        self.kind(b'b')
+    }
+
+    /// All records of removed mailboxes.
+    #[must_use]
+    pub fn removed_mailboxes(&self) -> KeyRange {
+        self.kind(b'd')
+    }
+
+    /// All memberships of all mailboxes.
+    #[must_use]
+    pub fn memberships_all(&self) -> KeyRange {
+        self.kind(b'm')
+    }
+
+    /// All memberships of a mailbox, by UID.
+    #[must_use]
+    pub fn memberships(&self, mailbox: MailboxId) -> KeyRange {
+        self.in_mailbox(b'm', mailbox)
+    }
+
+    /// All expunged memberships of all mailboxes.
+    #[must_use]
+    pub fn expunged_all(&self) -> KeyRange {
+        self.kind(b'x')
+    }
+
+    /// All expunged memberships of a mailbox, by modseq.
+    #[must_use]
+    pub fn expunged(&self, mailbox: MailboxId) -> KeyRange {
+        self.in_mailbox(b'x', mailbox)
+    }
+
+    /// All message rows.
+    #[must_use]
+    pub fn messages(&self) -> KeyRange {
+        self.kind(b'e')
+    }
+
+    /// All pages of the log entries after `floor`, in order.
+    #[must_use]
+    pub fn log_after(&self, floor: ModSeq) -> KeyRange {
+        let mut range = self.kind(b'l');
+        range.start = self.key(&AccountKey::Log(floor, u16::MAX));
+        range.start.push(0);
+        range
+    }
+
+    /// All pages of the log entries up to and with `floor`.
+    #[must_use]
+    pub fn log_until(&self, floor: ModSeq) -> KeyRange {
+        let mut range = self.kind(b'l');
+        range.end = Some(self.log_after(floor).start);
+        range
+    }
+
+    /// All thread rows.
+    #[must_use]
+    pub fn threads(&self) -> KeyRange {
+        self.kind(b't')
+    }
+
+    /// All subscriptions.
+    #[must_use]
+    pub fn subscriptions(&self) -> KeyRange {
+        self.kind(b'u')
+    }
+
+    fn kind(&self, kind: u8) -> KeyRange {
+        KeyRange::prefix(&[&self.prefix, &[kind][..]].concat())
+    }
+
+    fn in_mailbox(&self, kind: u8, mailbox: MailboxId) -> KeyRange {
+        let mut prefix = self.prefix.to_vec();
+        put(&mut prefix, kind, mailbox.get());
+        KeyRange::prefix(&prefix)
+    }
+}
+
+fn numbered(kind: &[u8], number: u64) -> Vec<u8> {
+    [kind, &number.to_be_bytes()].concat()
+}
+
+fn put(bytes: &mut Vec<u8>, kind: u8, number: u64) {
+    bytes.push(kind);
+    bytes.extend_from_slice(&number.to_be_bytes());
+}
+
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*field)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn uid(&mut self) -> Option<Uid> {
+        Uid::new(u32::from_be_bytes(self.take()?))
+    }
+
+    fn modseq(&mut self) -> Option<ModSeq> {
+        ModSeq::new(self.u64()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Vec<AccountKey> {
+        let (mailbox, uid) = (MailboxId(3), Uid::new(77).unwrap());
+        let modseq = ModSeq::new(500).unwrap();
+        vec![
+            AccountKey::Head,
+            AccountKey::Credential,
+            AccountKey::Mailbox(mailbox),
+            AccountKey::RemovedMailbox(mailbox),
+            AccountKey::Membership(mailbox, uid),
+            AccountKey::Expunged(mailbox, modseq, uid),
+            AccountKey::Message(MessageId(9)),
+            AccountKey::Log(modseq, 2),
+            AccountKey::Thread([7; THREAD_HASH_BYTES]),
+            AccountKey::Subscription(MailboxName::new("Lists/Rust").unwrap()),
+        ]
+    }
+
+    #[test]
+    fn every_key_reads_back_and_no_cut_of_it_is_a_key() {
+        let keys = AccountKeys::new(AccountId(1));
+        for sample in samples() {
+            let key = keys.key(&sample);
+            assert_eq!(keys.parse(&key), Some(sample.clone()));
+            assert_eq!(AccountKeys::new(AccountId(2)).parse(&key), None);
+            let is_name = matches!(sample, AccountKey::Subscription(_));
+            for cut in 0..key.len() {
+                let parsed = keys.parse(&key[..cut]);
+                assert!(parsed.is_none() || is_name, "{sample:?} cut to {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_name_fits_in_a_key() {
+        let keys = AccountKeys::new(AccountId(u64::MAX));
+        let name = MailboxName::new(&"n".repeat(MailboxName::BYTES_MAX)).unwrap();
+        let key = keys.key(&AccountKey::Subscription(name));
+        assert!(key.len() <= store::limits::KEY_BYTES_MAX);
+        assert!(PREFIX_BYTES <= store::limits::SCOPE_BYTES_MAX);
+    }
+
+    #[test]
+    fn log_ranges_divide_at_the_floor() {
+        let keys = AccountKeys::new(AccountId(1));
+        let at = |value, page| keys.key(&AccountKey::Log(ModSeq::new(value).unwrap(), page));
+        let floor = ModSeq::new(5).unwrap();
+        let (before, after) = (keys.log_until(floor), keys.log_after(floor));
+        for (value, page, is_old) in
+            [(4, 0, true), (5, 0, true), (5, u16::MAX, true), (6, 0, false)]
+        {
+            let key = at(value, page);
+            assert_eq!(before.start <= key && before.end.as_ref().unwrap() > &key, is_old);
+            assert_eq!(after.start <= key && after.end.as_ref().unwrap() > &key, !is_old);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a service is told when it is opened, and the maxima that are the same everywhere.
+
+use std::time::Duration;
+
+/// Settings of a service. [`ServiceConfig::default`] is what a small server wants.
+#[derive(Clone, Debug)]
+pub struct ServiceConfig {
+    /// Largest message that APPEND and delivery take, in bytes.
+    pub message_bytes_max: u64,
+    /// Domains whose local parts are account names: `anna@mail.example` is the account `anna`.
+    /// Empty: any domain will do. An account whose name is the whole address comes first.
+    pub domains: Vec<String>,
+    /// How passwords are hashed.
+    pub passwords: PasswordCost,
+    /// How long history and expunged mail are kept, in seconds.
+    pub retention_secs: i64,
+    /// Entries of opened mailboxes that are kept in memory, over all accounts. An entry is some
+    /// 48 bytes; mailboxes in use stay whatever the number is.
+    pub cached_entries_max: usize,
+    /// Whether other processes write to the same store.
+    pub sharing: Sharing,
+}
+
+/// Who else writes to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// This service alone: the state in memory is the newest that exists.
+    Exclusive,
+    /// Other services too: the head of an account is compared before its state is told.
+    Shared,
+}
+
+/// What one password hash costs: the attacker who stole the store pays it for each guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordCost {
+    /// Memory of one argon2id computation, in KiB.
+    pub memory_kib: u32,
+    /// Passes over that memory.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+    /// Iterations of PBKDF2 for SCRAM-SHA-256, at least 4096. RFC 7677 §4
+    pub scram_iterations: u32,
+    /// Argon2 computations that run at one time; 0 means as many as there are cores.
+    pub concurrent_max: usize,
+}
+
+impl Default for PasswordCost {
+    fn default() -> Self {
+        Self {
+            memory_kib: 19_456,
+            iterations: 2,
+            parallelism: 1,
+            scram_iterations: 15_000,
+            concurrent_max: 0,
+        }
+    }
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 64 * 1024 * 1024,
+            domains: Vec::new(),
+            passwords: PasswordCost::default(),
+            retention_secs: 30 * 86_400,
+            cached_entries_max: 2_000_000,
+            sharing: Sharing::Exclusive,
+        }
+    }
+}
+
+/// Longest account name, in bytes: the longest local part and domain of RFC 5321 §4.5.3.1 with
+/// their `@` are 320, but no client's form and no certificate field takes more than this.
+pub const ACCOUNT_NAME_BYTES_MAX: usize = 254;
+
+/// Longest password, in bytes: longer ones only make a guess dearer for the server than for the
+/// attacker.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// Longest SASL response that is looked at: three of the longest strings and room for attributes.
+pub const SASL_RESPONSE_BYTES_MAX: usize = 4096;
+
+/// Logins that may wait for their argon2 computation; beyond it they are told to come back.
+pub const WAITING_LOGINS_MAX: usize = 1024;
+
+/// Verified credentials that are remembered, 40 bytes each.
+pub const CREDENTIAL_CACHE_MAX: usize = 65_536;
+
+/// Operations of one account that wait for its sequencer; a submitter beyond it waits itself.
+pub const WAITING_OPERATIONS_MAX: usize = 1024;
+
+/// Operations that form one commit: enough for every client to share one sync, few enough that a
+/// conflict does not throw away much work.
+pub const OPERATIONS_PER_COMMIT_MAX: usize = 256;
+
+/// Commits of one account on their way to the disk at one time. Two keep the disk busy while the
+/// next ones are decided; more only make a conflict dearer.
+pub const COMMITS_IN_FLIGHT_MAX: usize = 4;
+
+/// Bytes of an arriving message that come together before they are parsed and written: most mail
+/// fits, so that it costs one visit to another thread.
+pub const STAGING_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Bytes of a message that one read returns.
+pub const READ_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Message rows of one batched read.
+pub const ROWS_PER_READ_MAX: usize = 1024;
+
+/// Largest message row, in bytes. A longer structure is stored as a blob and the row names it,
+/// because values of more than some 32 KiB make every engine slow.
+pub const MESSAGE_ROW_BYTES_MAX: usize = 24 * 1024;
+
+/// Accounts kept open after their last session has gone, so that the next login finds them warm.
+pub const IDLE_ACCOUNTS_MAX: usize = 1024;
+
+/// Rows that one step of a sweep looks at, so that it never holds a view or a commit for long.
+pub const SWEEP_STEP_ROWS: usize = 2000;
+
+/// Times that an operation is decided again after others were faster, before it is told `Busy`.
+pub const ATTEMPTS_MAX: u32 = 50;
+
+/// How long a sequencer waits before it looks at a busy store again.
+pub const BUSY_PAUSE: Duration = Duration::from_millis(20);

@@ -1,0 +1,217 @@
+//! Logging in: by name and password, and by SASL.
+
+use std::sync::Arc;
+
+use mail_types::{AccountId, Secret};
+use store::View;
+
+use crate::auth::AuthError;
+use crate::auth::name::AccountName;
+use crate::auth::password::{prepare_password, verify_password};
+use crate::auth::sasl::{Exchange, Mechanism, Step};
+use crate::auth::scram::{NONCE_BYTES, ScramKeys};
+use crate::codec::CorruptRecord;
+use crate::codec::credential::Credential;
+use crate::error::ServiceError;
+use crate::handle::AccountHandle;
+use crate::keys::{AccountKey, AccountKeys, directory};
+use crate::service::{Service, Shared, blocking};
+
+impl Service {
+    /// Opens the account of this name if the password is its own. A login with the same password as
+    /// the last good one costs two small reads; any other costs one argon2 computation, whether the
+    /// name exists or not.
+    ///
+    /// Counting failures and slowing down who causes them is the caller's part: it knows the
+    /// client's address.
+    ///
+    /// # Errors
+    /// `Denied`, never saying why; `Busy` if too many logins wait; `Failed`.
+    pub async fn authenticate(
+        &self,
+        name: &str,
+        password: &Secret,
+    ) -> Result<AccountHandle, AuthError> {
+        let shared = &self.shared;
+        let found = shared.find_credential(name).await?;
+        // A password that cannot be one still costs a computation.
+        let prepared = prepare_password(password).unwrap_or_else(|_| Secret::new([0]));
+        if let Some(found) = &found
+            && shared.credentials.contains(found.account, &found.stored, &prepared)
+        {
+            return Ok(self.account(found.account).await?);
+        }
+        let hash = found.as_ref().map_or(&*shared.dummy_hash, |found| &found.credential.hash);
+        let fits = shared.verify(prepared.clone(), hash.into()).await?;
+        match found {
+            Some(found) if fits => {
+                shared.credentials.insert(found.account, &found.stored, &prepared);
+                Ok(self.account(found.account).await?)
+            }
+            _ => Err(AuthError::Denied),
+        }
+    }
+
+    /// Begins a SASL exchange.
+    ///
+    /// # Errors
+    /// `Failed` if there is no randomness for a nonce.
+    pub fn sasl(&self, mechanism: Mechanism) -> Result<SaslSession, AuthError> {
+        let mut nonce = [0; NONCE_BYTES];
+        if !self.shared.world.random.fill(&mut nonce) {
+            return Err(AuthError::Failed(ServiceError::NoRandomness));
+        }
+        let exchange = Exchange::new(mechanism, nonce);
+        Ok(SaslSession { service: self.clone(), exchange, looked_up: None })
+    }
+
+    /// Opens an account without asking who wants it.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, errors of the store.
+    pub async fn account(&self, id: AccountId) -> Result<AccountHandle, ServiceError> {
+        let open = self.shared.registry.open(&self.shared, id).await?;
+        Ok(AccountHandle::new(&self.shared, open))
+    }
+}
+
+/// A SASL exchange with the service behind it. Responses and challenges are not in base64.
+pub struct SaslSession {
+    service: Service,
+    exchange: Exchange,
+    /// The account whose keys were looked up, if the name has one.
+    looked_up: Option<AccountId>,
+}
+
+/// What has to happen next in an exchange.
+pub enum SaslProgress {
+    /// Send this (it may be empty) and give the response to [`SaslSession::respond`].
+    Challenge(Vec<u8>),
+    /// The client is who it says.
+    Done {
+        /// Its account.
+        account: AccountHandle,
+        /// Additional data that belong to success. Where the protocol has no place for them there,
+        /// they are sent as a challenge and answered by an empty response. RFC 4422 §3.6
+        data: Option<Vec<u8>>,
+    },
+}
+
+impl SaslSession {
+    /// The first step, with the initial response if the client sent one.
+    ///
+    /// # Errors
+    /// The exchange is over, see [`AuthError`].
+    pub async fn begin(&mut self, initial: Option<&[u8]>) -> Result<SaslProgress, AuthError> {
+        let step = self.exchange.begin(initial)?;
+        self.drive(step).await
+    }
+
+    /// The next step.
+    ///
+    /// # Errors
+    /// The exchange is over, see [`AuthError`].
+    pub async fn respond(&mut self, response: &[u8]) -> Result<SaslProgress, AuthError> {
+        let step = self.exchange.respond(response)?;
+        self.drive(step).await
+    }
+
+    async fn drive(&mut self, mut step: Step) -> Result<SaslProgress, AuthError> {
+        loop {
+            step = match step {
+                Step::Challenge(challenge) => return Ok(SaslProgress::Challenge(challenge)),
+                Step::Verify { authcid, password } => {
+                    let account = self.service.authenticate(&authcid, &password).await?;
+                    return Ok(SaslProgress::Done { account, data: None });
+                }
+                Step::LookUp { authcid } => {
+                    let keys = self.look_up(&authcid).await?;
+                    self.exchange.keys(keys)?
+                }
+                Step::Proven { proof, .. } => {
+                    let id = self.looked_up.ok_or(AuthError::Denied)?;
+                    let account = self.service.account(id).await?;
+                    return Ok(SaslProgress::Done { account, data: Some(proof) });
+                }
+            };
+        }
+    }
+
+    async fn look_up(&mut self, authcid: &str) -> Result<ScramKeys, AuthError> {
+        let shared = &self.service.shared;
+        if let Some(found) = shared.find_credential(authcid).await? {
+            self.looked_up = Some(found.account);
+            return Ok(found.credential.scram);
+        }
+        // Spellings of one name must get one salt, as they would if it existed.
+        let name = AccountName::new(authcid);
+        let name = name.as_ref().map_or(authcid, AccountName::as_str);
+        let iterations = shared.config.passwords.scram_iterations;
+        Ok(ScramKeys::invented(&shared.secret, name, iterations))
+    }
+}
+
+/// A credential and where it was found.
+pub(crate) struct Found {
+    pub(crate) account: AccountId,
+    /// The row as it stands in the store.
+    pub(crate) stored: Vec<u8>,
+    pub(crate) credential: Credential,
+}
+
+impl Shared {
+    /// The credential of the account that a client means by this name.
+    pub(crate) async fn find_credential(
+        self: &Arc<Self>,
+        name: &str,
+    ) -> Result<Option<Found>, ServiceError> {
+        let Ok(name) = AccountName::new(name) else { return Ok(None) };
+        let domains = self.config.domains.clone();
+        self.read(move |view| {
+            let Some(account) = resolve(view, &name, &domains)? else { return Ok(None) };
+            load_credential(view, account)
+        })
+        .await
+    }
+
+    /// Runs one argon2 computation when its turn has come.
+    async fn verify(&self, password: Secret, hash: Box<str>) -> Result<bool, AuthError> {
+        let _place = self.waiting.try_acquire().map_err(|_| AuthError::Busy)?;
+        let turn = Arc::clone(&self.hashing).acquire_owned().await;
+        let turn = turn.map_err(|_| AuthError::Failed(ServiceError::Closed))?;
+        let fits = blocking(move || {
+            // Held until the computation ends, though its caller may have gone away.
+            let _turn = turn;
+            Ok(verify_password(&password, &hash))
+        });
+        Ok(fits.await?)
+    }
+}
+
+/// The account that a name means: the one of exactly this name, or else, for an address in one of
+/// our domains, the one of its local part.
+pub(crate) fn resolve(
+    view: &dyn View,
+    name: &AccountName,
+    domains: &[String],
+) -> Result<Option<AccountId>, ServiceError> {
+    for name in [Some(name.clone()), name.local_part(domains)].into_iter().flatten() {
+        let key = directory(&name);
+        if let Some(value) = view.get(&key)? {
+            let id = value.as_slice().try_into().map(u64::from_be_bytes);
+            let id = id.map_err(|_| CorruptRecord::new(&key, "it is no account id"))?;
+            return Ok(Some(AccountId(id)));
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn load_credential(
+    view: &dyn View,
+    account: AccountId,
+) -> Result<Option<Found>, ServiceError> {
+    let key = AccountKeys::new(account).key(&AccountKey::Credential);
+    let Some(stored) = view.get(&key)? else { return Ok(None) };
+    let credential = Credential::decode(&key, &stored)?;
+    Ok(Some(Found { account, stored, credential }))
+}
