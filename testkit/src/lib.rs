@@ -1,3 +1,5 @@
 //! Transcripts, oracles, clocks and sample mail for tests.
 
+pub mod corpus;
+pub mod pure;
 pub mod script;

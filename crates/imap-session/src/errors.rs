@@ -75,8 +75,9 @@ pub(crate) fn trouble(trouble: Trouble) -> Reply {
             Reply::no("The mail store cannot be reached, try again later").with(Code::Unavailable)
         }
         Trouble::Corrupt => Reply::no("Stored mail is damaged").with(Code::Corruption),
-        Trouble::Limit => Reply::no("The server has too much to do, try again later")
-            .with(Code::Limit),
+        Trouble::Limit => {
+            Reply::no("The server has too much to do, try again later").with(Code::Limit)
+        }
         Trouble::AccountGone => {
             Reply::no("The account is gone").with(Code::Unavailable).then(crate::Then::Close)
         }

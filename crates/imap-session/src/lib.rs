@@ -14,6 +14,7 @@ mod capability;
 mod cmd;
 mod config;
 mod errors;
+mod literal;
 mod need;
 mod render;
 mod reply;
@@ -24,10 +25,11 @@ mod step;
 mod sync;
 
 pub use config::{CleartextLogin, SessionConfig, TlsState};
+pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendRequest, AuthenticationRefused, ClientResponse, Need,
     ReadRequest, SaslStep, Trouble,
 };
-pub use session::{Refused, Session};
+pub use session::Session;
 pub use state::World;
 pub use step::{Step, Then};

@@ -18,9 +18,8 @@ pub(crate) fn resolve(
 ) -> Result<UidSet, Reply> {
     let named = match numbering {
         Numbering::Uid => uids(set, selected),
-        Numbering::Sequence => seqs(set, selected).map_err(|NoSuchSeqNum| {
-            Reply::bad("There is no message with this sequence number")
-        })?,
+        Numbering::Sequence => seqs(set, selected)
+            .map_err(|NoSuchSeqNum| Reply::bad("There is no message with this sequence number"))?,
     };
     Ok(named)
 }
@@ -38,7 +37,8 @@ pub(crate) fn resolve_leniently(
             let last = SeqNum::new(selected.view.exists());
             let all = last.map(|last| mail_types::SeqSet::range(SeqNum::MIN, last));
             let seqs = set.resolve_seqs(last).intersection(&all.unwrap_or_default());
-            let bounds = seqs.ranges().map(|r| (Bound::Number(*r.start()), Bound::Number(*r.end())));
+            let bounds =
+                seqs.ranges().map(|r| (Bound::Number(*r.start()), Bound::Number(*r.end())));
             let named = selected.view.resolve_seqs(bounds).unwrap_or_default();
             with_saved(named, set, selected)
         }

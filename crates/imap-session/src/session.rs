@@ -2,8 +2,10 @@
 
 use imap_proto::Sink;
 use imap_proto::types::{
-    Code, Command, Response, Status, StatusKind, StatusTarget, Tag,
+    Code, Command, NameEncoding, Response, Status, StatusKind, StatusTarget, Tag,
 };
+
+use mail_types::MailboxId;
 
 use crate::capability::{Login, capabilities};
 use crate::render::Out;
@@ -136,28 +138,18 @@ impl Session {
     }
 
     /// Whether a mailbox is selected, and which: its contents are to stay loaded.
-    pub fn selected_mailbox(&self) -> Option<mail_types::MailboxId> {
+    pub fn selected_mailbox(&self) -> Option<MailboxId> {
         self.state.selected.as_ref().map(|selected| selected.mailbox)
     }
 
     /// How names and texts are written on this connection now.
-    pub fn name_encoding(&self) -> imap_proto::types::NameEncoding {
+    pub fn name_encoding(&self) -> NameEncoding {
         self.state.names()
     }
 
     /// Octets of the largest message that APPEND takes. RFC 7889
     pub fn append_limit(&self) -> u64 {
         self.state.config.append_limit
-    }
-
-    /// Answers a command that could not be read, or whose literal was refused. RFC 9051 §7.1
-    ///
-    /// Without a tag that can be told, the answer is untagged.
-    pub fn refuse(&mut self, refused: Refused<'_>, sink: &mut dyn Sink) {
-        let Refused { tag, kind, code, text } = refused;
-        let target = tag.map_or(StatusTarget::Untagged, |tag| StatusTarget::Tagged(tag.clone()));
-        let status = Status { target, kind, code, text: text.to_owned().into() };
-        self.out(sink).write(&Response::Status(status));
     }
 
     /// Says that the connection ends, and why. RFC 9051 §7.1.5
@@ -171,7 +163,11 @@ impl Session {
         self.state.config.tls = TlsState::Active;
     }
 
-    fn out<'a>(&self, sink: &'a mut dyn Sink) -> Out<'a> {
+    pub(crate) fn login(&self) -> Login {
+        self.state.login
+    }
+
+    pub(crate) fn out<'a>(&self, sink: &'a mut dyn Sink) -> Out<'a> {
         Out::new(sink, self.state.enabled)
     }
 
@@ -269,17 +265,4 @@ impl Session {
         let status = Status { target: StatusTarget::Tagged(tag.clone()), kind, code, text };
         self.out(sink).write(&Response::Status(status));
     }
-}
-
-/// A command that is answered without having been run.
-#[derive(Clone, Debug)]
-pub struct Refused<'a> {
-    /// Its tag, if that could be read.
-    pub tag: Option<&'a Tag>,
-    /// BAD for a command that was wrong, NO for one that cannot be served.
-    pub kind: StatusKind,
-    /// Code.
-    pub code: Option<Code>,
-    /// Text for a person.
-    pub text: &'a str,
 }

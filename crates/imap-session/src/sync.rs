@@ -31,9 +31,7 @@ pub(crate) enum CaughtUp {
 }
 
 /// For commands on messages: the newest state, with all told that may be told now.
-pub(crate) fn prepare(
-    then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static,
-) -> Flow {
+pub(crate) fn prepare(then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static) -> Flow {
     wait_ready(Need::Refresh, |run| catch_up(Told::NoExpunge, run, then))
 }
 

@@ -3,8 +3,8 @@
 use imap_proto::types::{Response, Status, StatusKind};
 
 use super::close;
-use crate::reply::{Flow, Reply, Run, end};
 use crate::Then;
+use crate::reply::{Flow, Reply, Run, end};
 
 pub(crate) fn begin(run: &mut Run<'_>) -> Flow {
     close::leave(run, |run| {

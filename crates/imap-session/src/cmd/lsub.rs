@@ -16,7 +16,8 @@ fn tell(lsub: &Lsub, run: &mut Run<'_>) -> Flow {
     let account = run.account()?;
     let names = run.state.names();
     let text = lsub.reference.decode(names).ok().zip(lsub.pattern.decode(names).ok());
-    let pattern = text.and_then(|(reference, name)| Pattern::new(&format!("{reference}{name}")).ok());
+    let pattern =
+        text.and_then(|(reference, name)| Pattern::new(&format!("{reference}{name}")).ok());
     let Some(pattern) = pattern else { return end(Reply::ok("LSUB completed")) };
     let nodes = tree::nodes(account);
     // With `%`, a name that is not subscribed stands for subscribed ones below it that the pattern

@@ -80,10 +80,9 @@ enum Allowed {
 
 fn allowed(body: &CommandBody) -> Allowed {
     match body {
-        CommandBody::Capability
-        | CommandBody::Noop
-        | CommandBody::Logout
-        | CommandBody::Id(_) => Allowed::Always,
+        CommandBody::Capability | CommandBody::Noop | CommandBody::Logout | CommandBody::Id(_) => {
+            Allowed::Always
+        }
         CommandBody::StartTls | CommandBody::Authenticate(_) | CommandBody::Login(_) => {
             Allowed::BeforeLogin
         }
@@ -121,9 +120,7 @@ fn check_state(body: &CommandBody, state: &State) -> Result<(), Reply> {
         (Allowed::Selected, Login::After) if state.selected.is_some() => Ok(()),
         (Allowed::Selected, Login::After) => Err(Reply::bad("No mailbox is selected")),
         (Allowed::BeforeLogin, Login::After) => Err(Reply::bad("Already logged in")),
-        (Allowed::AfterLogin | Allowed::Selected, Login::Before) => {
-            Err(Reply::bad("Log in first"))
-        }
+        (Allowed::AfterLogin | Allowed::Selected, Login::Before) => Err(Reply::bad("Log in first")),
     }
 }
 

@@ -50,7 +50,10 @@ fn plan(store: Store, run: &mut Run<'_>) -> Flow {
     };
     let flags = store.flags.flags;
     let has_gone = selected.view.has_withheld()
-        && selected.view.entries(&uids).any(|(_, e)| selected.view.snapshot().find(e.uid()).is_none());
+        && selected
+            .view
+            .entries(&uids)
+            .any(|(_, e)| selected.view.snapshot().find(e.uid()).is_none());
     let operation = Operation::SetFlags {
         mailbox: selected.mailbox,
         uids,
@@ -112,8 +115,7 @@ fn tell(pending: Pending, outcome: FlagsOutcome, told: UidSet, run: &mut Run<'_>
         let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
         // RFC 2180 §4.2: the rest is done; with UIDs there is nothing to complain of.
         let is_partial = pending.has_gone && pending.numbering == Numbering::Sequence;
-        let reply =
-            if is_partial { expunge_issued() } else { Reply::ok("STORE completed") };
+        let reply = if is_partial { expunge_issued() } else { Reply::ok("STORE completed") };
         if outcome.modified.is_empty() {
             return end(reply);
         }
@@ -127,7 +129,8 @@ fn numbers(uids: &UidSet, numbering: Numbering, selected: &Selected) -> Sequence
     match numbering {
         Numbering::Uid => SequenceSet::from(uids),
         Numbering::Sequence => {
-            let seqs: SeqSet = selected.view.entries(uids).map(|(seq, _): (SeqNum, _)| seq).collect();
+            let seqs: SeqSet =
+                selected.view.entries(uids).map(|(seq, _): (SeqNum, _)| seq).collect();
             SequenceSet::from(seqs)
         }
     }

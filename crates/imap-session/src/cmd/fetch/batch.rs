@@ -196,7 +196,9 @@ impl Job {
         let uids: UidSet = batch.iter().map(|waiting| waiting.uid).collect();
         let mut waiting = batch.iter();
         for (seq, entry) in view.entries(&uids) {
-            let Some(waiting) = waiting.find(|waiting| waiting.uid == entry.uid()) else { continue };
+            let Some(waiting) = waiting.find(|waiting| waiting.uid == entry.uid()) else {
+                continue;
+            };
             let flags = render::flag_list(view, &entry);
             let row = waiting.row.as_deref();
             let subject = Subject { entry, flags, row, loaded: &waiting.loaded };

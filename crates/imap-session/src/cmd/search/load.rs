@@ -96,9 +96,10 @@ impl Job {
         let Some(entry) = view.entry(candidate.uid) else { return Verdict::No };
         let recent = if view.is_recent(candidate.uid) { Recency::Recent } else { Recency::Old };
         let fields = Fields::of(&candidate.row);
-        let header: Option<Vec<HeaderText<'_>>> = texts.header.as_ref().map(|header| {
-            header.iter().map(|(name, value)| HeaderText { name, value }).collect()
-        });
+        let header: Option<Vec<HeaderText<'_>>> = texts
+            .header
+            .as_ref()
+            .map(|header| header.iter().map(|(name, value)| HeaderText { name, value }).collect());
         let content = Content {
             row: Some(fields.as_row()),
             header: header.as_deref(),

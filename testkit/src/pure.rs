@@ -1,0 +1,487 @@
+//! A server without I/O, clock or storage: sessions over one account in memory. What a script or a
+//! fuzzer says goes through the framer, the parser and the session, and comes back as bytes.
+//!
+//! Contents of mailboxes are hidden from a session until it asks for them, rows come fewer than
+//! asked for, and output is flushed at every chance, so that the paths of a real server are taken.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use imap_proto::flow::{AuthLine, server_line};
+use imap_proto::frame::{Decision, Event, Framer, Limits, Reply};
+use imap_proto::{BlobSlice, Sink, Transform, parse};
+use imap_session::{
+    Answer, AppendData, AppendRequest, AuthenticationRefused, CleartextLogin, ClientResponse,
+    LiteralRefusal, LiteralVerdict, Need, ReadRequest, SaslStep, Session, SessionConfig, Step,
+    Then, Trouble, World,
+};
+use mail_types::{InternalDate, MailboxId, MessageId};
+use mailbox::{Account, Context, NewMessage, Operation, Outcome, Refusal, apply, decide};
+use mime::{Decoder, Encoding, LineEnds, Message};
+
+use crate::script::{Peer, Received};
+
+/// Name of the account.
+pub const USER: &str = "office@harbour.example";
+/// Its password.
+pub const PASSWORD: &str = "tide-and-time";
+
+/// The server.
+pub struct PureServer {
+    account: Account,
+    messages: HashMap<MessageId, Stored>,
+    /// Mailboxes whose contents sessions may see.
+    opened: BTreeSet<MailboxId>,
+    connections: HashMap<usize, Connection>,
+    config: SessionConfig,
+    now: InternalDate,
+}
+
+struct Stored {
+    bytes: Vec<u8>,
+    row: Arc<Message>,
+}
+
+struct Connection {
+    session: Session,
+    framer: Framer,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// Octets of streamed literals by their index.
+    staged: HashMap<u32, Vec<u8>>,
+    refusal: Option<LiteralRefusal>,
+    mode: Mode,
+    is_closed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Commands,
+    /// The next line is a response of AUTHENTICATE.
+    Authenticating,
+    Idling,
+}
+
+impl Default for PureServer {
+    fn default() -> Self {
+        let config =
+            SessionConfig { cleartext_login: CleartextLogin::Allowed, ..SessionConfig::default() };
+        Self::new(config)
+    }
+}
+
+impl PureServer {
+    /// A server with one account that has the mailboxes of a new account.
+    pub fn new(config: SessionConfig) -> Self {
+        let mut server = Self {
+            account: Account::empty(),
+            messages: HashMap::new(),
+            opened: BTreeSet::new(),
+            connections: HashMap::new(),
+            config,
+            now: InternalDate::utc(NOW),
+        };
+        let created = server.submit(&Operation::CreateAccount);
+        assert!(created.is_ok(), "a new account cannot be refused");
+        server
+    }
+
+    /// The account as it is committed.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Sets the clock.
+    pub fn set_now(&mut self, now: InternalDate) {
+        self.now = now;
+    }
+
+    /// Forgets the history of changes up to now, as the sweep of a real server does in time.
+    pub fn forget_history(&mut self) {
+        let floor = self.account.modseq();
+        let pruned = self.submit(&Operation::Prune { floor });
+        assert!(pruned.is_ok(), "history can always be forgotten");
+    }
+
+    /// Adds a message as a delivery does.
+    pub fn deliver(&mut self, mailbox: &str, bytes: &[u8]) {
+        let name = mail_types::MailboxName::new(mailbox).ok();
+        let id = name.and_then(|name| self.account.by_name(&name).map(|m| m.record().id));
+        let Some(id) = id else { panic!("no mailbox {mailbox}") };
+        let item = (bytes.to_vec(), mail_types::Flags::default(), self.now);
+        let added = self.add(id, vec![item]);
+        assert!(added.is_ok(), "{added:?}");
+        self.tell_idlers();
+    }
+
+    fn submit(&mut self, operation: &Operation) -> Result<Outcome, Refusal> {
+        let context = Context { now: self.now.seconds() };
+        let decision = decide(&self.account, operation, &context)?;
+        if let Some(entry) = &decision.entry {
+            self.account = apply(&self.account, entry)
+                .unwrap_or_else(|error| panic!("{operation:?} was decided wrongly: {error}"));
+        }
+        Ok(decision.outcome)
+    }
+
+    fn add(
+        &mut self,
+        mailbox: MailboxId,
+        items: Vec<(Vec<u8>, mail_types::Flags, InternalDate)>,
+    ) -> Result<Outcome, Refusal> {
+        let new = |(bytes, flags, date): &(Vec<u8>, mail_types::Flags, InternalDate)| NewMessage {
+            message: None,
+            thread: None,
+            size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+            internal_date: *date,
+            flags: flags.clone(),
+        };
+        let messages = items.iter().map(new).collect();
+        let outcome = self.submit(&Operation::AddMessages { mailbox, messages })?;
+        if let Outcome::Added { messages, .. } = &outcome {
+            for (id, (bytes, ..)) in messages.iter().zip(items) {
+                let row = Arc::new(mime::parse(&bytes));
+                self.messages.insert(*id, Stored { bytes, row });
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The account as sessions see it: contents only of what was opened.
+    fn visible(&self) -> Account {
+        let hidden: Vec<MailboxId> = self
+            .account
+            .mailboxes()
+            .map(|mailbox| mailbox.record().id)
+            .filter(|id| !self.opened.contains(id))
+            .collect();
+        hidden.into_iter().fold(self.account.clone(), |account, id| account.without_contents(id))
+    }
+
+    /// Feeds what has come in to the framer until it has no more.
+    fn pump(&mut self, connection: usize) {
+        while let Some(mut state) = self.connections.remove(&connection) {
+            let goes_on = !state.is_closed && self.pump_once(&mut state);
+            self.connections.insert(connection, state);
+            self.tell_idlers();
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Takes one event; `false` when more input is needed.
+    fn pump_once(&mut self, state: &mut Connection) -> bool {
+        let input = std::mem::take(&mut state.input);
+        let step = state.framer.push(&input);
+        let consumed = step.consumed;
+        let event = match step.event {
+            Event::NeedMore => Seen::NeedMore,
+            Event::Complete => Seen::Complete,
+            Event::Line => Seen::Line,
+            Event::Literal(offer) => Seen::Literal(offer),
+            Event::Chunk(bytes) => Seen::Chunk(bytes.to_vec()),
+            Event::LiteralEnd { .. } => Seen::LiteralEnd,
+            Event::Rejected(rejection) => Seen::Rejected(rejection),
+            Event::Close(_) => Seen::Close,
+        };
+        state.input = input.get(consumed..).unwrap_or_default().to_vec();
+        match event {
+            Seen::NeedMore => return false,
+            Seen::Complete => self.command(state),
+            Seen::Line => self.line(state),
+            Seen::Literal(offer) => self.literal(state, &offer),
+            Seen::Chunk(bytes) => {
+                if let Some(last) = state.framer.frame().streamed.last().copied() {
+                    state.staged.entry(last).or_default().extend_from_slice(&bytes);
+                }
+            }
+            Seen::LiteralEnd => {}
+            Seen::Rejected(rejection) => {
+                let refusal = state.refusal.take();
+                state.staged.clear();
+                state.session.rejected(&rejection, refusal, &mut state.output);
+                if state.mode == Mode::Authenticating {
+                    state.mode = Mode::Commands;
+                }
+            }
+            Seen::Close => {
+                state.session.bye("Too long", &mut state.output);
+                state.is_closed = true;
+            }
+        }
+        !state.is_closed
+    }
+
+    fn literal(&mut self, state: &mut Connection, offer: &imap_proto::frame::Offer) {
+        let visible = self.visible();
+        let account = state.session.is_logged_in().then_some(&visible);
+        let world = World { account, now: self.now };
+        let verdict = state.session.literal_offered(state.framer.frame(), offer, world);
+        let decision = match verdict {
+            LiteralVerdict::Keep => Decision::Keep,
+            LiteralVerdict::Stream => {
+                state.staged.insert(offer.index, Vec::new());
+                Decision::Stream
+            }
+            LiteralVerdict::Refuse(refusal) => {
+                state.refusal = Some(refusal);
+                Decision::Refuse
+            }
+        };
+        if state.framer.decide(decision) == Reply::Continue {
+            state.output.extend_from_slice(b"+ OK\r\n");
+        }
+    }
+
+    fn command(&mut self, state: &mut Connection) {
+        match parse::command(state.framer.frame()) {
+            Ok(command) => {
+                let step = self.with_session(state, |session, world, sink| {
+                    session.begin(command, world, sink)
+                });
+                self.drive(state, step);
+            }
+            Err(error) => state.session.bad_command(&error, &mut state.output),
+        }
+    }
+
+    fn line(&mut self, state: &mut Connection) {
+        let line = state.framer.line().to_vec();
+        let step = match std::mem::replace(&mut state.mode, Mode::Commands) {
+            Mode::Commands => return,
+            Mode::Idling => self
+                .with_session(state, |session, world, sink| session.idle_done(&line, world, sink)),
+            Mode::Authenticating => {
+                let response = match server_line(&line) {
+                    Ok(AuthLine::Response(data)) => ClientResponse::Data(data),
+                    Ok(AuthLine::Cancel) => ClientResponse::Cancelled,
+                    Err(_) => ClientResponse::Malformed,
+                };
+                self.with_session(state, |session, world, sink| {
+                    session.resume(Answer::ClientResponse(response), world, sink)
+                })
+            }
+        };
+        self.drive(state, step);
+    }
+
+    /// Meets needs until the command has ended or waits for the client.
+    fn drive(&mut self, state: &mut Connection, mut step: Step) {
+        loop {
+            let need = match step {
+                Step::Need(need) => need,
+                Step::Idle => {
+                    if state.mode != Mode::Idling {
+                        state.mode = Mode::Idling;
+                        state.framer.expect_line();
+                    }
+                    return;
+                }
+                Step::Done(then) => {
+                    state.staged.clear();
+                    if state.session.is_logged_in() {
+                        state.framer.set_limits(Limits::AUTHENTICATED);
+                    }
+                    match then {
+                        Then::Continue => {}
+                        Then::StartTls => state.session.tls_started(),
+                        Then::Close => state.is_closed = true,
+                    }
+                    return;
+                }
+            };
+            if matches!(need, Need::ClientResponse) {
+                state.mode = Mode::Authenticating;
+                state.framer.expect_line();
+                return;
+            }
+            let answer = self.answer(state, need);
+            step = self
+                .with_session(state, |session, world, sink| session.resume(answer, world, sink));
+        }
+    }
+
+    fn answer(&mut self, state: &mut Connection, need: Need) -> Answer {
+        match need {
+            Need::Login { user, password } => {
+                login(&user, password.expose() == PASSWORD.as_bytes())
+            }
+            Need::Sasl(step) => sasl(&step),
+            Need::ClientResponse => Answer::Failed(Trouble::Unavailable),
+            Need::Refresh | Need::Flush => Answer::Ready,
+            Need::Open(mailbox) => {
+                self.opened.insert(mailbox);
+                Answer::Ready
+            }
+            Need::Submit(operation) => Answer::Submitted(self.submit(&operation)),
+            Need::Append(request) => self.append(state, request),
+            Need::Rows(ids) => {
+                // A real server may give fewer rows than asked for.
+                let count = ids.len().min(ROWS_AT_ONCE);
+                let row = |id| self.messages.get(id).map(|stored| stored.row.clone());
+                Answer::Rows(ids.iter().take(count).map(row).collect())
+            }
+            Need::Read(requests) => {
+                Answer::Read(requests.iter().map(|request| self.read(request)).collect())
+            }
+        }
+    }
+
+    fn append(&mut self, state: &mut Connection, request: AppendRequest) -> Answer {
+        let mut items = Vec::new();
+        for message in request.messages {
+            let bytes = match message.data {
+                AppendData::Inline(bytes) => bytes,
+                AppendData::Staged { index } => match state.staged.remove(&index) {
+                    Some(bytes) => bytes,
+                    None => return Answer::Failed(Trouble::Corrupt),
+                },
+            };
+            items.push((bytes, message.flags, message.date));
+        }
+        Answer::Submitted(self.add(request.mailbox, items))
+    }
+
+    fn read(&self, request: &ReadRequest) -> Option<Vec<u8>> {
+        let stored = self.messages.get(&request.message)?;
+        Some(slice(&stored.bytes, &request.range)?.to_vec())
+    }
+
+    fn with_session(
+        &self,
+        state: &mut Connection,
+        call: impl FnOnce(&mut Session, World<'_>, &mut dyn Sink) -> Step,
+    ) -> Step {
+        let visible = self.visible();
+        let world = World { account: Some(&visible), now: self.now };
+        let mut sink = Splice { output: &mut state.output, messages: &self.messages };
+        call(&mut state.session, world, &mut sink)
+    }
+
+    /// Tells what is new to every connection in IDLE.
+    fn tell_idlers(&mut self) {
+        let mut idlers: Vec<usize> = self.connections.keys().copied().collect();
+        idlers.retain(|id| self.connections.get(id).is_some_and(|c| c.mode == Mode::Idling));
+        idlers.sort_unstable();
+        for id in idlers {
+            let Some(mut state) = self.connections.remove(&id) else { continue };
+            let step =
+                self.with_session(&mut state, |session, world, sink| session.changes(world, sink));
+            self.drive(&mut state, step);
+            self.connections.insert(id, state);
+        }
+    }
+}
+
+enum Seen {
+    NeedMore,
+    Complete,
+    Line,
+    Literal(imap_proto::frame::Offer),
+    Chunk(Vec<u8>),
+    LiteralEnd,
+    Rejected(imap_proto::frame::Rejection),
+    Close,
+}
+
+impl Peer for PureServer {
+    fn connect(&mut self, connection: usize) {
+        let mut state = Connection {
+            session: Session::new(self.config.clone()),
+            framer: Framer::server(Limits::BEFORE_LOGIN),
+            input: Vec::new(),
+            output: Vec::new(),
+            staged: HashMap::new(),
+            refusal: None,
+            mode: Mode::Commands,
+            is_closed: false,
+        };
+        state.session.greeting(&mut state.output);
+        self.connections.insert(connection, state);
+    }
+
+    fn send(&mut self, connection: usize, bytes: &[u8]) {
+        if let Some(state) = self.connections.get_mut(&connection) {
+            state.input.extend_from_slice(bytes);
+        }
+        self.pump(connection);
+    }
+
+    fn receive(&mut self, connection: usize) -> Received {
+        let Some(state) = self.connections.get_mut(&connection) else { return Received::Closed };
+        match std::mem::take(&mut state.output) {
+            bytes if !bytes.is_empty() => Received::Bytes(bytes),
+            _ if state.is_closed => Received::Closed,
+            _ => Received::Quiet,
+        }
+    }
+
+    fn credentials(&self) -> (String, String) {
+        (USER.to_owned(), PASSWORD.to_owned())
+    }
+}
+
+/// Output with the octets of messages in their places.
+struct Splice<'a> {
+    output: &'a mut Vec<u8>,
+    messages: &'a HashMap<MessageId, Stored>,
+}
+
+impl Sink for Splice<'_> {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.output.extend_from_slice(bytes);
+    }
+
+    fn blob(&mut self, wanted: BlobSlice) {
+        let stored = self.messages.get(&wanted.message).map(|stored| stored.bytes.as_slice());
+        let raw = stored.and_then(|bytes| slice(bytes, &wanted.range)).unwrap_or_default();
+        let decoded = match wanted.transform {
+            Transform::Identity => raw.to_vec(),
+            Transform::Base64 { skip } => decoded(raw, Encoding::Base64, skip),
+            Transform::QuotedPrintable { skip } => decoded(raw, Encoding::QuotedPrintable, skip),
+        };
+        let length = usize::try_from(wanted.length).unwrap_or(usize::MAX);
+        assert!(decoded.len() >= length, "{wanted:?} has only {} octets", decoded.len());
+        self.output.extend_from_slice(decoded.get(..length).unwrap_or_default());
+    }
+}
+
+fn decoded(raw: &[u8], encoding: Encoding, skip: u64) -> Vec<u8> {
+    let mut decoder = Decoder::new(encoding, LineEnds::Keep);
+    let mut out = Vec::new();
+    decoder.push(raw, &mut out);
+    decoder.finish(&mut out);
+    let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(out.len());
+    out.split_off(skip)
+}
+
+fn slice<'a>(bytes: &'a [u8], range: &std::ops::Range<u64>) -> Option<&'a [u8]> {
+    bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+}
+
+fn login(user: &[u8], password_is_right: bool) -> Answer {
+    if password_is_right && user.eq_ignore_ascii_case(USER.as_bytes()) {
+        Answer::Authenticated { data: None }
+    } else {
+        Answer::AuthenticationRefused(AuthenticationRefused::Credentials)
+    }
+}
+
+/// PLAIN: `[authzid] NUL authcid NUL passwd`. RFC 4616 §2
+fn sasl(step: &SaslStep) -> Answer {
+    let message = match step {
+        SaslStep::Start { initial: None, .. } => return Answer::Challenge(Vec::new()),
+        SaslStep::Start { initial: Some(message), .. } | SaslStep::Response(message) => message,
+    };
+    let mut parts = message.expose().split(|byte| *byte == 0);
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(_), Some(user), Some(password), None) => login(user, password == PASSWORD.as_bytes()),
+        _ => Answer::AuthenticationRefused(AuthenticationRefused::Malformed),
+    }
+}
+
+/// Fewer than a session asks for, so that it has to ask again.
+const ROWS_AT_ONCE: usize = 7;
+/// 14 November 2023, in the evening.
+const NOW: i64 = 1_700_000_000;
