@@ -286,11 +286,11 @@ impl Framer {
         let (piece, ends) = up_to_line_break(input);
         self.track_quotes(piece);
         self.store(piece);
-        if !ends {
-            return (piece.len(), Some(Event::NeedMore));
-        }
         if matches!(self.state, State::Closed(_)) {
             return (piece.len(), None);
+        }
+        if !ends {
+            return (piece.len(), Some(Event::NeedMore));
         }
         let length = without_line_break(&self.text).len();
         // Clients send empty lines between commands: iOS before some, K-9 after a literal.
@@ -314,13 +314,15 @@ impl Framer {
     fn literal_header(&mut self) -> Option<Header> {
         let in_quotes = std::mem::replace(&mut self.in_quotes, false);
         self.escaped = false;
-        self.line_bytes = 0;
+        // Before this line there may stand the octets of a literal, which end in anything.
+        let line_bytes = std::mem::take(&mut self.line_bytes).min(self.text.len());
+        let line = self.text.get(self.text.len() - line_bytes..).unwrap_or_default();
         let is_text = self.role == Role::Client && self.literal_count == 0;
         // In quotes, or in a text for people, braces mean nothing.
         if in_quotes || (is_text && is_status(&self.text)) {
             return None;
         }
-        header(without_line_break(&self.text))
+        header(without_line_break(line))
     }
 
     /// Offers a literal, or goes on to discard the command that has it.
@@ -404,8 +406,12 @@ impl Framer {
         let head: Vec<u8> =
             self.text.iter().chain(next).copied().take(Tag::BYTES_MAX + 1).collect();
         let tag = parse::tag(&head);
-        self.discard = Some(Discard { tag, reason, drained: 0 });
-        self.text = Vec::new();
+        // The whole of the line counts as read over, wherever the input was cut.
+        let drained = self.line_bytes.saturating_sub(next.len()) as u64;
+        self.discard = Some(Discard { tag, reason, drained });
+        // A literal's header may be cut in two by the limit.
+        let from = self.text.len().saturating_sub(HEADER_BYTES_MAX);
+        self.text = self.text.get(from..).unwrap_or_default().to_vec();
         self.streamed = Vec::new();
     }
 
