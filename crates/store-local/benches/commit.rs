@@ -128,7 +128,7 @@ fn report(name: &str, clients: usize, before: Counters, after: Counters) {
     let commits = (after.commits - before.commits).max(1) as f64;
     let per = |after: u64, before: u64| (after - before) as f64 / commits;
     println!(
-        "{name}/{clients}: {:.3} syncs, {:.0} pack bytes, {:.3} groups a commit; {} checkpoints",
+        "{name}/{clients}: {commits} commits; {:.3} syncs, {:.0} pack bytes, {:.3} groups a commit; {} checkpoints",
         per(after.syncs(), before.syncs()),
         per(after.pack_bytes, before.pack_bytes),
         per(after.groups, before.groups),

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
 use store::StoreError;
@@ -22,7 +22,9 @@ pub(crate) struct Checkpoints {
     /// About how many pages the log holds that the database does not.
     pages: u64,
     state: Arc<AtomicU8>,
-    begin: SyncSender<()>,
+    /// Empty once the thread is to end.
+    begin: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// Whether a checkpoint was begun just now.
@@ -44,11 +46,11 @@ impl Checkpoints {
         let (begin, begun) = sync_channel(1);
         let state = Arc::new(AtomicU8::new(IDLE));
         let finished = Arc::clone(&state);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("store-checkpoint".to_owned())
             .spawn(move || work(&connection, &begun, &finished))
             .map_err(|error| StoreError::read_failed(&error))?;
-        Ok(Self { pages: 0, state, begin })
+        Ok(Self { pages: 0, state, begin: Some(begin), thread: Some(thread) })
     }
 
     /// A group has added about `pages` to the log.
@@ -62,7 +64,7 @@ impl Checkpoints {
             IDLE if self.pages >= PAGES => {
                 self.state.store(RUNNING, Ordering::Release);
                 // The channel has room for one, and the thread is idle.
-                let _ = self.begin.try_send(());
+                self.begin.iter().for_each(|begin| _ = begin.try_send(()));
                 Step::Begun
             }
             _ => Step::Nothing,
@@ -81,6 +83,14 @@ impl Checkpoints {
         tally.checkpoints.add(1);
         self.pages = 0;
         self.state.store(IDLE, Ordering::Release);
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        self.begin = None;
+        // Its connection must be closed when the store is; a panic there has harmed nothing.
+        self.thread.take().into_iter().for_each(|thread| _ = thread.join());
     }
 }
 

@@ -9,6 +9,7 @@
 //! without cause; so from then on every write is refused until the store is opened again.
 
 use std::collections::{BTreeMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -303,7 +304,10 @@ impl Committer<'_> {
                 (item, _) => item.fail(&StoreError::write_refused("answer of another kind")),
             }
         }
-        self.shared.watchers.wake(committed.iter().flatten().map(Write::key));
+        // As with callbacks: whoever panics in a wake must not take the committer with it.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            self.shared.watchers.wake(committed.iter().flatten().map(Write::key));
+        }));
         let pages = writes + row_bytes / PAGE_BYTES + 2;
         if wrote == Wrote::Something
             && self.checkpoints.after_group(self.connection, pages, tally) == Checkpoints::BEGUN

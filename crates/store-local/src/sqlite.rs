@@ -232,15 +232,11 @@ impl<'c> Statements<'c> {
         Ok(Self {
             connection,
             get: prepare("SELECT value FROM row WHERE key = ?1")?,
-            put: prepare(
-                "INSERT INTO row (key, value) VALUES (?1, ?2)
-                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            )?,
+            // Not an upsert: on a table without rowid and other indexes, REPLACE overwrites in one
+            // descent of the tree, while an upsert looks first.
+            put: prepare("REPLACE INTO row (key, value) VALUES (?1, ?2)")?,
             delete: prepare("DELETE FROM row WHERE key = ?1")?,
-            set_commit_no: prepare(
-                "INSERT INTO meta (name, value) VALUES ('commit', ?1)
-                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            )?,
+            set_commit_no: prepare("REPLACE INTO meta (name, value) VALUES ('commit', ?1)")?,
             insert_blob: prepare(
                 "INSERT INTO blob (scope, id, pack, offset, length, size, named_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",

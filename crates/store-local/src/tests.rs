@@ -3,6 +3,7 @@
 mod conform;
 mod faults;
 mod packs;
+mod power;
 mod restart;
 
 use std::fs;

@@ -22,8 +22,15 @@ use crate::sqlite;
 pub(crate) struct Readers {
     database: PathBuf,
     clock: Arc<dyn Clock>,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Idle>,
     open: Mutex<Vec<Weak<Slot>>>,
+}
+
+/// Connections that wait for the next read.
+struct Idle {
+    connections: Vec<Connection>,
+    /// How many are kept; none once the store is closed.
+    room: usize,
 }
 
 struct Slot {
@@ -34,7 +41,8 @@ struct Slot {
 
 impl Readers {
     pub(crate) fn new(database: PathBuf, clock: Arc<dyn Clock>) -> Self {
-        Self { database, clock, idle: Mutex::default(), open: Mutex::default() }
+        let idle = Idle { connections: Vec::new(), room: IDLE_MAX };
+        Self { database, clock, idle: Mutex::new(idle), open: Mutex::default() }
     }
 
     /// Opens a view on the last commit.
@@ -127,7 +135,7 @@ impl Readers {
     }
 
     fn take(&self) -> Result<Connection, StoreError> {
-        let idle = lock(&self.idle).pop();
+        let idle = lock(&self.idle).connections.pop();
         idle.map_or_else(|| sqlite::open_reader(&self.database), Ok)
     }
 
@@ -141,14 +149,16 @@ impl Readers {
 
     fn give_back(&self, connection: Connection) {
         let mut idle = lock(&self.idle);
-        if idle.len() < IDLE_MAX {
-            idle.push(connection);
+        if idle.connections.len() < idle.room {
+            idle.connections.push(connection);
         }
     }
 
     /// Closes the idle connections, and those of open views as they end.
     pub(crate) fn close(&self) {
-        lock(&self.idle).clear();
+        let mut idle = lock(&self.idle);
+        idle.room = 0;
+        idle.connections.clear();
     }
 }
 

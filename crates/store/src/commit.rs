@@ -148,6 +148,6 @@ impl Commit {
 
 /// Called exactly once with the answer to a commit.
 ///
-/// It runs on a thread of the engine while other commits wait: it must not block, and must not
-/// call the store except for `commit`.
+/// It runs on a thread of the engine while other commits wait, or before `commit` returns: it must
+/// not block, and must not call the store except for `commit`.
 pub type Done = Box<dyn FnOnce(Result<CommitNo, StoreError>) + Send>;

@@ -44,6 +44,39 @@ fn damaged_database_is_refused_as_such() {
 }
 
 #[test]
+fn every_file_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("data"));
+    put(&store, &noise(1, 10_000));
+    put(&store, &noise(2, 3 << 20));
+    let mut seen = 0;
+    for part in ["data", "data/packs"] {
+        for entry in fs::read_dir(folder.path().join(part)).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{:?}", entry.path());
+            seen += 1;
+        }
+    }
+    // Lock, database, its log and its index of the log, the folder of packs, two packs.
+    assert_eq!(seen, 7);
+}
+
+#[test]
+fn closed_store_leaves_one_database_file_without_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let view = store.view().unwrap();
+    store.commit_wait(Commit::new().write(Write::put(b"k", b"v"))).unwrap();
+    drop(view);
+    store.close().unwrap();
+    assert!(!folder.path().join("store.db-wal").exists());
+    let store = open(folder.path());
+    assert_eq!(store.view().unwrap().get(b"k"), Ok(Some(b"v".to_vec())));
+}
+
+#[test]
 fn garbage_behind_the_last_recorded_blob_is_cut_off_and_written_over() {
     let outer = tempfile::tempdir().unwrap();
     let (before, after) = (outer.path().join("1"), outer.path().join("2"));
