@@ -1,0 +1,368 @@
+//! Commands as clients really send them, what is refused and where, and hostile input.
+
+use std::time::{Duration, Instant};
+
+use imap_proto::parse::{self, ErrorKind, Frame};
+use imap_proto::types::{
+    AppendForm, Command, CommandBody, FetchItem, ListPattern, MailboxArg, NameEncoding, Numbering,
+    Peek, Preview, SearchKey, SearchReturn, SeqBound, SeqRange, SequenceSet, StatusItem,
+    StoreAction, StoreReply,
+};
+
+fn command(text: &str) -> CommandBody {
+    let parsed = parse::command(Frame::whole(text.as_bytes()));
+    let Command { body, .. } = parsed.unwrap_or_else(|e| panic!("{e}: {text}"));
+    body
+}
+
+fn error(text: &[u8]) -> parse::ParseError {
+    match parse::command(Frame::whole(text)) {
+        Err(error) => error,
+        Ok(command) => panic!("{} is {command:?}", text.escape_ascii()),
+    }
+}
+
+fn search(text: &str) -> Vec<SearchKey> {
+    match command(&format!("a SEARCH {text}")) {
+        CommandBody::Search(search) => search.keys,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn fetch(text: &str) -> Vec<FetchItem> {
+    match command(&format!("a FETCH 1 {text}")) {
+        CommandBody::Fetch(fetch) => fetch.items,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn names_of_commands_and_items_are_read_in_any_letter_case() {
+    assert_eq!(command("a noop"), CommandBody::Noop);
+    assert_eq!(command("a uId ExPuNgE 1:*"), command("a UID EXPUNGE 1:*"));
+    assert_eq!(
+        fetch("(uid body.peek[header.fields (to)])"),
+        fetch("(UID BODY.PEEK[HEADER.FIELDS (to)])")
+    );
+    assert_eq!(search("or seen not since 1-JAN-2020"), search("OR SEEN NOT SINCE 1-Jan-2020"));
+}
+
+#[test]
+fn surplus_spaces_are_read_as_one_and_dropped_at_the_end() {
+    assert_eq!(command("a NOOP  "), CommandBody::Noop);
+    assert_eq!(command("a  SELECT   INBOX "), command("a SELECT INBOX"));
+    assert_eq!(command("a FETCH 1 ( UID  FLAGS )"), command("a FETCH 1 (UID FLAGS)"));
+    assert_eq!(error(b"a\tNOOP").offset, 1);
+}
+
+#[test]
+fn wire_11_rfc822_peek_of_outlook_is_read() {
+    assert_eq!(fetch("(RFC822.PEEK)"), [FetchItem::Rfc822(Peek::Peek)]);
+    assert_eq!(fetch("RFC822.TEXT.PEEK"), [FetchItem::Rfc822Text(Peek::Peek)]);
+    assert_eq!(fetch("RFC822"), [FetchItem::Rfc822(Peek::SetSeen)]);
+    let written = |text: &str| format!("{:?}", fetch(text));
+    assert!(written("BODY[2.MIME]").contains("part: [2], text: Some(Mime)"));
+    assert!(written("BODY[2.1.HEADER]").contains("part: [2, 1], text: Some(Header)"));
+}
+
+#[test]
+fn wire_15_stars_stand_anywhere_in_a_set() {
+    let set = |text: &str| match command(&format!("a UID SEARCH {text}")) {
+        CommandBody::Search(search) => match search.keys.into_iter().next() {
+            Some(SearchKey::Sequence(set)) => set,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let range = |first, last| SequenceSet::new(vec![SeqRange { first, last }]);
+    use SeqBound::{Last, Number};
+    assert_eq!(set("*"), range(Last, Last));
+    assert_eq!(set("*:5"), range(Last, Number(5)));
+    assert_eq!(set("*:*"), range(Last, Last));
+    assert_eq!(set("4294967295:*"), range(Number(u32::MAX), Last));
+    assert_eq!(set("$"), SequenceSet::saved());
+}
+
+#[test]
+fn wire_25_sets_of_thousands_and_long_quoted_strings_are_read() {
+    let set: Vec<String> = (1..=50_000).map(|n| (n * 2).to_string()).collect();
+    let CommandBody::Store(store) =
+        command(&format!("a UID STORE {} +FLAGS.SILENT (\\Deleted)", set.join(",")))
+    else {
+        panic!("no STORE")
+    };
+    assert_eq!(store.set.ranges().len(), 50_000);
+    assert_eq!((store.action, store.reply), (StoreAction::Add, StoreReply::Silent));
+    let long = "x".repeat(8192);
+    assert_eq!(search(&format!("SUBJECT \"{long}\"")), [SearchKey::Subject(long.into_bytes())]);
+    let too_many = vec!["1"; SequenceSet::ITEMS_MAX + 1].join(",");
+    let error = error(format!("a FETCH {too_many} UID").as_bytes());
+    assert_eq!(error.kind, ErrorKind::TooMany);
+}
+
+#[test]
+fn wire_17_names_are_read_whatever_they_hold_and_decoded_later() {
+    let name = |text: &str| match command(&format!("a SELECT {text}")) {
+        CommandBody::Select(select) => select.mailbox,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(name("&U,BTFw-").decode(NameEncoding::ModifiedUtf7).unwrap(), "台北");
+    assert_eq!(name("\"台北\"").decode(NameEncoding::Utf8).unwrap(), "台北");
+    assert_eq!(name("a]b").raw(), b"a]b");
+    assert_eq!(name("#x/&-y").decode(NameEncoding::ModifiedUtf7).unwrap(), "#x/&y");
+    assert_eq!(name("inbox").name(NameEncoding::ModifiedUtf7).unwrap().as_str(), "INBOX");
+    // A name that cannot be decoded is for the session to refuse, with a NO.
+    assert!(name("&U,BTFw").decode(NameEncoding::ModifiedUtf7).is_err());
+    assert!(name("\"caf\u{e9}\"").decode(NameEncoding::ModifiedUtf7).is_err());
+    let CommandBody::Delete(broken) =
+        parse::command(Frame::whole(b"a DELETE {3}\r\na\xff\xfe")).unwrap().body
+    else {
+        panic!("no DELETE")
+    };
+    assert!(broken.decode(NameEncoding::Utf8).is_err());
+}
+
+#[test]
+fn patterns_may_hold_wildcards_and_raw_octets() {
+    let CommandBody::List(list) =
+        command("a LIST \"\" (% Caf\u{e9}/* \"a b%\") RETURN (STATUS (UNSEEN))")
+    else {
+        panic!("no LIST")
+    };
+    let raw: Vec<&[u8]> = list.patterns.iter().map(ListPattern::raw).collect();
+    assert_eq!(raw, ["%".as_bytes(), "Caf\u{e9}/*".as_bytes(), b"a b%"]);
+    assert_eq!(list.returns.status, [StatusItem::Unseen]);
+    assert!(list.extended);
+    let CommandBody::List(list) = command("a LIST \"\" \"\"") else { panic!("no LIST") };
+    assert!(!list.extended && list.patterns[0].raw().is_empty());
+}
+
+#[test]
+fn fetch_items_of_every_extension_are_read() {
+    assert_eq!(
+        fetch("(MODSEQ EMAILID THREADID SAVEDATE PREVIEW (LAZY) BINARY.SIZE[1.2] PREVIEW)"),
+        [
+            FetchItem::ModSeq,
+            FetchItem::EmailId,
+            FetchItem::ThreadId,
+            FetchItem::SaveDate,
+            FetchItem::Preview(Preview::Lazy),
+            FetchItem::BinarySize { part: vec![1, 2] },
+            FetchItem::Preview(Preview::Full),
+        ]
+    );
+    let CommandBody::Fetch(fetch) = command("a UID FETCH 1:* PREVIEW (CHANGEDSINCE 7 VANISHED)")
+    else {
+        panic!("no FETCH")
+    };
+    assert_eq!(fetch.numbering, Numbering::Uid);
+    assert_eq!(fetch.changed_since.map(|m| m.get()), Some(7));
+    assert!(fetch.vanished);
+}
+
+#[test]
+fn append_is_read_in_all_its_forms() {
+    let CommandBody::Append(append) = command(
+        "a APPEND x (\\Seen $k) \" 7-Feb-1994 22:43:04 -0800\" {2}\r\nhi ~{3}\r\na\0b UTF8 (~{1+}\r\nx)",
+    ) else {
+        panic!("no APPEND")
+    };
+    let forms: Vec<AppendForm> = append.messages.iter().map(|m| m.form).collect();
+    assert_eq!(forms, [AppendForm::Plain, AppendForm::Binary, AppendForm::Utf8]);
+    assert_eq!(append.messages[0].date.unwrap().to_string(), " 7-Feb-1994 22:43:04 -0800");
+    assert_eq!(error(b"a APPEND x UTF8 ({1}\r\nx)").offset, 17);
+    assert_eq!(error(b"a APPEND x").expected, "space");
+}
+
+#[test]
+fn search_return_options_and_charsets_are_read_in_order() {
+    let CommandBody::Search(search) =
+        command("a SEARCH RETURN (SAVE COUNT) CHARSET \"UTF-8\" UNSEEN")
+    else {
+        panic!("no SEARCH")
+    };
+    assert_eq!(search.returns, Some(vec![SearchReturn::Save, SearchReturn::Count]));
+    assert_eq!(search.charset.as_deref(), Some("UTF-8"));
+    let CommandBody::Search(search) = command("a SEARCH RETURN () ALL") else {
+        panic!("no SEARCH")
+    };
+    assert_eq!(search.returns, Some(vec![]));
+    let CommandBody::Search(search) = command("a SEARCH ALL") else { panic!("no SEARCH") };
+    assert_eq!(search.returns, None);
+}
+
+#[test]
+fn errors_tell_the_tag_the_offset_and_what_was_expected() {
+    for (text, offset, expected) in [
+        ("a SELECT", 8, "space"),
+        ("a SELECT INBOX (FOO)", 16, "CONDSTORE or one QRESYNC"),
+        ("a SELECT INBOX ()", 16, "parameter of SELECT"),
+        ("a SELECT INBOX x", 15, "("),
+        ("a SELECT \"abc", 13, "closing quote"),
+        ("a SELECT \"a\\b\"", 11, "\\\" or \\\\"),
+        ("a NOOP x", 7, "end of command"),
+        ("a FETCH 0 UID", 8, "number above zero"),
+        ("a FETCH 4294967296 UID", 8, "number below 2^32"),
+        ("a FETCH 1: UID", 10, "sequence set"),
+        ("a FETCH 1,,2 UID", 10, "sequence set"),
+        ("a FETCH 1 ()", 11, "fetch item"),
+        ("a FETCH 1 (UID FOO)", 15, "known fetch item"),
+        ("a FETCH 1 BODY[", 15, "section"),
+        ("a FETCH 1 BODY[MIME]", 15, "HEADER, HEADER.FIELDS, TEXT or, of a part, MIME"),
+        ("a FETCH 1 BODY[0]", 15, "number above zero"),
+        ("a FETCH 1 BODY[]<0.0>", 19, "number above zero"),
+        ("a FETCH 1 BODY[]<0>", 18, ". in <offset.length>"),
+        ("a FETCH 1 BODY[HEADER.FIELDS ()]", 30, "header field"),
+        ("a STORE 1 FLAG (\\Seen)", 10, "FLAGS or FLAGS.SILENT"),
+        ("a STORE 1 (UNCHANGEDSINCE 9223372036854775808) FLAGS ()", 26, "number below 2^63"),
+        ("a UID FETCH 1 FLAGS (CHANGEDSINCE 0)", 34, "number above zero"),
+        ("a SEARCH", 8, "space"),
+        ("a SEARCH FOO", 9, "known search key"),
+        ("a SEARCH SINCE 31-Feb-2020", 15, "date like 1-Feb-1994"),
+        ("a SEARCH LARGER -1", 16, "number below 2^63"),
+        ("a SEARCH OR SEEN", 16, "space"),
+        ("a SEARCH ()", 10, "search key"),
+        ("a SEARCH OLDER 0", 15, "number above zero"),
+        ("a SEARCH EMAILID \"x\"", 17, "object id"),
+        ("a LIST (RECURSIVEMATCH) \"\" %", 7, "SUBSCRIBED with RECURSIVEMATCH"),
+        ("a LIST (REMOTE RECURSIVEMATCH) \"\" %", 7, "SUBSCRIBED with RECURSIVEMATCH"),
+        ("a LIST (FOO) \"\" %", 8, "known selection option"),
+        ("a LIST \"\" % RETURN (FOO)", 20, "known return option"),
+        ("a LIST \"\" ()", 11, "pattern"),
+        ("a STATUS x ()", 12, "status item"),
+        ("a STATUS x (FOO)", 12, "known status item"),
+        ("a ENABLE", 8, "capability"),
+        ("a AUTHENTICATE PLAIN AAA=BBB", 21, "base64"),
+        ("a AUTHENTICATE PLAIN \"AAAA\"", 21, "base64"),
+        ("a LOGIN joe", 11, "space"),
+        ("a CREATE x (USE (Sent))", 17, "special use"),
+        ("a RENAME x", 10, "space"),
+        ("a UID NOOP", 6, "command that has a UID form"),
+        ("a COPY 1 ", 9, "atom or string"),
+        (
+            "a APPEND x (\\Seen) \"7-Feb-1994\" {1}\r\nx",
+            19,
+            "date-time like \" 1-Feb-1994 21:52:25 -0800\"",
+        ),
+    ] {
+        let error = error(text.as_bytes());
+        assert_eq!((error.offset, error.expected), (offset, expected), "{text}");
+        assert_eq!(error.tag.unwrap().as_str(), "a", "{text}");
+    }
+}
+
+#[test]
+fn an_unknown_command_keeps_its_tag_and_a_missing_tag_is_told() {
+    let unknown = error(b"x1 XPIG-LATIN");
+    assert_eq!(unknown.kind, ErrorKind::UnknownCommand);
+    assert_eq!(unknown.tag.unwrap().as_str(), "x1");
+    for text in [&b"+ NOOP"[..], b"", b" NOOP", b"a+b NOOP", b"(a NOOP", b"\xff NOOP", b"{5}"] {
+        let error = error(text);
+        assert_eq!((error.tag, error.expected), (None, "tag"), "{}", text.escape_ascii());
+    }
+    assert_eq!(error(b"a").expected, "space");
+    assert_eq!(error(&[b'a'; 300]).tag, None);
+}
+
+#[test]
+fn nul_and_line_breaks_are_refused_in_strings() {
+    assert_eq!(error(b"a LOGIN \"j\0e\" pw").expected, "character of a quoted string");
+    assert_eq!(error(b"a LOGIN \"j\re\" pw").expected, "character of a quoted string");
+    assert_eq!(error(b"a LOGIN {3}\r\nj\0e pw").expected, "literal without NUL");
+    assert_eq!(error(b"a LOGIN j\0e pw").expected, "space");
+    assert_eq!(error(b"a SELECT {5}\r\nabc").expected, "as many octets as the literal announced");
+    // A literal may hold line breaks: where it ends is known beforehand.
+    let text = "a LOGIN {6}\r\nj\r\nb L {2}\r\npw";
+    assert!(matches!(command(text), CommandBody::Login(login) if login.user == b"j\r\nb L"));
+}
+
+#[test]
+fn partials_at_the_edge_of_the_number_space_are_exact_or_refused() {
+    let items = fetch("BODY[]<4294967295.1>");
+    assert!(matches!(&items[0], FetchItem::Section { partial: Some(p), .. }
+        if p.offset == 4_294_967_295 && p.length == 1));
+    let items = fetch("BODY[]<0.9223372036854775807>");
+    assert!(matches!(&items[0], FetchItem::Section { partial: Some(p), .. }
+        if p.within(10) == (0..10)));
+    assert_eq!(error(b"a FETCH 1 BODY[]<0.18446744073709551615>").kind, ErrorKind::Value);
+    assert_eq!(error(b"a FETCH 1 BODY[]<9223372036854775808.1>").kind, ErrorKind::Value);
+    assert_eq!(error(b"a SEARCH LARGER 9223372036854775808").kind, ErrorKind::Value);
+    assert_eq!(error(b"a UID FETCH 0 UID").kind, ErrorKind::Value);
+}
+
+#[test]
+fn nesting_is_refused_at_once_however_deep_it_is() {
+    let begin = Instant::now();
+    for unit in ["(", "NOT ", "OR ", "NOT ("] {
+        let text = format!("a SEARCH {}ALL", unit.repeat(1_000_000));
+        assert_eq!(error(text.as_bytes()).kind, ErrorKind::TooDeep, "{unit}");
+    }
+    let text = format!("a LIST {}", "(".repeat(1_000_000));
+    assert_eq!(error(text.as_bytes()).kind, ErrorKind::Syntax);
+    let text = format!("a FETCH 1 BODY[{}1]", "1.".repeat(1_000_000));
+    assert_eq!(error(text.as_bytes()).kind, ErrorKind::TooDeep);
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    let deepest = SearchKey::DEPTH_MAX;
+    search(&format!("{}ALL", "NOT ".repeat(deepest)));
+    let text = format!("a SEARCH {}ALL", "NOT ".repeat(deepest + 1));
+    assert_eq!(error(text.as_bytes()).kind, ErrorKind::TooDeep);
+}
+
+#[test]
+fn lists_have_an_end() {
+    let many = |unit: &str, n: usize| unit.repeat(n);
+    for text in [
+        format!("a FETCH 1 ({}UID)", many("UID ", 1000)),
+        format!("a STATUS x ({}SIZE)", many("SIZE ", 1000)),
+        format!("a SEARCH {}ALL", many("ALL ", 5000)),
+        format!("a SEARCH ({}ALL)", many("ALL ", 5000)),
+        format!("a LIST \"\" ({}%)", many("% ", 1000)),
+        format!("a STORE 1 FLAGS ({}x)", many("x ", 5000)),
+        format!("a STORE 1 FLAGS {}x", many("x ", 5000)),
+        format!("a ID ({}x x)", many("x x ", 100)),
+        format!("a ENABLE {}x", many("x ", 1000)),
+        format!("a FETCH 1 BODY[HEADER.FIELDS ({}x)]", many("x ", 1000)),
+        format!("a APPEND x{}", many(" {1+}\r\nx", 1001)),
+    ] {
+        let error = error(text.as_bytes());
+        assert_eq!(error.kind, ErrorKind::TooMany, "{}", &text[..40]);
+    }
+}
+
+#[test]
+fn a_command_cut_off_anywhere_is_an_error_or_another_command_but_never_a_panic() {
+    let texts: [&[u8]; 6] = [
+        b"a UID FETCH 1:*,5,$ (UID BODY.PEEK[1.2.HEADER.FIELDS (\"To\" {2}\r\nCc)]<0.5> PREVIEW (LAZY)) (CHANGEDSINCE 5 VANISHED)",
+        b"a SEARCH RETURN (ALL) CHARSET UTF-8 OR (NOT HEADER \"X\" {3}\r\nabc) MODSEQ \"/flags/\\\\seen\" all 5",
+        b"a SELECT \"x\" (CONDSTORE QRESYNC (1 2 3:4,5 (6 7)))",
+        b"a LIST (SUBSCRIBED) \"\" (% \"x\") RETURN (STATUS (UNSEEN SIZE) CHILDREN)",
+        b"a APPEND x (\\Seen) \" 7-Feb-1994 22:43:04 -0800\" ~{3}\r\nabc UTF8 (~{1}\r\nx)",
+        b"a UID STORE 1 (UNCHANGEDSINCE 5) -FLAGS.SILENT (\\Seen $x \\Foo)",
+    ];
+    for text in texts {
+        parse::command(Frame::whole(text)).unwrap();
+        for end in 0..text.len() {
+            let _ = parse::command(Frame::whole(&text[..end]));
+            let mut changed = text.to_vec();
+            changed[end] ^= 0x20;
+            let _ = parse::command(Frame::whole(&changed));
+        }
+    }
+}
+
+#[test]
+fn flags_are_sorted_into_what_can_be_stored_and_what_cannot() {
+    let CommandBody::Store(store) = command("a STORE 1 +FLAGS (\\seen \\Recent \\Foo $Junk $junk)")
+    else {
+        panic!("no STORE")
+    };
+    assert_eq!(store.flags.flags.keywords().len(), 1);
+    assert!(store.flags.recent);
+    assert_eq!(store.flags.other, ["\\Foo"]);
+}
+
+#[test]
+fn mailbox_arguments_compare_by_their_octets() {
+    assert_eq!(command("a DELETE x"), CommandBody::Delete(MailboxArg::from_wire("x")));
+    assert_eq!(command("a DELETE \"x\""), command("a DELETE {1}\r\nx"));
+}
