@@ -1,1 +1,58 @@
-fn main() {}
+//! The program: configuration, command line, and where engines meet shells.
+
+mod accounts;
+mod cli;
+mod config;
+mod control;
+mod engine;
+mod failure;
+mod log;
+mod ready;
+mod sample;
+mod sample_loader;
+mod serve;
+mod server;
+mod settings;
+mod trial;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+
+/// Returns memory of closed sessions to the system sooner than the system's own allocator, and is
+/// faster with many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("pillarbox: {failure}");
+            failure.code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let default = match cli.command {
+        Command::Serve(_) => "info",
+        Command::Try(_) | Command::Account { .. } => "warn",
+    };
+    log::start(cli.log, cli.log_filter.as_deref(), default)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Try(arguments) => trial::run(arguments).await,
+            Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Account { command } => accounts::run(command).await,
+        }
+    })
+}

@@ -5,13 +5,15 @@
 //! - [`LmtpServer`]: drives a session over a connection and asks `mail-service` for the rest.
 
 mod content;
+mod lmtp;
 mod reply;
 mod session;
 mod trace;
 
 pub use content::Content;
+pub use lmtp::{LmtpServer, LmtpSettings};
 pub use reply::Reply;
 pub use session::{
     Event, LONGEST_LINE_BYTES, Offer, RECIPIENTS_MAX, Session, StartTls, Transaction,
 };
-pub use trace::{Arrival, Trace};
+pub use trace::{Arrival, Trace, mail_date};

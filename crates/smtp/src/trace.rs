@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use mail_types::InternalDate;
 use net::Security;
 
 /// How a message came here.
@@ -67,6 +68,19 @@ impl Trace {
     }
 }
 
+/// A moment, in seconds since 1970, as `date-time` of RFC 5322 §3.3 in UTC.
+pub fn mail_date(seconds: i64) -> String {
+    let date = InternalDate::utc(seconds);
+    let weekday = date.day().rem_euclid(7);
+    // 1970-01-01 was a Thursday.
+    let names = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let name = usize::try_from(weekday).ok().and_then(|day| names.get(day)).unwrap_or(&"Thu");
+    // `23-Nov-2026 09:00:00 +0000` has all the parts, with other marks between them.
+    let text = date.to_string();
+    let (day, time) = text.trim_start().split_once(' ').unwrap_or_default();
+    format!("{name}, {} {time}", day.replace('-', " "))
+}
+
 /// The client's own word for itself as far as it is a domain or an address literal.
 fn domain(claimed: &str) -> String {
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '[' | ']' | ':');
@@ -105,6 +119,12 @@ mod tests {
              \tby mail.example.org with LMTP id 000000000000002a;\r\n\
              \tMon, 23 Nov 2026 09:00:00 +0000\r\n"
         );
+    }
+
+    #[test]
+    fn dates_are_those_of_mail() {
+        assert_eq!(mail_date(1_795_888_800), "Sat, 28 Nov 2026 18:00:00 +0000");
+        assert_eq!(mail_date(0), "Thu, 1 Jan 1970 00:00:00 +0000");
     }
 
     #[test]

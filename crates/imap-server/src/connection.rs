@@ -1,0 +1,551 @@
+//! One connection: bytes to commands, commands to the session, output to the peer.
+//!
+//! Commands are carried out one after the other in the order in which they came, whatever was
+//! pipelined. Output is sent before the connection waits for input, so the answers to a pipeline
+//! leave together. While it waits, a connection holds no buffer: 32 KiB are the budget of an idle
+//! session with all that it has.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use imap_proto::Sink;
+use imap_proto::flow::{AuthLine, NotBase64, server_line};
+use imap_proto::frame::{Decision, Event, Framer, Limits, Offer, Reason, Rejection, Reply};
+use imap_proto::parse::{self, Frame, ParseError};
+use imap_session::{
+    Answer, ClientResponse, LiteralRefusal, LiteralVerdict, Session, Step, Then, World,
+};
+use mail_types::InternalDate;
+use net::{Guard, HANDSHAKE_PATIENCE, Peer, READ_BYTES_MAX, Stream};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::append::Literals;
+use crate::needs::{Exchange, Open};
+use crate::output::Output;
+use crate::server::Shared;
+
+/// A connection and everything that belongs to it.
+pub(crate) struct Connection {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) peer: Peer,
+    guard: Guard,
+    /// `None` only while TLS is being started.
+    stream: Option<Stream>,
+    /// Input that was read; what stands before `used` has been understood.
+    input: Vec<u8>,
+    used: usize,
+    framer: Framer,
+    session: Box<Session>,
+    output: Output,
+    pub(crate) literals: Literals,
+    pub(crate) open: Option<Box<Open>>,
+    pub(crate) exchange: Option<Box<Exchange>>,
+    begun: Instant,
+    /// When the client was heard last.
+    heard: Instant,
+    /// Octets read before login.
+    stranger_bytes: usize,
+    /// Commands in a row that could not be understood.
+    bad_count: u32,
+    /// Whether a command was understood: before that the client may speak another protocol.
+    greeted: bool,
+    /// Whether the next line ends an IDLE.
+    idle: bool,
+    /// Why the literal that was refused last was refused.
+    refusal: Option<LiteralRefusal>,
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// In good order; what is to be said was said.
+    Orderly,
+    /// The peer went away, or can no longer be understood.
+    Broken(io::Error),
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// What ended a wait.
+enum Woken {
+    Input(usize),
+    Changes,
+    Shutdown,
+    Late,
+}
+
+impl Connection {
+    pub(crate) fn new(shared: Arc<Shared>, stream: Stream, peer: Peer, guard: Guard) -> Self {
+        let config = shared.session_config(peer, stream.security());
+        let now = Instant::now();
+        Self {
+            shared,
+            peer,
+            guard,
+            stream: Some(stream),
+            input: Vec::new(),
+            used: 0,
+            framer: Framer::server(Limits::BEFORE_LOGIN),
+            session: Box::new(Session::new(config)),
+            output: Output::default(),
+            literals: Literals::default(),
+            open: None,
+            exchange: None,
+            begun: now,
+            heard: now,
+            stranger_bytes: 0,
+            bad_count: 0,
+            greeted: false,
+            idle: false,
+            refusal: None,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(crate) async fn run(mut self) {
+        self.session.greeting(&mut self.output);
+        let ended = loop {
+            if let Err(ended) = self.turn().await {
+                break ended;
+            }
+        };
+        if let Ended::Broken(error) = &ended {
+            debug!(peer = %self.peer, %error, "connection broken");
+        }
+        Box::pin(self.end()).await;
+    }
+
+    /// Takes one thing out of the input, or waits for more.
+    async fn turn(&mut self) -> Result<(), Ended> {
+        // Chunks of messages are not copied out of the input, so they are handled right here.
+        let rest = self.input.get(self.used..).unwrap_or_default();
+        let step = self.framer.push(rest);
+        self.used += step.consumed;
+        let event = match step.event {
+            Event::Chunk(bytes) => {
+                // Most chunks only fill a buffer; the future of the others is large.
+                self.literals.push(bytes).await;
+                return Ok(());
+            }
+            Event::NeedMore => None,
+            Event::Complete => Some(Taken::Command),
+            Event::Line => Some(Taken::Line),
+            Event::Literal(offer) => Some(Taken::Literal(offer)),
+            Event::LiteralEnd { index } => Some(Taken::LiteralEnd(index)),
+            Event::Rejected(rejection) => Some(Taken::Rejected(rejection)),
+            Event::Close(reason) => Some(Taken::Unreadable(reason)),
+        };
+        match event {
+            None => self.wait().await,
+            // Boxed: what a command needs is much, and an idle connection has none.
+            Some(taken) => Box::pin(self.handle(taken)).await,
+        }
+    }
+
+    async fn handle(&mut self, taken: Taken) -> Result<(), Ended> {
+        match taken {
+            Taken::Command => self.command().await?,
+            Taken::Line => self.idle_line().await?,
+            Taken::Literal(offer) => self.offered(offer).await?,
+            Taken::LiteralEnd(index) => self.literals.end(index).await,
+            Taken::Rejected(rejection) => self.rejected(&rejection)?,
+            Taken::Unreadable(reason) => {
+                self.session.bye(reason_text(reason), &mut self.output);
+                return Err(Ended::Orderly);
+            }
+        }
+        if self.output.is_large() {
+            self.send().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what there is to send, then waits for something to happen.
+    async fn wait(&mut self) -> Result<(), Ended> {
+        if !self.output.is_empty() {
+            Box::pin(self.send()).await?;
+        }
+        self.forget_input();
+        match self.woken().await? {
+            Woken::Input(0) => {
+                // RFC 9051 §3.4: a client may close without LOGOUT.
+                Err(Ended::Broken(io::ErrorKind::UnexpectedEof.into()))
+            }
+            Woken::Input(count) => self.count_input(count),
+            Woken::Changes => Box::pin(self.tell_changes()).await,
+            Woken::Shutdown => self.bye("The server is shutting down"),
+            Woken::Late => self.late(),
+        }
+    }
+
+    async fn woken(&mut self) -> io::Result<Woken> {
+        let deadline = self.deadline();
+        let Some(stream) = &mut self.stream else { return Err(io::ErrorKind::NotConnected.into()) };
+        let changes = self.open.as_mut().filter(|_| self.idle).map(|open| &mut open.changes);
+        let changed = async {
+            match changes {
+                // The sender ends with the account; the state that it left says so.
+                Some(changes) => changes.changed().await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.guard.begun() => Ok(Woken::Shutdown),
+            is_open = changed => {
+                if !is_open {
+                    // Removed: the next look at the state finds no mailbox.
+                    self.idle = false;
+                }
+                Ok(Woken::Changes)
+            }
+            count = stream.read_into(&mut self.input, READ_BYTES_MAX) => count.map(Woken::Input),
+            () = tokio::time::sleep_until(deadline) => Ok(Woken::Late),
+        }
+    }
+
+    /// Until when the client must be heard, or shown that we are still here.
+    fn deadline(&self) -> Instant {
+        let patience = &self.shared.settings.patience;
+        if !self.session.is_logged_in() {
+            self.begun + patience.login
+        } else if self.idle {
+            let quiet = self.heard.elapsed().as_secs() / patience.sign_of_life.as_secs().max(1);
+            let signs = u32::try_from(quiet).unwrap_or(u32::MAX).saturating_add(1);
+            let next = self.heard + patience.sign_of_life.saturating_mul(signs);
+            next.min(self.heard + patience.idle)
+        } else if self.framer.is_between_commands() {
+            self.heard + patience.idle
+        } else {
+            self.heard + patience.command
+        }
+    }
+
+    fn late(&mut self) -> Result<(), Ended> {
+        let patience = &self.shared.settings.patience;
+        if !self.session.is_logged_in() {
+            return self.bye("No login in time");
+        }
+        if self.idle && self.heard.elapsed() < patience.idle {
+            // Not a change of anything: it only shows either side whether the other still lives.
+            self.output.bytes(b"* OK Still here\r\n");
+            return Ok(());
+        }
+        // RFC 9051 §5.4
+        self.bye("Nothing heard for too long")
+    }
+
+    fn count_input(&mut self, count: usize) -> Result<(), Ended> {
+        self.heard = Instant::now();
+        if self.session.is_logged_in() {
+            return Ok(());
+        }
+        self.stranger_bytes += count;
+        if self.stranger_bytes > STRANGER_BYTES_MAX {
+            return self.bye("Too much before login");
+        }
+        Ok(())
+    }
+
+    /// Everything in the input has been understood.
+    fn forget_input(&mut self) {
+        self.used = 0;
+        if self.framer.is_between_commands() || self.idle {
+            self.input = Vec::new();
+        } else {
+            self.input.clear();
+        }
+    }
+
+    fn bye(&mut self, text: &str) -> Result<(), Ended> {
+        self.session.bye(text, &mut self.output);
+        Err(Ended::Orderly)
+    }
+
+    /// A command is whole.
+    async fn command(&mut self) -> Result<(), Ended> {
+        let parsed = parse::command(self.framer.frame());
+        match parsed {
+            Ok(command) => {
+                self.bad_count = 0;
+                self.greeted = true;
+                let seen = world(self.open.as_deref());
+                let step = self.session.begin(command, seen, &mut self.output);
+                self.drive(step).await
+            }
+            Err(error) => self.bad(&error),
+        }
+    }
+
+    fn bad(&mut self, error: &ParseError) -> Result<(), Ended> {
+        self.literals.clear();
+        if !self.greeted && is_foreign(self.framer.frame()) {
+            // A browser that was tricked into talking to us: nothing it said is repeated.
+            return self.bye("This is an IMAP server");
+        }
+        self.session.bad_command(error, &mut self.output);
+        self.count_bad()
+    }
+
+    /// A command that was not kept is over.
+    fn rejected(&mut self, rejection: &Rejection) -> Result<(), Ended> {
+        self.literals.clear();
+        let refusal = self.refusal.take();
+        self.session.rejected(rejection, refusal, &mut self.output);
+        match refusal {
+            // What an honest client may run into is not counted against it.
+            Some(LiteralRefusal::TooBig | LiteralRefusal::TryCreate | LiteralRefusal::Busy) => {
+                Ok(())
+            }
+            Some(LiteralRefusal::NotLoggedIn) | None => self.count_bad(),
+        }
+    }
+
+    /// Who sends nothing but bad commands has the wrong server, or no good intentions.
+    fn count_bad(&mut self) -> Result<(), Ended> {
+        self.bad_count += 1;
+        let bad_max = if self.session.is_logged_in() { BAD_MAX } else { STRANGER_BAD_MAX };
+        if self.bad_count >= bad_max {
+            return self.bye("Too many bad commands");
+        }
+        Ok(())
+    }
+
+    /// A literal is offered, before any of its octets.
+    async fn offered(&mut self, offer: Offer) -> Result<(), Ended> {
+        let seen = world(self.open.as_deref());
+        let verdict = self.session.literal_offered(self.framer.frame(), &offer, seen);
+        let decision = match (verdict, &self.open) {
+            (LiteralVerdict::Keep, _) => Decision::Keep,
+            (LiteralVerdict::Stream, Some(open)) => {
+                self.literals.begin(&open.handle);
+                Decision::Stream
+            }
+            (LiteralVerdict::Stream, None) => {
+                self.refusal = Some(LiteralRefusal::NotLoggedIn);
+                Decision::Refuse
+            }
+            (LiteralVerdict::Refuse(refusal), _) => {
+                self.refusal = Some(refusal);
+                Decision::Refuse
+            }
+        };
+        if self.framer.decide(decision) == Reply::Continue {
+            self.output.bytes(b"+ Go on\r\n");
+            self.send().await?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with a command until it has ended, or is an IDLE.
+    async fn drive(&mut self, mut step: Step) -> Result<(), Ended> {
+        loop {
+            match step {
+                Step::Need(need) => {
+                    let answer = self.satisfy(need).await?;
+                    let seen = world(self.open.as_deref());
+                    step = self.session.resume(answer, seen, &mut self.output);
+                }
+                Step::Idle => return self.idling().await,
+                Step::Done(then) => return self.done(then).await,
+            }
+        }
+    }
+
+    async fn done(&mut self, then: Then) -> Result<(), Ended> {
+        self.idle = false;
+        self.literals.clear();
+        self.exchange = None;
+        if let Some(open) = &mut self.open {
+            open.keep(self.session.selected_mailbox());
+            self.framer.set_limits(Limits::AUTHENTICATED);
+        }
+        match then {
+            Then::Continue => Ok(()),
+            Then::Close => Err(Ended::Orderly),
+            Then::StartTls => self.start_tls().await,
+        }
+    }
+
+    /// IDLE is on: the first look at what has changed is due at once.
+    async fn idling(&mut self) -> Result<(), Ended> {
+        if self.idle {
+            return Ok(());
+        }
+        self.idle = true;
+        self.framer.expect_line();
+        self.tell_changes().await
+    }
+
+    /// Tells an idling client what is new.
+    async fn tell_changes(&mut self) -> Result<(), Ended> {
+        if let Some(open) = &mut self.open {
+            open.look();
+        }
+        let seen = world(self.open.as_deref());
+        let mut step = self.session.changes(seen, &mut self.output);
+        loop {
+            step = match step {
+                Step::Need(need) => {
+                    let answer = self.satisfy(need).await?;
+                    let seen = world(self.open.as_deref());
+                    self.session.resume(answer, seen, &mut self.output)
+                }
+                Step::Idle => break,
+                Step::Done(Then::Close) => return Err(Ended::Orderly),
+                Step::Done(Then::Continue | Then::StartTls) => break,
+            };
+        }
+        if let Some(open) = &mut self.open {
+            open.keep(self.session.selected_mailbox());
+        }
+        Ok(())
+    }
+
+    /// The line after IDLE.
+    async fn idle_line(&mut self) -> Result<(), Ended> {
+        let seen = world(self.open.as_deref());
+        let line = self.framer.line();
+        let step = self.session.idle_done(line, seen, &mut self.output);
+        self.drive(step).await
+    }
+
+    /// Sends the challenge and reads one line. RFC 9051 §6.2.2
+    pub(crate) async fn client_response(&mut self) -> Result<Answer, Ended> {
+        self.send().await?;
+        self.framer.expect_line();
+        loop {
+            let rest = self.input.get(self.used..).unwrap_or_default();
+            let step = self.framer.push(rest);
+            self.used += step.consumed;
+            match step.event {
+                Event::Line => break,
+                Event::NeedMore => {
+                    self.forget_input();
+                    match self.woken().await? {
+                        Woken::Input(0) => {
+                            return Err(Ended::Broken(io::ErrorKind::UnexpectedEof.into()));
+                        }
+                        Woken::Input(count) => self.count_input(count)?,
+                        Woken::Changes => {}
+                        Woken::Shutdown => self.bye("The server is shutting down")?,
+                        Woken::Late => self.late()?,
+                    }
+                }
+                Event::Rejected(_) => {
+                    return Ok(Answer::ClientResponse(ClientResponse::Malformed));
+                }
+                Event::Close(reason) => self.bye(reason_text(reason))?,
+                Event::Complete
+                | Event::Literal(_)
+                | Event::Chunk(_)
+                | Event::LiteralEnd { .. } => {
+                    return Ok(Answer::ClientResponse(ClientResponse::Malformed));
+                }
+            }
+        }
+        let response = match server_line(self.framer.line()) {
+            Ok(AuthLine::Response(data)) => ClientResponse::Data(data),
+            Ok(AuthLine::Cancel) => ClientResponse::Cancelled,
+            Err(NotBase64) => ClientResponse::Malformed,
+        };
+        Ok(Answer::ClientResponse(response))
+    }
+
+    /// Begins TLS. What came behind the command belongs to the handshake, so a command that was
+    /// put there makes it fail and is never answered. RFC 9051 §6.2.1
+    async fn start_tls(&mut self) -> Result<(), Ended> {
+        self.send().await?;
+        let early = self.input.split_off(self.used);
+        self.input = Vec::new();
+        self.used = 0;
+        let (Some(stream), Some(server)) =
+            (self.stream.take(), self.shared.settings.starttls.as_ref())
+        else {
+            return Err(Ended::Orderly);
+        };
+        let stream = stream.start_tls(early, server, HANDSHAKE_PATIENCE).await?;
+        self.stream = Some(stream);
+        self.framer.reset();
+        self.greeted = false;
+        self.session.tls_started();
+        Ok(())
+    }
+
+    /// Sends all output.
+    pub(crate) async fn send(&mut self) -> Result<(), Ended> {
+        let Some(stream) = &mut self.stream else { return Err(Ended::Orderly) };
+        let account = self.open.as_ref().map(|open| &open.handle);
+        let patience = self.shared.settings.patience.write;
+        self.output.send(stream, account, patience).await?;
+        Ok(())
+    }
+
+    /// Says what is left to say, then closes so that the peer sees the end.
+    async fn end(mut self) {
+        // If the peer is gone, there is nobody to tell.
+        let _ = tokio::time::timeout(LAST_WORDS_PATIENCE, self.send()).await;
+        if let Some(stream) = self.stream.take() {
+            // The account is not held open by a client that is slow to close.
+            self.open = None;
+            stream.close().await;
+        }
+    }
+}
+
+/// What was taken out of the input.
+enum Taken {
+    Command,
+    Line,
+    Literal(Offer),
+    LiteralEnd(u32),
+    Rejected(Rejection),
+    Unreadable(Reason),
+}
+
+/// What a session sees of the world now.
+fn world(open: Option<&Open>) -> World<'_> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    World { account: open.map(|open| &open.account), now: InternalDate::utc(seconds) }
+}
+
+fn reason_text(reason: Reason) -> &'static str {
+    match reason {
+        Reason::LineTooLong => "The line is too long",
+        Reason::CommandTooLong => "The command is too long",
+        Reason::LiteralTooBig => "The literal is too big",
+        Reason::UnaskedLiteralTooBig => "A literal of this size needs to be asked for",
+        Reason::TooManyLiterals => "Too many literals",
+        Reason::LiteralSize => "The size of the literal is no number",
+        Reason::Refused => "The literal is not wanted",
+    }
+}
+
+/// Whether a line is a request of HTTP.
+fn is_foreign(frame: Frame<'_>) -> bool {
+    const METHODS: &[&[u8]] =
+        &[b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH", b"PRI"];
+    let mut words = frame.bytes.split(|byte| *byte == b' ');
+    let method = words.next().unwrap_or_default();
+    let is_method = METHODS.iter().any(|known| known.eq_ignore_ascii_case(method));
+    is_method && words.next_back().unwrap_or_default().to_ascii_uppercase().starts_with(b"HTTP/")
+}
+
+/// What a client may say before it logs in. Real ones need a few hundred octets.
+const STRANGER_BYTES_MAX: usize = 64 * 1024;
+
+/// Bad commands in a row before login.
+const STRANGER_BAD_MAX: u32 = 3;
+
+/// Bad commands in a row after login.
+const BAD_MAX: u32 = 20;
+
+/// How long the end of a connection waits for a peer to take the last words.
+const LAST_WORDS_PATIENCE: Duration = Duration::from_secs(10);

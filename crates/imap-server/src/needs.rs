@@ -1,0 +1,291 @@
+//! What a session needs, done with `mail-service`: one arm for each need.
+
+use std::time::Instant;
+
+use imap_session::{
+    Answer, AppendData, AppendItem, AppendRequest, AuthenticationRefused, Need, ReadRequest,
+    SaslStep,
+};
+use mail_service::{
+    AccountHandle, AuthError, MailboxPin, Mechanism, NewMail, SaslProgress, SaslSession,
+    ServiceError,
+};
+use mail_types::{MailboxId, MessageId, Secret};
+use mailbox::{Account, Operation};
+use net::Verdict;
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::connection::{Connection, Ended};
+use crate::settings::FailedLogin;
+use crate::trouble;
+
+/// The account of a session, and the state of it that the session may look at.
+pub(crate) struct Open {
+    pub(crate) handle: AccountHandle,
+    pub(crate) account: Account,
+    pub(crate) changes: watch::Receiver<Account>,
+    /// Mailboxes whose contents stay loaded.
+    pins: Vec<MailboxPin>,
+}
+
+/// A SASL exchange in progress.
+pub(crate) struct Exchange {
+    session: SaslSession,
+    /// The name that the client claims, as far as it has said one.
+    claimed: Vec<u8>,
+    mechanism: Mechanism,
+}
+
+/// What the client says in a step of an exchange.
+enum Input {
+    First(Option<Secret>),
+    Later(Secret),
+}
+
+impl Open {
+    fn new(handle: AccountHandle) -> Self {
+        let changes = handle.watch();
+        let account = handle.current();
+        Self { handle, account, changes, pins: Vec::new() }
+    }
+
+    /// Looks at the newest state.
+    pub(crate) fn look(&mut self) {
+        self.account = self.changes.borrow_and_update().clone();
+    }
+
+    /// Keeps only this mailbox loaded: the one that is selected.
+    pub(crate) fn keep(&mut self, selected: Option<MailboxId>) {
+        let mut kept = selected;
+        self.pins.retain(|pin| kept.take_if(|id| *id == pin.mailbox()).is_some());
+        self.pins.shrink_to_fit();
+    }
+
+    async fn load(&mut self, mailbox: MailboxId) -> Answer {
+        match self.handle.load(mailbox).await {
+            Ok((account, pin)) => {
+                self.account = account;
+                self.pins.push(pin);
+                Answer::Ready
+            }
+            // The session sees for itself that it is gone.
+            Err(ServiceError::NoSuchMailbox) => self.refresh().await,
+            Err(error) => trouble::answer(error),
+        }
+    }
+
+    async fn refresh(&mut self) -> Answer {
+        match self.handle.state().await {
+            Ok(account) => {
+                self.account = account;
+                Answer::Ready
+            }
+            Err(error) => trouble::answer(error),
+        }
+    }
+
+    async fn submit(&mut self, operation: Operation) -> Answer {
+        match self.handle.submit(operation).await {
+            Ok((account, outcome)) => {
+                self.account = account;
+                Answer::Submitted(Ok(outcome))
+            }
+            Err(error) => trouble::answer(error),
+        }
+    }
+
+    async fn rows(&self, messages: &[MessageId]) -> Answer {
+        match self.handle.rows(messages).await {
+            Ok(rows) => {
+                let message = |row: Option<std::sync::Arc<mail_service::MessageRow>>| {
+                    row.map(|row| std::sync::Arc::clone(&row.message))
+                };
+                Answer::Rows(rows.into_iter().map(message).collect())
+            }
+            Err(error) => trouble::answer(error),
+        }
+    }
+
+    async fn read(&self, requests: Vec<ReadRequest>) -> Answer {
+        let parts = requests.into_iter().map(|it| (it.message, it.range)).collect();
+        match self.handle.read(parts).await {
+            Ok(parts) => Answer::Read(parts),
+            Err(error) => trouble::answer(error),
+        }
+    }
+}
+
+impl Connection {
+    /// Does what the session needs.
+    ///
+    /// # Errors
+    /// When the connection ends meanwhile.
+    pub(crate) async fn satisfy(&mut self, need: Need) -> Result<Answer, Ended> {
+        let Some(open) = &mut self.open else { return self.satisfy_stranger(need).await };
+        let answer = match need {
+            Need::Refresh => open.refresh().await,
+            Need::Open(mailbox) => open.load(mailbox).await,
+            Need::Submit(operation) => open.submit(operation).await,
+            Need::Append(request) => self.add(request).await,
+            Need::Rows(messages) => open.rows(&messages).await,
+            Need::Read(requests) => open.read(requests).await,
+            Need::Flush => {
+                self.send().await?;
+                Answer::Ready
+            }
+            Need::Login { .. } | Need::Sasl(_) | Need::ClientResponse => {
+                return self.satisfy_stranger(need).await;
+            }
+        };
+        Ok(answer)
+    }
+
+    /// What can be needed before there is an account.
+    async fn satisfy_stranger(&mut self, need: Need) -> Result<Answer, Ended> {
+        let answer = match need {
+            Need::Login { user, password } => self.login(user, password).await,
+            Need::Sasl(step) => self.sasl(step).await,
+            Need::ClientResponse => return self.client_response().await,
+            Need::Flush => {
+                self.send().await?;
+                Answer::Ready
+            }
+            Need::Refresh
+            | Need::Open(_)
+            | Need::Submit(_)
+            | Need::Append(_)
+            | Need::Rows(_)
+            | Need::Read(_) => Answer::Failed(imap_session::Trouble::AccountGone),
+        };
+        Ok(answer)
+    }
+
+    async fn login(&mut self, user: Vec<u8>, password: Secret) -> Answer {
+        if self.throttled(&user) {
+            return TOO_MANY;
+        }
+        // A name that is no UTF-8 is the name of nobody; it takes as long as any other.
+        let name = String::from_utf8_lossy(&user).into_owned();
+        match self.shared.service.authenticate(&name, &password).await {
+            Ok(handle) => self.logged_in(handle, &user, None),
+            Err(error) => self.refused(error, &user).await,
+        }
+    }
+
+    async fn sasl(&mut self, step: SaslStep) -> Answer {
+        let (mut exchange, input) = match step {
+            SaslStep::Start { mechanism, initial } => {
+                let Some(mechanism) = Mechanism::from_name(&mechanism) else {
+                    return trouble::refused(AuthError::Malformed);
+                };
+                let session = match self.shared.service.sasl(mechanism) {
+                    Ok(session) => session,
+                    Err(error) => return trouble::refused(error),
+                };
+                let exchange = Exchange { session, claimed: Vec::new(), mechanism };
+                (Box::new(exchange), Input::First(initial))
+            }
+            SaslStep::Response(response) => match self.exchange.take() {
+                Some(exchange) => (exchange, Input::Later(response)),
+                None => return trouble::refused(AuthError::Malformed),
+            },
+        };
+        if let Input::First(Some(response)) | Input::Later(response) = &input {
+            exchange.note_claim(response.expose());
+        }
+        if self.throttled(&exchange.claimed) {
+            return TOO_MANY;
+        }
+        let progress = match &input {
+            Input::First(initial) => {
+                exchange.session.begin(initial.as_ref().map(Secret::expose)).await
+            }
+            Input::Later(response) => exchange.session.respond(response.expose()).await,
+        };
+        match progress {
+            Ok(SaslProgress::Challenge(challenge)) => {
+                self.exchange = Some(exchange);
+                Answer::Challenge(challenge)
+            }
+            Ok(SaslProgress::Done { account, data }) => {
+                self.logged_in(account, &exchange.claimed, data)
+            }
+            Err(error) => self.refused(error, &exchange.claimed).await,
+        }
+    }
+
+    fn throttled(&self, user: &[u8]) -> bool {
+        let verdict = self.shared.throttle.check(self.peer, user, Instant::now());
+        verdict == Verdict::Refuse
+    }
+
+    fn logged_in(&mut self, handle: AccountHandle, user: &[u8], data: Option<Vec<u8>>) -> Answer {
+        self.shared.throttle.succeeded(self.peer, user, Instant::now());
+        info!(peer = %self.peer, account = %handle.id(), "logged in");
+        self.open = Some(Box::new(Open::new(handle)));
+        self.exchange = None;
+        Answer::Authenticated { data }
+    }
+
+    async fn refused(&mut self, error: AuthError, user: &[u8]) -> Answer {
+        if matches!(error, AuthError::Denied | AuthError::NotAuthorized) {
+            info!(peer = %self.peer, "login refused");
+            let delay = self.shared.throttle.failed(self.peer, user, Instant::now());
+            if self.shared.settings.patience.failed_login == FailedLogin::Slow {
+                tokio::time::sleep(delay).await;
+            }
+        }
+        trouble::refused(error)
+    }
+
+    async fn add(&mut self, request: AppendRequest) -> Answer {
+        let Some(open) = &mut self.open else {
+            return Answer::Failed(imap_session::Trouble::AccountGone);
+        };
+        let mut mails = Vec::with_capacity(request.messages.len());
+        for AppendItem { data, flags, date } in request.messages {
+            let staged = match data {
+                AppendData::Staged { index } => self.literals.take(index),
+                AppendData::Inline(bytes) => {
+                    let mut staging = open.handle.stage();
+                    match staging.push(&bytes).await {
+                        Ok(()) => staging.finish().await,
+                        Err(error) => Err(error),
+                    }
+                }
+            };
+            match staged {
+                Ok(staged) => mails.push(NewMail { staged, flags, date }),
+                Err(error) => return trouble::answer(error),
+            }
+        }
+        match open.handle.append(request.mailbox, mails).await {
+            Ok((account, outcome)) => {
+                open.account = account;
+                Answer::Submitted(Ok(outcome))
+            }
+            Err(error) => trouble::answer(error),
+        }
+    }
+}
+
+impl Exchange {
+    /// Remembers who the client says it is, for the count of failures. PLAIN: RFC 4616 §2;
+    /// SCRAM: RFC 5802 §7.
+    fn note_claim(&mut self, response: &[u8]) {
+        if !self.claimed.is_empty() {
+            return;
+        }
+        let claimed = match self.mechanism {
+            Mechanism::Plain => response.split(|byte| *byte == 0).nth(1),
+            Mechanism::Login => Some(response),
+            Mechanism::ScramSha256 => {
+                response.split(|byte| *byte == b',').find_map(|part| part.strip_prefix(b"n="))
+            }
+        };
+        self.claimed = claimed.unwrap_or_default().to_vec();
+    }
+}
+
+const TOO_MANY: Answer = Answer::AuthenticationRefused(AuthenticationRefused::TooMany);

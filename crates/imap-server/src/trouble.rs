@@ -1,0 +1,61 @@
+//! From what went wrong in the service to what a session tells of it.
+
+use imap_session::{Answer, AuthenticationRefused, Trouble};
+use mail_service::{AuthError, ServiceError};
+use tracing::{error, warn};
+
+/// The answer for a need that failed.
+pub fn answer(failure: ServiceError) -> Answer {
+    match failure {
+        ServiceError::Refused(refusal) => Answer::Submitted(Err(refusal)),
+        other => Answer::Failed(trouble(&other)),
+    }
+}
+
+/// What a session tells of an error. The log gets the rest, here, where its journey ends.
+pub fn trouble(failure: &ServiceError) -> Trouble {
+    match failure {
+        ServiceError::NoSuchAccount => Trouble::AccountGone,
+        ServiceError::Corrupt(_) | ServiceError::Inconsistent(_) => {
+            error!(error = %failure, "stored mail is damaged");
+            Trouble::Corrupt
+        }
+        ServiceError::ChangeTooLarge
+        | ServiceError::MessageTooLarge { .. }
+        | ServiceError::Busy => Trouble::Limit,
+        ServiceError::StorageFull | ServiceError::WriteRefused => {
+            error!(error = %failure, "a change could not be stored");
+            Trouble::Unavailable
+        }
+        ServiceError::Store(_) | ServiceError::NoRandomness => {
+            error!(error = %failure, "the store failed");
+            Trouble::Unavailable
+        }
+        ServiceError::Closed => Trouble::Unavailable,
+        ServiceError::NoSuchMailbox | ServiceError::NoSuchMessage => {
+            // The session looks for these itself; it raced with another one that removed them.
+            warn!(error = %failure, "gone meanwhile");
+            Trouble::Unavailable
+        }
+        ServiceError::Refused(_)
+        | ServiceError::AccountExists
+        | ServiceError::InvalidName(_)
+        | ServiceError::InvalidPassword(_) => {
+            error!(error = %failure, "not an error of what was asked for");
+            Trouble::Unavailable
+        }
+    }
+}
+
+/// What a session tells of a login that failed.
+pub fn refused(failure: AuthError) -> Answer {
+    match failure {
+        AuthError::Denied => Answer::AuthenticationRefused(AuthenticationRefused::Credentials),
+        AuthError::NotAuthorized => {
+            Answer::AuthenticationRefused(AuthenticationRefused::Authorization)
+        }
+        AuthError::Malformed => Answer::AuthenticationRefused(AuthenticationRefused::Malformed),
+        AuthError::Busy => Answer::Failed(Trouble::Limit),
+        AuthError::Failed(error) => Answer::Failed(trouble(&error)),
+    }
+}

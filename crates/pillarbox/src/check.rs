@@ -1,0 +1,35 @@
+//! `pillarbox check`: verifies everything that is stored, while no server runs.
+
+use mail_service::World;
+
+use crate::cli::Data;
+use crate::control::ControlClient;
+use crate::engine::{self, Place};
+use crate::failure::Failure;
+
+/// Verifies the data and prints what was found.
+///
+/// # Errors
+/// When a server runs, the data cannot be read, or something is damaged.
+pub async fn run(data: Data) -> Result<(), Failure> {
+    let place = Place::find(data)?;
+    if ControlClient::connect(&place.data).await?.is_some() {
+        let folder = place.data.display();
+        return Err(Failure::failed(format!("a server is running on {folder}; stop it first")));
+    }
+    let store = engine::open_store(&place.data).await?;
+    let now = World::system().clock.now_secs();
+    let checked = tokio::task::spawn_blocking(move || mail_service::check(&*store, now)).await;
+    let report = checked
+        .map_err(|error| Failure::failed(error.to_string()))?
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    println!("{report}");
+    for finding in &report.findings {
+        println!("{finding}");
+    }
+    if report.findings.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::damaged(format!("{} findings", report.findings.len())))
+    }
+}

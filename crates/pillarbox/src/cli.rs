@@ -1,0 +1,162 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// An IMAP mail server that needs nothing but its own folder.
+#[derive(Debug, Parser)]
+#[command(name = "pillarbox", version, about, propagate_version = true)]
+pub struct Cli {
+    /// How the log is written, to standard error.
+    #[arg(long, value_enum, global = true, default_value_t = LogFormat::Text)]
+    pub log: LogFormat,
+    /// What is logged: error, warn, info, debug, or a filter such as `info,imap_server=debug`.
+    #[arg(long, global = true, env = "PILLARBOX_LOG", value_name = "FILTER")]
+    pub log_filter: Option<String>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a server to try out, on this machine only, with two accounts and sample mail.
+    Try(Try),
+    /// Run the server that a configuration file describes.
+    Serve(Serve),
+    /// Add, list and remove accounts, whether the server runs or not.
+    Account {
+        #[command(subcommand)]
+        command: AccountCommand,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Try {
+    /// Keep mail and accounts in this folder; without it they are gone at the end.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Port for IMAP with STARTTLS [default: 1143 if it is free].
+    #[arg(long, value_name = "PORT")]
+    pub imap_port: Option<u16>,
+    /// Port for IMAP with TLS from the start [default: 1993 if it is free].
+    #[arg(long, value_name = "PORT")]
+    pub imaps_port: Option<u16>,
+    /// Port for LMTP [default: 1124 if it is free].
+    #[arg(long, value_name = "PORT")]
+    pub lmtp_port: Option<u16>,
+    /// Start without sample mail.
+    #[arg(long)]
+    pub empty: bool,
+    /// Write ports and passwords into this file, as JSON, once the server is ready.
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Check the configuration and stop.
+    #[arg(long)]
+    pub check: bool,
+    /// Write the addresses into this file, as JSON, once the server is ready.
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Where the data are: as a configuration file says, or named directly.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Data {
+    /// The configuration file of the server.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The server's data folder.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Add an account; its password is read from standard input.
+    Add(Named),
+    /// Add the accounts of a list of `name:password` lines. Names that exist are left as they are.
+    Import {
+        /// The file; `-` is standard input.
+        #[arg(value_name = "FILE", allow_hyphen_values = true)]
+        file: PathBuf,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// List the names of all accounts.
+    List(Data),
+    /// Change an account's password; the new one is read from standard input.
+    Passwd(Named),
+    /// Remove an account with all its mail.
+    Remove {
+        /// Name of the account.
+        name: String,
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Named {
+    /// Name of the account.
+    pub name: String,
+    /// Read the password from standard input: its first line. A password among the arguments could
+    /// be seen by every user of the machine.
+    #[arg(long, required = true)]
+    pub password_stdin: bool,
+    #[command(flatten)]
+    pub data: Data,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_documented_calls_are_understood() {
+        for line in [
+            "pillarbox try",
+            "pillarbox try --data d --imap-port 0 --ready-file r",
+            "pillarbox serve --config c --check",
+            "pillarbox account add anna --password-stdin --config c",
+            "pillarbox account import --config c -",
+            "pillarbox account list --data d",
+            "pillarbox account passwd anna --password-stdin --config c",
+            "pillarbox account remove anna --config c",
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_taken_from_the_arguments() {
+        for line in
+            ["pillarbox account add anna --config c", "pillarbox account add anna pw --config c"]
+        {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err());
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The configuration file: what it may say, and every mistake in it at once, each with its line
+//! and what to do about it.
+
+mod reader;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use mail_service::PasswordCost;
+use net::{Address, CertificateFiles};
+
+use self::reader::{Document, Table};
+
+/// What the operator decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Everything the server keeps on this machine.
+    pub data: PathBuf,
+    /// The server's name in greetings and trace fields.
+    pub hostname: String,
+    /// The certificate; without it a self-signed one is made and kept in `data`.
+    pub certificate: Option<CertificateFiles>,
+    /// Where to listen.
+    pub listeners: Vec<Listen>,
+    /// What a password hash costs.
+    pub passwords: PasswordCost,
+}
+
+/// One address and what is spoken there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// Spoken there.
+    pub protocol: Protocol,
+    /// Where.
+    pub address: Address,
+    /// How it is protected.
+    pub tls: TlsMode,
+}
+
+/// A protocol that can be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// IMAP4rev1 and IMAP4rev2.
+    Imap,
+    /// LMTP, for mail that another server hands over.
+    Lmtp,
+}
+
+/// How a listener is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// TLS from the first byte.
+    Implicit,
+    /// Cleartext until STARTTLS; before it a password is taken from this machine only.
+    StartTls,
+    /// Cleartext, which only this machine can hear.
+    None,
+}
+
+/// One mistake in a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Line, from 1; `None` when something is missing that belongs to no line.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        write!(f, "{}; {}", self.problem, self.remedy)
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration. Relative paths are relative to `folder`, the one that
+    /// holds the file.
+    ///
+    /// # Errors
+    /// Every mistake that was found, in the order of their lines.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Mistake>> {
+        let document = Document::new(text);
+        let root = document.root();
+        root.only(&["data", "hostname", "tls", "listen", "auth"]);
+        let data = root.text("data").map(|(_, path)| folder.join(path));
+        let hostname = hostname(&root);
+        let certificate = certificate(&root, folder);
+        let listeners = listeners(&root);
+        let passwords = passwords(&root);
+        if certificate.is_none() {
+            check_certificate_is_needless(&root, &listeners);
+        }
+        document.finish()?;
+        Ok(Self {
+            data: data.unwrap_or_default(),
+            hostname: hostname.unwrap_or_default(),
+            certificate,
+            listeners: listeners.into_iter().map(|(_, listen)| listen).collect(),
+            passwords,
+        })
+    }
+}
+
+fn hostname(root: &Table<'_>) -> Option<String> {
+    let (line, name) = root.text("hostname")?;
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // RFC 1123 §2.1
+    if name.len() > 253 || !name.split('.').all(label) {
+        let problem = format!("hostname {name:?} is not a domain name");
+        root.mistake(line, problem, "write a name such as mail.example.org");
+    }
+    Some(name)
+}
+
+fn certificate(root: &Table<'_>, folder: &Path) -> Option<CertificateFiles> {
+    let tls = root.table("tls")?;
+    tls.only(&["certificate", "key"]);
+    let path = |key| tls.text(key).map(|(_, path)| folder.join(path));
+    let (certificate, key) = (path("certificate"), path("key"));
+    Some(CertificateFiles { certificate: certificate?, key: key? })
+}
+
+fn listeners(root: &Table<'_>) -> Vec<(usize, Listen)> {
+    let tables = root.tables("listen");
+    if tables.is_empty() && !root.has("listen") {
+        root.missing("no [[listen]] section", "add one with protocol, address and tls");
+    }
+    let (mut all, mut addresses) = (Vec::new(), HashSet::new());
+    for table in &tables {
+        table.only(&["protocol", "address", "tls"]);
+        let protocol = table.choice("protocol", PROTOCOLS);
+        let address = table.text("address").and_then(|(line, text)| {
+            let address = text.parse::<Address>().map_err(|error| {
+                let problem = format!("address {text:?}: {error}");
+                table.mistake(line, problem, "write 127.0.0.1:1143 or unix:/run/lmtp.sock");
+            });
+            address.ok().map(|address| (line, address))
+        });
+        let tls = table.choice("tls", TLS_MODES);
+        let (Some((_, protocol)), Some((line, address)), Some((tls_line, tls))) =
+            (protocol, address, tls)
+        else {
+            continue;
+        };
+        if tls == TlsMode::None && !address.is_local() {
+            let problem = format!("without TLS everyone on the way can read what {address} says");
+            table.mistake(tls_line, problem, "use tls = \"implicit\", or listen on 127.0.0.1");
+        }
+        if address.port() != Some(0) && !addresses.insert(address.clone()) {
+            table.mistake(line, format!("{address} is used twice"), "choose another port");
+        }
+        all.push((line, Listen { protocol, address, tls }));
+    }
+    all
+}
+
+/// A certificate that nobody else vouches for is good enough for this machine only.
+fn check_certificate_is_needless(root: &Table<'_>, listeners: &[(usize, Listen)]) {
+    if root.has("tls") {
+        return;
+    }
+    for (line, listen) in listeners {
+        if listen.tls != TlsMode::None && !listen.address.is_local() {
+            let problem = format!("{} needs a certificate", listen.address);
+            root.mistake(*line, problem, "add [tls] with certificate and key");
+        }
+    }
+}
+
+fn passwords(root: &Table<'_>) -> PasswordCost {
+    let mut cost = PasswordCost::default();
+    let Some(auth) = root.table("auth") else { return cost };
+    auth.only(&["argon2"]);
+    let Some(argon2) = auth.table("argon2") else { return cost };
+    argon2.only(&["memory_kib", "iterations", "parallelism"]);
+    let number = |key, range, into: &mut u32| {
+        if let Some(value) = argon2.number(key, range) {
+            *into = value;
+        }
+    };
+    number("parallelism", 1..=64, &mut cost.parallelism);
+    // RFC 9106 §3.1: at least 8 KiB a lane.
+    number("memory_kib", 8 * cost.parallelism..=4 * 1024 * 1024, &mut cost.memory_kib);
+    number("iterations", 1..=1000, &mut cost.iterations);
+    cost
+}
+
+const PROTOCOLS: &[(&str, Protocol)] = &[("imap", Protocol::Imap), ("lmtp", Protocol::Lmtp)];
+
+const TLS_MODES: &[(&str, TlsMode)] =
+    &[("implicit", TlsMode::Implicit), ("starttls", TlsMode::StartTls), ("none", TlsMode::None)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        data = "/var/lib/pillarbox"
+        hostname = "mail.example.org"
+        [tls]
+        certificate = "cert.pem"
+        key = "/etc/keys/key.pem"
+        [[listen]]
+        protocol = "imap"
+        address = "0.0.0.0:993"
+        tls = "implicit"
+        [[listen]]
+        protocol = "lmtp"
+        address = "unix:/run/pillarbox/lmtp.sock"
+        tls = "none"
+        [auth]
+        argon2 = { memory_kib = 65536, iterations = 3, parallelism = 2 }
+    "#;
+
+    fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
+        Config::parse(text, Path::new("/etc/pillarbox"))
+    }
+
+    fn mistakes(text: &str) -> Vec<String> {
+        parse(text).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_full_configuration_is_read() {
+        let config = parse(GOOD).unwrap();
+        assert_eq!(config.data, Path::new("/var/lib/pillarbox"));
+        let files = config.certificate.unwrap();
+        assert_eq!(files.certificate, Path::new("/etc/pillarbox/cert.pem"));
+        assert_eq!(files.key, Path::new("/etc/keys/key.pem"));
+        assert_eq!(config.listeners.len(), 2);
+        assert_eq!(config.listeners[1].protocol, Protocol::Lmtp);
+        assert_eq!(config.passwords.memory_kib, 65536);
+        assert_eq!(config.passwords.iterations, 3);
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let text = "data = 'd'\nhostname = 'h'\n[[listen]]\nprotocol = 'imap'\n\
+                    address = '127.0.0.1:1143'\ntls = 'starttls'\n";
+        let config = parse(text).unwrap();
+        assert_eq!(config.certificate, None);
+        assert_eq!(config.passwords, PasswordCost::default());
+        assert_eq!(config.data, Path::new("/etc/pillarbox/d"));
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once_with_line_and_remedy() {
+        let text = "dta = '/d'\nhostname = 'under_score'\n[[listen]]\nprotocol = 'pop3'\n\
+                    address = 'localhost:1'\ntls = 'none'\nport = 3\n[auth]\nargon2 = { memory_kib = 1 }\n";
+        let told = mistakes(text);
+        let expected = [
+            "line 1: unknown key \"dta\"; did you mean data?",
+            "line 2: hostname \"under_score\" is not a domain name; write a name such as mail.example.org",
+            "line 4: protocol = \"pop3\" is not known; choose one of imap, lmtp",
+            "line 5: address \"localhost:1\": expected IP:port or unix:/absolute/path; write 127.0.0.1:1143 or unix:/run/lmtp.sock",
+            "line 7: unknown key \"port\"; remove it: known are protocol, address, tls",
+            "line 9: memory_kib = 1 is out of range; choose a number from 8 to 4194304",
+            "data is missing; add data = \"…\"",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn cleartext_and_unvouched_tls_are_for_this_machine_only() {
+        let listen = |address: &str, tls: &str| {
+            format!(
+                "data='d'\nhostname='h'\n[[listen]]\nprotocol='imap'\naddress='{address}'\ntls='{tls}'\n"
+            )
+        };
+        assert!(parse(&listen("[::1]:143", "none")).is_ok());
+        assert!(parse(&listen("127.0.0.1:993", "implicit")).is_ok());
+        assert!(mistakes(&listen("192.0.2.1:143", "none"))[0].starts_with("line 6: without TLS"));
+        assert_eq!(
+            mistakes(&listen("0.0.0.0:993", "implicit")),
+            ["line 5: 0.0.0.0:993 needs a certificate; add [tls] with certificate and key"]
+        );
+    }
+
+    #[test]
+    fn an_address_used_twice_is_a_mistake() {
+        let one = "[[listen]]\nprotocol='imap'\naddress='127.0.0.1:1143'\ntls='none'\n";
+        let told = mistakes(&format!("data='d'\nhostname='h'\n{one}{one}"));
+        assert_eq!(told, ["line 9: 127.0.0.1:1143 is used twice; choose another port"]);
+    }
+
+    #[test]
+    fn broken_toml_is_told_with_its_line() {
+        let told = mistakes("data = 'd'\nhostname = \n[[listen]\n");
+        assert!(told.iter().any(|line| line.starts_with("line 2: ")), "{told:?}");
+        assert!(told.iter().any(|line| line.starts_with("line 3: ")), "{told:?}");
+    }
+
+    #[test]
+    fn values_of_the_wrong_kind_are_named() {
+        let told = mistakes("data = 3\nhostname = true\nlisten = 'x'\ntls = []\n");
+        assert_eq!(told.len(), 4, "{told:?}");
+        assert!(told[0].contains("data must be a text"), "{told:?}");
+        assert!(told[2].contains("[[listen]]"), "{told:?}");
+    }
+
+    #[test]
+    fn an_empty_file_lists_what_is_missing() {
+        let told = mistakes("");
+        assert_eq!(told.len(), 3, "{told:?}");
+    }
+}

@@ -1,0 +1,34 @@
+//! `pillarbox serve`: the server that a configuration file describes.
+
+use net::Tls;
+
+use crate::cli::Serve;
+use crate::config::Config;
+use crate::engine::{self, Place};
+use crate::failure::Failure;
+use crate::server::{self, Server, Setup};
+
+/// Serves until it is told to end, or only checks the configuration.
+///
+/// # Errors
+/// When the configuration is wrong or the server cannot run.
+pub async fn run(arguments: Serve) -> Result<(), Failure> {
+    let config = engine::read_config(&arguments.config)?;
+    if let Some(files) = &config.certificate {
+        let loaded = Tls::new(files);
+        loaded.map_err(|error| Failure::usage(format!("[tls]: {error}")))?;
+    }
+    if arguments.check {
+        println!("{}: no mistakes", arguments.config.display());
+        return Ok(());
+    }
+    // First the data: a second server on the same folder shall not take the ports either.
+    let service = engine::open(&Place::of(&config)).await?;
+    let listeners = server::bind(&config.listeners)?;
+    let Config { data, hostname, certificate, .. } = config;
+    let server = Server::start(service, Setup { data, hostname, certificate, listeners })?;
+    if let Some(file) = &arguments.ready_file {
+        server.ready.write(file)?;
+    }
+    server.run().await
+}

@@ -1,0 +1,202 @@
+//! A running server: the listeners, the control socket, the housekeeping and the end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use imap_server::{ImapServer, ImapSettings};
+use mail_service::Service;
+use net::{
+    Access, Address, Arrival, CertificateFiles, Gate, Limits, Listener, LoginThrottle, Shutdown,
+    Tls,
+};
+use smtp::{LmtpServer, LmtpSettings};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::config::{Listen, Protocol, TlsMode};
+use crate::control::{self, ControlServer};
+use crate::failure::Failure;
+use crate::ready::{Ready, ReadyAddress};
+
+/// What a server is started with.
+pub struct Setup {
+    /// The data folder; the control socket is made there.
+    pub data: PathBuf,
+    /// The server's name.
+    pub hostname: String,
+    /// The certificate; a self-signed one is made without it.
+    pub certificate: Option<CertificateFiles>,
+    /// The sockets, bound.
+    pub listeners: Vec<(Listen, Listener)>,
+}
+
+/// A running server.
+pub struct Server {
+    service: Service,
+    shutdown: Shutdown,
+    tls: Tls,
+    certificate: CertificateFiles,
+    /// What a script may want to know of it.
+    pub ready: Ready,
+}
+
+/// Binds every listener, so that all addresses in use are told at once.
+///
+/// # Errors
+/// With a line for each that cannot be bound.
+pub fn bind(listeners: &[Listen]) -> Result<Vec<(Listen, Listener)>, Failure> {
+    let (mut bound, mut refused) = (Vec::new(), Vec::new());
+    for listen in listeners {
+        match Listener::bind(&listen.address, Access::Everyone) {
+            Ok(listener) => bound.push((listen.clone(), listener)),
+            Err(error) => refused.push(format!("cannot listen at {}: {error}", listen.address)),
+        }
+    }
+    if refused.is_empty() { Ok(bound) } else { Err(Failure::lines(refused)) }
+}
+
+impl Server {
+    /// Begins to serve.
+    ///
+    /// # Errors
+    /// When the certificate cannot be used or the control socket not be bound.
+    pub fn start(service: Service, setup: Setup) -> Result<Self, Failure> {
+        let certificate = match setup.certificate {
+            Some(files) => files,
+            None => CertificateFiles::self_signed(&setup.data.join("tls"), &setup.hostname)
+                .map_err(|error| Failure::failed(error.to_string()))?,
+        };
+        let tls = Tls::new(&certificate).map_err(|error| Failure::failed(error.to_string()))?;
+        let control = Listener::bind(&control::address(&setup.data), Access::Owner)
+            .map_err(|error| Failure::failed(format!("control socket: {error}")))?;
+        let mut server = Self {
+            ready: Ready {
+                pid: std::process::id(),
+                data: setup.data,
+                certificate: certificate.certificate.clone(),
+                ..Ready::default()
+            },
+            service,
+            shutdown: Shutdown::default(),
+            tls,
+            certificate,
+        };
+        let control_server = ControlServer::new(server.service.clone());
+        server.spawn(control, Arrival::Clear, &Gate::new(CONTROL_LIMITS), control_server);
+        let gate = Gate::new(Limits::default());
+        let throttle = Arc::new(LoginThrottle::default());
+        for (listen, listener) in setup.listeners {
+            server.listen(listen, listener, &gate, &throttle, &setup.hostname)?;
+        }
+        Ok(server)
+    }
+
+    fn listen(
+        &mut self,
+        listen: Listen,
+        listener: Listener,
+        gate: &Arc<Gate>,
+        throttle: &Arc<LoginThrottle>,
+        hostname: &str,
+    ) -> Result<(), Failure> {
+        let address = listener.address().map_err(|error| Failure::failed(error.to_string()))?;
+        let alpn = match listen.protocol {
+            Protocol::Imap => "imap",
+            Protocol::Lmtp => "lmtp",
+        };
+        let tls = self.tls.server(alpn).map_err(|error| Failure::failed(error.to_string()))?;
+        let (arrival, starttls) = match listen.tls {
+            TlsMode::Implicit => (Arrival::ImplicitTls(tls), None),
+            TlsMode::StartTls => (Arrival::Clear, Some(tls)),
+            TlsMode::None => (Arrival::Clear, None),
+        };
+        match listen.protocol {
+            Protocol::Imap => {
+                let settings = ImapSettings { starttls, ..ImapSettings::default() };
+                let imap = ImapServer::new(self.service.clone(), Arc::clone(throttle), settings);
+                self.spawn(listener, arrival, gate, Arc::new(imap));
+            }
+            Protocol::Lmtp => {
+                let settings = LmtpSettings { hostname: hostname.to_owned(), starttls };
+                let lmtp = LmtpServer::new(self.service.clone(), settings);
+                self.spawn(listener, arrival, gate, Arc::new(lmtp));
+            }
+        }
+        let shown = shown(&listen, &address);
+        info!(address = shown.address, protocol = shown.protocol, tls = shown.tls, "listening");
+        self.ready.listen.push(shown);
+        Ok(())
+    }
+
+    fn spawn<S: net::Service>(
+        &self,
+        listener: Listener,
+        arrival: Arrival,
+        gate: &Arc<Gate>,
+        service: Arc<S>,
+    ) {
+        let serving =
+            net::serve(listener, arrival, Arc::clone(gate), self.shutdown.token(), service);
+        tokio::spawn(serving);
+    }
+
+    /// Serves until the program is told to end (SIGINT, SIGTERM), then ends in good order. SIGHUP
+    /// reads the certificate again.
+    ///
+    /// # Errors
+    /// When signals cannot be received, or the store did not take the last changes.
+    pub async fn run(self) -> Result<(), Failure> {
+        let on = |kind| signal(kind).map_err(|error| Failure::failed(format!("signals: {error}")));
+        let mut interrupt = on(SignalKind::interrupt())?;
+        let mut terminate = on(SignalKind::terminate())?;
+        let mut hangup = on(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = hangup.recv() => self.reload(),
+            }
+        }
+        info!("shutting down");
+        self.end().await
+    }
+
+    fn reload(&self) {
+        match self.tls.reload(&self.certificate) {
+            Ok(()) => info!("certificate read again"),
+            Err(error) => error!(%error, "the old certificate stays"),
+        }
+    }
+
+    async fn end(self) -> Result<(), Failure> {
+        self.shutdown.begin();
+        if !self.shutdown.drained(DRAIN_PATIENCE).await {
+            warn!("some connections did not end in time");
+        }
+        let closed = self.service.close().await;
+        closed.map_err(|error| Failure::failed(format!("the store did not close: {error}")))
+    }
+}
+
+fn shown(listen: &Listen, address: &Address) -> ReadyAddress {
+    ReadyAddress {
+        protocol: match listen.protocol {
+            Protocol::Imap => "imap",
+            Protocol::Lmtp => "lmtp",
+        },
+        address: address.to_string(),
+        tls: match listen.tls {
+            TlsMode::Implicit => "implicit",
+            TlsMode::StartTls => "starttls",
+            TlsMode::None => "none",
+        },
+    }
+}
+
+/// How long connections may take to end: longer than one command, shorter than the patience of
+/// what supervises the program.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The control socket is for one operator.
+const CONTROL_LIMITS: Limits = Limits { connections_max: 16, per_network_max: 16 };
