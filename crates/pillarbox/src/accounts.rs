@@ -56,6 +56,7 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
                 Err(error) => Reply::Failed { reason: error.to_string() },
             }
         }
+        Request::Counters => Reply::Failed { reason: "no server is running".to_owned() },
         Request::List { after } => match service.list_accounts().await {
             Ok(accounts) => {
                 let names = accounts.iter().map(|account| account.name.as_str());
@@ -88,7 +89,7 @@ impl Backend {
         if let Some(client) = ControlClient::connect(&place.data).await? {
             return Ok(Self::Server(client));
         }
-        Ok(Self::Store(engine::open(&place).await?))
+        Ok(Self::Store(engine::open(&place).await?.service))
     }
 
     async fn call(&mut self, request: Request) -> Result<Reply, Failure> {
@@ -164,7 +165,7 @@ async fn import(file: &Path, data: Data) -> Result<(), Failure> {
 fn failed(reply: Reply) -> Failure {
     match reply {
         Reply::Failed { reason } => Failure::failed(reason),
-        Reply::Done | Reply::Imported { .. } | Reply::Names { .. } => {
+        Reply::Done | Reply::Imported { .. } | Reply::Names { .. } | Reply::Counters { .. } => {
             Failure::failed("the server gave the reply to another question")
         }
     }

@@ -1,7 +1,5 @@
 //! `pillarbox check`: verifies everything that is stored, while no server runs.
 
-use mail_service::World;
-
 use crate::cli::Data;
 use crate::control::ControlClient;
 use crate::engine::{self, Place};
@@ -18,16 +16,18 @@ pub async fn run(data: Data) -> Result<(), Failure> {
         return Err(Failure::failed(format!("a server is running on {folder}; stop it first")));
     }
     let store = engine::open_store(&place.data).await?;
-    let now = World::system().clock.now_secs();
-    let checked = tokio::task::spawn_blocking(move || mail_service::check(&*store, now)).await;
+    let checked = tokio::task::spawn_blocking(move || mail_service::check(&*store)).await;
     let report = checked
         .map_err(|error| Failure::failed(error.to_string()))?
         .map_err(|error| Failure::failed(error.to_string()))?;
-    println!("{report}");
+    println!(
+        "{} accounts, {} messages in mailboxes, {} messages, {} bodies; {} to be swept",
+        report.accounts, report.memberships, report.messages, report.blobs, report.garbage
+    );
     for finding in &report.findings {
         println!("{finding}");
     }
-    if report.findings.is_empty() {
+    if report.is_clean() {
         Ok(())
     } else {
         Err(Failure::damaged(format!("{} findings", report.findings.len())))

@@ -38,6 +38,8 @@ pub enum Command {
         #[command(subcommand)]
         command: AccountCommand,
     },
+    /// Verify everything that is stored. The server must not be running.
+    Check(Data),
 }
 
 #[derive(Debug, Args)]
@@ -146,6 +148,7 @@ mod tests {
             "pillarbox account list --data d",
             "pillarbox account passwd anna --password-stdin --config c",
             "pillarbox account remove anna --config c",
+            "pillarbox check --data d --log json",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

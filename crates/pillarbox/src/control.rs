@@ -12,6 +12,7 @@ use std::time::Duration;
 use mail_service::Service;
 use net::{Address, Guard, Peer, Refused, Stream};
 use serde::{Deserialize, Serialize};
+use store_local::Local;
 use tracing::info;
 
 use crate::accounts;
@@ -31,6 +32,8 @@ pub enum Request {
     Passwd { name: String, password: Password },
     /// Remove an account with its mail.
     Remove { name: String },
+    /// What the store has done since the server was started.
+    Counters,
 }
 
 /// What came of it.
@@ -43,6 +46,8 @@ pub enum Reply {
     Imported { refused: Vec<Option<String>> },
     /// Of [`Request::List`]: an empty list is the end.
     Names { names: Vec<String> },
+    /// Of [`Request::Counters`].
+    Counters { commits: u64, groups: u64, syncs: u64, pack_bytes: u64, row_bytes: u64 },
     /// It was not done.
     Failed { reason: String },
 }
@@ -61,16 +66,18 @@ impl std::fmt::Debug for Password {
 /// The server's end.
 pub struct ControlServer {
     service: Service,
+    store: Arc<Local>,
 }
 
 impl ControlServer {
-    /// Answers for a service.
-    pub fn new(service: Service) -> Arc<Self> {
-        Arc::new(Self { service })
+    /// Answers for a service and the store below it.
+    pub fn new(service: Service, store: Arc<Local>) -> Arc<Self> {
+        Arc::new(Self { service, store })
     }
 
     async fn answer(&self, line: &[u8]) -> Reply {
         match serde_json::from_slice(line) {
+            Ok(Request::Counters) => counters(&self.store),
             Ok(request) => {
                 // Request prints no secret: passwords have a type that does not.
                 info!(?request, "control");
@@ -78,6 +85,17 @@ impl ControlServer {
             }
             Err(error) => Reply::Failed { reason: format!("request not understood: {error}") },
         }
+    }
+}
+
+fn counters(store: &Local) -> Reply {
+    let counters = store.counters();
+    Reply::Counters {
+        commits: counters.commits,
+        groups: counters.groups,
+        syncs: counters.syncs(),
+        pack_bytes: counters.pack_bytes,
+        row_bytes: counters.row_bytes,
     }
 }
 

@@ -82,9 +82,19 @@ pub async fn open_store(data: &Path) -> Result<Arc<Local>, Failure> {
 ///
 /// # Errors
 /// As [`open_store`].
-pub async fn open(place: &Place) -> Result<Service, Failure> {
-    let store: Arc<dyn Store> = open_store(&place.data).await?;
+pub async fn open(place: &Place) -> Result<Opened, Failure> {
+    let store = open_store(&place.data).await?;
     let config = ServiceConfig { passwords: place.passwords, ..ServiceConfig::default() };
-    let service = Service::open(store, config, World::system()).await;
-    service.map_err(|error| Failure::failed(format!("{}: {error}", place.data.display())))
+    let contract: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+    let service = Service::open(contract, config, World::system()).await;
+    let failed = |error| Failure::failed(format!("{}: {error}", place.data.display()));
+    Ok(Opened { service: service.map_err(failed)?, store })
+}
+
+/// A service and the engine below it, whose counters the operator may ask for.
+pub struct Opened {
+    /// The service.
+    pub service: Service,
+    /// Its store.
+    pub store: Arc<Local>,
 }

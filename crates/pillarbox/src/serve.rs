@@ -23,10 +23,10 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
         return Ok(());
     }
     // First the data: a second server on the same folder shall not take the ports either.
-    let service = engine::open(&Place::of(&config)).await?;
+    let opened = engine::open(&Place::of(&config)).await?;
     let listeners = server::bind(&config.listeners)?;
     let Config { data, hostname, certificate, .. } = config;
-    let server = Server::start(service, Setup { data, hostname, certificate, listeners })?;
+    let server = Server::start(opened, Setup { data, hostname, certificate, listeners })?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;
     }

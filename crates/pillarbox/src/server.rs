@@ -12,10 +12,12 @@ use net::{
 };
 use smtp::{LmtpServer, LmtpSettings};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::config::{Listen, Protocol, TlsMode};
 use crate::control::{self, ControlServer};
+use crate::engine::Opened;
 use crate::failure::Failure;
 use crate::ready::{Ready, ReadyAddress};
 
@@ -34,6 +36,7 @@ pub struct Setup {
 /// A running server.
 pub struct Server {
     service: Service,
+    housekeeping: JoinHandle<()>,
     shutdown: Shutdown,
     tls: Tls,
     certificate: CertificateFiles,
@@ -61,7 +64,8 @@ impl Server {
     ///
     /// # Errors
     /// When the certificate cannot be used or the control socket not be bound.
-    pub fn start(service: Service, setup: Setup) -> Result<Self, Failure> {
+    pub fn start(opened: Opened, setup: Setup) -> Result<Self, Failure> {
+        let Opened { service, store } = opened;
         let certificate = match setup.certificate {
             Some(files) => files,
             None => CertificateFiles::self_signed(&setup.data.join("tls"), &setup.hostname)
@@ -77,12 +81,13 @@ impl Server {
                 certificate: certificate.certificate.clone(),
                 ..Ready::default()
             },
+            housekeeping: tokio::spawn(housekeeping(service.clone())),
             service,
             shutdown: Shutdown::default(),
             tls,
             certificate,
         };
-        let control_server = ControlServer::new(server.service.clone());
+        let control_server = ControlServer::new(server.service.clone(), store);
         server.spawn(control, Arrival::Clear, &Gate::new(CONTROL_LIMITS), control_server);
         let gate = Gate::new(Limits::default());
         let throttle = Arc::new(LoginThrottle::default());
@@ -170,6 +175,7 @@ impl Server {
     }
 
     async fn end(self) -> Result<(), Failure> {
+        self.housekeeping.abort();
         self.shutdown.begin();
         if !self.shutdown.drained(DRAIN_PATIENCE).await {
             warn!("some connections did not end in time");
@@ -194,9 +200,23 @@ fn shown(listen: &Listen, address: &Address) -> ReadyAddress {
     }
 }
 
+/// Removes what nothing names any more, from time to time.
+async fn housekeeping(service: Service) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        match service.sweep().await {
+            Ok(report) => info!(?report, "swept"),
+            Err(error) => error!(%error, "sweep failed"),
+        }
+    }
+}
+
 /// How long connections may take to end: longer than one command, shorter than the patience of
 /// what supervises the program.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is removed has waited 30 days; an hour more or less does not matter.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The control socket is for one operator.
 const CONTROL_LIMITS: Limits = Limits { connections_max: 16, per_network_max: 16 };

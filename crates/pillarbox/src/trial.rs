@@ -26,8 +26,8 @@ use crate::settings;
 /// When it cannot be started.
 pub async fn run(arguments: Try) -> Result<(), Failure> {
     let (_temporary, data) = folder(&arguments)?;
-    let service = engine::open(&Place { data: data.clone(), passwords: PASSWORDS }).await?;
-    let accounts = accounts(&service, &data, arguments.empty).await?;
+    let opened = engine::open(&Place { data: data.clone(), passwords: PASSWORDS }).await?;
+    let accounts = accounts(&opened.service, &data, arguments.empty).await?;
     let mut listeners = Vec::new();
     let mut ports = Vec::new();
     for (protocol, tls, wanted, usual) in [
@@ -42,7 +42,7 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
     }
     let hostname = "localhost".to_owned();
     let setup = Setup { data, hostname, certificate: None, listeners };
-    let mut server = Server::start(service, setup)?;
+    let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();
     server.ready.imaps = ports.next().flatten();
