@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use store::limits::{check_commit, check_scope};
 use store::{
@@ -38,6 +39,8 @@ pub struct Options {
     /// The database never grows above this; commits answer `StorageFull` then. `None`: as far as the
     /// disk goes.
     pub database_bytes_max: Option<u64>,
+    /// How long a reader waits when too many read already; then it is told `Busy`.
+    pub read_patience: Duration,
     /// Where packs are kept.
     pub disk: Arc<dyn Disk>,
     /// Tells how old views are.
@@ -50,6 +53,7 @@ impl Default for Options {
             cache_bytes: 64 * 1024 * 1024,
             pack_bytes_max: 256 * 1024 * 1024,
             database_bytes_max: None,
+            read_patience: Duration::from_secs(5),
             disk: Arc::new(OsDisk),
             clock: Arc::new(OsClock::default()),
         }
@@ -86,7 +90,8 @@ impl Local {
     /// `Locked` when a process has it open, `Unsupported` when it is of another version, `Corrupt`,
     /// `StorageFull`, `WriteRefused`, `ReadFailed`.
     pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
-        let Options { cache_bytes, pack_bytes_max, database_bytes_max, disk, clock } = options;
+        let Options { cache_bytes, pack_bytes_max, database_bytes_max, .. } = options;
+        let Options { read_patience, disk, clock, .. } = options;
         let folder = Folder::open(path)?;
         let database = folder.database();
         let connection = sqlite::open_writer(&database, cache_bytes)?;
@@ -100,7 +105,7 @@ impl Local {
         let rows = sqlite::packs(&connection).map_err(read)?;
         let shared = Arc::new(Shared {
             packs: Packs::open(folder.packs(), disk, rows, pack_bytes_max)?,
-            readers: Arc::new(Readers::new(database.clone(), clock)),
+            readers: Arc::new(Readers::new(database.clone(), clock, read_patience)),
             queue: Queue::default(),
             leases: Leases::default(),
             watchers: Watchers::default(),

@@ -19,6 +19,7 @@ mod engine;
 mod error;
 mod folder;
 mod pack;
+mod permits;
 mod queue;
 mod sqlite;
 mod views;

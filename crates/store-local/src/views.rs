@@ -16,12 +16,18 @@ use store::{BlobInfo, BlobKey, CommitNo, KeyRange, StoreError, View, Visitor};
 use crate::disk::Clock;
 use crate::error::query_failed;
 use crate::pack::Location;
+use crate::permits::{Permit, Permits};
 use crate::sqlite;
 
 /// The connections that read.
 pub(crate) struct Readers {
     database: PathBuf,
     clock: Arc<dyn Clock>,
+    /// How long to wait for a permit.
+    patience: Duration,
+    views: Arc<Permits>,
+    /// Apart from the views, so that a thread that has a view open can always do a short read.
+    reads: Arc<Permits>,
     idle: Mutex<Idle>,
     open: Mutex<Vec<Weak<Slot>>>,
 }
@@ -35,30 +41,32 @@ struct Idle {
 
 struct Slot {
     /// Empty once the view has ended.
-    connection: Mutex<Option<Connection>>,
+    reading: Mutex<Option<Reading>>,
     opened: Duration,
 }
 
+/// A connection in a read transaction.
+struct Reading {
+    connection: Connection,
+    _permit: Permit,
+}
+
 impl Readers {
-    pub(crate) fn new(database: PathBuf, clock: Arc<dyn Clock>) -> Self {
-        let idle = Idle { connections: Vec::new(), room: IDLE_MAX };
-        Self { database, clock, idle: Mutex::new(idle), open: Mutex::default() }
+    pub(crate) fn new(database: PathBuf, clock: Arc<dyn Clock>, patience: Duration) -> Self {
+        Self {
+            database,
+            clock,
+            patience,
+            views: Permits::new(VIEWS_MAX),
+            reads: Permits::new(READS_MAX),
+            idle: Mutex::new(Idle { connections: Vec::new(), room: IDLE_MAX }),
+            open: Mutex::default(),
+        }
     }
 
     /// Opens a view on the last commit.
     pub(crate) fn view(self: &Arc<Self>) -> Result<Box<dyn View>, StoreError> {
-        let opened = self.clock.monotonic();
-        let slot = Arc::new(Slot { connection: Mutex::new(None), opened });
-        {
-            let mut open = lock(&self.open);
-            if open.len() >= VIEWS_MAX {
-                open.retain(|slot| slot.strong_count() > 0);
-            }
-            if open.len() >= VIEWS_MAX {
-                return Err(StoreError::Busy);
-            }
-            open.push(Arc::downgrade(&slot));
-        }
+        let permit = self.views.take(self.patience).ok_or(StoreError::Busy)?;
         let connection = self.take()?;
         let begin = || -> rusqlite::Result<CommitNo> {
             connection.prepare_cached("BEGIN")?.execute([])?;
@@ -66,7 +74,13 @@ impl Readers {
             sqlite::commit_no(&connection)
         };
         let at = begin().map_err(|error| query_failed(&error))?;
-        *lock(&slot.connection) = Some(connection);
+        let reading = Mutex::new(Some(Reading { connection, _permit: permit }));
+        let slot = Arc::new(Slot { reading, opened: self.clock.monotonic() });
+        let mut open = lock(&self.open);
+        if open.len() >= 2 * VIEWS_MAX {
+            open.retain(|slot| slot.strong_count() > 0);
+        }
+        open.push(Arc::downgrade(&slot));
         Ok(Box::new(LocalView { readers: Arc::clone(self), slot, at }))
     }
 
@@ -107,6 +121,7 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
+        let _permit = self.reads.take(self.patience).ok_or(StoreError::Busy)?;
         let connection = self.take()?;
         let result = read(&connection).map_err(|error| query_failed(&error));
         self.give_back(connection);
@@ -126,11 +141,11 @@ impl Readers {
         });
         for slot in slots.iter().filter(|slot| slot.expired(now)) {
             // One that is being read just now is looked at again next time.
-            let connection = match slot.connection.try_lock() {
-                Ok(mut connection) => connection.take(),
+            let reading = match slot.reading.try_lock() {
+                Ok(mut reading) => reading.take(),
                 Err(_) => None,
             };
-            connection.into_iter().for_each(|connection| self.end(connection));
+            reading.into_iter().for_each(|reading| self.end(reading));
         }
     }
 
@@ -140,7 +155,8 @@ impl Readers {
     }
 
     /// Ends a read transaction.
-    fn end(&self, connection: Connection) {
+    fn end(&self, reading: Reading) {
+        let connection = reading.connection;
         let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         if ended.is_ok() {
             self.give_back(connection);
@@ -179,10 +195,10 @@ impl LocalView {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let connection = lock(&self.slot.connection);
+        let reading = lock(&self.slot.reading);
         let expired = self.slot.expired(self.readers.clock.monotonic());
-        match connection.as_ref().filter(|_| !expired) {
-            Some(connection) => read(connection).map_err(|error| query_failed(&error)),
+        match reading.as_ref().filter(|_| !expired) {
+            Some(reading) => read(&reading.connection).map_err(|error| query_failed(&error)),
             None => Err(StoreError::ViewExpired),
         }
     }
@@ -208,8 +224,8 @@ impl View for LocalView {
 
 impl Drop for LocalView {
     fn drop(&mut self) {
-        let connection = lock(&self.slot.connection).take();
-        connection.into_iter().for_each(|connection| self.readers.end(connection));
+        let reading = lock(&self.slot.reading).take();
+        reading.into_iter().for_each(|reading| self.readers.end(reading));
     }
 }
 
@@ -219,6 +235,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Connections kept for the next view: about as many as threads read at one time.
 const IDLE_MAX: usize = 16;
+
+/// Reads outside of views at one time; each takes some microseconds.
+const READS_MAX: usize = 32;
 
 /// Blobs listed by one statement.
 const LIST_ROWS: usize = 512;

@@ -1,5 +1,7 @@
 //! A process that is killed while it writes: everything that it was told is durable is there.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -15,14 +15,15 @@ pub trait Store: Send + Sync {
     /// some that are about to be). Cheap; lives at most `limits::VIEW_LIFETIME`.
     ///
     /// # Errors
-    /// `Busy` when `limits::VIEWS_MAX` are open, `ReadFailed`, `Closed`.
+    /// `Busy` when `limits::VIEWS_MAX` stay open for too long, `ReadFailed`, `Closed`.
     fn view(&self) -> Result<Box<dyn View>, StoreError>;
 
     /// Submits a commit and returns at once; `done` is called exactly once, after the commit is on
     /// stable storage or has failed. Commits submitted by one thread are decided in that order.
     ///
-    /// The answer is an error of: `Conflict`, `TooLarge`, `Busy`, `StorageFull` (nothing was
-    /// written); `WriteRefused` (unknown until the store is opened again), `Closed`.
+    /// The answer is an error of: `Conflict`, `BlobMissing` (a lease of a blob that is not there, as
+    /// after a restart), `TooLarge`, `Busy`, `StorageFull`, `Closed` (nothing was written);
+    /// `WriteRefused` (unknown until the store is opened again).
     fn commit(&self, commit: Commit, done: Done);
 
     /// Calls `wake` soon after a commit that wrote a key with this prefix, until the [`Watch`] is

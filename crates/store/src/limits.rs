@@ -42,8 +42,9 @@ pub const BLOB_READ_BYTES_MAX: usize = 1024 * 1024;
 /// A view older than this answers `ViewExpired`: it keeps old versions from being reclaimed.
 pub const VIEW_LIFETIME: Duration = Duration::from_secs(60);
 
-/// Views that may be open at one time; beyond it the engine answers `Busy`.
-pub const VIEWS_MAX: usize = 256;
+/// Views that may be open at one time: each may hold a connection and files. Beyond it the engine
+/// makes the caller wait a while, then answers `Busy`.
+pub const VIEWS_MAX: usize = 128;
 
 /// Hints may be lost, so whoever follows a prefix looks again after this long without one.
 pub const RECHECK_INTERVAL: Duration = Duration::from_secs(10);

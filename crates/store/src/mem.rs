@@ -179,6 +179,10 @@ impl State {
                 return Err(StoreError::Conflict { condition: index });
             }
         }
+        let missing = commit.leases.iter().find(|lease| !self.blobs.contains_key(lease.key()));
+        if let Some(lease) = missing {
+            return Err(StoreError::BlobMissing { id: lease.id() });
+        }
         self.at = self.at.next();
         for write in &commit.writes {
             let value = match write {

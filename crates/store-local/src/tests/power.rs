@@ -36,7 +36,7 @@ impl Durable {
             let path = copy.join("packs").join(path.file_name().unwrap());
             let Ok(file) = OsDisk.open(&path) else { continue };
             let written = file.length().unwrap();
-            if durability.name == Name::New && next(random) % 2 == 0 {
+            if durability.name == Name::New && next(random).is_multiple_of(2) {
                 OsDisk.unlink(&path).unwrap();
                 continue;
             }

@@ -3,7 +3,7 @@
 use std::thread;
 
 use super::{Engine, Random, Restart, must};
-use crate::{BlobId, Commit, CommitNo, Write};
+use crate::{BlobId, Commit, CommitNo, StoreError, Write};
 
 pub(super) fn acknowledged_commits_survive(engine: &mut dyn Engine) {
     const THREADS: u64 = 4;
@@ -91,4 +91,18 @@ pub(super) fn commit_numbers_never_repeat(engine: &mut dyn Engine) {
         let at = must("view", engine.store().view()).at();
         assert!(at >= last, "a view went back in time after {how:?}");
     }
+}
+
+pub(super) fn lost_blob_cannot_be_named(engine: &mut dyn Engine) {
+    let store = engine.store();
+    must("commit", store.commit_wait(Commit::new().write(Write::put(b"k", b"kept"))));
+    // Killed before any commit followed the put.
+    let lease = must("put", store.put_blob(b"a", b"lost"));
+    drop(store);
+    engine.restart(Restart::Killed);
+    let store = engine.store();
+    let id = lease.id();
+    let commit = Commit::new().write(Write::put(b"k", b"names what is lost")).naming(lease);
+    assert_eq!(store.commit_wait(commit), Err(StoreError::BlobMissing { id }));
+    assert_eq!(must("view", store.view()).get(b"k"), Ok(Some(b"kept".to_vec())));
 }

@@ -68,6 +68,7 @@ pub const CASES: &[Case] = &[
     ("listing_is_ordered_and_resumable", blobs::listing_is_resumable),
     ("acknowledged_commits_survive", durability::acknowledged_commits_survive),
     ("acknowledged_blobs_survive", durability::acknowledged_blobs_survive),
+    ("a_lost_blob_cannot_be_named", durability::lost_blob_cannot_be_named),
     ("commit_numbers_never_repeat", durability::commit_numbers_never_repeat),
     ("a_leased_blob_is_not_swept", sweeps::leased_blob_is_not_swept),
     ("a_newly_named_blob_is_not_swept", sweeps::newly_named_blob_is_not_swept),
