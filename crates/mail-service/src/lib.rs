@@ -9,6 +9,7 @@
 
 mod accounts;
 pub mod auth;
+mod check;
 
 pub mod clock;
 pub mod codec;
@@ -27,6 +28,7 @@ mod rows;
 mod sequencer;
 mod service;
 mod staging;
+mod sweep;
 
 mod thread;
 
@@ -35,6 +37,7 @@ pub use auth::AuthError;
 pub use auth::name::AccountName;
 pub use auth::sasl::Mechanism;
 
+pub use check::{FINDINGS_MAX, Finding, Report, check};
 pub use clock::{Clock, Random, SystemClock, SystemRandom, World};
 pub use contents::MailboxPin;
 pub use delivery::{DeliverError, Route};
@@ -45,3 +48,4 @@ pub use login::{SaslProgress, SaslSession};
 pub use rows::MessageRow;
 pub use service::Service;
 pub use staging::{Staged, Staging};
+pub use sweep::SweepReport;

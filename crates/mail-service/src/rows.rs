@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mail_types::{AccountId, MessageId, ThreadId};
-use store::{BlobId, Store, StoreError, View};
+use store::{BlobId, Store, StoreError};
 
 use crate::codec::message::{Parsed, StoredMessage, decode_parsed};
 use crate::error::ServiceError;
@@ -119,19 +119,6 @@ impl Shared {
     fn still_exists(&self, account: AccountId, message: MessageId) -> Result<bool, ServiceError> {
         let key = AccountKeys::new(account).key(&AccountKey::Message(message));
         Ok(self.store.view()?.get(&key)?.is_some())
-    }
-}
-
-/// The stored row of a message.
-pub(crate) fn load_stored(
-    view: &dyn View,
-    keys: &AccountKeys,
-    message: MessageId,
-) -> Result<Option<StoredMessage>, ServiceError> {
-    let key = keys.key(&AccountKey::Message(message));
-    match view.get(&key)? {
-        Some(value) => Ok(Some(StoredMessage::decode(&key, &value)?)),
-        None => Ok(None),
     }
 }
 

@@ -129,10 +129,6 @@ impl OpenAccount {
         self.id
     }
 
-    pub(crate) fn keys(&self) -> &AccountKeys {
-        &self.keys
-    }
-
     pub(crate) fn pins(&self) -> &Arc<Pins> {
         &self.pins
     }

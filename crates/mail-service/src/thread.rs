@@ -12,7 +12,7 @@ use mail_types::ThreadId;
 use mime::HeaderSummary;
 use store::{View, Write};
 
-use crate::codec::{CorruptRecord, Reader, Writer, decode};
+use crate::codec::{CorruptRecord, Writer, decode};
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys, THREAD_HASH_BYTES};
 

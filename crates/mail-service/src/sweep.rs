@@ -1,0 +1,367 @@
+//! Taking out what nobody needs any more: history, expunged mail and removed mailboxes past their
+//! retention, and blobs that no row names.
+//!
+//! Works in steps of [`SWEEP_STEP_ROWS`], each with a view and a commit of its own, and may be
+//! stopped after any of them: what is left is found again by the next sweep.
+//!
+//! Why nothing in use is deleted, though mail comes and moves meanwhile:
+//! - Only rows at or below the history floor are deleted, and no such row is ever written again.
+//! - A message counts as unused if its number was given before the sweep began and no membership
+//!   names it. Memberships are looked at before expunged ones: a message that moves meanwhile leaves
+//!   an expunged membership where it was, so it is seen at one of the two places.
+//! - A blob that was named after the sweep began to read message rows is kept by the store.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use mail_types::{AccountId, ModSeq, ThreadId};
+use mailbox::{Change, LogEntry, Operation};
+use store::{BlobId, BlobKey, Commit, Deletion, KeyRange, Store, View, Write};
+
+use crate::accounts::purge;
+use crate::codec::message::StoredMessage;
+use crate::codec::rows::{RemovedMailbox, decode_membership_message};
+use crate::error::ServiceError;
+use crate::keys::{self, AccountKey, AccountKeys};
+use crate::limits::SWEEP_STEP_ROWS;
+use crate::loader::{load_head, scan, strange_key};
+use crate::log::read_log;
+use crate::service::{Service, blocking};
+use crate::thread::decode_thread;
+
+/// What a sweep took out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Accounts that were looked at.
+    pub accounts: u64,
+    /// Expunged memberships past their retention.
+    pub expunged: u64,
+    /// Messages without a membership.
+    pub messages: u64,
+    /// Blobs that nothing named.
+    pub blobs: u64,
+    /// Pages of log entries past their retention.
+    pub log_rows: u64,
+}
+
+impl Service {
+    /// Sweeps everything once. Takes as long as it takes to read all rows; other work goes on.
+    ///
+    /// # Errors
+    /// The first error of an account, after the others were swept; errors of the store.
+    pub async fn sweep(&self) -> Result<SweepReport, ServiceError> {
+        self.finish_removals().await?;
+        let mut report = SweepReport::default();
+        let mut result = Ok(());
+        let accounts = self.list_accounts().await?;
+        for account in &accounts {
+            match self.sweep_account(account.id).await {
+                Ok(part) => report.add(part),
+                // Removed while the others were swept.
+                Err(ServiceError::NoSuchAccount) => {}
+                Err(error) => {
+                    tracing::warn!(account = %account.id, %error, "account was not swept");
+                    result = Err(error);
+                }
+            }
+        }
+        report.blobs += self.sweep_strays().await?;
+        result.map(|()| report)
+    }
+
+    /// Sweeps one account.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `Corrupt`, errors of the store.
+    pub async fn sweep_account(&self, id: AccountId) -> Result<SweepReport, ServiceError> {
+        let cutoff = self.shared.world.clock.now_secs() - self.shared.config.retention_secs;
+        let keys = AccountKeys::new(id);
+        let due = {
+            let keys = keys.clone();
+            self.shared.read(move |view| prunable(view, &keys, cutoff)).await?
+        };
+        if let Some(floor) = due {
+            self.account(id).await?.submit(Operation::Prune { floor }).await?;
+        }
+        let store = Arc::clone(&self.shared.store);
+        blocking(move || Sweep { store: &*store, keys }.run(cutoff)).await
+    }
+
+    /// Goes on with removals that a crash interrupted.
+    async fn finish_removals(&self) -> Result<(), ServiceError> {
+        let removed = self.shared.read(|view| {
+            let mut removed = Vec::new();
+            scan(view, &keys::removal_all(), |key, _| {
+                removed.push(keys::removal_account(key).ok_or_else(|| strange_key(key))?);
+                Ok(())
+            })?;
+            Ok(removed)
+        });
+        for id in removed.await? {
+            let store = Arc::clone(&self.shared.store);
+            blocking(move || purge(&*store, id)).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes blobs whose scope is no account's: they were put while it was being removed.
+    async fn sweep_strays(&self) -> Result<u64, ServiceError> {
+        let store = Arc::clone(&self.shared.store);
+        blocking(move || {
+            let mut swept = 0;
+            let mut after: Option<BlobKey> = None;
+            loop {
+                let view = store.view()?;
+                let as_of = view.at();
+                let mut scope = None;
+                store.list_blobs(after.as_ref(), &mut |blob| {
+                    scope = Some(blob.key.scope);
+                    ControlFlow::Break(())
+                })?;
+                let Some(scope) = scope else { return Ok(swept) };
+                let head = [&scope[..], b"h"].concat();
+                if view.get(&head)?.is_none() {
+                    drop(view);
+                    swept += delete_unnamed(&*store, &scope, as_of, |_| false)?;
+                }
+                after = Some(BlobKey::new(&scope, [u8::MAX; 32].into()));
+            }
+        })
+        .await
+    }
+}
+
+impl SweepReport {
+    fn add(&mut self, other: Self) {
+        self.accounts += other.accounts;
+        self.expunged += other.expunged;
+        self.messages += other.messages;
+        self.blobs += other.blobs;
+        self.log_rows += other.log_rows;
+    }
+}
+
+/// The modseq up to which history is older than `cutoff`, if there is anything worth forgetting: an
+/// idle account must not get a new entry at each sweep only to forget the one before.
+fn prunable(
+    view: &dyn View,
+    keys: &AccountKeys,
+    cutoff: i64,
+) -> Result<Option<ModSeq>, ServiceError> {
+    let head = load_head(view, keys)?.head;
+    let (mut floor, mut is_worth_it, mut is_young) = (None, false, false);
+    read_log(view, keys, head.history_floor, |entry| {
+        is_young |= entry.at > cutoff;
+        if !is_young {
+            is_worth_it |= !is_prune(&entry);
+            floor = Some(entry.modseq);
+        }
+        Ok(())
+    })?;
+    Ok(floor.filter(|_| is_worth_it))
+}
+
+fn is_prune(entry: &LogEntry) -> bool {
+    entry.changes.iter().all(|change| matches!(change, Change::HistoryForgotten { .. }))
+}
+
+struct Sweep<'a> {
+    store: &'a dyn Store,
+    keys: AccountKeys,
+}
+
+impl Sweep<'_> {
+    fn run(&self, cutoff: i64) -> Result<SweepReport, ServiceError> {
+        let head = load_head(&*self.store.view()?, &self.keys)?.head;
+        let mut report = SweepReport { accounts: 1, ..SweepReport::default() };
+        report.log_rows = self.delete_all(&self.keys.log_until(head.history_floor))?;
+        self.delete_removed_mailboxes(head.history_floor, cutoff)?;
+        report.expunged = self.visit(&self.keys.expunged_all(), |key, _| {
+            match self.keys.parse(key) {
+                Some(AccountKey::Expunged(_, modseq, _)) => Ok(modseq <= head.history_floor),
+                _ => Err(strange_key(key)),
+            }
+        })?;
+        let bound = head.next_message.get();
+        let used = self.used_messages(bound)?;
+        let as_of = self.store.view()?.at();
+        let (mut named, mut threads) = (HashSet::new(), HashSet::new());
+        report.messages = self.visit(&self.keys.messages(), |key, value| {
+            let Some(AccountKey::Message(id)) = self.keys.parse(key) else {
+                return Err(strange_key(key));
+            };
+            if id.get() < bound && !used.contains(id.get()) {
+                return Ok(true);
+            }
+            let row = StoredMessage::decode(key, value)?;
+            named.extend(row.blobs().map(short));
+            threads.insert(row.thread);
+            Ok(false)
+        })?;
+        self.visit(&self.keys.threads(), |key, value| {
+            let thread: ThreadId = decode_thread(key, value)?;
+            Ok(thread.get() < bound && !threads.contains(&thread))
+        })?;
+        let is_named = |id: &BlobId| named.contains(&short(*id));
+        report.blobs = delete_unnamed(self.store, self.keys.prefix(), as_of, is_named)?;
+        Ok(report)
+    }
+
+    /// Mailboxes that were removed before the cutoff, with their memberships.
+    fn delete_removed_mailboxes(&self, floor: ModSeq, cutoff: i64) -> Result<(), ServiceError> {
+        let mut removed = Vec::new();
+        scan(&*self.store.view()?, &self.keys.removed_mailboxes(), |key, value| {
+            let Some(AccountKey::RemovedMailbox(id)) = self.keys.parse(key) else {
+                return Err(strange_key(key));
+            };
+            let row = RemovedMailbox::decode(key, value, id)?;
+            if row.modseq <= floor && row.at <= cutoff {
+                removed.push(id);
+            }
+            Ok(())
+        })?;
+        for id in removed {
+            self.delete_all(&self.keys.memberships(id))?;
+            self.delete_all(&self.keys.expunged(id))?;
+            let key = self.keys.key(&AccountKey::RemovedMailbox(id));
+            self.store.commit_wait(Commit::new().write(Write::delete(key)))?;
+        }
+        Ok(())
+    }
+
+    /// The messages below `bound` that a membership names, live or expunged, in this order.
+    fn used_messages(&self, bound: u64) -> Result<Bits, ServiceError> {
+        let mut used = Bits::default();
+        for range in [self.keys.memberships_all(), self.keys.expunged_all()] {
+            self.visit(&range, |key, value| {
+                let (message, _) = decode_membership_message(key, value)?;
+                if message.get() < bound {
+                    used.insert(message.get());
+                }
+                Ok(false)
+            })?;
+        }
+        Ok(used)
+    }
+
+    fn delete_all(&self, range: &KeyRange) -> Result<u64, ServiceError> {
+        self.visit(range, |_, _| Ok(true))
+    }
+
+    /// Visits a range step by step and deletes what `choose` says.
+    fn visit(
+        &self,
+        range: &KeyRange,
+        mut choose: impl FnMut(&[u8], &[u8]) -> Result<bool, ServiceError>,
+    ) -> Result<u64, ServiceError> {
+        let mut deleted = 0;
+        let mut rest = Some(range.clone());
+        while let Some(range) = rest.take() {
+            let (mut seen, mut last, mut writes) = (0, None, Vec::new());
+            let mut result = Ok(());
+            self.store.view()?.scan(&range, &mut |key, value| {
+                match choose(key, value) {
+                    Ok(true) => writes.push(Write::delete(key)),
+                    Ok(false) => {}
+                    Err(error) => {
+                        result = Err(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+                seen += 1;
+                if seen < SWEEP_STEP_ROWS {
+                    return ControlFlow::Continue(());
+                }
+                last = Some(key.to_vec());
+                ControlFlow::Break(())
+            })?;
+            result?;
+            if !writes.is_empty() {
+                deleted += writes.len() as u64;
+                self.store.commit_wait(Commit { writes, ..Commit::default() })?;
+            }
+            rest = last.map(|key| range.after(&key));
+        }
+        Ok(deleted)
+    }
+}
+
+/// Deletes the blobs of a scope that are not named, step by step.
+fn delete_unnamed(
+    store: &dyn Store,
+    scope: &[u8],
+    as_of: store::CommitNo,
+    is_named: impl Fn(&BlobId) -> bool,
+) -> Result<u64, ServiceError> {
+    let mut after = BlobKey::new(scope, [0; 32].into());
+    let mut deleted = 0;
+    loop {
+        let (mut seen, mut ids) = (0, Vec::new());
+        let mut last = None;
+        store.list_blobs(Some(&after), &mut |blob| {
+            if blob.key.scope != scope {
+                return ControlFlow::Break(());
+            }
+            if !is_named(&blob.key.id) {
+                ids.push(blob.key.id);
+            }
+            seen += 1;
+            if seen < SWEEP_STEP_ROWS {
+                return ControlFlow::Continue(());
+            }
+            last = Some(blob.key);
+            ControlFlow::Break(())
+        })?;
+        if !ids.is_empty() {
+            let outcomes = store.delete_blobs(scope, &ids, as_of)?;
+            deleted += outcomes.iter().filter(|o| **o == Deletion::Deleted).count() as u64;
+        }
+        let Some(last) = last else { return Ok(deleted) };
+        after = last;
+    }
+}
+
+/// Eight bytes of a blob's name: enough to tell blobs apart, and a collision only keeps garbage.
+fn short(id: BlobId) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *id.as_bytes();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// A set of message numbers: a bit for each that was ever given out.
+#[derive(Default)]
+struct Bits {
+    words: Vec<u64>,
+}
+
+impl Bits {
+    fn insert(&mut self, number: u64) {
+        let at = usize::try_from(number / 64).unwrap_or(usize::MAX - 1);
+        if at >= self.words.len() {
+            self.words.resize(at + 1, 0);
+        }
+        if let Some(word) = self.words.get_mut(at) {
+            *word |= 1 << (number % 64);
+        }
+    }
+
+    fn contains(&self, number: u64) -> bool {
+        let at = usize::try_from(number / 64).unwrap_or(usize::MAX);
+        self.words.get(at).is_some_and(|word| word & (1 << (number % 64)) != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_hold_what_was_put_in() {
+        let mut bits = Bits::default();
+        for number in [0, 1, 63, 64, 1000] {
+            bits.insert(number);
+        }
+        let held: Vec<u64> = (0..2000).filter(|n| bits.contains(*n)).collect();
+        assert_eq!(held, [0, 1, 63, 64, 1000]);
+    }
+}
