@@ -1,6 +1,8 @@
 //! Character sets to UTF-8.
 
-use encoding_rs::{Encoding, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use std::borrow::Cow;
+
+use encoding_rs::{Encoding, ISO_2022_JP, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use crate::utf7;
 
@@ -24,13 +26,33 @@ pub fn to_utf8(label: &[u8], bytes: &[u8]) -> String {
             // The mark at the beginning tells the byte order, whatever the label. RFC 2781 §4.3
             let is_wide = encoding == UTF_16LE || encoding == UTF_16BE;
             let marked = Encoding::for_bom(bytes).map(|(marked, _)| marked).filter(|_| is_wide);
-            marked.unwrap_or(encoding).decode_with_bom_removal(bytes).0.into_owned()
+            let bytes =
+                if encoding == ISO_2022_JP { useful_escapes(bytes) } else { Cow::Borrowed(bytes) };
+            marked.unwrap_or(encoding).decode_with_bom_removal(&bytes).0.into_owned()
         }
         None => match std::str::from_utf8(bytes) {
             Ok(text) => text.trim_start_matches('\u{feff}').to_owned(),
             Err(_) => WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(),
         },
     }
+}
+
+/// Drops each escape sequence that another one follows at once. Senders write such pairs, and the
+/// ends of encoded words make them; the decoder of the web platform takes them for an attack.
+fn useful_escapes(bytes: &[u8]) -> Cow<'_, [u8]> {
+    // ESC "(" or ESC "$" and one byte. RFC 1468
+    let is_useless = |at: usize| bytes.get(at + 3) == Some(&ESCAPE);
+    let mut out = Vec::new();
+    let mut from = 0;
+    for at in memchr::memchr_iter(ESCAPE, bytes).filter(|at| is_useless(*at)) {
+        out.extend_from_slice(bytes.get(from..at).unwrap_or_default());
+        from = at + 3;
+    }
+    if from == 0 {
+        return Cow::Borrowed(bytes);
+    }
+    out.extend_from_slice(bytes.get(from..).unwrap_or_default());
+    Cow::Owned(out)
 }
 
 /// The part of `bytes` that holds whole characters if they were cut at the end, for charsets where
@@ -70,6 +92,8 @@ fn find(label: &[u8]) -> Option<&'static Encoding> {
     Encoding::for_label(label).filter(|encoding| *encoding != REPLACEMENT)
 }
 
+const ESCAPE: u8 = 0x1b;
+
 /// Names that mail uses and the WHATWG standard does not list.
 const ALIASES: [(&str, &str); 12] = [
     ("cp932", "shift_jis"),
@@ -96,6 +120,8 @@ mod tests {
         assert_eq!(to_utf8(b" ISO-8859-15 ", b"\xa4"), "€");
         assert_eq!(to_utf8(b"windows-1251", b"\xcf"), "П");
         assert_eq!(to_utf8(b"iso-2022-jp", b"\x1b$B$\"\x1b(B"), "あ");
+        assert_eq!(to_utf8(b"iso-2022-jp", b"\x1b$B$\"\x1b(B\x1b$B$\"\x1b(B"), "ああ");
+        assert_eq!(to_utf8(b"iso-2022-jp", b"\x1b\x1b\x1b\x1b\x1b("), "\u{fffd}\u{fffd}(");
         assert_eq!(to_utf8(b"cp932", b"\x82\xa0"), "あ");
         assert_eq!(to_utf8(b"utf-16", b"\xfe\xff\0a"), "a");
         assert_eq!(to_utf8(b"utf-16be", b"\0a"), "a");

@@ -73,6 +73,10 @@ impl Found {
             word.split('-').for_each(|part| self.take(part));
         } else if let Some(month) = month(word) {
             self.month = self.month.or(Some(month));
+        } else if let Some(time) = self.time.as_mut().filter(|_| word.eq_ignore_ascii_case("pm")) {
+            *time += if *time < HALF_DAY { HALF_DAY } else { 0 };
+        } else if let Some(time) = self.time.as_mut().filter(|_| word.eq_ignore_ascii_case("am")) {
+            *time %= HALF_DAY;
         } else if self.time.is_some() && self.zone.is_none() {
             // Weekdays stand before the time, names of zones behind it.
             self.zone = parse_zone(word);
@@ -161,6 +165,8 @@ const ZONES: [(&str, i16); 11] = [
     ("PDT", -7),
 ];
 
+const HALF_DAY: u32 = 12 * 3600;
+
 /// Longest value that is looked at; a date takes 31 characters.
 const VALUE_BYTES_MAX: usize = 4096;
 
@@ -201,6 +207,9 @@ mod tests {
             ("Thu, 12 Jan 2004 10:00:00+0200", "12-Jan-2004 10:00:00 +0200"),
             ("12 Jan 2004 10:00:00 GMT+0200", "12-Jan-2004 10:00:00 +0200"),
             ("12 Jan 2004 23:59:60 -0000", "12-Jan-2004 23:59:59 +0000"),
+            ("12 Jan 2004 06:50:21 PM -0400", "12-Jan-2004 18:50:21 -0400"),
+            ("12 Jan 2004 12:50:21 AM -0400", "12-Jan-2004 00:50:21 -0400"),
+            ("12 Jan 2004 12:50:21 pm", "12-Jan-2004 12:50:21 +0000"),
             ("12 Jan 2004 10:00:00 +9900", "12-Jan-2004 10:00:00 +0000"),
             ("Sat, 12 Jan 2004 10:00:00 -0500 (EST (really))", "12-Jan-2004 10:00:00 -0500"),
         ] {
