@@ -76,11 +76,12 @@ impl History {
     }
 }
 
-/// One segment is copied whenever an expunge is added: 6 KiB.
-const SEGMENT_EVENTS: usize = 256;
-/// Most history kept in memory for a mailbox, 6 MiB. Who expunges 262,144 ranges within the retention
-/// window gets a longer VANISHED and nothing worse.
-const SEGMENTS_MAX: usize = 1024;
+/// One segment is copied whenever an expunge is added: 4 KiB. Tests take small ones, so that short
+/// histories cross their borders.
+const SEGMENT_EVENTS: usize = if cfg!(test) { 3 } else { 256 };
+/// Most history kept in memory for a mailbox, 4 MiB. Who expunges 262,144 ranges within the
+/// retention window gets a longer VANISHED and nothing worse.
+const SEGMENTS_MAX: usize = if cfg!(test) { 8 } else { 1024 };
 
 #[cfg(test)]
 mod tests {

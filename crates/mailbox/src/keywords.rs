@@ -154,7 +154,7 @@ impl KeywordSets {
 /// A set id shares 32 bits with the system flags.
 pub(crate) const SET_ID_MAX: u32 = (1 << 24) - 1;
 /// Below this many sets a table is too small to be worth cleaning.
-const COMPACT_MIN: usize = 1024;
+const COMPACT_MIN: usize = if cfg!(test) { 4 } else { 1024 };
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,8 @@
 mod account;
 mod apply;
 mod decide;
+#[cfg(test)]
+mod histories;
 mod history;
 mod keywords;
 mod log;

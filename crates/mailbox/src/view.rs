@@ -346,18 +346,14 @@ impl View {
         self.uid(seq).ok_or(NoSuchSeqNum)
     }
 
-    /// What `seen` has and `new` has not.
+    /// What `seen` has and `new` has not; perhaps also what came and went between the two.
     fn vanished_until(&self, new: &MailboxSnapshot) -> UidSet {
         let vanished = new.vanished_since(self.seen.highest_modseq());
         if vanished.complete_from > self.seen.highest_modseq() {
             // The history was pruned while this session slept; the snapshots themselves still know.
             return self.seen.uids().difference(&new.uids());
         }
-        // What came and went since was never part of this view.
-        match self.seen.uid_next().prev() {
-            Some(last) => vanished.uids.intersection(&UidSet::range(Uid::MIN, last)),
-            None => UidSet::new(),
-        }
+        vanished.uids
     }
 
     /// Withheld messages and those that vanish now, in UID order, with their present numbers.

@@ -57,8 +57,8 @@ impl MailboxSnapshotBuilder {
             return Err(corrupt);
         }
         if self.last_set.0 != row.keywords {
-            let set = self.sets.intern(&row.keywords).ok_or(corrupt)?;
-            self.last_set = (row.keywords.clone(), set);
+            self.last_set.1 = self.sets.intern(&row.keywords).ok_or(corrupt)?;
+            self.last_set.0.clone_from(&row.keywords);
         }
         self.counts.add(row.system, row.size);
         self.chunk.push(Entry::new(row, self.last_set.1));

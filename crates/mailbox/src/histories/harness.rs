@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mail_types::{
-    Flags, InternalDate, Keyword, MailboxId, MailboxName, ModSeq, SystemFlags, Uid, UidSet,
-};
-use mailbox::{
+use crate::{
     Account, Bound, Context, Expunges, FlagMode, LogEntry, MailboxSnapshot, MailboxSnapshotBuilder,
     MembershipRow, NewMessage, Operation, Outcome, OwnStore, Refusal, Subscription, View, apply,
     decide, touched,
 };
+use mail_types::{
+    Flags, InternalDate, Keyword, MailboxId, MailboxName, ModSeq, SystemFlags, Uid, UidSet,
+};
 
-use crate::client::{Client, Kind, Way};
-use crate::model::{self, Model};
-use crate::random::Random;
+use super::client::{Client, Kind, Way};
+use super::model::{self, Model};
+use super::random::Random;
 
 pub struct Harness {
     random: Random,
@@ -35,7 +35,7 @@ pub struct Harness {
 #[derive(Default)]
 struct Rows {
     memberships: BTreeMap<(MailboxId, Uid), MembershipRow>,
-    records: BTreeMap<MailboxId, mailbox::MailboxRecord>,
+    records: BTreeMap<MailboxId, crate::MailboxRecord>,
     subscriptions: BTreeMap<MailboxName, Subscription>,
 }
 
@@ -447,7 +447,7 @@ impl Harness {
 }
 
 impl Rows {
-    fn write(&mut self, account: &Account, touched: &mailbox::Touched) {
+    fn write(&mut self, account: &Account, touched: &crate::Touched) {
         for (mailbox, uids) in &touched.rows_removed {
             for uid in uids.iter() {
                 assert!(self.memberships.remove(&(*mailbox, uid)).is_some());
@@ -479,7 +479,7 @@ impl Rows {
         }
         for entry in log.iter().filter(|entry| entry.modseq > account.head().history_floor) {
             for change in &entry.changes {
-                if let mailbox::Change::Expunged { mailbox, uids, .. } = change
+                if let crate::Change::Expunged { mailbox, uids, .. } = change
                     && *mailbox == id
                 {
                     builder.expunged(entry.modseq, uids);

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::{Account, Counts, FlagMode, NewMessage, Operation, Outcome, Refusal};
 use mail_types::{Flags, MailboxId, MailboxName, UidSet};
-use mailbox::{Account, Counts, FlagMode, NewMessage, Operation, Outcome, Refusal};
 
 /// Flag names in small letters.
 pub type FlagNames = BTreeSet<String>;
@@ -419,7 +419,7 @@ impl Mailbox {
         u32::try_from(self.messages.range(self.recent_mark..).count()).unwrap()
     }
 
-    pub fn assert_contents(&self, contents: &mailbox::MailboxSnapshot) {
+    pub fn assert_contents(&self, contents: &crate::MailboxSnapshot) {
         let found: Vec<(u32, Message)> =
             contents.iter().map(|entry| (entry.uid().get(), message_of(&entry))).collect();
         let expected: Vec<(u32, Message)> =
@@ -434,7 +434,7 @@ impl Mailbox {
     }
 }
 
-pub fn message_of(entry: &mailbox::EntryRef<'_>) -> Message {
+pub fn message_of(entry: &crate::EntryRef<'_>) -> Message {
     Message {
         message: entry.message().get(),
         thread: entry.thread().get(),

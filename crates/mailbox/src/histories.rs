@@ -6,7 +6,7 @@
 //! back by QRESYNC to exactly the mailbox's state. The rows that a store would hold are kept aside and
 //! mailboxes are dropped from memory and rebuilt from them.
 //!
-//! `MAILBOX_HISTORIES=100000 cargo test -p mailbox --release --test histories` for a longer run;
+//! `MAILBOX_HISTORIES=100000 cargo test -p mailbox --release histories` for a longer run;
 //! `MAILBOX_SEED=n` repeats one history.
 
 mod client;
@@ -42,5 +42,5 @@ fn run(seed: u64) {
     }
 }
 
-const HISTORIES: u64 = 1000;
+const HISTORIES: u64 = 400;
 const STEPS: u32 = 80;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::{Delta, FlagMode, MailboxSnapshot, News, View, qresync};
 use mail_types::{ModSeq, SeqNum, SeqSet, Uid, UidSet};
-use mailbox::{Delta, FlagMode, MailboxSnapshot, News, View, qresync};
 
-use crate::model::{self, FlagNames, Message};
+use super::model::{self, FlagNames, Message};
 
 /// What a session understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
