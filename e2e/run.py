@@ -7,6 +7,7 @@ which is started with the first test and stopped with the last. With PILLARBOX_A
 to a server that runs already; see server.py.
 """
 
+import os
 import pathlib
 import sys
 import time
@@ -36,6 +37,9 @@ def main(names):
     unknown = [name for name in wanted if name not in files]
     if unknown:
         print(f"no such tests: {' '.join(unknown)}; there are: {' '.join(files)}")
+        return 2
+    if not {"PILLARBOX", "PILLARBOX_AT"} & set(os.environ):
+        print("set PILLARBOX to the built program, or call cargo xtask e2e")
         return 2
     suite = unittest.defaultTestLoader.loadTestsFromNames(wanted)
     try:

@@ -132,3 +132,20 @@ def _language(value):
         require(value and all(map(is_string, value)), "languages", value)
     else:
         require(is_nstring(value), "a language", value)
+
+
+def kinds(tree):
+    """The media types of all parts, depth first."""
+    return [part.kind.decode("latin-1") for part in tree.walk()]
+
+
+def python_kinds(message):
+    """The same of a message of Python's, which also takes reports apart that are leaves here."""
+    found = [message.get_content_type()]
+    if message.is_multipart() and found[0] not in REPORTS:
+        for part in message.get_payload():
+            found += python_kinds(part)
+    return found
+
+
+REPORTS = ("message/delivery-status", "message/disposition-notification")

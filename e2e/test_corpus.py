@@ -183,8 +183,8 @@ class Corpus(unittest.TestCase):
         if squeeze(subject) != squeeze(expected):
             note("another subject", name, f"{subject} {expected}")
         has_defects = any(part.defects for part in parsed.walk())
-        ours = kinds(structure.check_body(items[b"BODYSTRUCTURE"]))
-        theirs = python_kinds(parsed)
+        ours = structure.kinds(structure.check_body(items[b"BODYSTRUCTURE"]))
+        theirs = structure.python_kinds(parsed)
         # Where Python itself sees a malformed message, or passes a malformed media type on, there
         # are several right answers.
         sane = all(re.fullmatch(r"[^\s/;]+/[^\s/;]+", kind) for kind in theirs)
@@ -276,16 +276,3 @@ def header_value(header, name):
 def squeeze(value):
     """A server may fold and unfold as it likes; an empty field may be NIL."""
     return re.sub(rb"[\s\x00]+", b" ", value or b"").strip()
-
-
-def kinds(tree):
-    return [part.kind.decode("latin-1") for part in tree.walk()]
-
-
-def python_kinds(message):
-    """Python also takes a delivery status apart, which is a leaf on the wire."""
-    found = [message.get_content_type()]
-    if message.is_multipart() and found[0] != "message/delivery-status":
-        for part in message.get_payload():
-            found += python_kinds(part)
-    return found
