@@ -1,9 +1,9 @@
 //! Moves the log into the database, away from the commits.
 //!
-//! A checkpoint copies pages and syncs the database file: tens of milliseconds that no commit should
-//! wait for. So a thread of its own does it while commits go on. It can never reach the end of a log
-//! that is being written, though, and the log starts over only when it is copied to the end; so
-//! the committer then copies the short rest between two groups.
+//! A checkpoint copies pages and syncs the database file: tens of milliseconds that no commit
+//! should wait for. So a thread of its own does it while commits go on. It can never reach the end
+//! of a log that is being written, though, and the log starts over only when it is copied to the
+//! end; so the committer then copies the short rest between two groups.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -101,8 +101,8 @@ fn work(connection: &Connection, begun: &Receiver<()>, state: &AtomicU8) {
     }
 }
 
-/// Copies as much as no reader prevents. A failure leaves everything in the log, where it is durable;
-/// the next checkpoint copies it again.
+/// Copies as much as no reader prevents. A failure leaves everything in the log, where it is
+/// durable; the next checkpoint copies it again.
 fn checkpoint(connection: &Connection) {
     let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
 }

@@ -24,14 +24,25 @@ use crate::sqlite::{Changed, PAGE_BYTES, Statements};
 
 /// Works until the queue is closed and empty.
 pub(crate) fn run(shared: &Shared, connection: &Connection, at: CommitNo, checks: Checkpoints) {
-    let statements = match Statements::new(connection) {
-        Ok(statements) => statements,
-        Err(error) => {
-            shared.refuse_writes(statement_failed(&error));
-            return drain(shared);
-        }
+    let end = catch_unwind(AssertUnwindSafe(|| work(shared, connection, at, checks)));
+    let error = match end {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => statement_failed(&error),
+        // An assertion of ours has failed. Whoever waits must still get an answer.
+        Err(_) => StoreError::write_refused("the committer failed"),
     };
-    let mut committer = Committer { shared, connection, statements, at, checkpoints: checks };
+    shared.refuse_writes(error);
+    drain(shared);
+}
+
+fn work(
+    shared: &Shared,
+    connection: &Connection,
+    at: CommitNo,
+    checkpoints: Checkpoints,
+) -> rusqlite::Result<()> {
+    let statements = Statements::new(connection)?;
+    let mut committer = Committer { shared, connection, statements, at, checkpoints };
     let mut expected = 1;
     loop {
         match shared.queue.next(expected, IDLE_AFTER) {
@@ -44,7 +55,7 @@ pub(crate) fn run(shared: &Shared, connection: &Connection, at: CommitNo, checks
                 shared.readers.expire();
                 committer.checkpoints.when_idle(connection, &shared.tally);
             }
-            Next::End => return,
+            Next::End => return Ok(()),
         }
     }
 }

@@ -36,8 +36,8 @@ pub struct Options {
     /// A pack that has reached this size is sealed and followed by another. Small packs are
     /// compacted sooner, large ones make fewer files.
     pub pack_bytes_max: u64,
-    /// The database never grows above this; commits answer `StorageFull` then. `None`: as far as the
-    /// disk goes.
+    /// The database never grows above this; commits answer `StorageFull` then. `None`: as far as
+    /// the disk goes.
     pub database_bytes_max: Option<u64>,
     /// How long a reader waits when too many read already; then it is told `Busy`.
     pub read_patience: Duration,

@@ -43,8 +43,8 @@ impl Folder {
         sign(&mut lock).map_err(refused)?;
         let folder = Self { path: path.to_owned(), _lock: lock };
         make_private_folder(&folder.packs()).map_err(refused)?;
-        // Else SQLite would make the file, readable for everybody. An existing one is not even opened:
-        // closing it would end the locks that SQLite's connections of this process have on it.
+        // Else SQLite would make the file, readable for everybody. An existing one is not even
+        // opened: closing it would end the locks that this process's connections have on it.
         match private().create_new(true).open(folder.database()) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => drop(other.map_err(refused)?),

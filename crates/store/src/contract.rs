@@ -11,8 +11,8 @@ use crate::{
 
 /// A store: rows under conditional commits, and blobs.
 pub trait Store: Send + Sync {
-    /// Opens a consistent read scope on all commits that have been acknowledged by now (and perhaps
-    /// some that are about to be). Cheap; lives at most `limits::VIEW_LIFETIME`.
+    /// Opens a consistent read scope on all commits that have been acknowledged by now (and
+    /// perhaps some that are about to be). Cheap; lives at most `limits::VIEW_LIFETIME`.
     ///
     /// # Errors
     /// `Busy` when `limits::VIEWS_MAX` stay open for too long, `ReadFailed`, `Closed`.
@@ -91,7 +91,8 @@ pub trait Store: Send + Sync {
     /// Idempotent.
     ///
     /// # Errors
-    /// `WriteRefused` when the store could not be closed in good order; nothing acknowledged is lost.
+    /// `WriteRefused` when the store could not be closed in good order; nothing acknowledged is
+    /// lost.
     fn close(&self) -> Result<(), StoreError>;
 
     /// Submits a commit and waits for its answer. Not for use inside a [`Done`].

@@ -64,8 +64,8 @@ fn settle(shared: &Shared, pack: PackId, moves: Vec<Move>) -> Result<(), StoreEr
     result
 }
 
-/// A whole record; `None` when it is not the blob's or its frame around it is damaged. Damage within
-/// a frame travels with its checksum and is found when it is read.
+/// A whole record; `None` when it is not the blob's, or its header or table is damaged. Damage
+/// within a frame travels with its checksum and is found when it is read.
 fn read_record(file: &dyn DiskFile, key: &BlobKey, location: Location) -> Option<Vec<u8>> {
     let mut record = vec![0; usize::try_from(location.length).ok()?];
     file.read_at(location.offset, &mut record).ok()?;
@@ -75,7 +75,8 @@ fn read_record(file: &dyn DiskFile, key: &BlobKey, location: Location) -> Option
     (header.key == *key && header.record_bytes() == location.length).then_some(record)
 }
 
-/// A batch is one transaction: large enough to make syncs rare, small enough not to hold up commits.
+/// A batch is one transaction: large enough to make syncs rare, small enough not to hold up
+/// commits.
 const BATCH_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The same for small blobs.

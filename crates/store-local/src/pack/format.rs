@@ -3,14 +3,14 @@
 //! ```text
 //! pack    = pack-header *record
 //! record  = header scope *frame table
-//! header  = magic(4) scope-length(1) zero(3) id(32) size(8) frames-length(8) frame-count(4) zero(4)
-//!           table-sum(16) header-sum(16)
+//! header  = magic(4) scope-length(1) zero(3) id(32) size(8) frames-length(8) frame-count(4)
+//!           zero(4) table-sum(16) header-sum(16)
 //! table   = *( stored-length-and-kind(4) frame-sum(8) )
 //! ```
 //!
-//! Numbers are little endian. Every frame but the last holds [`FRAME_BYTES`] of the blob, compressed
-//! by zstd or, where that does not shrink it, as it is. The table stands at the end because a blob
-//! that is being streamed in has no length yet; the header is written last.
+//! Numbers are little endian. Every frame but the last holds [`FRAME_BYTES`] of the blob,
+//! compressed by zstd or, where that does not shrink it, as it is. The table stands at the end
+//! because a blob that is being streamed in has no length yet; the header is written last.
 //!
 //! Checksums are BLAKE3, truncated. It is linked anyway, runs at memory speed, and unlike a CRC
 //! gives no pattern of damage a better chance. Eight bytes a frame, of the stored bytes and the

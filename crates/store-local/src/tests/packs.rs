@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use store::{BlobLease, Commit, Deletion, Store, Write};
+use store::{BlobLease, Commit, Deletion, Store, StoreError, Write};
 
 use super::{copy_folder, noise, open, options, pack_files, put};
-use crate::disk::OsDisk;
+use crate::disk::{Disk, OsDisk};
 use crate::pack::format::Header;
 use crate::{Local, Options};
 
@@ -152,4 +152,34 @@ fn one_group_of_appends_shares_its_syncs() {
     // One transaction for the commit that held them up (which may carry some puts), one for all.
     assert!(after.groups - before.groups <= 2, "{after:?}");
     assert!(after.syncs() - before.syncs() <= 4, "{after:?}");
+}
+
+#[test]
+fn damage_anywhere_in_a_pack_gives_an_error_or_the_right_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let text: Vec<u8> =
+        (0..30_000).flat_map(|n: u32| format!("line {n}\r\n").into_bytes()).collect();
+    let blobs = [noise(1, 500), text, noise(2, 300_000)];
+    let leases: Vec<_> = blobs.iter().map(|bytes| put(&store, bytes)).collect();
+    let pack = std::fs::read_dir(folder.path().join("packs")).unwrap().next().unwrap().unwrap();
+    let whole = std::fs::read(pack.path()).unwrap();
+    let file = OsDisk.open(&pack.path()).unwrap();
+    let mut noticed = 0;
+    // Every byte of the first record, then steps through the rest.
+    let places: Vec<usize> = (16..700).chain((700..whole.len()).step_by(4_999)).collect();
+    for &at in &places {
+        file.write_at(at as u64, &[whole[at] ^ 0x41]).unwrap();
+        let near = if at < 600 { 1 } else { blobs.len() };
+        for (lease, bytes) in leases.iter().zip(&blobs).take(near) {
+            match store.read_blob(b"a", &lease.id(), 0..u64::MAX) {
+                Ok(found) => assert!(found == *bytes, "byte {at} changed and nobody noticed"),
+                Err(StoreError::Corrupt { .. }) => noticed += 1,
+                Err(error) => panic!("byte {at}: {error}"),
+            }
+        }
+        file.write_at(at as u64, &[whole[at]]).unwrap();
+    }
+    // Each byte belongs to one record, and none is left out of the sums.
+    assert_eq!(noticed, places.len());
 }
