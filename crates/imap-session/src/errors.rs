@@ -79,7 +79,7 @@ pub(crate) fn trouble(trouble: Trouble) -> Reply {
             Reply::no("The server has too much to do, try again later").with(Code::Limit)
         }
         Trouble::AccountGone => {
-            Reply::no("The account is gone").with(Code::Unavailable).then(crate::Then::Close)
+            Reply::no("The account is gone").with(Code::Unavailable).closing("The account is gone")
         }
     }
 }

@@ -146,7 +146,7 @@ pub(crate) fn message(
         attributes.push(FetchAttribute::Uid(entry.uid()));
     }
     if fetched.flags == Include::Yes {
-        attributes.push(FetchAttribute::Flags(flag_list(view, &entry)));
+        attributes.push(FetchAttribute::Flags(flag_list(out, view, &entry)));
     }
     if fetched.modseq == Include::Yes {
         attributes.push(FetchAttribute::ModSeq(entry.modseq()));
@@ -159,7 +159,9 @@ pub(crate) fn fetch(out: &mut Out<'_>, seq: SeqNum, attributes: Vec<FetchAttribu
     out.write(&Response::Fetch { seq, attributes });
 }
 
-/// The flags of a message as this session shows them.
-pub(crate) fn flag_list(view: &View, entry: &EntryRef<'_>) -> FlagList {
-    FlagList { recent: view.is_recent(entry.uid()), ..entry.flags().into() }
+/// The flags of a message as this session shows them: IMAP4rev2 has no `\Recent`.
+/// RFC 9051 §2.3.2
+pub(crate) fn flag_list(out: &Out<'_>, view: &View, entry: &EntryRef<'_>) -> FlagList {
+    let recent = !out.enabled.rev2 && view.is_recent(entry.uid());
+    FlagList { recent, ..entry.flags().into() }
 }

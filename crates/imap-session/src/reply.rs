@@ -19,11 +19,19 @@ pub(crate) struct Reply {
     pub(crate) code: Option<Code>,
     pub(crate) text: Cow<'static, str>,
     pub(crate) then: Then,
+    /// Text of the BYE that comes before it, if the connection ends with it. RFC 9051 §7.1.5
+    pub(crate) bye: Option<&'static str>,
 }
 
 impl Reply {
     pub(crate) fn ok(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind: StatusKind::Ok, code: None, text: text.into(), then: Then::Continue }
+        Self {
+            kind: StatusKind::Ok,
+            code: None,
+            text: text.into(),
+            then: Then::Continue,
+            bye: None,
+        }
     }
 
     pub(crate) fn no(text: impl Into<Cow<'static, str>>) -> Self {
@@ -40,6 +48,11 @@ impl Reply {
 
     pub(crate) fn then(self, then: Then) -> Self {
         Self { then, ..self }
+    }
+
+    /// The connection ends after this reply.
+    pub(crate) fn closing(self, bye: &'static str) -> Self {
+        Self { then: Then::Close, bye: Some(bye), ..self }
     }
 }
 

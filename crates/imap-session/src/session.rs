@@ -261,7 +261,10 @@ impl Session {
     }
 
     fn write_tagged(&mut self, tag: &Tag, reply: Reply, sink: &mut dyn Sink) {
-        let Reply { kind, code, text, .. } = reply;
+        let Reply { kind, code, text, bye, .. } = reply;
+        if let Some(bye) = bye {
+            self.bye(bye, sink);
+        }
         let status = Status { target: StatusTarget::Tagged(tag.clone()), kind, code, text };
         self.out(sink).write(&Response::Status(status));
     }

@@ -1,7 +1,7 @@
 //! CLOSE and UNSELECT, and the leaving that other commands do on their way.
 //! RFC 9051 §6.4.1, §6.4.2
 
-use mailbox::Operation;
+use mailbox::{Operation, Refusal};
 
 use crate::reply::{Flow, Reply, Run, end, wait};
 use crate::state::Access;
@@ -19,11 +19,8 @@ pub(crate) fn begin_close(run: &mut Run<'_>) -> Flow {
     wait(Need::Submit(operation), move |answer, run| match answer {
         // No HIGHESTMODSEQ here: the client cannot know of what it was told. RFC 7162 §3.2.8
         Answer::Submitted(Ok(_)) => completed(run),
-        Answer::Submitted(Err(refusal)) => {
-            // Gone elsewhere: then nothing is left to be expunged, and the mailbox is closed.
-            run.state.selected = None;
-            Err(errors::refusal(refusal))
-        }
+        // Deleted elsewhere: then nothing is left to be expunged, and closing it succeeds.
+        Answer::Submitted(Err(Refusal::NonExistent)) => completed(run),
         other => Err(errors::unexpected(&other)),
     })
 }

@@ -1,10 +1,10 @@
 //! LOGIN, and what every way of logging in ends with. RFC 9051 §6.2.3
 
-use imap_proto::types::{Code, Login as Arguments, Response, Status, StatusKind};
+use imap_proto::types::{Code, Login as Arguments};
 
 use crate::capability::{Login, capabilities, login_is_allowed};
 use crate::reply::{Flow, Reply, Run, end, wait};
-use crate::{Answer, AuthenticationRefused, Need, Then, errors};
+use crate::{Answer, AuthenticationRefused, Need, errors};
 
 pub(crate) fn begin(arguments: Arguments, run: &mut Run<'_>) -> Flow {
     check_privacy(run)?;
@@ -39,7 +39,5 @@ pub(crate) fn fail(why: AuthenticationRefused, run: &mut Run<'_>) -> Flow {
     if run.state.failed_logins < run.state.config.login_attempts_max {
         return end(reply);
     }
-    let bye = Status::untagged(StatusKind::Bye, "Too many failed logins");
-    run.write(&Response::Status(bye));
-    end(reply.then(Then::Close))
+    end(reply.closing("Too many failed logins"))
 }

@@ -4,19 +4,25 @@ use imap_proto::types::{Response, StatusCommand, StatusItem, StatusReply, Status
 use mailbox::MailboxRecord;
 
 use crate::reply::{Flow, Reply, Run, end, wait_ready};
-use crate::{Need, errors, render, sync};
+use crate::sync::{self, Told};
+use crate::{Need, errors, render};
 
 pub(crate) fn begin(status: StatusCommand) -> Flow {
     wait_ready(Need::Refresh, move |run| {
-        let name = status.mailbox.name(run.state.names()).map_err(errors::no_such_name)?;
-        let account = run.account()?;
-        let mailbox = account.by_name(&name).ok_or_else(errors::no_such_mailbox)?;
-        enable_condstore(&status.items, run);
-        let values = values(&status.items, mailbox.record(), run.state.config.append_limit);
-        let reply = StatusReply { mailbox: render::name(&name, run.state.names()), values };
-        run.write(&Response::StatusData(reply));
-        end(Reply::ok("STATUS completed"))
+        // No HIGHESTMODSEQ may run ahead of expunges that the client was not told of. RFC 7162 §3.2
+        sync::catch_up(Told::Everything, run, move |run| tell(&status, run))
     })
+}
+
+fn tell(status: &StatusCommand, run: &mut Run<'_>) -> Flow {
+    let name = status.mailbox.name(run.state.names()).map_err(errors::no_such_name)?;
+    let account = run.account()?;
+    let mailbox = account.by_name(&name).ok_or_else(errors::no_such_mailbox)?;
+    enable_condstore(&status.items, run);
+    let values = values(&status.items, mailbox.record(), run.state.config.append_limit);
+    let reply = StatusReply { mailbox: render::name(&name, run.state.names()), values };
+    run.write(&Response::StatusData(reply));
+    end(Reply::ok("STATUS completed"))
 }
 
 /// To ask for HIGHESTMODSEQ is a CONDSTORE-enabling command. RFC 7162 §3.1

@@ -199,7 +199,7 @@ impl Job {
             let Some(waiting) = waiting.find(|waiting| waiting.uid == entry.uid()) else {
                 continue;
             };
-            let flags = render::flag_list(view, &entry);
+            let flags = render::flag_list(out, view, &entry);
             let row = waiting.row.as_deref();
             let subject = Subject { entry, flags, row, loaded: &waiting.loaded };
             self.write_one(seq, &subject, out);

@@ -58,14 +58,16 @@ impl Job {
             return finish(self.matched, run);
         }
         let rows = ids.iter().map(|(_, message)| *message).collect();
+        let mut taken = UidSet::new();
         wait(Need::Rows(rows), move |answer, run| match answer {
             Answer::Rows(rows) if !rows.is_empty() && rows.len() <= ids.len() => {
                 let mut batch = VecDeque::new();
                 for ((uid, message), row) in ids.into_iter().zip(rows) {
-                    self.undecided = self.undecided.difference(&UidSet::single(uid));
+                    taken.insert(uid);
                     // A message that is gone matches nothing.
                     batch.extend(row.map(|row| Candidate { uid, message, row }));
                 }
+                self.undecided = self.undecided.difference(&taken);
                 self.test_batch(batch, run, finish)
             }
             other => Err(errors::unexpected(&other)),

@@ -1,0 +1,91 @@
+//! Random histories of several clients that know only what they are told.
+//!
+//! Each client keeps its own picture of the mailbox from the responses alone: a list of messages by
+//! EXISTS and EXPUNGE or VANISHED, their UIDs and flags by FETCH. Responses that break a rule fail at
+//! once: a number out of range, an EXPUNGE during FETCH, STORE or SEARCH, a HIGHESTMODSEQ ahead of
+//! an untold expunge. When nobody writes, every picture must be the mailbox itself; and a client that
+//! was cut off must get there with one SELECT (QRESYNC).
+
+mod client;
+
+use client::{Client, Dialect};
+use testkit::pure::PureServer;
+
+#[test]
+fn every_client_ends_with_the_same_picture_whatever_happened() {
+    let histories = std::env::var("HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
+    for seed in 1..=histories {
+        history(seed, 60);
+    }
+}
+
+fn history(seed: u64, steps: usize) {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut server = PureServer::default();
+    for _ in 0..random.below(8) {
+        server.deliver("INBOX", MESSAGE);
+    }
+    let dialects = [Dialect::Plain, Dialect::Condstore, Dialect::Qresync, Dialect::Rev2];
+    let mut clients: Vec<Client> = (1..)
+        .zip(dialects)
+        .map(|(connection, dialect)| Client::start(connection, dialect, seed, &mut server))
+        .collect();
+    for _ in 0..steps {
+        let index = random.below(clients.len());
+        step(&mut clients[index], &mut random, &mut server);
+        if random.below(10) == 0 {
+            checkpoint(&mut clients, &mut server);
+        }
+    }
+    checkpoint(&mut clients, &mut server);
+}
+
+/// One thing that a client does.
+fn step(client: &mut Client, random: &mut Random, server: &mut PureServer) {
+    let count = client.count();
+    let seq = random.below(count.max(1)) + 1;
+    let from = random.below(seq) + 1;
+    let uid = random.below(20) + 1;
+    let flag = FLAGS[random.below(FLAGS.len())];
+    let sign = ["+", "-", ""][random.below(3)];
+    let command = match random.below(14) {
+        0 | 1 => return server.deliver("INBOX", MESSAGE),
+        2 | 3 if count > 0 => format!("STORE {from}:{seq} {sign}FLAGS ({flag})"),
+        4 => format!("UID STORE {uid}:* {sign}FLAGS ({flag})"),
+        5 if count > 0 => format!("STORE {seq} +FLAGS (\\Deleted)"),
+        6 => "EXPUNGE".to_owned(),
+        7 => format!("UID EXPUNGE 1:{uid}"),
+        8 if count > 0 => format!("FETCH {from}:{seq} (UID FLAGS)"),
+        9 if count > 0 => format!("FETCH {seq} (BODY[TEXT])"),
+        10 => format!("UID MOVE {uid} Archive"),
+        11 => format!("UID COPY {uid}:{} INBOX", uid + 1),
+        12 => return client.cut_and_return(server),
+        13 => "SEARCH UNSEEN".to_owned(),
+        _ => "NOOP".to_owned(),
+    };
+    client.command(&command, server);
+}
+
+/// Nobody writes: after NOOP every picture is the mailbox.
+fn checkpoint(clients: &mut [Client], server: &mut PureServer) {
+    for client in clients {
+        client.command("NOOP", server);
+        client.learn(server);
+        client.compare(server);
+    }
+}
+
+/// A small fixed generator: the same history in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from((self.0 >> 11) % limit as u64).unwrap()
+    }
+}
+
+const FLAGS: [&str; 5] = ["\\Seen", "\\Flagged", "\\Deleted", "Work", "$Junk"];
+const MESSAGE: &[u8] = b"Subject: hello\r\n\r\ntext\r\n";
