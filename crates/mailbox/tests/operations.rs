@@ -1,5 +1,7 @@
 //! What each operation does and refuses, one sentence a test.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use mail_types::{
     Flags, InternalDate, Keyword, MailboxId, MailboxName, MessageId, ModSeq, SpecialUse,
     SystemFlags, ThreadId, Uid, UidSet, UidValidity,

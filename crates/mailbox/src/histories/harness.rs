@@ -320,7 +320,10 @@ impl Harness {
     fn change_tree(&mut self) {
         let names =
             ["a", "a/b", "a/b/b", "a/b/b/c", "a/c", "x/y", "INBOX", "INBOX/k", "b/b", "Sent", "b"];
-        let mut name = || MailboxName::new(*self.random.pick(&names)).unwrap();
+        let mut name = || {
+            let text: &str = self.random.pick(&names);
+            MailboxName::new(text).unwrap()
+        };
         let (name, other) = (name(), name());
         let operation = match self.random.below(10) {
             0..4 => Operation::CreateMailbox { name, special_use: Vec::new() },
