@@ -321,7 +321,7 @@ impl Harness {
         let names =
             ["a", "a/b", "a/b/b", "a/b/b/c", "a/c", "x/y", "INBOX", "INBOX/k", "b/b", "Sent", "b"];
         let mut name = || {
-            let text: &str = self.random.pick(&names);
+            let text = self.random.pick::<&str>(&names);
             MailboxName::new(text).unwrap()
         };
         let (name, other) = (name(), name());
