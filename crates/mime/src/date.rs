@@ -67,7 +67,12 @@ impl Found {
         } else if matches!(first, b'+' | b'-') && self.time.is_some() {
             self.zone = self.zone.or_else(|| parse_zone(word));
         } else if word.bytes().all(|b| b.is_ascii_digit()) {
-            self.number(word);
+            if self.time.is_some() && self.year.is_some() && word.len() == 4 {
+                // `10:00:00 0530`: the sign was forgotten.
+                self.zone = self.zone.or_else(|| parse_zone(&format!("+{word}")));
+            } else {
+                self.number(word);
+            }
         } else if first.is_ascii_digit() && word.contains('-') {
             // `12-Jan-2004`
             word.split('-').for_each(|part| self.take(part));
@@ -123,6 +128,8 @@ fn parse_time(text: &str) -> Option<u32> {
 /// Minutes east of UTC. Zones that say nothing, military letters among them, are UTC, since RFC 822
 /// had their sign wrong. RFC 5322 §4.3
 fn parse_zone(text: &str) -> Option<i16> {
+    // A well-spread mailer writes `+-0500`.
+    let text = text.strip_prefix('+').filter(|rest| rest.starts_with('-')).unwrap_or(text);
     let digits = text.strip_prefix(['+', '-']).unwrap_or_default();
     if digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()) {
         let value: i16 = digits.parse().ok()?;
@@ -207,6 +214,8 @@ mod tests {
             ("Thu, 12 Jan 2004 10:00:00+0200", "12-Jan-2004 10:00:00 +0200"),
             ("12 Jan 2004 10:00:00 GMT+0200", "12-Jan-2004 10:00:00 +0200"),
             ("12 Jan 2004 23:59:60 -0000", "12-Jan-2004 23:59:59 +0000"),
+            ("12 Jan 2004 10:00:00 +-0500", "12-Jan-2004 10:00:00 -0500"),
+            ("12 Jan 2004 10:00:00 0530", "12-Jan-2004 10:00:00 +0530"),
             ("12 Jan 2004 06:50:21 PM -0400", "12-Jan-2004 18:50:21 -0400"),
             ("12 Jan 2004 12:50:21 AM -0400", "12-Jan-2004 00:50:21 -0400"),
             ("12 Jan 2004 12:50:21 pm", "12-Jan-2004 12:50:21 +0000"),

@@ -1,6 +1,8 @@
 //! Messages made to cost much: the work stays linear, what is kept stays bounded, offsets stay
 //! exact.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+
 mod common;
 
 use common::check;

@@ -1,6 +1,8 @@
 //! Where parts begin and end: the samples, the table of sections of RFC 9051 §6.4.5.1, the rules
 //! that hold of every message, and that it does not matter how a message is cut into pieces.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+
 mod common;
 
 use common::{Random, check, parse_split, random_message, samples};

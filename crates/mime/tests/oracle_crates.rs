@@ -1,9 +1,9 @@
 //! Our reading of mail against that of the crates mail-parser and mailparse, as `oracle_python.rs`
 //! does with Python. `ORACLES.md` explains the differences that were kept.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+
 mod common;
-#[path = "common/generator.rs"]
-mod generator;
 #[path = "common/view.rs"]
 mod view;
 
@@ -182,23 +182,8 @@ fn the_corpus_reads_as_in_mailparse_but_for_known_differences() {
     compare_corpus("mailparse", against_mailparse, &MAILPARSE);
 }
 
-#[test]
-fn generated_messages_read_as_in_mail_parser_or_it_is_known_to_be_wrong() {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for seed in 0..2_000 {
-        for (kind, a, b) in against_mail_parser(&generator::message(seed)) {
-            println!("{seed} {kind} {a} {b}");
-            *counts.entry(kind).or_default() += 1;
-        }
-        for (kind, a, b) in against_mailparse(&generator::message(seed)) {
-            println!("{seed} mailparse {kind} {a} {b}");
-            *counts.entry("mailparse").or_default() += 1;
-        }
-    }
-    println!("{counts:?}");
-}
-
 /// Differences in the corpus of `CORPUS_MESSAGES` messages.
-const MAIL_PARSER: [(&str, usize); 0] = [];
-const MAILPARSE: [(&str, usize); 0] = [];
+const MAIL_PARSER: [(&str, usize); 4] =
+    [("body", 3), ("date", 101), ("parts", 1), ("subject with raw 8-bit text", 75)];
+const MAILPARSE: [(&str, usize); 2] = [("body", 21), ("parts", 28)];
 const CORPUS_MESSAGES: usize = 6046;

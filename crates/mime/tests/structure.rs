@@ -1,5 +1,7 @@
 //! BODYSTRUCTURE of whole messages. RFC 9051 §7.5.2
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+
 mod common;
 
 use common::samples;

@@ -1,5 +1,7 @@
 //! What an oracle is asked about a message, in a form that all of them can give.
 
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
 use mime::{Content, Decoder, Encoding, LineEnds, Part, parse};
 
 /// What one parser says of a message.
