@@ -42,5 +42,5 @@ fn run(seed: u64) {
     }
 }
 
-const HISTORIES: u64 = 400;
+const HISTORIES: u64 = 300;
 const STEPS: u32 = 80;

@@ -267,3 +267,75 @@ impl Slot {
 /// change in a mailbox of 100,000 copies about as many bytes of either. Tests take small ones, so
 /// that short histories cross their borders.
 const CHUNK_ENTRIES: usize = if cfg!(test) { 6 } else { 512 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail_types::{InternalDate, MailboxName, MessageId, SystemFlags, ThreadId};
+
+    fn uid(number: usize) -> Uid {
+        Uid::new(u32::try_from(number).unwrap()).unwrap()
+    }
+
+    fn modseq(number: u64) -> ModSeq {
+        ModSeq::new(number).unwrap()
+    }
+
+    /// A mailbox of this many full chunks.
+    fn chunks(count: usize) -> MailboxSnapshot {
+        let name = MailboxName::inbox();
+        let record = MailboxRecord::new(MailboxId(1), name, UidValidity::MIN, modseq(1));
+        let empty = MailboxSnapshotBuilder::new(&record, ModSeq::ZERO).finish().unwrap();
+        let row = |number| MembershipRow {
+            uid: uid(number),
+            message: MessageId(1),
+            thread: ThreadId(1),
+            modseq: modseq(2),
+            internal_date: InternalDate::utc(0),
+            save_date: 0,
+            size: 1,
+            system: SystemFlags::NONE,
+            keywords: Vec::new(),
+        };
+        let rows: Vec<_> = (1..=count * CHUNK_ENTRIES).map(row).collect();
+        empty.with_added(modseq(2), &rows, &record.keywords).unwrap()
+    }
+
+    fn shared(a: &MailboxSnapshot, b: &MailboxSnapshot) -> usize {
+        let is_in_b = |slot: &&Slot| {
+            b.inner.slots.iter().any(|other| Arc::ptr_eq(&slot.entries, &other.entries))
+        };
+        a.inner.slots.iter().filter(is_in_b).count()
+    }
+
+    #[test]
+    fn a_change_copies_one_chunk_and_shares_the_others() {
+        let before = chunks(10);
+        let uids = UidSet::single(uid(5 * CHUNK_ENTRIES));
+        let seen = FlagEdit { uids: &uids, system: SystemFlags::SEEN, keywords: Vec::new() };
+        let flagged = before.with_flags(modseq(3), &[seen], before.keywords()).unwrap();
+        assert_eq!(shared(&before, &flagged), 9);
+        let expunged = flagged.without(modseq(4), &uids).unwrap();
+        assert_eq!(shared(&flagged, &expunged), 9);
+        assert_eq!(expunged.changed_since(modseq(2)).count(), 0);
+        assert_eq!(flagged.changed_since(modseq(2)).count(), 1);
+    }
+
+    #[test]
+    fn a_mailbox_that_shrinks_keeps_few_chunks() {
+        let before = chunks(30);
+        let most = (1..=before.len()).filter(|number| number % 6 != 0);
+        let gone: UidSet = most.filter_map(Uid::new).collect();
+        let after = before.without(modseq(3), &gone).unwrap();
+        assert_eq!(after.len(), before.len() / 6);
+        assert!(after.inner.slots.len() <= 10, "{} chunks", after.inner.slots.len());
+    }
+
+    #[test]
+    fn a_chunk_that_was_not_touched_by_a_wide_expunge_is_shared() {
+        let before = chunks(10);
+        let gone: UidSet = [uid(1), uid(10 * CHUNK_ENTRIES)].into_iter().collect();
+        let after = before.without(modseq(3), &gone).unwrap();
+        assert_eq!(shared(&before, &after), 8);
+    }
+}

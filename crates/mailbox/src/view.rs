@@ -297,6 +297,10 @@ impl View {
         let is_later = new.mailbox() == self.seen.mailbox()
             && new.uid_validity() == self.seen.uid_validity()
             && new.highest_modseq() > self.seen.highest_modseq();
+        let can_tell = self.has_withheld() && expunges == Expunges::Tell;
+        if !is_later && !can_tell {
+            return delta;
+        }
         let new = if is_later { new.clone() } else { self.seen.clone() };
         let vanished = if is_later { self.vanished_until(&new) } else { UidSet::new() };
         let old_exists = self.exists();
