@@ -1,5 +1,7 @@
 //! Commands as clients really send them, what is refused and where, and hostile input.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic")]
+
 use std::time::{Duration, Instant};
 
 use imap_proto::parse::{self, ErrorKind, Frame};

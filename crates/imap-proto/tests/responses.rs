@@ -1,5 +1,7 @@
 //! Responses as they are written, and as other servers write them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic")]
+
 use imap_proto::parse::{self, Frame};
 use imap_proto::serialize::{self, FetchWriter, Recent};
 use imap_proto::types::{

@@ -8,6 +8,8 @@
 //! for what can be spelt in several ways, `tests/rfc/rewritten.txt` holds both; with
 //! `REWRITE=1` in the environment that file is made anew, to be read before it is committed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic")]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

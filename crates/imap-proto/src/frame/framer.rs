@@ -371,11 +371,16 @@ impl Framer {
     fn store(&mut self, piece: &[u8]) {
         self.line_bytes = self.line_bytes.saturating_add(piece.len());
         if self.discard.is_none() {
-            let limits = &self.limits;
-            if self.line_bytes > limits.line_bytes_max {
-                self.discard_from(Reason::LineTooLong, piece);
-            } else if self.text.len() + piece.len() > limits.command_bytes_max {
-                self.discard_from(Reason::CommandTooLong, piece);
+            let line_room =
+                (self.limits.line_bytes_max + piece.len()).saturating_sub(self.line_bytes);
+            let command_room = self.limits.command_bytes_max.saturating_sub(self.text.len());
+            if piece.len() > line_room.min(command_room) {
+                // The limit that is passed first, wherever the input was cut.
+                let reason = match line_room <= command_room {
+                    true => Reason::LineTooLong,
+                    false => Reason::CommandTooLong,
+                };
+                self.discard_from(reason, piece);
             } else {
                 self.text.extend_from_slice(piece);
                 return;

@@ -182,7 +182,7 @@ pub fn skip_value(cursor: &mut Cursor<'_>, depth: usize) -> Result<()> {
             cursor.eat(b'\\');
             cursor.eat(b'*');
             // A sequence set or a flag goes on here; neither has to.
-            cursor.take_while(|b| crate::chars::is_list_char(b));
+            cursor.take_while(crate::chars::is_list_char);
             Ok(())
         }
         _ => {

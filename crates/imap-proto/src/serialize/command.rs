@@ -94,7 +94,7 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::Expunge => out.text("EXPUNGE"),
         CommandBody::Id(params) => {
             out.text("ID ");
-            id::params(out, params.as_deref());
+            id::params(out, params.as_ref());
         }
         CommandBody::Authenticate(arguments) => authenticate::command(out, arguments),
         CommandBody::Login(arguments) => login::command(out, arguments),

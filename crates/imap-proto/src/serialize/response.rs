@@ -55,7 +55,7 @@ fn data(out: &mut Writer<'_>, response: &Response) {
         Response::Fetch { seq, attributes } => fetch::reply(out, *seq, attributes),
         Response::Id(params) => {
             out.text("ID ");
-            id::params(out, params.as_deref());
+            id::params(out, params.as_ref());
         }
         Response::Other(text) => {
             // It was one line when it was read, and stays one.

@@ -1,0 +1,781 @@
+//! Random commands and responses are read back as they were written, by this crate and, for what
+//! it covers, by an independent implementation.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic")]
+
+use imap_codec::decode::Decoder;
+use imap_codec::encode::Encoder;
+use imap_codec::{CommandCodec, ResponseCodec};
+use imap_proto::parse::{self, Frame};
+use imap_proto::serialize::{self, Chunk, ClientOptions, LiteralSupport};
+use imap_proto::types::*;
+use mail_types::*;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+/// Text of an argument: often plain, sometimes anything but NUL.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => "[a-zA-Z0-9 ]{0,12}".prop_map(String::into_bytes),
+        2 => vec(prop_oneof![Just(b'"'), Just(b'\\'), Just(b'{'), Just(b'}'), Just(b'\r'), Just(b'\n'),
+            Just(b'('), Just(b'%'), Just(b'*'), Just(b']'), 1_u8..=255], 0..12),
+        1 => Just(b"NIL".to_vec()),
+        1 => "\\PC{0,8}".prop_map(String::into_bytes),
+    ]
+}
+
+fn mailbox() -> impl Strategy<Value = MailboxArg> {
+    bytes().prop_map(MailboxArg::from_wire)
+}
+
+fn bound() -> impl Strategy<Value = SeqBound> {
+    prop_oneof![8 => (1..=u32::MAX).prop_map(SeqBound::Number), 1 => Just(SeqBound::Last)]
+}
+
+fn set() -> impl Strategy<Value = SequenceSet> {
+    let range = || (bound(), bound()).prop_map(|(first, last)| SeqRange { first, last });
+    prop_oneof![
+        6 => vec(range(), 1..5).prop_map(SequenceSet::new),
+        1 => Just(SequenceSet::saved()),
+        1 => vec(range(), 1..3).prop_map(|ranges| SequenceSet::new(ranges).with_saved()),
+    ]
+}
+
+/// Numbers only, ascending and apart: the form that every implementation keeps as it is.
+fn plain_set() -> impl Strategy<Value = SequenceSet> {
+    vec((2..50_u32, 0..50_u32), 1..5).prop_map(|steps| {
+        let mut at = 0;
+        let mut ranges = Vec::new();
+        for (gap, width) in steps {
+            let first = SeqBound::Number(at + gap);
+            let last = SeqBound::Number(at + gap + width);
+            at += gap + width;
+            ranges.push(SeqRange { first, last });
+        }
+        SequenceSet::new(ranges)
+    })
+}
+
+fn keyword() -> impl Strategy<Value = Keyword> {
+    "[$a-zA-Z0-9_+-]{1,12}".prop_map(|name| Keyword::new(&name).unwrap())
+}
+
+fn flags() -> impl Strategy<Value = Flags> {
+    (0_u8..32, vec(keyword(), 0..3))
+        .prop_map(|(bits, keywords)| Flags::new(SystemFlags::from_bits(bits).unwrap(), keywords))
+}
+
+fn flag_list() -> impl Strategy<Value = FlagList> {
+    (flags(), any::<bool>(), vec("\\\\[A-Z][a-z]{5}", 0..2)).prop_map(|(flags, recent, other)| {
+        let mut list = FlagList { recent, ..FlagList::from(flags) };
+        other.iter().for_each(|name| list.add(name));
+        list
+    })
+}
+
+fn date() -> impl Strategy<Value = InternalDate> {
+    (0_i64..4_000_000_000, -14_i16 * 60..14 * 60).prop_map(|(s, m)| InternalDate::new(s, m))
+}
+
+fn mod_seq() -> impl Strategy<Value = ModSeq> {
+    (1..=i64::MAX as u64).prop_map(|n| ModSeq::new(n).unwrap())
+}
+
+fn object_id() -> impl Strategy<Value = String> {
+    "[A-Za-z0-9_-]{1,20}"
+}
+
+fn part() -> impl Strategy<Value = Vec<u32>> {
+    vec(1..=u32::MAX, 0..4)
+}
+
+fn section() -> impl Strategy<Value = Section> {
+    let fields = || vec(bytes(), 1..3).prop_map(HeaderFields);
+    let text = option::of(prop_oneof![
+        Just(SectionText::Header),
+        Just(SectionText::Text),
+        Just(SectionText::Mime),
+        fields().prop_map(SectionText::HeaderFields),
+        fields().prop_map(SectionText::HeaderFieldsNot),
+    ]);
+    (part(), text)
+        .prop_filter("MIME has a part", |(part, text)| {
+            !(part.is_empty() && *text == Some(SectionText::Mime))
+        })
+        .prop_map(|(part, text)| Section { part, text })
+}
+
+fn partial() -> impl Strategy<Value = Option<Partial>> {
+    let max = i64::MAX as u64;
+    option::of((0..=max, 1..=max).prop_map(|(offset, length)| Partial { offset, length }))
+}
+
+fn peek() -> impl Strategy<Value = Peek> {
+    prop_oneof![Just(Peek::Peek), Just(Peek::SetSeen)]
+}
+
+fn fetch_item() -> impl Strategy<Value = FetchItem> {
+    prop_oneof![
+        Just(FetchItem::Uid),
+        Just(FetchItem::Flags),
+        Just(FetchItem::InternalDate),
+        Just(FetchItem::Rfc822Size),
+        Just(FetchItem::Envelope),
+        Just(FetchItem::Body),
+        Just(FetchItem::BodyStructure),
+        (section(), partial(), peek()).prop_map(|(section, partial, peek)| FetchItem::Section {
+            section,
+            partial,
+            peek
+        }),
+        peek().prop_map(FetchItem::Rfc822),
+        Just(FetchItem::Rfc822Header),
+        peek().prop_map(FetchItem::Rfc822Text),
+        (part(), partial(), peek()).prop_map(|(part, partial, peek)| FetchItem::Binary {
+            part,
+            partial,
+            peek
+        }),
+        part().prop_map(|part| FetchItem::BinarySize { part }),
+        Just(FetchItem::ModSeq),
+        Just(FetchItem::EmailId),
+        Just(FetchItem::ThreadId),
+        Just(FetchItem::SaveDate),
+        Just(FetchItem::Preview(Preview::Full)),
+        Just(FetchItem::Preview(Preview::Lazy)),
+    ]
+}
+
+fn system_flag() -> impl Strategy<Value = SystemFlags> {
+    (0_u32..5).prop_map(|bit| SystemFlags::from_bits(1 << bit).unwrap())
+}
+
+/// Keys that every implementation of IMAP4rev1 knows.
+fn old_key() -> impl Strategy<Value = SearchKey> {
+    let day = || 0_i64..30_000;
+    prop_oneof![
+        Just(SearchKey::All),
+        system_flag().prop_map(SearchKey::Flag),
+        system_flag().prop_map(SearchKey::NotFlag),
+        keyword().prop_map(SearchKey::Keyword),
+        keyword().prop_map(SearchKey::NotKeyword),
+        Just(SearchKey::New),
+        Just(SearchKey::Old),
+        Just(SearchKey::Recent),
+        plain_set().prop_map(SearchKey::Sequence),
+        plain_set().prop_map(SearchKey::Uid),
+        bytes().prop_map(SearchKey::Bcc),
+        bytes().prop_map(SearchKey::Cc),
+        bytes().prop_map(SearchKey::From),
+        bytes().prop_map(SearchKey::To),
+        bytes().prop_map(SearchKey::Subject),
+        bytes().prop_map(SearchKey::Body),
+        bytes().prop_map(SearchKey::Text),
+        ("[A-Za-z-]{1,9}", bytes()).prop_map(|(field, text)| {
+            SearchKey::Header(HeaderKey { field: field.into_bytes(), text })
+        }),
+        day().prop_map(SearchKey::Before),
+        day().prop_map(SearchKey::On),
+        day().prop_map(SearchKey::Since),
+        day().prop_map(SearchKey::SentBefore),
+        day().prop_map(SearchKey::SentOn),
+        day().prop_map(SearchKey::SentSince),
+        any::<u32>().prop_map(|n| SearchKey::Larger(n.into())),
+        any::<u32>().prop_map(|n| SearchKey::Smaller(n.into())),
+    ]
+}
+
+fn new_key() -> impl Strategy<Value = SearchKey> {
+    let scope = option::of(
+        prop_oneof![Just("priv"), Just("shared"), Just("all")]
+            .prop_map(|kind| ModSeqScope { entry: b"/flags/\\Seen".to_vec(), kind }),
+    );
+    prop_oneof![
+        set().prop_map(SearchKey::Sequence),
+        set().prop_map(SearchKey::Uid),
+        (bytes(), bytes()).prop_map(|(field, text)| SearchKey::Header(HeaderKey { field, text })),
+        (0_i64..30_000).prop_map(SearchKey::SavedBefore),
+        (0_i64..30_000).prop_map(SearchKey::SavedOn),
+        (0_i64..30_000).prop_map(SearchKey::SavedSince),
+        Just(SearchKey::SaveDateSupported),
+        (1..=u32::MAX).prop_map(SearchKey::Older),
+        (1..=u32::MAX).prop_map(SearchKey::Younger),
+        (0..=i64::MAX as u64).prop_map(SearchKey::Larger),
+        object_id().prop_map(SearchKey::EmailId),
+        object_id().prop_map(SearchKey::ThreadId),
+        (mod_seq(), scope).prop_map(|(mod_seq, scope)| SearchKey::ModSeq { mod_seq, scope }),
+    ]
+}
+
+fn nested(leaf: BoxedStrategy<SearchKey>) -> impl Strategy<Value = SearchKey> {
+    leaf.prop_recursive(4, 12, 3, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|key| SearchKey::Not(Box::new(key))),
+            (inner.clone(), inner.clone())
+                .prop_map(|(a, b)| SearchKey::Or(Box::new(a), Box::new(b))),
+            vec(inner, 1..4).prop_map(SearchKey::And),
+        ]
+    })
+}
+
+fn numbering() -> impl Strategy<Value = Numbering> {
+    prop_oneof![Just(Numbering::Sequence), Just(Numbering::Uid)]
+}
+
+fn copy_move() -> impl Strategy<Value = CopyMove> {
+    (numbering(), set(), mailbox()).prop_map(|(numbering, set, mailbox)| CopyMove {
+        numbering,
+        set,
+        mailbox,
+    })
+}
+
+fn store(set: impl Strategy<Value = SequenceSet>) -> impl Strategy<Value = Store> {
+    let action =
+        prop_oneof![Just(StoreAction::Replace), Just(StoreAction::Add), Just(StoreAction::Remove)];
+    let reply = prop_oneof![Just(StoreReply::Flags), Just(StoreReply::Silent)];
+    (numbering(), set, action, reply, flags()).prop_map(|(numbering, set, action, reply, flags)| {
+        let flags = flags.into();
+        Store { numbering, set, unchanged_since: None, action, reply, flags }
+    })
+}
+
+fn status_items() -> impl Strategy<Value = Vec<StatusItem>> {
+    vec(proptest::sample::select(StatusItem::ALL.map(|(item, _)| item).to_vec()), 1..5)
+}
+
+fn list() -> impl Strategy<Value = List> {
+    let selection = any::<[bool; 4]>().prop_map(|[subscribed, remote, special_use, recursive]| {
+        let recursive_match = recursive && subscribed;
+        ListSelection { subscribed, remote, recursive_match, special_use }
+    });
+    let returns = (any::<[bool; 3]>(), option::of(status_items())).prop_map(
+        |([subscribed, children, special_use], status)| {
+            let status = status.unwrap_or_default();
+            ListReturn { subscribed, children, special_use, status }
+        },
+    );
+    let patterns = vec(bytes().prop_map(ListPattern::from_wire), 1..4);
+    (any::<bool>(), selection, mailbox(), patterns, returns).prop_map(
+        |(extended, selection, reference, patterns, returns)| {
+            let extended = extended
+                || patterns.len() > 1
+                || selection != ListSelection::default()
+                || returns != ListReturn::default();
+            List { extended, selection, reference, patterns, returns }
+        },
+    )
+}
+
+fn qresync() -> impl Strategy<Value = Qresync> {
+    let numbers = || option::of(plain_set());
+    let pair = option::of((plain_set(), plain_set()));
+    (1..=u32::MAX, mod_seq(), numbers(), pair).prop_map(|(uid_validity, mod_seq, uids, pair)| {
+        Qresync {
+            uid_validity: UidValidity::new(uid_validity).unwrap(),
+            mod_seq,
+            known_uids: uids,
+            match_data: pair,
+        }
+    })
+}
+
+fn append() -> impl Strategy<Value = Append> {
+    let form =
+        prop_oneof![Just(AppendForm::Plain), Just(AppendForm::Binary), Just(AppendForm::Utf8)];
+    let message = (flag_list(), option::of(date()), form, vec(any::<u8>(), 0..40)).prop_map(
+        |(flags, date, form, octets)| AppendMessage {
+            flags,
+            date,
+            form,
+            data: Literal::Inline(octets),
+        },
+    );
+    (mailbox(), vec(message, 1..3)).prop_map(|(mailbox, messages)| Append { mailbox, messages })
+}
+
+fn login() -> impl Strategy<Value = CommandBody> {
+    (bytes(), bytes())
+        .prop_map(|(user, pw)| CommandBody::Login(Login { user, password: Secret::new(pw) }))
+}
+
+fn search(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = CommandBody> {
+    let charset = option::of("[A-Z0-9-]{1,10}");
+    let returns = option::of(vec(
+        prop_oneof![
+            Just(SearchReturn::Min),
+            Just(SearchReturn::Max),
+            Just(SearchReturn::All),
+            Just(SearchReturn::Count),
+            Just(SearchReturn::Save)
+        ],
+        0..4,
+    ));
+    (numbering(), returns, charset, vec(nested(key), 1..4)).prop_map(
+        |(numbering, returns, charset, keys)| {
+            CommandBody::Search(Search { numbering, returns, charset, keys })
+        },
+    )
+}
+
+fn any_body() -> impl Strategy<Value = CommandBody> {
+    let keys = || prop_oneof![old_key(), new_key()].boxed();
+    let select = || {
+        (mailbox(), any::<bool>(), option::of(qresync()))
+            .prop_map(|(mailbox, condstore, qresync)| Select { mailbox, condstore, qresync })
+    };
+    let fetch = (numbering(), set(), vec(fetch_item(), 1..5), option::of(mod_seq()), any::<bool>())
+        .prop_map(|(numbering, set, items, changed_since, vanished)| {
+            CommandBody::Fetch(Fetch { numbering, set, items, changed_since, vanished })
+        });
+    let uses = vec("\\\\[A-Z][a-z]{3,8}".prop_map(|name| UseAttribute::from_name(&name)), 0..3);
+    prop_oneof![
+        4 => search(keys()),
+        4 => fetch,
+        2 => list().prop_map(CommandBody::List),
+        2 => append().prop_map(CommandBody::Append),
+        1 => select().prop_map(CommandBody::Select),
+        1 => select().prop_map(CommandBody::Examine),
+        1 => (mailbox(), uses)
+            .prop_map(|(mailbox, special_use)| CommandBody::Create(Create { mailbox, special_use })),
+        1 => option::of(vec((bytes(), option::of(bytes())), 0..3)).prop_map(CommandBody::Id),
+        1 => (store(set()), option::of(mod_seq())).prop_map(|(store, unchanged_since)| {
+            CommandBody::Store(Store { unchanged_since, ..store })
+        }),
+        1 => Just(CommandBody::StartTls),
+        1 => Just(CommandBody::Namespace),
+        1 => copy_move().prop_map(CommandBody::Copy),
+        1 => copy_move().prop_map(CommandBody::Move),
+        1 => set().prop_map(CommandBody::UidExpunge),
+        1 => (mailbox(), status_items())
+            .prop_map(|(mailbox, items)| CommandBody::Status(StatusCommand { mailbox, items })),
+        4 => covered_body(),
+    ]
+}
+
+/// What the independent implementation covers.
+fn covered_body() -> impl Strategy<Value = CommandBody> {
+    let plain = vec![
+        CommandBody::Capability,
+        CommandBody::Noop,
+        CommandBody::Logout,
+        CommandBody::Idle,
+        CommandBody::Close,
+        CommandBody::Unselect,
+        CommandBody::Check,
+        CommandBody::Expunge,
+    ];
+    let select = |mailbox| Select { mailbox, condstore: false, qresync: None };
+    let fetch_items = prop_oneof![
+        Just(FetchItem::Uid),
+        Just(FetchItem::Flags),
+        Just(FetchItem::Envelope),
+        Just(FetchItem::BodyStructure),
+        Just(FetchItem::Rfc822Header),
+        Just(FetchItem::Rfc822(Peek::SetSeen)),
+        Just(FetchItem::Section {
+            section: Section { part: vec![1, 2], text: Some(SectionText::Mime) },
+            partial: Some(Partial { offset: 0, length: 65_536 }),
+            peek: Peek::Peek,
+        }),
+    ];
+    prop_oneof![
+        2 => proptest::sample::select(plain),
+        1 => login(),
+        1 => vec(any::<u8>(), 0..20).prop_map(|bytes| CommandBody::Authenticate(Authenticate {
+            mechanism: "PLAIN".to_owned(),
+            initial: Some(Secret::new(bytes)),
+        })),
+        1 => mailbox().prop_map(move |m| CommandBody::Select(select(m))),
+        1 => mailbox().prop_map(CommandBody::Delete),
+        1 => mailbox().prop_map(CommandBody::Subscribe),
+        1 => mailbox().prop_map(CommandBody::Unsubscribe),
+        1 => (mailbox(), mailbox())
+            .prop_map(|(from, to)| CommandBody::Rename(Rename { from, to })),
+        1 => (mailbox(), bytes()).prop_map(|(reference, pattern)| {
+            CommandBody::Lsub(Lsub { reference, pattern: ListPattern::from_wire(pattern) })
+        }),
+        1 => plain_set().prop_map(CommandBody::UidExpunge),
+        1 => store(plain_set()).prop_map(CommandBody::Store),
+        2 => (numbering(), vec(nested(old_key().boxed()), 1..4)).prop_map(|(numbering, keys)| {
+            CommandBody::Search(Search { numbering, returns: None, charset: None, keys })
+        }),
+        1 => (numbering(), plain_set(), vec(fetch_items, 1..4)).prop_map(
+            |(numbering, set, items)| CommandBody::Fetch(Fetch {
+                numbering, set, items, changed_since: None, vanished: false
+            })
+        ),
+        1 => (mailbox(), flags(), date(), vec(1_u8..=255, 0..20)).prop_map(
+            |(mailbox, flags, date, octets)| CommandBody::Append(Append {
+                mailbox,
+                messages: vec![AppendMessage {
+                    flags: flags.into(),
+                    date: Some(date),
+                    form: AppendForm::Plain,
+                    data: Literal::Inline(octets),
+                }],
+            })
+        ),
+    ]
+}
+
+fn options() -> impl Strategy<Value = ClientOptions> {
+    let encoding = prop_oneof![Just(NameEncoding::Utf8), Just(NameEncoding::ModifiedUtf7)];
+    let literals = prop_oneof![
+        Just(LiteralSupport::Ask),
+        Just(LiteralSupport::Minus),
+        Just(LiteralSupport::Plus)
+    ];
+    (encoding, literals).prop_map(|(encoding, literals)| ClientOptions { encoding, literals })
+}
+
+fn command_bytes(command: &Command, options: ClientOptions) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for chunk in serialize::command(command, options) {
+        match chunk {
+            Chunk::Bytes(piece) => bytes.extend_from_slice(&piece),
+            Chunk::Continuation => {
+                assert_ne!(options.literals, LiteralSupport::Plus);
+                assert!(bytes.ends_with(b"}\r\n"));
+            }
+            Chunk::Message { .. } => panic!("nothing was to be streamed"),
+        }
+    }
+    bytes
+}
+
+fn line(bytes: &[u8]) -> Frame<'_> {
+    Frame::whole(bytes.strip_suffix(b"\r\n").expect("a line break at the end"))
+}
+
+fn nstring() -> impl Strategy<Value = Option<Vec<u8>>> {
+    option::of(bytes())
+}
+
+fn addresses() -> impl Strategy<Value = Vec<Address>> {
+    let address = (nstring(), nstring(), nstring(), nstring())
+        .prop_map(|(name, adl, mailbox, host)| Address { name, adl, mailbox, host });
+    vec(address, 0..3)
+}
+
+fn envelope() -> impl Strategy<Value = Envelope> {
+    let texts = (nstring(), nstring(), nstring(), nstring());
+    (texts, proptest::array::uniform6(addresses())).prop_map(
+        |((date, subject, in_reply_to, message_id), [from, sender, reply_to, to, cc, bcc])| {
+            Envelope { date, subject, from, sender, reply_to, to, cc, bcc, in_reply_to, message_id }
+        },
+    )
+}
+
+fn params() -> impl Strategy<Value = Vec<Param>> {
+    vec((bytes(), bytes()).prop_map(|(name, value)| Param { name, value }), 0..3)
+}
+
+fn extension() -> impl Strategy<Value = ExtensionFields> {
+    let disposition =
+        option::of((bytes(), params()).prop_map(|(kind, params)| Disposition { kind, params }));
+    (disposition, vec(bytes(), 0..3), nstring()).prop_map(|(disposition, language, location)| {
+        ExtensionFields { disposition, language, location }
+    })
+}
+
+fn fields() -> impl Strategy<Value = BodyFields> {
+    (params(), nstring(), nstring(), "[a-z0-9-]{1,9}", 0..=u64::from(u32::MAX)).prop_map(
+        |(params, id, description, encoding, octets)| BodyFields {
+            params,
+            id,
+            description,
+            encoding: encoding.into_bytes(),
+            octets,
+        },
+    )
+}
+
+fn structure() -> impl Strategy<Value = BodyStructure> {
+    let text = (bytes(), fields(), 0_u64..1000, nstring(), extension()).prop_map(
+        |(subtype, fields, lines, md5, extension)| BodyStructure::Text {
+            subtype,
+            fields,
+            lines,
+            md5,
+            extension,
+        },
+    );
+    let basic = ("[a-z]{3,9}", bytes(), fields(), nstring(), extension())
+        .prop_filter("of no other kind", |(kind, ..)| kind != "text" && kind != "message")
+        .prop_map(|(kind, subtype, fields, md5, extension)| BodyStructure::Basic {
+            kind: kind.into_bytes(),
+            subtype,
+            fields,
+            md5,
+            extension,
+        });
+    prop_oneof![text, basic].prop_recursive(3, 8, 3, |inner| {
+        let message = (fields(), envelope(), inner.clone(), 0_u64..99, nstring(), extension())
+            .prop_map(|(fields, envelope, body, lines, md5, extension)| BodyStructure::Message {
+                subtype: b"RFC822".to_vec(),
+                fields,
+                envelope: Box::new(envelope),
+                body: Box::new(body),
+                lines,
+                md5,
+                extension,
+            });
+        let multipart = (vec(inner, 1..4), bytes(), params(), extension()).prop_map(
+            |(parts, subtype, params, extension)| BodyStructure::Multipart {
+                parts,
+                subtype,
+                params,
+                extension,
+            },
+        );
+        prop_oneof![message, multipart]
+    })
+}
+
+fn body_data() -> impl Strategy<Value = BodyData> {
+    prop_oneof![
+        1 => Just(BodyData::Nil),
+        4 => vec(any::<u8>(), 0..50).prop_map(BodyData::Bytes),
+    ]
+}
+
+fn attribute() -> impl Strategy<Value = FetchAttribute> {
+    let origin = || option::of(0..=i64::MAX as u64);
+    prop_oneof![
+        (1..=u32::MAX).prop_map(|n| FetchAttribute::Uid(Uid::new(n).unwrap())),
+        flag_list().prop_map(FetchAttribute::Flags),
+        date().prop_map(FetchAttribute::InternalDate),
+        (0..=i64::MAX as u64).prop_map(FetchAttribute::Rfc822Size),
+        envelope().prop_map(|e| FetchAttribute::Envelope(Box::new(e))),
+        structure().prop_map(|s| FetchAttribute::BodyStructure(Box::new(s))),
+        (section(), origin(), body_data())
+            .prop_map(|(section, origin, data)| FetchAttribute::Section { section, origin, data }),
+        body_data().prop_map(FetchAttribute::Rfc822),
+        body_data().prop_map(FetchAttribute::Rfc822Header),
+        body_data().prop_map(FetchAttribute::Rfc822Text),
+        (part(), origin(), body_data()).prop_map(|(part, origin, data)| FetchAttribute::Binary {
+            part,
+            origin,
+            data
+        }),
+        (part(), 0..=i64::MAX as u64)
+            .prop_map(|(part, size)| FetchAttribute::BinarySize { part, size }),
+        mod_seq().prop_map(FetchAttribute::ModSeq),
+        object_id().prop_map(FetchAttribute::EmailId),
+        option::of(object_id()).prop_map(FetchAttribute::ThreadId),
+        option::of(date()).prop_map(FetchAttribute::SaveDate),
+        option::of("\\PC{0,20}").prop_map(FetchAttribute::Preview),
+    ]
+}
+
+fn code() -> impl Strategy<Value = Code> {
+    let validity = || (1..=u32::MAX).prop_map(|n| UidValidity::new(n).unwrap());
+    let bare = vec![Code::Alert, Code::TryCreate, Code::UnknownCte, Code::ReadOnly, Code::Closed];
+    prop_oneof![
+        proptest::sample::select(bare),
+        (validity(), plain_set())
+            .prop_map(|(uid_validity, uids)| Code::AppendUid { uid_validity, uids }),
+        (validity(), plain_set(), plain_set()).prop_map(|(uid_validity, source, target)| {
+            Code::CopyUid { uid_validity, source, target }
+        }),
+        vec("[A-Z0-9-]{1,9}", 0..3).prop_map(Code::BadCharset),
+        vec("[A-Z0-9=-]{1,9}".prop_map(Capability::from), 0..4).prop_map(Code::Capability),
+        mod_seq().prop_map(Code::HighestModSeq),
+        object_id().prop_map(Code::MailboxId),
+        plain_set().prop_map(Code::Modified),
+        flag_list().prop_map(Code::PermanentFlags),
+        validity().prop_map(Code::UidValidity),
+        ("X[A-Z]{3}", option::of("[a-z ]{1,9}"))
+            .prop_map(|(name, arguments)| Code::Other { name, arguments }),
+    ]
+}
+
+fn status() -> impl Strategy<Value = Response> {
+    let kind = prop_oneof![Just(StatusKind::Ok), Just(StatusKind::No), Just(StatusKind::Bad)];
+    (option::of("[A-Za-z0-9.]{1,8}"), kind, option::of(code()), "[a-zA-Z .]{1,20}").prop_map(
+        |(tag, kind, code, text)| {
+            let target = match tag {
+                Some(tag) => StatusTarget::Tagged(Tag::new(&tag).unwrap()),
+                None => StatusTarget::Untagged,
+            };
+            Response::Status(Status { target, kind, code, text: text.into() })
+        },
+    )
+}
+
+fn list_reply() -> impl Strategy<Value = ListReply> {
+    let attribute = "\\\\[A-Z][a-z]{3,9}".prop_map(|name| ListAttribute::from_name(&name));
+    let delimiter = option::of(prop_oneof![Just('/'), Just('.'), Just('\\'), Just('"')]);
+    (vec(attribute, 0..4), delimiter, mailbox(), vec("[A-Z]{3,9}", 0..2), option::of(mailbox()))
+        .prop_map(|(attributes, delimiter, mailbox, child_info, old_name)| ListReply {
+            attributes,
+            delimiter,
+            mailbox,
+            child_info,
+            old_name,
+        })
+}
+
+fn status_reply() -> impl Strategy<Value = StatusReply> {
+    let value = prop_oneof![
+        any::<u32>().prop_map(StatusValue::Messages),
+        any::<u32>().prop_map(StatusValue::Deleted),
+        (0..=i64::MAX as u64).prop_map(StatusValue::Size),
+        option::of(0..=i64::MAX as u64).prop_map(StatusValue::AppendLimit),
+        object_id().prop_map(StatusValue::MailboxId),
+        mod_seq().prop_map(StatusValue::HighestModSeq),
+    ];
+    (mailbox(), vec(value, 0..5)).prop_map(|(mailbox, values)| StatusReply { mailbox, values })
+}
+
+fn esearch() -> impl Strategy<Value = Esearch> {
+    let number = || option::of(1..=u32::MAX);
+    let tag = option::of("[A-Za-z0-9.]{1,8}");
+    let found = (number(), number(), option::of(any::<u32>()));
+    (tag, numbering(), found, option::of(plain_set()), option::of(mod_seq())).prop_map(
+        |(tag, numbering, (min, max, count), all, mod_seq)| Esearch {
+            tag,
+            numbering,
+            min,
+            max,
+            count,
+            all,
+            mod_seq,
+        },
+    )
+}
+
+fn any_response() -> impl Strategy<Value = Response> {
+    let entry = (mailbox(), option::of(prop_oneof![Just('/'), Just('.')]))
+        .prop_map(|(prefix, delimiter)| NamespaceEntry { prefix, delimiter });
+    let namespaces =
+        proptest::array::uniform3(vec(entry, 0..3)).prop_map(|[personal, other_users, shared]| {
+            NamespaceReply { personal, other_users, shared }
+        });
+    let seq = || (1..=u32::MAX).prop_map(|n| SeqNum::new(n).unwrap());
+    prop_oneof![
+        4 => (seq(), vec(attribute(), 0..4))
+            .prop_map(|(seq, attributes)| Response::Fetch { seq, attributes }),
+        3 => status(),
+        1 => list_reply().prop_map(Response::List),
+        1 => list_reply().prop_map(Response::Lsub),
+        1 => namespaces.prop_map(Response::Namespace),
+        1 => status_reply().prop_map(Response::StatusData),
+        1 => esearch().prop_map(Response::Esearch),
+        1 => (vec(1..=u32::MAX, 1..5), option::of(mod_seq()))
+            .prop_map(|(numbers, mod_seq)| Response::Search { numbers, mod_seq }),
+        1 => any::<u32>().prop_map(Response::Exists),
+        1 => seq().prop_map(Response::Expunge),
+        1 => (any::<bool>(), plain_set())
+            .prop_map(|(earlier, uids)| Response::Vanished { earlier, uids }),
+        1 => flag_list().prop_map(Response::Flags),
+        1 => option::of(vec((bytes(), option::of(bytes())), 0..3)).prop_map(Response::Id),
+    ]
+}
+
+#[test]
+fn commands_are_read_as_they_were_written() {
+    on_a_large_stack(check_commands_are_read_as_they_were_written);
+}
+
+#[test]
+fn responses_are_read_as_they_were_written() {
+    on_a_large_stack(check_responses_are_read_as_they_were_written);
+}
+
+#[test]
+fn names_have_one_spelling_in_modified_utf7() {
+    on_a_large_stack(check_names_have_one_spelling_in_modified_utf7);
+}
+
+#[test]
+fn another_implementation_reads_our_commands_and_we_read_its() {
+    on_a_large_stack(check_another_implementation_reads_our_commands_and_we_read_its);
+}
+
+#[test]
+fn another_implementation_reads_our_structures_and_we_read_its() {
+    on_a_large_stack(check_another_implementation_reads_our_structures_and_we_read_its);
+}
+
+#[test]
+fn any_bytes_are_a_value_or_an_error() {
+    on_a_large_stack(check_any_bytes_are_a_value_or_an_error);
+}
+
+/// The other implementation's parser is deeply recursive when it is not optimized.
+fn on_a_large_stack(check: fn()) {
+    let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(check).unwrap();
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    fn check_commands_are_read_as_they_were_written(body in any_body(), options in options()) {
+        let command = Command { tag: Tag::new("a1.x").unwrap(), body };
+        let bytes = command_bytes(&command, options);
+        prop_assert_eq!(parse::command(line(&bytes)), Ok(command), "{}", bytes.escape_ascii());
+    }
+
+    fn check_responses_are_read_as_they_were_written(response in any_response(), utf8 in any::<bool>()) {
+        let encoding = if utf8 { NameEncoding::Utf8 } else { NameEncoding::ModifiedUtf7 };
+        let mut bytes = Vec::new();
+        serialize::response(&response, encoding, &mut bytes);
+        prop_assert_eq!(parse::response(line(&bytes)), Ok(response), "{}", bytes.escape_ascii());
+    }
+
+    fn check_names_have_one_spelling_in_modified_utf7(name in "\\PC{0,12}", noise in vec(any::<u8>(), 0..12)) {
+        let wire = imap_proto::utf7::encode(&name);
+        prop_assert_eq!(imap_proto::utf7::decode(wire.as_bytes()), Some(name));
+        if let Some(text) = imap_proto::utf7::decode(&noise) {
+            let again = imap_proto::utf7::encode(&text);
+            prop_assert_eq!(again.as_bytes(), &noise[..]);
+        }
+    }
+
+    fn check_another_implementation_reads_our_commands_and_we_read_its(body in covered_body()) {
+        let command = Command { tag: Tag::new("a1").unwrap(), body };
+        let options =
+            ClientOptions { encoding: NameEncoding::ModifiedUtf7, literals: LiteralSupport::Plus };
+        let bytes = command_bytes(&command, options);
+        let theirs = CommandCodec::default().decode(&bytes);
+        let (rest, theirs) = theirs.unwrap_or_else(|e| panic!("{e:?}: {}", bytes.escape_ascii()));
+        prop_assert!(rest.is_empty());
+        let again = CommandCodec::default().encode(&theirs).dump();
+        prop_assert_eq!(parse::command(line(&again)), Ok(command), "{}", again.escape_ascii());
+    }
+
+    fn check_another_implementation_reads_our_structures_and_we_read_its(
+        envelope in envelope(), structure in structure(), flags in flags(),
+    ) {
+        let attributes = vec![
+            FetchAttribute::Flags(flags.into()),
+            FetchAttribute::Envelope(Box::new(envelope)),
+            FetchAttribute::BodyStructure(Box::new(structure)),
+        ];
+        let response = Response::Fetch { seq: SeqNum::MIN, attributes };
+        let mut bytes = Vec::new();
+        serialize::response(&response, NameEncoding::ModifiedUtf7, &mut bytes);
+        let theirs = ResponseCodec::default().decode(&bytes);
+        let (rest, theirs) = theirs.unwrap_or_else(|e| panic!("{e:?}: {}", bytes.escape_ascii()));
+        prop_assert!(rest.is_empty());
+        let again = ResponseCodec::default().encode(&theirs).dump();
+        let read = parse::response(line(&again));
+        prop_assert_eq!(read, Ok(response), "{}", again.escape_ascii());
+    }
+
+    fn check_any_bytes_are_a_value_or_an_error(noise in vec(any::<u8>(), 0..60), text in "[a-z0-9 (){}\\[\\]\"\\\\.:,*$+<>\r\n-]{0,60}") {
+        let _ = parse::command(Frame::whole(&noise));
+        let _ = parse::response(Frame::whole(&noise));
+        for prefix in ["a uid fetch ", "a search ", "a list ", "a append x ", "* 1 fetch (", "* list ", "* ok [", "* esearch "] {
+            let line = format!("{prefix}{text}");
+            let _ = parse::command(Frame::whole(line.as_bytes()));
+            let _ = parse::response(Frame::whole(line.as_bytes()));
+        }
+    }
+}
