@@ -1,0 +1,188 @@
+//! LMTP over pipes into a service over the memory engine: what was acknowledged is there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail_service::{PasswordCost, Service, ServiceConfig, World};
+use mail_types::{MailboxName, Secret};
+use net::{Peer, Service as _, Shutdown, Stream};
+use smtp::{LmtpServer, LmtpSettings};
+use store::mem::Mem;
+
+struct Harness {
+    service: Service,
+    server: Arc<LmtpServer>,
+    shutdown: Shutdown,
+}
+
+impl Harness {
+    async fn new(message_bytes_max: u64) -> Self {
+        let passwords = PasswordCost { memory_kib: 8, iterations: 1, ..PasswordCost::default() };
+        let config = ServiceConfig {
+            passwords,
+            message_bytes_max,
+            domains: vec!["pillarbox.example".to_owned()],
+            ..ServiceConfig::default()
+        };
+        let store = Arc::new(Mem::new());
+        let service = Service::open(store, config, World::system()).await.unwrap();
+        for name in ["home", "work"] {
+            service.create_account(name, Secret::new("low-tide")).await.unwrap();
+        }
+        let hostname = "mail.pillarbox.example".to_owned();
+        let settings = LmtpSettings { hostname, starttls: None };
+        let server = Arc::new(LmtpServer::new(service.clone(), settings));
+        Self { service, server, shutdown: Shutdown::default() }
+    }
+
+    async fn connect(&self) -> Client {
+        let (ours, theirs) = Stream::pair(64 * 1024);
+        let (server, guard) = (Arc::clone(&self.server), self.shutdown.token());
+        tokio::spawn(async move { server.serve(theirs, Peer::Local, guard).await });
+        let mut client = Client { stream: ours, unread: Vec::new() };
+        client.reply().await;
+        client.say("LHLO mx.example.net").await;
+        client
+    }
+
+    /// All messages of a mailbox.
+    async fn messages(&self, account: &str, mailbox: &str) -> Vec<String> {
+        let id = self.service.find_account(account).await.unwrap().unwrap().id;
+        let handle = self.service.account(id).await.unwrap();
+        let name = MailboxName::new(mailbox).unwrap();
+        let Some(id) = handle.current().by_name(&name).map(|found| found.record().id) else {
+            return Vec::new();
+        };
+        let (state, _pin) = handle.load(id).await.unwrap();
+        let contents = state.mailbox(id).unwrap().contents().unwrap();
+        let parts = contents.iter().map(|entry| (entry.message(), 0..u64::MAX)).collect();
+        let read = handle.read(parts).await.unwrap();
+        read.into_iter().map(|bytes| String::from_utf8(bytes.unwrap()).unwrap()).collect()
+    }
+}
+
+struct Client {
+    stream: Stream,
+    unread: Vec<u8>,
+}
+
+impl Client {
+    async fn send(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes(), Duration::from_secs(5)).await.unwrap();
+    }
+
+    /// The next reply, its last line.
+    async fn reply(&mut self) -> String {
+        loop {
+            while let Some(end) = self.unread.windows(2).position(|pair| pair == b"\r\n") {
+                let line: Vec<u8> = self.unread.drain(..end + 2).collect();
+                let line = String::from_utf8(line).unwrap();
+                if line.as_bytes()[3] == b' ' {
+                    return line.trim_end().to_owned();
+                }
+            }
+            let count = self.stream.read_into(&mut self.unread, 4096).await.unwrap();
+            assert!(count > 0, "closed");
+        }
+    }
+
+    async fn say(&mut self, line: &str) -> String {
+        self.send(&format!("{line}\r\n")).await;
+        self.reply().await
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_delivered_once_to_each_recipient_with_its_own_trace() {
+    let harness = Harness::new(1 << 20).await;
+    let mut client = harness.connect().await;
+    client.say("MAIL FROM:<news@harbour.example>").await;
+    assert!(client.say("RCPT TO:<home@pillarbox.example>").await.starts_with("250 2.1.5"));
+    let unknown = client.say("RCPT TO:<nobody@pillarbox.example>").await;
+    assert_eq!(unknown, "550 5.1.1 No such user here");
+    client.say("RCPT TO:<work@pillarbox.example>").await;
+    client.say("RCPT TO:<home@pillarbox.example>").await;
+    assert!(client.say("DATA").await.starts_with("354"));
+    client.send("Subject: tide\r\n\r\n..low\nwater\r\n.\r\n").await;
+    let replies = [client.reply().await, client.reply().await, client.reply().await];
+    assert_eq!(
+        replies,
+        [
+            "250 2.0.0 <home@pillarbox.example> Delivered",
+            "250 2.0.0 <work@pillarbox.example> Delivered",
+            "250 2.0.0 <home@pillarbox.example> Delivered",
+        ]
+    );
+    for account in ["home", "work"] {
+        let messages = harness.messages(account, "INBOX").await;
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        let start = format!(
+            "Return-Path: <news@harbour.example>\r\n\
+             Delivered-To: {account}@pillarbox.example\r\n\
+             Received: from mx.example.net (local)\r\n"
+        );
+        assert!(messages[0].starts_with(&start), "{messages:?}");
+        assert!(messages[0].ends_with("Subject: tide\r\n\r\n.low\r\nwater\r\n"));
+    }
+}
+
+#[tokio::test]
+async fn a_detail_names_the_mailbox_and_the_null_sender_is_kept() {
+    let harness = Harness::new(1 << 20).await;
+    let mut client = harness.connect().await;
+    client.say("MAIL FROM:<>").await;
+    client.say("RCPT TO:<home+archive@pillarbox.example>").await;
+    client.say("RCPT TO:<home+nothing@pillarbox.example>").await;
+    client.say("DATA").await;
+    client.send("Subject: x\r\n\r\n\r\n.\r\n").await;
+    assert!(client.reply().await.starts_with("250"));
+    assert!(client.reply().await.starts_with("250"));
+    let archived = harness.messages("home", "Archive").await;
+    assert_eq!(archived.len(), 1);
+    assert!(archived[0].starts_with("Return-Path: <>\r\n"));
+    assert_eq!(harness.messages("home", "INBOX").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused_whole_and_the_session_goes_on() {
+    let harness = Harness::new(20_000).await;
+    let mut client = harness.connect().await;
+    client.say("MAIL FROM:<a@harbour.example>").await;
+    client.say("RCPT TO:<home@pillarbox.example>").await;
+    client.say("RCPT TO:<work@pillarbox.example>").await;
+    client.say("DATA").await;
+    for _ in 0..1000 {
+        client.send(&format!("{}\r\n", "long ".repeat(15))).await;
+    }
+    client.send(".\r\n").await;
+    assert!(client.reply().await.starts_with("552 5.3.4"));
+    assert!(client.reply().await.starts_with("552 5.3.4"));
+    assert!(harness.messages("home", "INBOX").await.is_empty());
+    assert!(client.say("MAIL FROM:<a@harbour.example>").await.starts_with("250"));
+}
+
+#[tokio::test]
+async fn s040_a_message_that_is_broken_off_is_never_delivered() {
+    let harness = Harness::new(1 << 20).await;
+    for end in ["", "half", "half\r\n", "half\r\n.", "half\r\n.\r"] {
+        let mut client = harness.connect().await;
+        client.say("MAIL FROM:<a@harbour.example>").await;
+        client.say("RCPT TO:<home@pillarbox.example>").await;
+        client.say("DATA").await;
+        client.send(end).await;
+        drop(client);
+    }
+    harness.shutdown.begin();
+    assert!(harness.shutdown.drained(Duration::from_secs(10)).await);
+    assert!(harness.messages("home", "INBOX").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_shutdown_is_told_between_commands() {
+    let harness = Harness::new(1 << 20).await;
+    let mut client = harness.connect().await;
+    harness.shutdown.begin();
+    assert!(client.reply().await.starts_with("421 4.3.2"));
+    drop(client);
+    assert!(harness.shutdown.drained(Duration::from_secs(10)).await);
+}
