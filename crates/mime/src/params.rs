@@ -283,6 +283,18 @@ mod tests {
     }
 
     #[test]
+    fn every_order_of_the_pieces_gives_the_same_name() {
+        let pieces = ["f*0*=utf-8''%C3", "f*1*=%A4 ", "f*2=\"b%20\"", "f*3*=.ex%65"];
+        for order in 0..256_usize {
+            let at: Vec<usize> = (0..4).map(|n| order >> (2 * n) & 3).collect();
+            if (0..4).all(|n| at.contains(&n)) {
+                let text: Vec<&str> = at.iter().map(|n| pieces[*n]).collect();
+                assert_eq!(value_of(&text.join(";"), "f"), "äb%20.exe", "{at:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_extended_form_wins_over_the_plain_one() {
         assert_eq!(
             value_of("filename=euro.txt; filename*=utf-8''%E2%82%AC.txt", "filename"),

@@ -14,9 +14,24 @@ pub const PREVIEW_CHARS_MAX: usize = 200;
 /// White space is collapsed. Quoted lines, the line that announces them and the signature are left
 /// out if anything else is there.
 pub fn preview(text: &str) -> String {
+    let text = without_armor(text);
     let own = own_lines(text);
     let own = collapse(own.iter().copied());
     if own.is_empty() { collapse(text.lines()) } else { own }
+}
+
+/// The text without what OpenPGP wraps around it: an encrypted message has none. RFC 9580 §6.2, §7
+fn without_armor(text: &str) -> &str {
+    let signed = text.trim_start().strip_prefix("-----BEGIN PGP SIGNED MESSAGE-----");
+    // The lines up to the first empty one name the hash.
+    let body = signed.map(|armor| {
+        let end = armor.find("\n\n").or_else(|| armor.find("\r\n\r\n"));
+        end.and_then(|at| armor.get(at..)).unwrap_or_default()
+    });
+    let text = body.unwrap_or(text);
+    let marks = ["-----BEGIN PGP MESSAGE-----", "-----BEGIN PGP SIGNATURE-----"];
+    let end = marks.iter().filter_map(|mark| text.find(mark)).min();
+    end.and_then(|at| text.get(..at)).unwrap_or(text)
 }
 
 /// The lines that the sender wrote.
@@ -207,6 +222,15 @@ mod tests {
         );
         assert_eq!(preview("> old\n> text"), "> old > text");
         assert_eq!(preview("-- \nonly a signature"), "-- only a signature");
+    }
+
+    #[test]
+    fn an_encrypted_text_has_no_preview_and_a_signed_one_has_its_own() {
+        assert_eq!(preview("-----BEGIN PGP MESSAGE-----\n\nhQEMA\n-----END PGP MESSAGE-----"), "");
+        let signed = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nHello\n\
+                      -----BEGIN PGP SIGNATURE-----\n\niQEz\n-----END PGP SIGNATURE-----";
+        assert_eq!(preview(signed), "Hello");
+        assert_eq!(preview(&signed.replace('\n', "\r\n")), "Hello");
     }
 
     #[test]

@@ -164,6 +164,27 @@ fn bodies_lose_the_line_end_before_a_delimiter_and_nothing_else() {
 }
 
 #[test]
+fn wire_22_nul_8_bit_text_and_endless_lines_are_kept_to_the_byte() {
+    let bytes = sample("nul-and-8bit.eml");
+    let message = parse(&bytes);
+    assert_eq!(message.section(&[], SectionKind::Text), Some(41..41 + 10));
+    assert_eq!(message.header.envelope.subject.as_deref(), Some(&b"a?b \xe4\xff"[..]));
+    let bytes = [b"Subject: ", "x".repeat(1 << 20).as_bytes(), b"\r\n\r\n\0\0\r\n"].concat();
+    let message = parse(&bytes);
+    assert_eq!(message.root.octets(), 4);
+    assert_eq!(message.root.body_start, (1 << 20) + 13);
+}
+
+#[test]
+fn wire_10_the_size_is_that_of_the_whole_message() {
+    for (name, bytes) in samples() {
+        let message = parse(&bytes);
+        assert_eq!(message.size, bytes.len() as u64, "{name}");
+        assert_eq!(message.section(&[], SectionKind::Whole), Some(0..message.size), "{name}");
+    }
+}
+
+#[test]
 fn a_header_that_a_delimiter_cuts_off_keeps_its_line_end() {
     let bytes = sample("cut-header.eml");
     let message = parse(&bytes);
