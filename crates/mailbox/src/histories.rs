@@ -42,5 +42,5 @@ fn run(seed: u64) {
     }
 }
 
-const HISTORIES: u64 = 300;
+const HISTORIES: u64 = 200;
 const STEPS: u32 = 80;

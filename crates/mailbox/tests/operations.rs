@@ -227,6 +227,16 @@ fn rename_moves_the_subtree_and_keeps_ids_and_uid_validity() {
 }
 
 #[test]
+fn rename_does_not_bring_back_a_parent_that_its_owner_deleted() {
+    let mut account = new_account();
+    create(&mut account, "a/b");
+    submit(&mut account, &delete("a"));
+    submit(&mut account, &rename("a/b", "a/c"));
+    assert!(account.by_name(&name("a")).is_none());
+    assert!(account.by_name(&name("a/c")).is_some());
+}
+
+#[test]
 fn rename_can_lift_a_subtree_over_names_that_it_leaves() {
     let mut account = new_account();
     for text in ["a/b", "a/b/c", "a/b/b", "a/b/b/c"] {

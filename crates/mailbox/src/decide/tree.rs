@@ -43,7 +43,7 @@ impl Planner<'_> {
                 return Err(Refusal::SpecialUseTaken(*wanted));
             }
         }
-        let mut names = self.create_parents(name, &[])?;
+        let mut names = self.create_parents(name)?;
         let id = self.create(name.clone(), SpecialUses::new(special_use))?;
         names.push(name.clone());
         Ok(self.done(Outcome::Created { id, names }))
@@ -94,7 +94,7 @@ impl Planner<'_> {
         if moves.iter().any(|(_, _, name)| is_taken(name)) {
             return Err(Refusal::AlreadyExists);
         }
-        let created = self.create_parents(to, &leaving)?;
+        let created = self.create_parents(to)?;
         for (id, _, name) in &moves {
             self.changes.push(Change::MailboxRenamed { id: *id, name: name.clone() });
         }
@@ -111,7 +111,7 @@ impl Planner<'_> {
         let inbox = self.account.by_name(&MailboxName::inbox()).ok_or(Refusal::NonExistent)?;
         let inbox_id = inbox.record().id;
         let contents = self.contents(inbox_id)?;
-        let mut created = self.create_parents(to, &[])?;
+        let mut created = self.create_parents(to)?;
         let id = self.create(to.clone(), SpecialUses::NONE)?;
         created.push(to.clone());
         if !contents.is_empty() {
@@ -153,17 +153,12 @@ impl Planner<'_> {
 
     /// Makes the parents that `name` lacks. A name without a mailbox but with children is there
     /// already: its owner deleted the mailbox and does not want it back.
-    fn create_parents(
-        &mut self,
-        name: &MailboxName,
-        leaving: &[MailboxName],
-    ) -> Result<Vec<MailboxName>, Refusal> {
+    fn create_parents(&mut self, name: &MailboxName) -> Result<Vec<MailboxName>, Refusal> {
         let mut missing = Vec::new();
         let mut at = name.parent();
         while let Some(parent) = at {
-            let stays = |(other, _): (&MailboxName, _)| leaving.binary_search(other).is_err();
-            let exists =
-                self.account.by_name(&parent).is_some() || self.account.below(&parent).any(stays);
+            let exists = self.account.by_name(&parent).is_some()
+                || self.account.below(&parent).next().is_some();
             if exists {
                 break;
             }

@@ -172,15 +172,20 @@ impl Model {
     }
 
     fn create_parents(&mut self, name: &str, modseq: u64) -> Vec<String> {
+        let made = self.missing_parents(name);
+        for parent in &made {
+            self.create(parent, modseq);
+        }
+        made
+    }
+
+    fn missing_parents(&self, name: &str) -> Vec<String> {
         let mut made = Vec::new();
         for (at, _) in name.match_indices('/') {
             let parent = &name[..at];
             if !self.mailboxes.contains_key(parent) && !self.has_below(parent) {
                 made.push(parent.to_owned());
             }
-        }
-        for parent in &made {
-            self.create(parent, modseq);
         }
         made
     }
@@ -226,6 +231,7 @@ impl Model {
         if to.starts_with(&prefix) {
             return Err(Refusal::IntoItself);
         }
+        let created = self.missing_parents(to);
         let mut taken = Vec::new();
         for name in &moving {
             taken.push(self.mailboxes.remove(name).unwrap());
@@ -235,7 +241,9 @@ impl Model {
         if renamed.iter().any(|(_, new)| self.mailboxes.contains_key(new)) {
             return Err(Refusal::AlreadyExists);
         }
-        let created = self.create_parents(to, modseq);
+        for parent in &created {
+            self.create(parent, modseq);
+        }
         let mut follow = Vec::new();
         for ((old, new), mailbox) in renamed.iter().zip(taken) {
             self.mailboxes.insert(new.clone(), mailbox);
