@@ -49,7 +49,7 @@ pub fn check() -> Result<()> {
 /// Mail as it came over the wire, and what other programs write, follow their own rules.
 fn is_data(path: &str) -> bool {
     const ENDINGS: &[&str] = &[".eml", ".lock", ".snap", ".mbox"];
-    const FOLDERS: &[&str] = &["fuzz/corpus/", "/fixtures/", "/sample/"];
+    const FOLDERS: &[&str] = &["fuzz/corpus/", "fuzz/seeds/", "/fixtures/", "/sample/"];
     ENDINGS.iter().any(|ending| path.ends_with(ending))
         || FOLDERS.iter().any(|folder| path.contains(folder))
 }
