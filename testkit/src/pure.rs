@@ -52,6 +52,17 @@ struct Connection {
     refusal: Option<LiteralRefusal>,
     mode: Mode,
     is_closed: bool,
+    /// Length of the output when it was last flushed, and the most that ever came at once.
+    flushed: usize,
+    unflushed_max: usize,
+}
+
+impl Connection {
+    fn note_flush(&mut self) {
+        let more = self.output.len().saturating_sub(self.flushed);
+        self.unflushed_max = self.unflushed_max.max(more);
+        self.flushed = self.output.len();
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,6 +100,11 @@ impl PureServer {
     /// The account as it is committed.
     pub fn account(&self) -> &Account {
         &self.account
+    }
+
+    /// The most output that a connection had to hold before it could be sent, in octets.
+    pub fn unflushed_max(&self, connection: usize) -> usize {
+        self.connections.get(&connection).map_or(0, |state| state.unflushed_max)
     }
 
     /// Sets the clock.
@@ -280,6 +296,7 @@ impl PureServer {
                 }
                 Step::Done(then) => {
                     state.staged.clear();
+                    state.note_flush();
                     if state.session.is_logged_in() {
                         state.framer.set_limits(Limits::AUTHENTICATED);
                     }
@@ -309,7 +326,11 @@ impl PureServer {
             }
             Need::Sasl(step) => sasl(&step),
             Need::ClientResponse => Answer::Failed(Trouble::Unavailable),
-            Need::Refresh | Need::Flush => Answer::Ready,
+            Need::Refresh => Answer::Ready,
+            Need::Flush => {
+                state.note_flush();
+                Answer::Ready
+            }
             Need::Open(mailbox) => {
                 self.opened.insert(mailbox);
                 Answer::Ready
@@ -317,12 +338,15 @@ impl PureServer {
             Need::Submit(operation) => Answer::Submitted(self.submit(&operation)),
             Need::Append(request) => self.append(state, request),
             Need::Rows(ids) => {
+                assert!(ids.len() <= Need::ROWS_MAX, "{} rows at once", ids.len());
                 // A real server may give fewer rows than asked for.
                 let count = ids.len().min(ROWS_AT_ONCE);
                 let row = |id| self.messages.get(id).map(|stored| stored.row.clone());
                 Answer::Rows(ids.iter().take(count).map(row).collect())
             }
             Need::Read(requests) => {
+                let octets: u64 = requests.iter().map(|r| r.range.end - r.range.start).sum();
+                assert!(octets <= Need::READ_BYTES_MAX, "{octets} octets at once");
                 Answer::Read(requests.iter().map(|request| self.read(request)).collect())
             }
         }
@@ -396,6 +420,8 @@ impl Peer for PureServer {
             refusal: None,
             mode: Mode::Commands,
             is_closed: false,
+            flushed: 0,
+            unflushed_max: 0,
         };
         state.session.greeting(&mut state.output);
         self.connections.insert(connection, state);
@@ -410,6 +436,7 @@ impl Peer for PureServer {
 
     fn receive(&mut self, connection: usize) -> Received {
         let Some(state) = self.connections.get_mut(&connection) else { return Received::Closed };
+        state.flushed = 0;
         match std::mem::take(&mut state.output) {
             bytes if !bytes.is_empty() => Received::Bytes(bytes),
             _ if state.is_closed => Received::Closed,

@@ -35,7 +35,7 @@ pub trait Peer {
     fn connect(&mut self, connection: usize);
     /// Sends bytes on it.
     fn send(&mut self, connection: usize, bytes: &[u8]);
-    /// What has come in since the last call. A live server waits a while before [`Received::Quiet`].
+    /// What has come in since the last call; a live server waits before [`Received::Quiet`].
     fn receive(&mut self, connection: usize) -> Received;
     /// Name and password of the account, each fit to stand as an atom or a quoted string.
     fn credentials(&self) -> (String, String);

@@ -70,3 +70,8 @@ fn copy_and_move_are_seen_whole() {
 fn idle_tells_news_at_once() {
     scripts("idle");
 }
+
+#[test]
+fn the_sessions_of_the_rfcs_go_as_they_are_printed() {
+    scripts("rfc");
+}

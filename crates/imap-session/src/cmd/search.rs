@@ -1,7 +1,7 @@
 //! SEARCH and UID SEARCH. RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5
 //!
-//! What the snapshot decides is decided in one pass; for the rest the messages are loaded a few at a
-//! time, only as much of each as the query needs.
+//! What the snapshot decides is decided in one pass; for the rest the messages are loaded a few at
+//! a time, only as much of each as the query needs.
 
 mod keys;
 mod load;

@@ -85,7 +85,7 @@ impl Translator<'_> {
             SearchKey::Younger(seconds) => Key::Younger(*seconds),
             SearchKey::Larger(size) => Key::Larger(*size),
             SearchKey::Smaller(size) => Key::Smaller(*size),
-            // One modseq is kept for all of a message, so the entry does not matter. RFC 7162 §3.1.5
+            // One modseq is kept for all of a message: the entry does not matter. RFC 7162 §3.1.5
             SearchKey::ModSeq { mod_seq, .. } => Key::ModSeq(*mod_seq),
             SearchKey::EmailId(id) => MessageId::parse(id).map_or(Key::Nothing, Key::Message),
             SearchKey::ThreadId(id) => ThreadId::parse(id).map_or(Key::Nothing, Key::Thread),
