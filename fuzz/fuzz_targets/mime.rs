@@ -1,5 +1,5 @@
-//! Any bytes are a message, in one piece or in many; its parts lie within each other and apart; every
-//! section, decoder and text of it can be read.
+//! Any bytes are a message, in one piece or in many; its parts lie within each other and apart;
+//! every section, decoder and text of it can be read.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

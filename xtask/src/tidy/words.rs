@@ -40,8 +40,46 @@ pub fn in_rust(path: &str, text: &str, masked: &Masked) -> Vec<String> {
         }
     }
     faults.extend(wide_lines(path, text, masked));
-    if PURE.iter().any(|folder| path.starts_with(folder)) {
-        faults.extend(worldly_words(path, masked));
+    faults
+}
+
+/// The modules that this file declares for tests only, each as a path without its ending.
+pub fn test_modules(path: &str, masked: &Masked) -> Vec<String> {
+    let stem = path.strip_suffix(".rs").unwrap_or(path);
+    let folder = match stem.rsplit_once('/') {
+        Some((folder, "lib" | "main" | "mod")) => folder,
+        _ => stem,
+    };
+    masked
+        .code
+        .split("#[cfg(test)]")
+        .skip(1)
+        .filter_map(|after| after.trim_start().strip_prefix("mod ")?.split_once(';'))
+        .map(|(name, _)| name.trim())
+        .filter(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_'))
+        .map(|name| format!("{folder}/{name}"))
+        .collect()
+}
+
+/// Whether a file belongs to a module that `test_modules` named.
+pub fn is_in_module(path: &str, module: &str) -> bool {
+    path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+}
+
+/// The clock, threads, files and sockets have no place in a pure crate, its tests apart.
+pub fn in_pure_rust(path: &str, masked: &Masked) -> Vec<String> {
+    if !PURE.iter().any(|folder| path.starts_with(folder)) {
+        return Vec::new();
+    }
+    // Tests stand at the bottom of a file.
+    let tests = masked.code.find("#[cfg(test)]\nmod tests").unwrap_or(masked.code.len());
+    let mut faults = Vec::new();
+    for (index, code) in masked.code[..tests].lines().enumerate() {
+        for word in WORLDLY {
+            if code.contains(word) {
+                faults.push(format!("{path}:{}: {word} in a pure crate", index + 1));
+            }
+        }
     }
     faults
 }
@@ -58,20 +96,6 @@ fn wide_lines(path: &str, text: &str, masked: &Masked) -> Vec<String> {
             || line.split_whitespace().any(|word| word.len() > WIDTH / 2);
         if columns > WIDTH && !unbreakable {
             faults.push(format!("{path}:{}: {columns} columns, {WIDTH} fit", index + 1));
-        }
-    }
-    faults
-}
-
-/// The clock, threads, files and sockets have no place in a pure crate, its tests apart.
-fn worldly_words(path: &str, masked: &Masked) -> Vec<String> {
-    let tests = masked.code.find("#[cfg(test)]").unwrap_or(masked.code.len());
-    let mut faults = Vec::new();
-    for (index, code) in masked.code[..tests].lines().enumerate() {
-        for word in WORLDLY {
-            if code.contains(word) {
-                faults.push(format!("{path}:{}: {word} in a pure crate", index + 1));
-            }
         }
     }
     faults
@@ -176,11 +200,21 @@ mod tests {
 
     #[test]
     fn a_pure_crate_does_not_read_the_clock() {
+        let pure = |path, source| in_pure_rust(path, &Masked::new(source)).len();
         let source = "//! A.\nfn f() { Instant::now(); }\n";
-        assert_eq!(rust("crates/mime/src/a.rs", source).len(), 1);
-        assert!(rust("crates/net/src/a.rs", source).is_empty());
+        assert_eq!(pure("crates/mime/src/a.rs", source), 1);
+        assert_eq!(pure("crates/net/src/a.rs", source), 0);
         let tested = "//! A.\n#[cfg(test)]\nmod tests { fn f() { Instant::now(); } }\n";
-        assert!(rust("crates/mime/src/a.rs", tested).is_empty());
+        assert_eq!(pure("crates/mime/src/a.rs", tested), 0);
+    }
+
+    #[test]
+    fn modules_that_exist_for_tests_only_are_found() {
+        let masked = Masked::new("mod a;\n#[cfg(test)]\nmod b;\n#[cfg(test)]\nmod c { }\n");
+        assert_eq!(test_modules("x/src/lib.rs", &masked), ["x/src/b"]);
+        assert_eq!(test_modules("x/src/y.rs", &masked), ["x/src/y/b"]);
+        assert!(is_in_module("x/src/b.rs", "x/src/b") && is_in_module("x/src/b/d.rs", "x/src/b"));
+        assert!(!is_in_module("x/src/bc.rs", "x/src/b"));
     }
 
     #[test]
