@@ -25,19 +25,6 @@ impl Message {
         }
         false
     }
-
-    /// The leaf parts of type `text`, in order.
-    pub fn text_parts(&self) -> Vec<&Part> {
-        let mut found = Vec::new();
-        let mut open = vec![&self.root];
-        while let Some(part) = open.pop() {
-            if part.is_kind("text") && part.children().is_empty() {
-                found.push(part);
-            }
-            open.extend(part.children().iter().rev());
-        }
-        found
-    }
 }
 
 /// Where a part stands.
@@ -53,7 +40,7 @@ enum Place {
 
 fn is_attachment(part: &Part, place: Place) -> bool {
     // Signatures and the control parts of encrypted mail. RFC 1847, RFC 3156, RFC 8551
-    let is_control = [
+    let control = [
         "pgp-signature",
         "pgp-encrypted",
         "pkcs7-signature",
@@ -61,9 +48,7 @@ fn is_attachment(part: &Part, place: Place) -> bool {
         "pkcs7-mime",
         "x-pkcs7-mime",
     ];
-    if part.is_kind("application")
-        && is_control.iter().any(|name| part.is_type("application", name))
-    {
+    if part.is_kind("application") && control.iter().any(|name| part.is_type("application", name)) {
         return false;
     }
     if let Some(disposition) = &part.disposition

@@ -27,6 +27,16 @@ pub enum Piece<'a> {
 }
 
 impl Message {
+    /// The parts whose bodies are text, in order: those that [`of_part`] reads.
+    pub fn text_parts(&self) -> Vec<&Part> {
+        let bodies = self.searched(Scope::Body).into_iter();
+        let body = |piece| match piece {
+            Piece::Body(part) => Some(part),
+            Piece::Header(_) => None,
+        };
+        bodies.filter_map(body).collect()
+    }
+
     /// What a search looks at, in the order of the message. The caller reads the ranges
     /// ([`Part::header`], [`Part::body`]) and converts them one by one.
     pub fn searched(&self, scope: Scope) -> Vec<Piece<'_>> {
@@ -236,6 +246,18 @@ mod tests {
                 && !text.contains("unlesbar")
                 && !text.contains("preamble")
         );
+    }
+
+    #[test]
+    fn the_text_parts_are_those_that_are_shown_as_text() {
+        let message = parse(SAMPLE);
+        let kinds: Vec<_> = message.text_parts().iter().map(|part| part.subtype.clone()).collect();
+        assert_eq!(kinds, [b"plain".to_vec(), b"html".to_vec(), b"plain".to_vec()]);
+        // Nothing is found in it, so that clients see it as text.
+        let bytes = b"Content-Type: multipart/mixed; boundary=x\n\nhello";
+        let message = parse(bytes);
+        assert_eq!(message.text_parts().len(), 1);
+        assert_eq!(of_message(&message, bytes, Scope::Body, 100), "hello\n");
     }
 
     #[test]
