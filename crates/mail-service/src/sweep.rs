@@ -67,6 +67,9 @@ impl Service {
             }
         }
         report.blobs += self.sweep_strays().await?;
+        let store = Arc::clone(&self.shared.store);
+        // Deleted blobs leave holes in packs; this gives the space back to the system.
+        blocking(move || Ok(store.reclaim()?)).await?;
         result.map(|()| report)
     }
 
@@ -177,12 +180,11 @@ impl Sweep<'_> {
         let mut report = SweepReport { accounts: 1, ..SweepReport::default() };
         report.log_rows = self.delete_all(&self.keys.log_until(head.history_floor))?;
         self.delete_removed_mailboxes(head.history_floor, cutoff)?;
-        report.expunged = self.visit(&self.keys.expunged_all(), |key, _| {
-            match self.keys.parse(key) {
+        report.expunged =
+            self.visit(&self.keys.expunged_all(), |key, _| match self.keys.parse(key) {
                 Some(AccountKey::Expunged(_, modseq, _)) => Ok(modseq <= head.history_floor),
                 _ => Err(strange_key(key)),
-            }
-        })?;
+            })?;
         let bound = head.next_message.get();
         let used = self.used_messages(bound)?;
         let as_of = self.store.view()?.at();
