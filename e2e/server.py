@@ -105,7 +105,7 @@ class Server:
         """Another call of the program with the same configuration."""
         command = [self.program, *words, "--config", str(self.config)]
         done = subprocess.run(
-            command, input=stdin, text=True, capture_output=True, timeout=60, check=False
+            command, input=stdin, text=True, capture_output=True, timeout=120, check=False
         )
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
@@ -145,6 +145,14 @@ class Server:
             complaints.append("a password stands in the log")
         return complaints
 
+    def verify(self):
+        """What the offline verifier finds wrong after everything that the tests did."""
+        try:
+            self.run("check")
+        except RuntimeError as error:
+            return [str(error)]
+        return []
+
     def kill(self):
         """As a crash would: no chance to write anything."""
         if self.process is not None and self.process.poll() is None:
@@ -174,6 +182,9 @@ class Elsewhere:
     def stop(self):
         return []
 
+    def verify(self):
+        return []
+
     def remove(self):
         pass
 
@@ -195,6 +206,7 @@ def stop_shared():
     if _shared is None:
         return []
     complaints = _shared.stop()
+    complaints += _shared.verify()
     if not complaints:
         _shared.remove()
     elif hasattr(_shared, "folder"):

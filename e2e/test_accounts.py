@@ -1,0 +1,81 @@
+"""`pillarbox account` on a server that runs, and on its data when it does not."""
+
+import os
+import unittest
+
+import server
+import wire
+
+
+@unittest.skipIf("PILLARBOX_AT" in os.environ, "needs the program")
+class Accounts(unittest.TestCase):
+    def setUp(self):
+        self.server = server.Server().start()
+        self.addCleanup(self.server.remove)
+        self.addCleanup(self.server.kill)
+
+    def account(self, *words, stdin=""):
+        return self.server.run("account", *words, stdin=stdin)
+
+    def can_sign_in(self, name, password):
+        try:
+            client = wire.Client(self.server.imap, name, password)
+        except wire.WireError:
+            return False
+        client.logout()
+        return True
+
+    def names(self):
+        return {line.strip() for line in self.account("list").splitlines() if line.strip()}
+
+    def lifecycle(self):
+        self.account("add", "one@mail.example", "--password-stdin", stdin="first secret\n")
+        self.account("import", "-", stdin="two@mail.example:s:2\nthree@mail.example:s3 \n")
+        self.assertEqual(
+            self.names(), {"one@mail.example", "two@mail.example", "three@mail.example"}
+        )
+        self.account("passwd", "one@mail.example", "--password-stdin", stdin="second secret\n")
+        self.account("remove", "three@mail.example")
+        self.assertEqual(self.names(), {"one@mail.example", "two@mail.example"})
+        with self.assertRaises(RuntimeError):
+            self.account("add", "one@mail.example", "--password-stdin", stdin="again\n")
+        with self.assertRaises(RuntimeError):
+            self.account("passwd", "nobody@mail.example", "--password-stdin", stdin="x\n")
+
+    def check_logins(self):
+        self.assertTrue(self.can_sign_in("one@mail.example", "second secret"))
+        self.assertFalse(self.can_sign_in("one@mail.example", "first secret"))
+        self.assertTrue(self.can_sign_in("two@mail.example", "s:2"))
+        self.assertFalse(self.can_sign_in("three@mail.example", "s3 "))
+
+    def test_accounts_change_while_the_server_runs(self):
+        self.lifecycle()
+        self.check_logins()
+        self.assertEqual(self.server.stop(), [])
+
+    def test_accounts_change_while_it_does_not(self):
+        self.assertEqual(self.server.stop(), [])
+        self.lifecycle()
+        self.server.start()
+        self.check_logins()
+        self.assertEqual(self.server.stop(), [])
+        self.server.run("check")
+
+    def test_a_new_password_holds_at_once_and_an_old_session_lives_on(self):
+        self.account("add", "one@mail.example", "--password-stdin", stdin="old\n")
+        client = wire.Client(self.server.imap, "one@mail.example", "old")
+        self.account("passwd", "one@mail.example", "--password-stdin", stdin="new\n")
+        self.assertFalse(self.can_sign_in("one@mail.example", "old"))
+        self.assertTrue(self.can_sign_in("one@mail.example", "new"))
+        client.run(b"SELECT INBOX")
+        client.logout()
+
+    def test_an_import_of_many_is_quick(self):
+        lines = "".join(f"many{i}@mail.example:password {i}\n" for i in range(200))
+        self.account("import", "-", stdin=lines)
+        self.assertEqual(len(self.names()), 200)
+        self.assertTrue(self.can_sign_in("many199@mail.example", "password 199"))
+
+
+if __name__ == "__main__":
+    unittest.main()
