@@ -40,7 +40,7 @@ pub struct Plan {
 /// Runs the targets one after the other.
 ///
 /// # Errors
-/// At the first target that does not build or finds a fault.
+/// Names the targets that do not build or find a fault; the others have run all the same.
 pub fn run_plan(mut plan: Plan) -> Result<()> {
     if plan.targets.is_empty() {
         plan.targets = targets()?;
@@ -50,6 +50,7 @@ pub fn run_plan(mut plan: Plan) -> Result<()> {
     let mut path = vec![bin];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let path = std::env::join_paths(path)?;
+    let mut found = Vec::new();
     for target in &plan.targets {
         println!("fuzz: {target}, {} s", plan.seconds);
         let mut fuzz = run::command("cargo fuzz run --sanitizer none");
@@ -67,11 +68,18 @@ pub fn run_plan(mut plan: Plan) -> Result<()> {
             format!("-timeout={INPUT_SECONDS}"),
             format!("-rss_limit_mb={RSS_MIB}"),
             "-print_final_stats=1".to_owned(),
+            "-verbosity=0".to_owned(),
         ]);
         if plan.jobs > 1 {
             fuzz.arg(format!("-fork={}", plan.jobs));
         }
-        run::run(fuzz.env("PATH", &path))?;
+        if let Err(error) = run::run(fuzz.env("PATH", &path)) {
+            eprintln!("fuzz: {error}");
+            found.push(target.as_str());
+        }
+    }
+    if !found.is_empty() {
+        return Err(format!("fuzz targets with a finding: {}", found.join(", ")).into());
     }
     println!("fuzz: {} targets without a finding", plan.targets.len());
     Ok(())
