@@ -16,13 +16,14 @@ use crate::types::Code;
 pub fn code(cursor: &mut Cursor<'_>) -> Result<Code> {
     let start = cursor.clone();
     let name = cursor.atom("response code")?;
-    if let Ok(Some(code)) = known(name, cursor)
-        && cursor.eat(b']')
-    {
-        return Ok(code);
+    if let Ok(Some(code)) = known(name, cursor) {
+        cursor.skip_spaces();
+        if cursor.eat(b']') {
+            return Ok(code);
+        }
     }
     *cursor = start;
-    let name = cursor.atom("response code")?.to_owned();
+    let name = cursor.atom("response code")?.to_ascii_uppercase();
     // atom [SP 1*<any TEXT-CHAR except "]">]
     let arguments = cursor.eat(b' ').then(|| {
         let rest = cursor.take_while(|b| b != b']');

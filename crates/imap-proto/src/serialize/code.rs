@@ -72,11 +72,12 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
         Code::Unseen(seq) => named(out, "UNSEEN", seq.get().into()),
         Code::Other { name, arguments } => {
             out.text(name);
-            if let Some(arguments) = arguments {
+            // What would end the code or the line is left out as a whole: with other characters in
+            // its place it could become arguments that mean something.
+            let ends = |c: char| matches!(c, ']' | '\r' | '\n' | '\0');
+            if let Some(arguments) = arguments.as_ref().filter(|a| !a.contains(ends)) {
                 out.space();
-                // Nothing that ends the code or the line may stand in it.
-                let is_end = |c: char| matches!(c, ']' | '\r' | '\n' | '\0');
-                out.text(&arguments.replace(is_end, " "));
+                out.text(arguments);
             }
         }
         // All others have no arguments and are written by their name.

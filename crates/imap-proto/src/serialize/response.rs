@@ -58,8 +58,10 @@ fn data(out: &mut Writer<'_>, response: &Response) {
             id::params(out, params.as_ref());
         }
         Response::Other(text) => {
-            // It was one line when it was read, and stays one.
-            let line: Vec<u8> = text.iter().copied().filter(|b| !is_break(*b)).collect();
+            // It was one line when it was read, and stays one. Nothing is left out, or what is not
+            // known could become something else.
+            let clean = |b: &u8| if is_break(*b) { b'?' } else { *b };
+            let line: Vec<u8> = text.iter().map(clean).collect();
             out.bytes(&line);
         }
     }
