@@ -3,8 +3,8 @@
 //! After every step the account equals the oracle's plain maps; every session's client, which knows
 //! nothing but responses, has a dense and ascending numbering; HIGHESTMODSEQ never runs ahead of
 //! what was told; and a client cut off anywhere, also between two responses of one command, comes
-//! back by QRESYNC to exactly the mailbox's state. The rows that a store would hold are kept aside and
-//! mailboxes are dropped from memory and rebuilt from them.
+//! back by QRESYNC to exactly the mailbox's state. The rows that a store would hold are kept aside
+//! and mailboxes are dropped from memory and rebuilt from them.
 //!
 //! `MAILBOX_HISTORIES=100000 cargo test -p mailbox --release histories` for a longer run;
 //! `MAILBOX_SEED=n` repeats one history.

@@ -139,7 +139,8 @@ impl FlagMode {
 }
 
 impl Operation {
-    /// The mailboxes whose contents have to be loaded before the operation can be decided, each once.
+    /// The mailboxes whose contents have to be loaded before the operation can be decided, each
+    /// once.
     ///
     /// Mailboxes that do not exist are not named: `decide` refuses those.
     pub fn contents_needed(&self, account: &Account) -> Vec<MailboxId> {

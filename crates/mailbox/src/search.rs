@@ -1,8 +1,8 @@
 //! Evaluates a query on messages. RFC 9051 §6.4.4
 //!
-//! Most of a query is decided by what a snapshot holds. The rest needs the message's row, its header
-//! or its text, in this order of cost; an evaluation says what it needs next instead of loading
-//! it, and within AND and OR the cheap keys come first.
+//! Most of a query is decided by what a snapshot holds. The rest needs the message's row, its
+//! header or its text, in this order of cost; an evaluation says what it needs next instead of
+//! loading it, and within AND and OR the cheap keys come first.
 
 mod needle;
 
@@ -407,7 +407,8 @@ impl Node {
     }
 }
 
-/// The verdict of a list: `decisive` if one node says so, else what is needed first, else `neutral`.
+/// The verdict of a list: `decisive` if one node says so, else what is needed first, else
+/// `neutral`.
 fn test_all(
     nodes: &[Node],
     neutral: Verdict,

@@ -17,8 +17,8 @@ pub use pattern::Pattern;
 pub struct Node {
     /// The name.
     pub name: MailboxName,
-    /// The mailbox that has it; `None` for a name that is subscribed or has children and no mailbox:
-    /// `\NonExistent`, or `\Noselect` for clients that do not know it. RFC 9051 §7.3.1
+    /// The mailbox that has it; `None` for a name that is subscribed or has children and no
+    /// mailbox: `\NonExistent`, or `\Noselect` for clients that do not know it. RFC 9051 §7.3.1
     pub mailbox: Option<MailboxId>,
     /// `\Subscribed`
     pub subscription: Subscribed,

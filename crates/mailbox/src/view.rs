@@ -1,7 +1,7 @@
 //! What one session has been told of its selected mailbox.
 //!
-//! A view has two positions. `seen` is the snapshot that the session computes with; `settled` is the
-//! modseq up to which the client was told everything. An expunge may not be told during FETCH,
+//! A view has two positions. `seen` is the snapshot that the session computes with; `settled` is
+//! the modseq up to which the client was told everything. An expunge may not be told during FETCH,
 //! STORE and SEARCH (RFC 9051 §7.5.1), so expunged messages may be withheld: they keep their
 //! sequence numbers and stay readable, and `settled` stays behind until they are told.
 //!
@@ -285,8 +285,9 @@ impl View {
         self.recent = Some(Box::new(recent.union(uids)));
     }
 
-    /// Moves the view to a later snapshot of the same mailbox and says what the client has to be told.
-    /// Everything in the delta counts as told. A snapshot that is not later tells nothing new.
+    /// Moves the view to a later snapshot of the same mailbox and says what the client has to be
+    /// told. Everything in the delta counts as told. A snapshot that is not later tells nothing
+    /// new.
     pub fn advance(
         &mut self,
         new: &MailboxSnapshot,

@@ -204,8 +204,8 @@ fn recent_messages_are_counted_while_they_are_there() {
     assert!(view.is_recent(uid(2)) && !view.is_recent(uid(4)));
 }
 
-/// INBOX of the RFC's example: only every third UID up to `last` is left, and nothing is known of the
-/// expunges.
+/// INBOX of the RFC's example: only every third UID up to `last` is left, and nothing is known of
+/// the expunges.
 fn every_third(last: u32) -> MailboxSnapshot {
     let mut account = account(usize::try_from(last).unwrap());
     let gone: Vec<u32> = (1..=last).filter(|number| !number.is_multiple_of(3)).collect();

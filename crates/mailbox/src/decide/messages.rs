@@ -223,7 +223,8 @@ impl Planner<'_> {
     }
 }
 
-/// The run that messages with this entry's flags go to; `None` if the store leaves them as they are.
+/// The run that messages with this entry's flags go to; `None` if the store leaves them as they
+/// are.
 fn plan_flags(
     entry: &EntryRef<'_>,
     store: &Store<'_>,

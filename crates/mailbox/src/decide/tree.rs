@@ -193,8 +193,8 @@ impl Planner<'_> {
         Ok(id)
     }
 
-    /// A renamed mailbox stays subscribed. What a client subscribed by its old name stays on the list
-    /// as well: only a client takes that off. RFC 9051 §6.3.6
+    /// A renamed mailbox stays subscribed. What a client subscribed by its old name stays on the
+    /// list as well: only a client takes that off. RFC 9051 §6.3.6
     fn carry_subscriptions(&mut self, renamed: &[(MailboxName, MailboxName)]) {
         let mut carried = Vec::new();
         for (old, new) in renamed {

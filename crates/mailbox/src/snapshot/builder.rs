@@ -42,8 +42,8 @@ impl MailboxSnapshotBuilder {
     /// Adds the next message.
     ///
     /// # Errors
-    /// If the row does not belong there: a UID out of order or not below UIDNEXT, a modseq above the
-    /// mailbox's, a keyword that the mailbox does not have.
+    /// If the row does not belong there: a UID out of order or not below UIDNEXT, a modseq above
+    /// the mailbox's, a keyword that the mailbox does not have.
     pub fn push(&mut self, row: &MembershipRow) -> Result<(), Corruption> {
         let corrupt = Corruption::Row { mailbox: self.record.id, uid: row.uid };
         let last = self.chunk.last().map(Entry::uid);

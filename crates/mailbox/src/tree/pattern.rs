@@ -1,7 +1,7 @@
 //! The patterns of LIST: `*` for any characters, `%` for any but the separator. RFC 9051 §6.3.9
 //!
-//! All ways to match are followed at once, one bit for each place in the pattern, so that the time is
-//! that of the name times the pattern's length in words, whatever the wildcards.
+//! All ways to match are followed at once, one bit for each place in the pattern, so that the time
+//! is that of the name times the pattern's length in words, whatever the wildcards.
 
 use mail_types::MailboxName;
 
@@ -37,8 +37,8 @@ enum Item {
 pub struct PatternTooLong;
 
 impl Pattern {
-    /// Longest pattern after wildcards in a row have become one: a name is no longer, and between two of
-    /// its characters stands at most one wildcard.
+    /// Longest pattern after wildcards in a row have become one: a name is no longer, and between
+    /// two of its characters stands at most one wildcard.
     pub const CHARS_MAX: usize = 2 * MailboxName::BYTES_MAX + 1;
 
     /// Reads a pattern: the reference and the name of LIST put together, decoded.
