@@ -241,7 +241,7 @@ impl Shared {
 
     /// Ends the sequencer of a removed account and forgets what is known of it.
     async fn close_account(&self, id: AccountId) {
-        if let Some(open) = self.registry.find(id) {
+        if let Some(open) = self.registry.find(id).await {
             // It reads the head, finds none, and ends.
             let _ = open.refresh().await;
         }

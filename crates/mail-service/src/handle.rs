@@ -75,9 +75,10 @@ impl AccountHandle {
         let current = self.state().await?;
         let is_loaded = current.mailbox(mailbox).is_some_and(|m| m.contents().is_some());
         let account = if is_loaded { current } else { self.open.load(mailbox).await? };
-        let found = account.mailbox(mailbox).ok_or(ServiceError::NoSuchMailbox)?;
-        let entries = usize::try_from(found.record().counts.messages).unwrap_or(usize::MAX);
-        self.shared.contents.used(&self.open, mailbox, entries);
+        if account.mailbox(mailbox).is_none() {
+            return Err(ServiceError::NoSuchMailbox);
+        }
+        self.note_use(&account, mailbox);
         Ok((account, pin))
     }
 
@@ -88,7 +89,16 @@ impl AccountHandle {
     /// `Refused` by the rules of mail; `NoSuchAccount`, `ChangeTooLarge`, `StorageFull`, `Busy`:
     /// nothing changed; `WriteRefused`: unknown; other errors of the store.
     pub async fn submit(&self, operation: Operation) -> Result<(Account, Outcome), ServiceError> {
-        self.open.submit(operation, Vec::new()).await
+        let used = mailboxes_of(&operation);
+        let (account, outcome) = self.open.submit(operation, Vec::new()).await?;
+        let created = match &outcome {
+            Outcome::Created { id, .. } => Some(*id),
+            _ => None,
+        };
+        for mailbox in used.into_iter().flatten().chain(created) {
+            self.note_use(&account, mailbox);
+        }
+        Ok((account, outcome))
     }
 
     /// Begins to take a message for this account.
@@ -119,7 +129,9 @@ impl AccountHandle {
                 flags: mail.flags,
             });
         }
-        self.open.submit(Operation::AddMessages { mailbox, messages }, rows).await
+        let added = self.open.submit(Operation::AddMessages { mailbox, messages }, rows).await?;
+        self.note_use(&added.0, mailbox);
+        Ok(added)
     }
 
     /// The rows of these messages in the order asked, at most
@@ -174,11 +186,33 @@ impl AccountHandle {
         .await
     }
 
+    /// Counts the contents of a mailbox, if they are in memory, as used just now.
+    fn note_use(&self, account: &Account, mailbox: MailboxId) {
+        let contents = account.mailbox(mailbox).and_then(|mailbox| mailbox.contents());
+        if let Some(contents) = contents {
+            let entries = usize::try_from(contents.len()).unwrap_or(usize::MAX);
+            self.shared.contents.used(&self.open, mailbox, entries);
+        }
+    }
+
     /// Follows the account: wakes when it changes, and holds the newest state. An account that is
     /// removed becomes one without mailboxes.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Account> {
         self.open.watch()
+    }
+}
+
+/// The mailboxes whose contents an operation reads or changes.
+fn mailboxes_of(operation: &Operation) -> [Option<MailboxId>; 2] {
+    match operation {
+        Operation::SetFlags { mailbox, .. }
+        | Operation::Expunge { mailbox, .. }
+        | Operation::AddMessages { mailbox, .. } => [Some(*mailbox), None],
+        Operation::Copy { from, to, .. } | Operation::Move { from, to, .. } => {
+            [Some(*from), Some(*to)]
+        }
+        _ => [None, None],
     }
 }
 

@@ -45,11 +45,10 @@ impl Registry {
         Ok(account)
     }
 
-    /// The account if it is open already and nobody is opening it.
-    pub(crate) fn find(&self, id: AccountId) -> Option<Arc<OpenAccount>> {
+    /// The account if it is open.
+    pub(crate) async fn find(&self, id: AccountId) -> Option<Arc<OpenAccount>> {
         let slot = self.lock().slots.get(&id).map(Arc::clone)?;
-        let open = slot.try_lock().ok()?;
-        open.upgrade()
+        slot.lock().await.upgrade()
     }
 
     /// Lets go of an account: it ends when its last handle does.

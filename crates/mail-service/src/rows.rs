@@ -58,6 +58,8 @@ impl RowCache {
 
 /// Rows of one generation of the cache, of two: at some 4 KiB a row, 8 MiB.
 const GENERATION_MAX: usize = 1024;
+/// Longer rows, as stored, are not cached: in memory they are a few times as long.
+const CACHED_ROW_BYTES_MAX: usize = 8 * 1024;
 
 impl Shared {
     /// The rows of these messages in the order asked; `None` for one that does not exist. Waits for
@@ -83,7 +85,7 @@ impl Shared {
         for ((at, id, key), value) in missing.iter().zip(view.get_many(&wanted)?) {
             let Some(value) = value else { continue };
             let stored = StoredMessage::decode(key, &value)?;
-            let is_small = matches!(stored.parsed, Parsed::Inline(_));
+            let is_small = value.len() <= CACHED_ROW_BYTES_MAX;
             let row = Arc::new(read_row(&*self.store, &keys, key, stored)?);
             if is_small {
                 self.rows.insert(account, *id, &row);

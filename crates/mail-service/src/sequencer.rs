@@ -386,7 +386,7 @@ impl Sequencer {
     /// If the store cannot be read: then everything that waits fails.
     async fn advance(&mut self) -> Result<(), ServiceError> {
         if self.is_stale {
-            if !self.in_flight.is_empty() || self.backlog.is_empty() && !self.is_followed() {
+            if !self.in_flight.is_empty() {
                 return Ok(());
             }
             self.reload().await?;
@@ -406,6 +406,10 @@ impl Sequencer {
                     self.backlog.pop_front();
                     self.unload(mailbox);
                 }
+                // If what is in flight succeeds, nobody else has written; if not, it is read anyway.
+                Request::Hint if !self.in_flight.is_empty() => {
+                    self.backlog.pop_front();
+                }
                 // What is read from the store must be the state that it is put into.
                 Request::Load { .. } | Request::Refresh { .. } | Request::Hint => {
                     if !self.in_flight.is_empty() {
@@ -418,11 +422,6 @@ impl Sequencer {
             }
         }
         Ok(())
-    }
-
-    /// Whether somebody wants to hear of changes that nobody here has asked for.
-    fn is_followed(&self) -> bool {
-        self.published.receiver_count() > 0
     }
 
     /// # Errors

@@ -44,7 +44,7 @@ impl Service {
     /// Opens the service on a store; needs a running tokio runtime. An empty store is made ready.
     ///
     /// # Errors
-    /// `NoRandomness`, `InvalidPassword` never; `Busy` if the cost of a password hash is not
+    /// `NoRandomness`; `Busy` if the cost of a password hash is not
     /// possible; errors of the store.
     pub async fn open(
         store: Arc<dyn Store>,

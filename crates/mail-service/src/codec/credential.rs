@@ -1,6 +1,6 @@
 //! What is stored of a password.
 
-use super::{CorruptRecord, Reader, Writer, decode};
+use super::{CorruptRecord, Writer, decode};
 use crate::auth::scram::ScramKeys;
 
 /// An account's credential, with its name so that the directory can be checked against it.
@@ -38,7 +38,7 @@ impl Credential {
                 name: r.text()?.to_owned(),
                 hash: r.text()?.to_owned(),
                 scram: ScramKeys {
-                    salt: Reader::vec(r)?,
+                    salt: r.vec()?,
                     iterations: r.number_u32()?,
                     stored_key: r.fixed()?,
                     server_key: r.fixed()?,

@@ -305,7 +305,7 @@ pub(crate) mod tests {
     }
 
     fn number(bytes: &[u8]) -> Result<u64, CorruptRecord> {
-        decode(b"k", &[&[1], bytes].concat(), 1, Reader::number)
+        decode(b"k", &[&[1], bytes].concat(), 1, |r| r.number())
     }
 
     #[test]
@@ -319,7 +319,7 @@ pub(crate) mod tests {
         for value in [0, -1, 1, i64::MIN, i64::MAX] {
             let mut writer = Writer::new(1);
             writer.signed(value);
-            assert_eq!(decode(b"k", &writer.finish(), 1, Reader::signed), Ok(value));
+            assert_eq!(decode(b"k", &writer.finish(), 1, |r| r.signed()), Ok(value));
         }
     }
 
@@ -338,7 +338,7 @@ pub(crate) mod tests {
     fn a_damaged_count_reserves_no_memory() {
         let mut writer = Writer::new(1);
         writer.number(u64::MAX);
-        let result = decode(b"k", &writer.finish(), 1, |r| r.list(Reader::byte));
+        let result = decode(b"k", &writer.finish(), 1, |r| r.list(|r| r.byte()));
         assert_eq!(result.unwrap_err().what, SHORT);
     }
 

@@ -1,0 +1,130 @@
+//! Random histories: what is in memory is what the rows say and what the log leads to.
+
+use std::sync::Arc;
+
+use mail_service::{AccountHandle, MailboxPin, Service, Sharing};
+use mail_types::{Flags, Keyword, ModSeq, SystemFlags, Uid, UidSet};
+use mailbox::{Account, FlagMode, MailboxSnapshot, Operation};
+use store::Store;
+use store::mem::Mem;
+
+use crate::common::{Dice, Setup, account_of, append, assert_clean, name};
+
+const NAMES: [&str; 7] = ["INBOX", "Archive", "a", "a/b", "a/b/c", "z", "Trash"];
+
+/// One random step. Refusals are part of the history.
+async fn step(account: &AccountHandle, dice: &Dice) {
+    let current = account.current();
+    let ids: Vec<_> = current.mailboxes().map(|m| m.record().id).collect();
+    let pick = || ids[usize::try_from(dice.below(ids.len() as u64)).unwrap()];
+    let any_name = || name(NAMES[usize::try_from(dice.below(NAMES.len() as u64)).unwrap()]);
+    let uids = {
+        let first = u32::try_from(dice.below(20)).unwrap() + 1;
+        let last = first + u32::try_from(dice.below(5)).unwrap();
+        UidSet::range(Uid::new(first).unwrap(), Uid::new(last).unwrap())
+    };
+    let flags = {
+        let bits = u8::try_from(dice.below(32)).unwrap();
+        let keyword = Keyword::new(&format!("k{}", dice.below(6))).unwrap();
+        Flags::new(SystemFlags::from_bits(bits).unwrap(), (dice.below(2) == 0).then_some(keyword))
+    };
+    let operation = match dice.below(16) {
+        0..=3 => {
+            append(account, pick(), dice.below(12)).await;
+            return;
+        }
+        4..=7 => {
+            let modes = [FlagMode::Add, FlagMode::Remove, FlagMode::Replace];
+            let mode = modes[usize::try_from(dice.below(3)).unwrap()];
+            let since = ModSeq::new(dice.below(current.modseq().get() + 2));
+            let unchanged_since = since.filter(|_| dice.below(4) == 0);
+            Operation::SetFlags { mailbox: pick(), uids, mode, flags, unchanged_since }
+        }
+        8 => Operation::Copy { from: pick(), to: pick(), uids },
+        9 => Operation::Move { from: pick(), to: pick(), uids },
+        10 => Operation::Expunge { mailbox: pick(), uids },
+        11 => Operation::CreateMailbox { name: any_name(), special_use: Vec::new() },
+        12 => Operation::DeleteMailbox { name: any_name() },
+        13 => Operation::RenameMailbox { from: any_name(), to: any_name() },
+        14 if dice.below(2) == 0 => Operation::Subscribe { name: any_name() },
+        14 => Operation::Unsubscribe { name: any_name() },
+        _ => Operation::ClaimRecent { mailbox: pick() },
+    };
+    // A refusal changes nothing; what matters here is that the rows agree afterwards.
+    let _ = account.submit(operation).await;
+}
+
+/// All mailboxes loaded.
+async fn loaded(account: &AccountHandle) -> (Account, Vec<MailboxPin>) {
+    let mut pins = Vec::new();
+    for mailbox in account.state().await.unwrap().mailboxes() {
+        pins.push(account.load(mailbox.record().id).await.unwrap().1);
+    }
+    (account.state().await.unwrap(), pins)
+}
+
+fn assert_same(one: &Account, other: &Account, seed: u64) {
+    assert_eq!(one.head(), other.head(), "seed {seed}");
+    let records = |a: &Account| a.mailboxes().map(|m| m.record().clone()).collect::<Vec<_>>();
+    assert_eq!(records(one), records(other), "seed {seed}");
+    assert!(one.subscriptions().eq(other.subscriptions()), "seed {seed}");
+    for (a, b) in one.mailboxes().zip(other.mailboxes()) {
+        let (a, b) = (a.contents().unwrap(), b.contents().unwrap());
+        let rows = |s: &MailboxSnapshot| s.iter().map(|e| e.row()).collect::<Vec<_>>();
+        assert_eq!(rows(a), rows(b), "seed {seed}");
+        for since in 0..one.modseq().get() {
+            let since = ModSeq::new(since).unwrap();
+            let (gone, told) = (a.vanished_since(since).uids, b.vanished_since(since).uids);
+            assert_eq!(gone, told, "seed {seed}, since {since}");
+        }
+    }
+}
+
+async fn reopened(setup: &Setup, store: &Mem) -> (Service, AccountHandle) {
+    let service = setup.open(Arc::new(store.clone())).await;
+    let account = account_of(&service, "anna").await;
+    (service, account)
+}
+
+#[tokio::test]
+async fn every_random_history_reloads_from_its_rows_as_it_was_in_memory() {
+    let setup = Setup::new(Sharing::Exclusive);
+    for seed in 1..=12 {
+        let dice = Dice::new(seed);
+        let store = Mem::new();
+        let (_service, account) = reopened(&setup, &store).await;
+        let mut pins = loaded(&account).await.1;
+        for round in 0..6 {
+            for _ in 0..12 {
+                step(&account, &dice).await;
+            }
+            let (in_memory, more) = loaded(&account).await;
+            pins.extend(more);
+            // Every other time what a crash leaves.
+            let copy = if round % 2 == 0 { store.clone() } else { store.crash() };
+            let (_other, again) = reopened(&setup, &copy).await;
+            assert_same(&in_memory, &loaded(&again).await.0, seed);
+            assert_clean(&store);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_follower_reaches_the_same_state_by_the_log() {
+    let setup = Setup::new(Sharing::Shared);
+    for seed in 100..=106 {
+        let dice = Dice::new(seed);
+        let store = Mem::new();
+        let (_one, writer) = reopened(&setup, &store).await;
+        let (_two, reader) = reopened(&setup, &store).await;
+        let _pins = (loaded(&writer).await.1, loaded(&reader).await.1);
+        for _ in 0..5 {
+            for _ in 0..8 {
+                step(&writer, &dice).await;
+            }
+            let (theirs, _kept) = loaded(&reader).await;
+            assert_same(&loaded(&writer).await.0, &theirs, seed);
+        }
+        assert_clean(&store as &dyn Store);
+    }
+}

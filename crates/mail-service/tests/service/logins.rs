@@ -1,0 +1,260 @@
+//! Accounts and logins: names, passwords, SASL, import, removal.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use mail_service::auth::scram::ScramKeys;
+use mail_service::{
+    AuthError, Mechanism, NameFault, PasswordFault, SaslProgress, Service, ServiceError, Sharing,
+};
+use store::fault::{Call, Faulty};
+use store::mem::Mem;
+
+use crate::common::{Setup, account_of, append, assert_clean, inbox, secret};
+
+async fn service() -> (Mem, Service) {
+    let store = Mem::new();
+    let service = Setup::new(Sharing::Exclusive).open(Arc::new(store.clone())).await;
+    (store, service)
+}
+
+#[tokio::test]
+async fn a_login_is_for_its_own_account_whatever_was_cached() {
+    let (_store, service) = service().await;
+    let anna = service.create_account("anna", secret("one")).await.unwrap();
+    let office = service.create_account("office", secret("two")).await.unwrap();
+    for _ in 0..3 {
+        let login = service.authenticate("anna", &secret("one")).await.unwrap();
+        assert_eq!(login.id(), anna);
+        let login = service.authenticate("OFFICE", &secret("two")).await.unwrap();
+        assert_eq!(login.id(), office);
+        for (name, password) in [("anna", "two"), ("office", "one"), ("anna", ""), ("", "one")] {
+            let denied = service.authenticate(name, &secret(password)).await;
+            assert_eq!(denied.err(), Some(AuthError::Denied), "{name} {password}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn unknown_name_and_wrong_password_look_the_same() {
+    let (_store, service) = service().await;
+    service.create_account("anna", secret("one")).await.unwrap();
+    let wrong = service.authenticate("anna", &secret("x")).await.err().unwrap();
+    for name in ["nobody", "a b", "anna\0", &"n".repeat(10_000)] {
+        let unknown = service.authenticate(name, &secret("x")).await.err().unwrap();
+        assert_eq!(unknown.to_string(), wrong.to_string());
+    }
+}
+
+#[tokio::test]
+async fn an_address_logs_in_where_its_domain_is_ours() {
+    let mut setup = Setup::new(Sharing::Exclusive);
+    setup.config.domains = vec!["mail.example".to_owned()];
+    let service = setup.open(Arc::new(Mem::new())).await;
+    let local = service.create_account("anna", secret("one")).await.unwrap();
+    let login = service.authenticate("Anna@Mail.Example", &secret("one")).await.unwrap();
+    assert_eq!(login.id(), local);
+    let foreign = service.authenticate("anna@other.example", &secret("one")).await;
+    assert_eq!(foreign.err(), Some(AuthError::Denied));
+    // An account of the whole address comes before the one of its local part.
+    let whole = service.create_account("anna@mail.example", secret("two")).await.unwrap();
+    let login = service.authenticate("anna@mail.example", &secret("two")).await.unwrap();
+    assert_eq!(login.id(), whole);
+}
+
+#[tokio::test]
+async fn a_changed_password_ends_the_old_one_at_once() {
+    let (store, service) = service().await;
+    service.create_account("anna", secret("old")).await.unwrap();
+    service.authenticate("anna", &secret("old")).await.unwrap();
+    service.set_password("anna", secret("new")).await.unwrap();
+    let old = service.authenticate("anna", &secret("old")).await;
+    assert_eq!(old.err(), Some(AuthError::Denied));
+    service.authenticate("anna", &secret("new")).await.unwrap();
+    let missing = service.set_password("nobody", secret("x")).await;
+    assert_eq!(missing, Err(ServiceError::NoSuchAccount));
+    assert_clean(&store);
+}
+
+#[tokio::test]
+async fn a_password_changed_by_another_process_is_not_found_in_the_cache() {
+    let setup = Setup::new(Sharing::Shared);
+    let store = Mem::new();
+    let one = setup.open(Arc::new(store.clone())).await;
+    let two = setup.open(Arc::new(store.clone())).await;
+    one.create_account("anna", secret("old")).await.unwrap();
+    one.authenticate("anna", &secret("old")).await.unwrap();
+    two.set_password("anna", secret("new")).await.unwrap();
+    let old = one.authenticate("anna", &secret("old")).await;
+    assert_eq!(old.err(), Some(AuthError::Denied));
+}
+
+#[tokio::test]
+async fn bad_names_and_passwords_make_no_account() {
+    let (_store, service) = service().await;
+    let empty = service.create_account("", secret("x")).await.unwrap_err();
+    assert_eq!(empty, ServiceError::InvalidName(NameFault::Empty));
+    let password = service.create_account("anna", secret("")).await.unwrap_err();
+    assert_eq!(password, ServiceError::InvalidPassword(PasswordFault::Empty));
+    service.create_account("anna", secret("x")).await.unwrap();
+    let twice = service.create_account("ANNA", secret("x")).await.unwrap_err();
+    assert_eq!(twice, ServiceError::AccountExists);
+    assert_eq!(service.list_accounts().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_accounts_are_imported_and_all_can_log_in() {
+    let (store, service) = service().await;
+    service.create_account("user7", secret("mine")).await.unwrap();
+    let lines = (0..1000).map(|n| (format!("user{n}"), secret(&format!("p{n}")))).collect();
+    let outcomes = service.import(lines).await.unwrap();
+    for (n, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(outcome.name, format!("user{n}"));
+        let exists = outcome.result == Err(ServiceError::AccountExists);
+        assert_eq!(exists, n == 7, "{n}: {:?}", outcome.result);
+    }
+    let accounts = service.list_accounts().await.unwrap();
+    assert_eq!(accounts.len(), 1000);
+    for n in [0, 499, 999] {
+        let login = service.authenticate(&format!("user{n}"), &secret(&format!("p{n}"))).await;
+        assert_eq!(Ok(login.unwrap().id()), outcomes[n].result);
+    }
+    assert_clean(&store);
+}
+
+#[tokio::test]
+async fn a_removed_account_leaves_nothing_and_its_successor_starts_anew() {
+    let (store, service) = service().await;
+    let account = account_of(&service, "anna").await;
+    append(&account, inbox(&account), 1).await;
+    let mut watch = account.watch();
+    watch.mark_unchanged();
+    let id = account.id();
+    service.authenticate("anna", &secret("password")).await.unwrap();
+    service.remove_account("anna").await.unwrap();
+    // Who had it open finds that it is gone.
+    watch.changed().await.unwrap();
+    assert_eq!(watch.borrow().mailboxes().len(), 0);
+    assert_eq!(account.state().await.err(), Some(ServiceError::NoSuchAccount));
+    let denied = service.authenticate("anna", &secret("password")).await;
+    assert_eq!(denied.err(), Some(AuthError::Denied));
+    let report = mail_service::check(&store).unwrap();
+    assert!(report.is_clean(), "{:?}", report.findings);
+    assert_eq!((report.accounts, report.blobs), (0, 0));
+    let next = service.create_account("anna", secret("password")).await.unwrap();
+    assert!(next > id);
+    assert_eq!(service.remove_account("nobody").await, Err(ServiceError::NoSuchAccount));
+}
+
+/// A client's side of SCRAM, only as far as a test needs it.
+fn client_final(first_bare: &str, server_first: &str, password: &str) -> String {
+    use aws_lc_rs::{digest, hmac, pbkdf2};
+    let part = |name: &str| {
+        let found = server_first.split(',').find_map(|a| a.strip_prefix(name));
+        found.unwrap().to_owned()
+    };
+    let (nonce, iterations) = (part("r="), part("i=").parse::<u32>().unwrap());
+    let salt = BASE64.decode(part("s=")).unwrap();
+    let mut salted = [0; 32];
+    let rounds = std::num::NonZeroU32::new(iterations).unwrap();
+    let sha256 = pbkdf2::PBKDF2_HMAC_SHA256;
+    pbkdf2::derive(sha256, rounds, &salt, password.as_bytes(), &mut salted);
+    let sign = |key: &[u8], text: &[u8]| {
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
+    };
+    let client_key = sign(&salted, b"Client Key");
+    let stored_key = digest::digest(&digest::SHA256, &client_key);
+    let without_proof = format!("c=biws,r={nonce}");
+    let message = format!("{first_bare},{server_first},{without_proof}");
+    let signature = sign(stored_key.as_ref(), message.as_bytes());
+    let proof: Vec<u8> = client_key.iter().zip(signature).map(|(a, b)| a ^ b).collect();
+    format!("{without_proof},p={}", BASE64.encode(proof))
+}
+
+async fn scram(service: &Service, name: &str, password: &str) -> Result<SaslProgress, AuthError> {
+    let mut session = service.sasl(Mechanism::ScramSha256)?;
+    let bare = format!("n={name},r=clientnonce");
+    let first = session.begin(Some(format!("n,,{bare}").as_bytes())).await?;
+    let SaslProgress::Challenge(challenge) = first else { panic!("no challenge") };
+    let answer = client_final(&bare, std::str::from_utf8(&challenge).unwrap(), password);
+    session.respond(answer.as_bytes()).await
+}
+
+#[tokio::test]
+async fn scram_logs_in_with_the_password_that_was_set_and_no_other() {
+    let (_store, service) = service().await;
+    let id = service.create_account("anna", secret("pencil")).await.unwrap();
+    match scram(&service, "Anna", "pencil").await.unwrap() {
+        SaslProgress::Done { account, data } => {
+            assert_eq!(account.id(), id);
+            assert!(data.unwrap().starts_with(b"v="));
+        }
+        SaslProgress::Challenge(_) => panic!("not done"),
+    }
+    for (name, password) in [("anna", "pen"), ("nobody", "pencil")] {
+        assert_eq!(scram(&service, name, password).await.err(), Some(AuthError::Denied));
+    }
+}
+
+async fn salt_of(service: &Service, name: &str) -> String {
+    let mut session = service.sasl(Mechanism::ScramSha256).unwrap();
+    let first = session.begin(Some(format!("n,,n={name},r=x").as_bytes())).await.unwrap();
+    let SaslProgress::Challenge(challenge) = first else { panic!("no challenge") };
+    let text = String::from_utf8(challenge).unwrap();
+    text.split_once(",s=").unwrap().1.to_owned()
+}
+
+#[tokio::test]
+async fn an_unknown_name_gets_one_salt_in_every_spelling_and_after_a_restart() {
+    let (store, service) = service().await;
+    service.create_account("anna", secret("x")).await.unwrap();
+    let salt = salt_of(&service, "nobody").await;
+    assert_eq!(salt_of(&service, "NOBODY").await, salt);
+    assert_ne!(salt_of(&service, "somebody").await, salt);
+    assert_eq!(salt.len(), salt_of(&service, "anna").await.len());
+    let again = Setup::new(Sharing::Exclusive).open(Arc::new(store)).await;
+    assert_eq!(salt_of(&again, "nobody").await, salt);
+}
+
+#[tokio::test]
+async fn plain_logs_in_as_oneself_only() {
+    let (_store, service) = service().await;
+    service.create_account("anna", secret("one")).await.unwrap();
+    service.create_account("office", secret("two")).await.unwrap();
+    let plain = async |message: &[u8]| {
+        service.sasl(Mechanism::Plain).unwrap().begin(Some(message)).await.err()
+    };
+    assert_eq!(plain(b"\0anna\0one").await, None);
+    assert_eq!(plain(b"anna\0anna\0one").await, None);
+    assert_eq!(plain(b"office\0anna\0one").await, Some(AuthError::NotAuthorized));
+    assert_eq!(plain(b"\0anna\0two").await, Some(AuthError::Denied));
+    assert_eq!(plain(b"anna").await, Some(AuthError::Malformed));
+}
+
+#[tokio::test]
+async fn a_second_login_reads_two_rows_and_hashes_nothing() {
+    let store = Arc::new(Faulty::new(Arc::new(Mem::new())));
+    let mut setup = Setup::new(Sharing::Exclusive);
+    // Dear enough to be noticed, were it computed a second time.
+    setup.config.passwords.memory_kib = 64 * 1024;
+    let service = setup.open(store.clone()).await;
+    service.create_account("anna", secret("one")).await.unwrap();
+    let begin = std::time::Instant::now();
+    service.authenticate("anna", &secret("one")).await.unwrap();
+    let first = begin.elapsed();
+    let reads = store.faults().count(Call::Get);
+    let begin = std::time::Instant::now();
+    for _ in 0..10 {
+        service.authenticate("anna", &secret("one")).await.unwrap();
+    }
+    let ten = begin.elapsed();
+    assert_eq!(store.faults().count(Call::Get) - reads, 20);
+    assert!(ten < first, "ten cached logins {ten:?}, the first {first:?}");
+}
+
+#[test]
+fn keys_of_a_password_do_not_print() {
+    let keys = ScramKeys::derive(&secret("pencil"), b"salt", 4096);
+    assert!(!format!("{keys:?}").contains(|c: char| c.is_ascii_digit()));
+}

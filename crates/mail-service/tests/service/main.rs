@@ -1,0 +1,10 @@
+//! The service over the engine in memory, and over the local one where that matters.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
+
+mod changes;
+mod checking;
+mod common;
+mod histories;
+mod logins;
+mod mail;
+mod sweeping;

@@ -1,0 +1,184 @@
+//! The sweep takes out what is past its retention and nothing else.
+
+use std::sync::Arc;
+
+use mail_service::{Sharing, check};
+use mail_types::{Flags, MessageId, SystemFlags, Uid, UidSet};
+use mailbox::{FlagMode, Operation};
+use store::Store;
+use store::mem::Mem;
+
+use crate::common::{
+    Setup, account_of, append, append_text, assert_clean, inbox, mail, mailbox_id, name,
+};
+
+const DAY: i64 = 86_400;
+
+async fn expunge(account: &mail_service::AccountHandle, uids: &UidSet) {
+    let mailbox = inbox(account);
+    let (mode, flags) = (FlagMode::Add, Flags::system(SystemFlags::DELETED));
+    let uids = uids.clone();
+    let unchanged_since = None;
+    let set = Operation::SetFlags { mailbox, uids: uids.clone(), mode, flags, unchanged_since };
+    account.submit(set).await.unwrap();
+    account.submit(Operation::Expunge { mailbox, uids }).await.unwrap();
+}
+
+#[tokio::test]
+async fn expunged_mail_is_kept_through_its_retention_and_gone_after_it() {
+    let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
+    let service = setup.open(Arc::new(store.clone())).await;
+    let account = account_of(&service, "anna").await;
+    let (gone, kept) = (append(&account, inbox(&account), 1).await, 2);
+    append(&account, inbox(&account), kept).await;
+    expunge(&account, &gone).await;
+    setup.clock.advance(29 * DAY);
+    let report = service.sweep().await.unwrap();
+    assert_eq!((report.accounts, report.messages, report.blobs), (1, 0, 0));
+    assert!(account.read(vec![(MessageId(1), 0..9)]).await.unwrap()[0].is_some());
+    setup.clock.advance(2 * DAY);
+    let report = service.sweep().await.unwrap();
+    assert_eq!((report.expunged, report.messages, report.blobs), (1, 1, 1));
+    assert!(report.log_rows > 0);
+    assert_eq!(account.read(vec![(MessageId(1), 0..9)]).await.unwrap(), [None]);
+    let text = account.read(vec![(MessageId(2), 0..u64::MAX)]).await.unwrap().remove(0);
+    assert_eq!(text.as_deref(), Some(mail(kept).as_bytes()));
+    assert_clean(&store);
+    // An account at rest is not given a new entry at each sweep.
+    let modseq = account.current().modseq();
+    setup.clock.advance(40 * DAY);
+    service.sweep().await.unwrap();
+    setup.clock.advance(40 * DAY);
+    service.sweep().await.unwrap();
+    assert_eq!(account.current().modseq(), modseq);
+}
+
+#[tokio::test]
+async fn a_copy_keeps_the_message_when_the_original_is_gone() {
+    let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
+    let service = setup.open(Arc::new(store.clone())).await;
+    let account = account_of(&service, "anna").await;
+    let (from, to) = (inbox(&account), mailbox_id(&account, "Archive"));
+    let uids = append(&account, from, 1).await;
+    account.submit(Operation::Copy { from, to, uids: uids.clone() }).await.unwrap();
+    expunge(&account, &uids).await;
+    setup.clock.advance(60 * DAY);
+    let report = service.sweep().await.unwrap();
+    assert_eq!((report.expunged, report.messages), (1, 0));
+    assert!(account.read(vec![(MessageId(1), 0..9)]).await.unwrap()[0].is_some());
+    assert_clean(&store);
+}
+
+#[tokio::test]
+async fn a_deleted_mailbox_goes_with_its_mail_after_the_retention() {
+    let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
+    let service = setup.open(Arc::new(store.clone())).await;
+    let account = account_of(&service, "anna").await;
+    let create = Operation::CreateMailbox { name: name("x"), special_use: Vec::new() };
+    account.submit(create).await.unwrap();
+    append(&account, mailbox_id(&account, "x"), 1).await;
+    account.submit(Operation::DeleteMailbox { name: name("x") }).await.unwrap();
+    assert_clean(&store);
+    assert_eq!(service.sweep().await.unwrap().messages, 0);
+    setup.clock.advance(31 * DAY);
+    let report = service.sweep().await.unwrap();
+    assert_eq!((report.messages, report.blobs), (1, 1));
+    assert_clean(&store);
+    assert_eq!(check(&store).unwrap().memberships, 0);
+}
+
+#[tokio::test]
+async fn a_history_that_was_forgotten_reloads_with_its_floor() {
+    let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
+    let service = setup.open(Arc::new(store.clone())).await;
+    let account = account_of(&service, "anna").await;
+    let uids = append(&account, inbox(&account), 1).await;
+    expunge(&account, &uids).await;
+    let floor = account.current().modseq();
+    setup.clock.advance(31 * DAY);
+    service.sweep().await.unwrap();
+    assert_eq!(account.current().head().history_floor, floor);
+    let again = account_of(&setup.open(Arc::new(store.crash())).await, "anna").await;
+    let (state, _pin) = again.load(inbox(&again)).await.unwrap();
+    let contents = state.mailbox(inbox(&again)).unwrap().contents().unwrap();
+    assert_eq!(contents.history_floor(), floor);
+    assert_clean(&store);
+}
+
+#[tokio::test]
+async fn mail_that_was_staged_and_never_appended_goes_and_mail_in_staging_stays() {
+    let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
+    let service = setup.open(Arc::new(store.clone())).await;
+    let account = account_of(&service, "anna").await;
+    let mut staging = account.stage();
+    staging.push(mail(1).as_bytes()).await.unwrap();
+    let staged = staging.finish().await.unwrap();
+    append(&account, inbox(&account), 2).await;
+    assert_eq!(service.sweep().await.unwrap().blobs, 0, "it is leased");
+    drop(staged);
+    assert_eq!(service.sweep().await.unwrap().blobs, 1);
+    assert_clean(&store);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sweeping_beside_deliveries_of_the_same_bytes_never_takes_a_named_blob() {
+    let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
+    let service = setup.open(Arc::new(store.clone())).await;
+    let account = account_of(&service, "anna").await;
+    let sweeper = {
+        let (service, setup) = (service.clone(), Arc::clone(&setup.clock));
+        tokio::spawn(async move {
+            for _ in 0..40 {
+                setup.advance(31 * DAY);
+                service.sweep().await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    // The same three texts come and go, so that a blob is garbage one moment and named the next.
+    for round in 0..60 {
+        let text = mail(round % 3);
+        let uids = append_text(&account, inbox(&account), text.as_bytes()).await;
+        let id = MessageId(round + 1);
+        let read = account.read(vec![(id, 0..u64::MAX)]).await.unwrap().remove(0);
+        assert_eq!(read.as_deref(), Some(text.as_bytes()), "round {round}");
+        if round % 2 == 0 {
+            expunge(&account, &uids).await;
+        }
+    }
+    sweeper.await.unwrap();
+    assert_clean(&store);
+    let (state, _pin) = account.load(inbox(&account)).await.unwrap();
+    let contents = state.mailbox(inbox(&account)).unwrap().contents().unwrap().clone();
+    assert_eq!(contents.len(), 30);
+    for entry in contents.iter() {
+        let read = account.read(vec![(entry.message(), 0..u64::MAX)]).await.unwrap().remove(0);
+        assert!(read.is_some(), "{}", entry.uid());
+    }
+    assert!(contents.find(Uid::MIN).is_none());
+}
+
+#[tokio::test]
+async fn a_removal_that_was_interrupted_is_finished_by_the_sweep() {
+    let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
+    let service = setup.open(Arc::new(store.clone())).await;
+    let account = account_of(&service, "anna").await;
+    let mut staging = account.stage();
+    staging.push(mail(1).as_bytes()).await.unwrap();
+    let staged = staging.finish().await.unwrap();
+    append(&account, inbox(&account), 2).await;
+    // The staged blob is leased, so the removal cannot finish.
+    service.remove_account("anna").await.unwrap();
+    assert_clean(&store);
+    drop(staged);
+    service.sweep().await.unwrap();
+    let mut blobs = 0;
+    store
+        .list_blobs(None, &mut |_| {
+            blobs += 1;
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(blobs, 0);
+    assert_clean(&store);
+}
