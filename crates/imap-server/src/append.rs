@@ -10,7 +10,8 @@ use mail_service::{AccountHandle, ServiceError, Staged, Staging};
 /// Literals of the command that is being read.
 #[derive(Default)]
 pub struct Literals {
-    current: Option<Staging>,
+    /// Boxed: idle connections have none.
+    current: Option<Box<Staging>>,
     staged: HashMap<u32, Staged>,
     failure: Option<ServiceError>,
 }
@@ -19,7 +20,7 @@ impl Literals {
     /// Begins to take a message.
     pub fn begin(&mut self, account: &AccountHandle) {
         // After a failure the rest of the command is only read over.
-        self.current = self.failure.is_none().then(|| account.stage());
+        self.current = self.failure.is_none().then(|| Box::new(account.stage()));
     }
 
     /// Takes octets of it.

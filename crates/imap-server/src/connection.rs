@@ -129,8 +129,7 @@ impl Connection {
         self.used += step.consumed;
         let event = match step.event {
             Event::Chunk(bytes) => {
-                // Most chunks only fill a buffer; the future of the others is large.
-                self.literals.push(bytes).await;
+                Box::pin(self.literals.push(bytes)).await;
                 return Ok(());
             }
             Event::NeedMore => None,
@@ -549,3 +548,34 @@ const BAD_MAX: u32 = 20;
 
 /// How long the end of a connection waits for a peer to take the last words.
 const LAST_WORDS_PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ImapSettings;
+    use mail_service::{PasswordCost, Service, ServiceConfig, World as ServiceWorld};
+    use net::{LoginThrottle, Shutdown};
+    use store::mem::Mem;
+
+    /// The task of a connection is as large as its largest wait. Commands and handshakes are boxed;
+    /// this keeps somebody from putting one of them back.
+    #[tokio::test]
+    async fn an_idle_connection_is_a_small_task() {
+        let passwords = PasswordCost { memory_kib: 8, iterations: 1, ..PasswordCost::default() };
+        let config = ServiceConfig { passwords, ..ServiceConfig::default() };
+        let store = Arc::new(Mem::new());
+        let service = Service::open(store, config, ServiceWorld::system()).await.unwrap();
+        let throttle = Arc::new(LoginThrottle::default());
+        let shared = Arc::new(Shared { service, throttle, settings: ImapSettings::default() });
+        let (_client, server) = Stream::pair(1024);
+        let shutdown = Shutdown::default();
+        let connection = Connection::new(shared, server, Peer::Local, shutdown.token());
+        let (own, session) = (size_of::<Connection>(), size_of::<Session>());
+        let task = size_of_val(&connection.run());
+        println!("connection {own}, session {session}, task {task}");
+        assert!(
+            task <= 2048 && session <= 1024,
+            "connection {own}, session {session}, task {task}"
+        );
+    }
+}

@@ -1,5 +1,7 @@
 //! What the connection itself has to get right: order, endings, pushes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails shall stop")]
+
 mod common;
 
 use std::time::Duration;
@@ -149,7 +151,9 @@ async fn large_messages_come_back_byte_for_byte_in_one_piece_and_in_parts() {
     let mut client = live.login().await;
     let mut message = b"Subject: large\r\n\r\n".to_vec();
     for line in 0..20_000_u32 {
-        message.extend_from_slice(format!("line {line} {:x}\r\n", line.wrapping_mul(2_654_435_761)).as_bytes());
+        message.extend_from_slice(
+            format!("line {line} {:x}\r\n", line.wrapping_mul(2_654_435_761)).as_bytes(),
+        );
     }
     let size = message.len();
     client.send(format!("a APPEND INBOX {{{size}+}}\r\n")).await;
@@ -157,7 +161,9 @@ async fn large_messages_come_back_byte_for_byte_in_one_piece_and_in_parts() {
     client.send("\r\n").await;
     client.until("a").await;
     client.run("s SELECT INBOX").await;
-    for (from, length) in [(0, size), (0, 65_536), (65_536, 65_536), (size - 10, 65_536), (300_000, 1)] {
+    for (from, length) in
+        [(0, size), (0, 65_536), (65_536, 65_536), (size - 10, 65_536), (300_000, 1)]
+    {
         client.send(format!("f FETCH 1 BODY.PEEK[]<{from}.{length}>\r\n")).await;
         let lines = client.until("f").await;
         let expected = &message[from..size.min(from + length)];

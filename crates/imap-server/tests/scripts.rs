@@ -1,5 +1,7 @@
 //! Every script of `testkit/scripts`, against a real server over pipes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails shall stop")]
+
 mod common;
 
 use std::path::PathBuf;

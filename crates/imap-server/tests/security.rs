@@ -1,5 +1,7 @@
 //! Bugs that other servers had, as tests that would have found them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails shall stop")]
+
 mod common;
 
 use std::sync::Arc;
@@ -126,7 +128,9 @@ async fn s012_a_web_request_ends_the_connection_and_is_not_repeated() {
     for request in ["GET /secret HTTP/1.1", "POST /secret HTTP/1.0", "PRI * HTTP/2.0"] {
         let mut client = live.connect();
         client.line().await;
-        client.send(format!("{request}\r\nHost: localhost\r\n\r\na LOGIN {USER} {PASSWORD}\r\n")).await;
+        client
+            .send(format!("{request}\r\nHost: localhost\r\n\r\na LOGIN {USER} {PASSWORD}\r\n"))
+            .await;
         let rest = client.rest().await;
         assert_eq!(rest, ["* BYE This is an IMAP server"]);
     }
@@ -207,7 +211,9 @@ async fn s038_a_nul_never_shortens_a_name_or_a_password() {
         client.line().await;
         let (user_len, password_len) = (user.len(), password.len());
         client
-            .send(format!("a LOGIN {{{user_len}+}}\r\n{user} {{{password_len}+}}\r\n{password}\r\n"))
+            .send(format!(
+                "a LOGIN {{{user_len}+}}\r\n{user} {{{password_len}+}}\r\n{password}\r\n"
+            ))
             .await;
         client.line().await
     };

@@ -283,7 +283,7 @@ fn message(random: &mut Random) -> Vec<u8> {
         let word = ["harbour", "tide", "boat", "rope", "mast", "the", "of", "and"]
             [random.next() as usize % 8];
         message.extend_from_slice(word.as_bytes());
-        message.extend_from_slice(if random.next() % 10 == 0 { b"\r\n" } else { b" " });
+        message.extend_from_slice(if random.next().is_multiple_of(10) { b"\r\n" } else { b" " });
     }
     message.extend_from_slice(
         b"\r\n--edge\r\nContent-Type: image/jpeg\r\nContent-Transfer-Encoding: base64\r\n\r\n",

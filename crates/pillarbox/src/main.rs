@@ -47,6 +47,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     log::start(cli.log, cli.log_filter.as_deref(), default)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
     runtime.block_on(async {
@@ -58,3 +59,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         }
     })
 }
+
+/// Threads that may wait for the disk at one time. More would not make a disk faster, and each
+/// keeps memory of its own for a while.
+const BLOCKING_THREADS_MAX: usize = 64;

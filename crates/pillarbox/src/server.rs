@@ -10,6 +10,7 @@ use net::{
     Access, Address, Arrival, CertificateFiles, Gate, Limits, Listener, LoginThrottle, Shutdown,
     Tls,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use smtp::{LmtpServer, LmtpSettings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -66,6 +67,7 @@ impl Server {
     /// When the certificate cannot be used or the control socket not be bound.
     pub fn start(opened: Opened, setup: Setup) -> Result<Self, Failure> {
         let Opened { service, store } = opened;
+        raise_file_limit();
         let certificate = match setup.certificate {
             Some(files) => files,
             None => CertificateFiles::self_signed(&setup.data.join("tls"), &setup.hostname)
@@ -197,6 +199,17 @@ fn shown(listen: &Listen, address: &Address) -> ReadyAddress {
             TlsMode::StartTls => "starttls",
             TlsMode::None => "none",
         },
+    }
+}
+
+/// Every connection takes a file descriptor, and the usual limit of 1,024 is one that a program may
+/// raise by itself, up to what the operator allows.
+fn raise_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current < maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        warn!(%error, ?current, "the limit of open files stays low");
     }
 }
 

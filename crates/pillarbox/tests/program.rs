@@ -1,5 +1,7 @@
 //! The built program, from outside: exit codes, files, and the socket of a running server.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails shall stop")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
