@@ -1,5 +1,7 @@
 //! LMTP over pipes into a service over the memory engine: what was acknowledged is there.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails shall stop")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
