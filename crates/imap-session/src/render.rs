@@ -2,10 +2,10 @@
 //! EXISTS, RECENT and FLAGS.
 
 use imap_proto::Sink;
-use imap_proto::serialize;
+use imap_proto::serialize::{self, FetchWriter, Recent};
 use imap_proto::types::{
-    Code, FetchAttribute, FlagList, MailboxArg, NameEncoding, Response, SequenceSet, Status,
-    StatusKind,
+    Code, FetchAttribute, FetchItem, FlagList, MailboxArg, NameEncoding, Response, SequenceSet,
+    Status, StatusKind,
 };
 use mail_types::{Flags, MailboxName, SeqNum, SystemFlags, UidSet};
 use mailbox::{Changed, Delta, EntryRef, KeywordNames, News, View};
@@ -28,9 +28,50 @@ impl<'a> Out<'a> {
         self.enabled.condstore
     }
 
+    /// Begins a FETCH response that is written item by item.
+    pub(crate) fn fetch(&mut self, seq: SeqNum) -> ItemWriter<'_> {
+        let writer = FetchWriter::new(self.sink, self.enabled.names(), seq);
+        ItemWriter { writer, enabled: self.enabled }
+    }
+
     /// Writes one response.
     pub(crate) fn write(&mut self, response: &Response) {
         serialize::response(response, self.enabled.names(), self.sink);
+    }
+}
+
+/// A FETCH response of which no value is made: a hundred thousand of them are one command.
+pub(crate) struct ItemWriter<'a> {
+    writer: FetchWriter<'a>,
+    enabled: Enabled,
+}
+
+impl ItemWriter<'_> {
+    /// Writes an item that stands in the snapshot as it is sent; `false` if it does not.
+    pub(crate) fn plain(&mut self, view: &View, entry: &EntryRef<'_>, item: &FetchItem) -> bool {
+        match item {
+            FetchItem::Uid => self.writer.uid(entry.uid()),
+            FetchItem::Flags => {
+                let is_recent = !self.enabled.rev2 && view.is_recent(entry.uid());
+                let recent = if is_recent { Recent::Yes } else { Recent::No };
+                self.writer.flags(&entry.flags(), recent);
+            }
+            FetchItem::ModSeq => self.writer.mod_seq(entry.modseq()),
+            FetchItem::InternalDate => self.writer.internal_date(entry.internal_date()),
+            FetchItem::Rfc822Size => self.writer.rfc822_size(u64::from(entry.size())),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Writes any item.
+    pub(crate) fn attribute(&mut self, attribute: &FetchAttribute) {
+        self.writer.attribute(attribute);
+    }
+
+    /// Ends the response.
+    pub(crate) fn finish(self) {
+        self.writer.end();
     }
 }
 

@@ -26,7 +26,8 @@ pub(crate) struct Loaded {
 /// One message that is being told.
 pub(crate) struct Subject<'a> {
     pub(crate) entry: EntryRef<'a>,
-    pub(crate) flags: FlagList,
+    /// Its flags, where they are not written directly.
+    pub(crate) flags: Option<FlagList>,
     /// What was parsed of it; asked for whenever an item needs it.
     pub(crate) row: Option<&'a Message>,
     pub(crate) loaded: &'a Loaded,
@@ -47,7 +48,7 @@ impl Subject<'_> {
         let entry = &self.entry;
         Ok(match item {
             FetchItem::Uid => FetchAttribute::Uid(entry.uid()),
-            FetchItem::Flags => FetchAttribute::Flags(self.flags.clone()),
+            FetchItem::Flags => FetchAttribute::Flags(self.flags.clone().unwrap_or_default()),
             FetchItem::InternalDate => FetchAttribute::InternalDate(entry.internal_date()),
             FetchItem::Rfc822Size => FetchAttribute::Rfc822Size(u64::from(entry.size())),
             FetchItem::ModSeq => FetchAttribute::ModSeq(entry.modseq()),

@@ -51,13 +51,12 @@ impl Job {
 
     /// Begins the next batch, or ends the command.
     pub(crate) fn next(mut self, run: &mut Run<'_>) -> Flow {
+        if !self.needs.row {
+            return self.write_plain(run);
+        }
         let batch = self.take(run);
         if batch.is_empty() {
             return end(self.reply());
-        }
-        if !self.needs.row {
-            self.write(&batch, run);
-            return self.pause(run);
         }
         let ids = batch.iter().map(|waiting| waiting.message).collect();
         wait(Need::Rows(ids), move |answer, run| match answer {
@@ -69,14 +68,43 @@ impl Job {
     /// Takes the next messages off the set. Those that no longer have a number are passed over.
     fn take(&mut self, run: &Run<'_>) -> Vec<Waiting> {
         let Some(selected) = &run.state.selected else { return Vec::new() };
-        let count = if self.needs.row { Need::ROWS_MAX } else { MESSAGES_PER_FLUSH };
-        let entries = selected.view.entries(&self.rest).take(count);
+        let entries = selected.view.entries(&self.rest).take(Need::ROWS_MAX);
         let batch: Vec<Waiting> = entries.map(|(_, entry)| Waiting::new(&entry)).collect();
         match batch.last().map(|last| last.uid) {
             Some(last) => self.forget_through(last),
             None => self.rest = UidSet::new(),
         }
         batch
+    }
+
+    /// Tells messages of which nothing has to be loaded: no value is made for what is written.
+    fn write_plain(mut self, run: &mut Run<'_>) -> Flow {
+        let mut last = None;
+        if let Some(selected) = &run.state.selected {
+            let view = &selected.view;
+            let out = &mut Out::new(run.sink, run.state.enabled);
+            let loaded = Loaded::default();
+            for (seq, entry) in view.entries(&self.rest).take(MESSAGES_PER_FLUSH) {
+                let subject = Subject { entry, flags: None, row: None, loaded: &loaded };
+                let mut fetch = out.fetch(seq);
+                for item in &self.items {
+                    if fetch.plain(view, &entry, item) {
+                        continue;
+                    }
+                    match subject.attribute(item) {
+                        Ok(attribute) => fetch.attribute(&attribute),
+                        Err(untold) => self.untold = Some(untold),
+                    }
+                }
+                fetch.finish();
+                last = Some(entry.uid());
+            }
+        }
+        match last {
+            Some(last) => self.forget_through(last),
+            None => return end(self.reply()),
+        }
+        self.pause(run)
     }
 
     fn forget_through(&mut self, last: Uid) {
@@ -199,7 +227,7 @@ impl Job {
             let Some(waiting) = waiting.find(|waiting| waiting.uid == entry.uid()) else {
                 continue;
             };
-            let flags = render::flag_list(out, view, &entry);
+            let flags = Some(render::flag_list(out, view, &entry));
             let row = waiting.row.as_deref();
             let subject = Subject { entry, flags, row, loaded: &waiting.loaded };
             self.write_one(seq, &subject, out);
