@@ -215,26 +215,25 @@ fn digit(byte: u8) -> u8 {
 
 /// Quoted-printable. RFC 2045 §6.7
 ///
-/// White space at the end of a line was added on the way and goes (rule 3). What follows a `=` and
-/// is neither two digits nor the end of a line stays as it is.
+/// White space at the end of a line was added on the way and goes (rule 3), if it is no more than
+/// `HELD_MAX` bytes. What follows a `=` and is neither two digits nor the end of a line stays as it
+/// is. Whole lines are decoded at once; what a piece leaves undecided goes byte by byte.
 #[derive(Clone, Debug, Default)]
 struct Quoted {
     /// What may still become an escape, a soft line break or space at the end of a line.
     held: Vec<u8>,
+    /// In white space that is too long to be held.
+    is_long_space: bool,
 }
 
 impl Quoted {
     fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut rest = bytes;
         while let Some((&byte, after)) = rest.split_first() {
-            if self.held.is_empty() {
-                let plain = memchr::memchr3(b'=', b' ', b'\t', rest).unwrap_or(rest.len());
-                let plain =
-                    memchr::memchr(b'\r', rest.get(..plain).unwrap_or_default()).unwrap_or(plain);
-                if plain > 0 {
-                    let (text, tail) = rest.split_at(plain);
-                    out.extend_from_slice(text);
-                    rest = tail;
+            if self.held.is_empty() && !self.is_long_space {
+                let decided = decode_lines(rest, out);
+                if decided > 0 {
+                    rest = rest.get(decided..).unwrap_or_default();
                     continue;
                 }
             }
@@ -246,6 +245,11 @@ impl Quoted {
 
     /// Takes one byte; returns whether it was used up. If not, `held` has become shorter.
     fn step(&mut self, byte: u8, out: &mut Vec<u8>) -> bool {
+        if std::mem::take(&mut self.is_long_space) && matches!(byte, b' ' | b'\t') {
+            self.is_long_space = true;
+            out.push(byte);
+            return true;
+        }
         match (self.held.as_slice(), byte) {
             ([], b'=' | b' ' | b'\t' | b'\r') => self.held.push(byte),
             ([], _) => out.push(byte),
@@ -275,6 +279,8 @@ impl Quoted {
             }
             // It was something else: what is held is text.
             _ => {
+                let is_space = self.held.iter().all(|b| matches!(b, b' ' | b'\t'));
+                self.is_long_space = is_space && matches!(byte, b' ' | b'\t' | b'\r');
                 out.append(&mut self.held);
                 return false;
             }
@@ -295,6 +301,55 @@ impl Quoted {
             out.append(&mut self.held);
         }
     }
+}
+
+/// Decodes as far as the piece decides it; returns how many bytes that is.
+fn decode_lines(bytes: &[u8], out: &mut Vec<u8>) -> usize {
+    let mut rest = bytes;
+    loop {
+        let special = memchr::memchr2(b'=', b'\n', rest).unwrap_or(rest.len());
+        let (text, tail) = rest.split_at(special);
+        rest = match tail {
+            [b'\n', after @ ..] => {
+                let (line, cr) = match text.strip_suffix(b"\r") {
+                    Some(line) => (line, &b"\r"[..]),
+                    None => (text, &b""[..]),
+                };
+                let kept = without_space(line);
+                let is_short = text.len() - kept.len() <= HELD_MAX;
+                out.extend_from_slice(if is_short { kept } else { line });
+                out.extend_from_slice(cr);
+                out.push(b'\n');
+                after
+            }
+            [b'=', b'\r', b'\n', after @ ..] | [b'=', b'\n', after @ ..] => {
+                out.extend_from_slice(text);
+                after
+            }
+            [b'=', high, low, after @ ..] if hex(*high).is_some() && hex(*low).is_some() => {
+                out.extend_from_slice(text);
+                out.push(hex(*high).unwrap_or(0) << 4 | hex(*low).unwrap_or(0));
+                after
+            }
+            [] => {
+                // Space may turn out to stand at the end of its line.
+                let space = text.iter().rev().take_while(|b| matches!(b, b' ' | b'\t' | b'\r'));
+                let kept = text.len() - space.count();
+                out.extend_from_slice(text.get(..kept).unwrap_or_default());
+                return bytes.len() - (text.len() - kept);
+            }
+            _ => {
+                out.extend_from_slice(text);
+                return bytes.len() - tail.len();
+            }
+        };
+    }
+}
+
+/// A line without space and tab at its end.
+fn without_space(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|b| !matches!(b, b' ' | b'\t')).map_or(0, |at| at + 1);
+    line.get(..end).unwrap_or_default()
 }
 
 /// Most white space that is held back before a line end. Lines have at most 76 characters.
@@ -393,6 +448,17 @@ mod tests {
         let mut out = Vec::new();
         decoder.push(spaces.as_bytes(), &mut out);
         assert!(out.len() > 5000 - 2 * HELD_MAX);
+        // `quoted` feeds each whole and byte by byte: the limit is the same for both.
+        for spaces in [HELD_MAX - 1, HELD_MAX, HELD_MAX + 1, 3 * HELD_MAX] {
+            let line = format!("a{}", " ".repeat(spaces));
+            for line_end in ["\n", "\r\n", "\r\r\n", "=\n", "\rx"] {
+                let decoded = quoted(&format!("{line}{line_end}b"));
+                assert!(
+                    decoded.starts_with('a') && decoded.ends_with('b'),
+                    "{spaces} {line_end:?}"
+                );
+            }
+        }
     }
 
     #[test]

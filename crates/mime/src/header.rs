@@ -70,7 +70,11 @@ pub fn subset<N: AsRef<[u8]>>(header: &[u8], names: &[N], filter: FieldFilter) -
 ///
 /// A NUL becomes `?`, since no string of IMAP can carry one. RFC 9051 §9 (`CHAR8`)
 pub fn unfold(value: &[u8]) -> Vec<u8> {
-    let kept = value.trim_ascii().iter().filter(|b| !matches!(b, b'\r' | b'\n'));
+    let value = value.trim_ascii();
+    if memchr::memchr3(b'\r', b'\n', 0, value).is_none() {
+        return value.to_vec();
+    }
+    let kept = value.iter().filter(|b| !matches!(b, b'\r' | b'\n'));
     kept.map(|b| if *b == 0 { b'?' } else { *b }).collect()
 }
 

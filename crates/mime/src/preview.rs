@@ -22,6 +22,9 @@ pub fn preview(text: &str) -> String {
 
 /// The text without what OpenPGP wraps around it: an encrypted message has none. RFC 9580 §6.2, §7
 fn without_armor(text: &str) -> &str {
+    if memchr::memmem::find(text.as_bytes(), b"-----BEGIN PGP ").is_none() {
+        return text;
+    }
     let signed = text.trim_start().strip_prefix("-----BEGIN PGP SIGNED MESSAGE-----");
     // The lines up to the first empty one name the hash.
     let body = signed.map(|armor| {
