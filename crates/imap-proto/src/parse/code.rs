@@ -67,8 +67,12 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
         "MAILBOXID" => Some(Code::MailboxId(object_id(cursor)?)),
         "BADCHARSET" => {
             let names = cursor.list(CHARSETS_MAX, "charsets", |cursor| {
-                let name = cursor.astring()?;
-                Ok(String::from_utf8_lossy(&name).into_owned())
+                // charset = atom / quoted. An astring could hold the bracket that ends the code.
+                if cursor.peek() == Some(b'"') {
+                    let name = cursor.quoted()?;
+                    return Ok(String::from_utf8_lossy(&name).into_owned());
+                }
+                cursor.atom("charset").map(str::to_owned)
             })?;
             Some(Code::BadCharset(names))
         }

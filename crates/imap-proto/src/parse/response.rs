@@ -9,7 +9,7 @@ use super::enable::capabilities;
 use super::error::{ErrorKind, Result};
 use super::flags::flag_list;
 use super::{fetch, id, list, namespace, search, status};
-use crate::types::{Continuation, Response, Status, StatusKind, StatusTarget};
+use crate::types::{Code, Continuation, Response, Status, StatusKind, StatusTarget};
 
 /// Parses one response: a greeting, an untagged or tagged response, or a continuation.
 ///
@@ -20,7 +20,7 @@ use crate::types::{Continuation, Response, Status, StatusKind, StatusTarget};
 pub fn response(frame: Frame<'_>) -> Result<Response> {
     let mut cursor = Cursor::new(frame);
     if cursor.eat(b'+') {
-        return Ok(Response::Continuation(continuation(&mut cursor)));
+        return continuation(&mut cursor).map(Response::Continuation);
     }
     if cursor.peek() == Some(b'*') {
         cursor.eat(b'*');
@@ -31,22 +31,22 @@ pub fn response(frame: Frame<'_>) -> Result<Response> {
     cursor.space()?;
     match status_kind(&mut cursor) {
         Some(kind @ (StatusKind::Ok | StatusKind::No | StatusKind::Bad)) => {
-            Ok(Response::Status(status_text(&mut cursor, StatusTarget::Tagged(tag), kind)))
+            status_text(&mut cursor, StatusTarget::Tagged(tag), kind)
         }
         _ => cursor.expected("OK, NO or BAD"),
     }
 }
 
 /// `continue-req = "+" SP (resp-text / base64) CRLF`; some servers leave out the space.
-fn continuation(cursor: &mut Cursor<'_>) -> Continuation {
+fn continuation(cursor: &mut Cursor<'_>) -> Result<Continuation> {
     cursor.eat(b' ');
-    let (code, text) = resp_text(cursor);
-    Continuation::Text { code, text: text.into() }
+    let (code, text) = resp_text(cursor)?;
+    Ok(Continuation::Text { code, text: text.into() })
 }
 
 fn untagged(cursor: &mut Cursor<'_>) -> Result<Response> {
     if let Some(kind) = status_kind(cursor) {
-        return Ok(Response::Status(status_text(cursor, StatusTarget::Untagged, kind)));
+        return status_text(cursor, StatusTarget::Untagged, kind);
     }
     let start = cursor.clone();
     let response = match cursor.peek() {
@@ -127,14 +127,21 @@ fn status_kind(cursor: &mut Cursor<'_>) -> Option<StatusKind> {
     [Ok, No, Bad, PreAuth, Bye].into_iter().find(|kind| cursor.eat_word(kind.as_str()))
 }
 
-fn status_text(cursor: &mut Cursor<'_>, target: StatusTarget, kind: StatusKind) -> Status {
+fn status_text(
+    cursor: &mut Cursor<'_>,
+    target: StatusTarget,
+    kind: StatusKind,
+) -> Result<Response> {
     cursor.eat(b' ');
-    let (code, text) = resp_text(cursor);
-    Status { target, kind, code, text: text.into() }
+    let (code, text) = resp_text(cursor)?;
+    Ok(Response::Status(Status { target, kind, code, text: text.into() }))
 }
 
 /// `resp-text = ["[" resp-text-code "]" SP] [text]`. A bracket that begins no code is text.
-fn resp_text(cursor: &mut Cursor<'_>) -> (Option<crate::types::Code>, String) {
+fn resp_text(cursor: &mut Cursor<'_>) -> Result<(Option<Code>, String)> {
+    if memchr::memchr3(b'\r', b'\n', 0, cursor.rest()).is_some() {
+        return cursor.expected("text without NUL and CR");
+    }
     let start = cursor.clone();
     let mut found = None;
     if cursor.eat(b'[') {
@@ -146,5 +153,5 @@ fn resp_text(cursor: &mut Cursor<'_>) -> (Option<crate::types::Code>, String) {
             Err(_) => *cursor = start,
         }
     }
-    (found, String::from_utf8_lossy(cursor.rest()).into_owned())
+    Ok((found, String::from_utf8_lossy(cursor.rest()).into_owned()))
 }

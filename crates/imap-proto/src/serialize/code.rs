@@ -2,6 +2,7 @@
 
 use super::flags::flag_list;
 use super::writer::Writer;
+use crate::chars::is_atom_char;
 use crate::types::Code;
 
 /// ` [CODE arguments]` with the space before it. A code about messages that names none is left
@@ -36,7 +37,12 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
             out.text("BADCHARSET");
             if !names.is_empty() {
                 out.space();
-                out.list(names, |out, name| out.astring(name.as_bytes()));
+                out.list(names, |out, name| {
+                    match name.bytes().all(is_atom_char) && !name.is_empty() {
+                        true => out.text(name),
+                        false => out.quoted(name.as_bytes()),
+                    }
+                });
             }
         }
         Code::PermanentFlags(flags) => {
