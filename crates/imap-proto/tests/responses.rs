@@ -384,3 +384,26 @@ fn flags_keep_what_only_the_wire_knows() {
     );
     assert_eq!(read("* FLAGS (\\Deleted \\Recent \\Foo \\*)"), Response::Flags(list));
 }
+
+#[test]
+fn what_is_not_known_stays_so_when_it_is_cleaned() {
+    // Found by fuzzing: without the NUL the first would be an ESEARCH, the second an EXPUNGE.
+    for unknown in [&b"ES\0EARCH (TAG \"a1\")"[..], b"9 EX\0PUNGE"] {
+        let mut out = Vec::new();
+        let response = Response::Other(unknown.to_vec());
+        serialize::response(&response, NameEncoding::Utf8, &mut out);
+        let line = out.strip_suffix(b"\r\n").unwrap();
+        let again = parse::response(Frame::whole(line)).unwrap();
+        assert!(matches!(again, Response::Other(_)), "{again:?}");
+    }
+    // Found by fuzzing: behind a NUL that becomes a space, the code would go on.
+    assert!(parse::response(Frame::whole(b"a NO [BADCHARSET (]x \0)] y")).is_err());
+}
+
+#[test]
+fn codes_are_read_in_any_letter_case_and_with_a_space_at_their_end() {
+    for text in ["a NO [AlreadyExists] x", "a NO [ALREADYEXISTS ] x"] {
+        assert_eq!(written(&read(text)), "a NO [ALREADYEXISTS] x\r\n");
+    }
+    assert_eq!(written(&read("a NO [x-new 1] x")), "a NO [X-NEW 1] x\r\n");
+}

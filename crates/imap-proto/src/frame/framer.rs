@@ -410,7 +410,8 @@ impl Framer {
         }
         let head: Vec<u8> =
             self.text.iter().chain(next).copied().take(Tag::BYTES_MAX + 1).collect();
-        let tag = parse::tag(&head);
+        // A line that was asked for has no tag; it belongs to the command that asked.
+        let tag = if self.state == State::Raw { None } else { parse::tag(&head) };
         // The whole of the line counts as read over, wherever the input was cut.
         let drained = self.line_bytes.saturating_sub(next.len()) as u64;
         self.discard = Some(Discard { tag, reason, drained });

@@ -29,7 +29,7 @@ mod status;
 mod store;
 mod structure;
 
-pub use append::{LiteralRole, literal_role};
+pub use append::{LiteralRole, Offered, literal_role};
 pub use command::{command, tag};
 pub use cursor::Frame;
 pub use error::{ErrorKind, ParseError};
