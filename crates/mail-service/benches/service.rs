@@ -1,7 +1,7 @@
 //! What a server's core does in a second, durable, on the local engine.
 //!
-//! Each figure is of whole operations: STORE of one flag by 8 tasks on one account and on 8, delivery
-//! of mail of 4 to 300 KB by 8 tasks, a second login, opening a mailbox of 100,000.
+//! Each figure is of whole operations: STORE of one flag by 8 tasks on one account and on 8,
+//! delivery of mail of 4 to 300 KB by 8 tasks, a second login, opening a mailbox of 100,000.
 //! `TMPDIR` says which disk is measured.
 #![allow(clippy::unwrap_used, reason = "a bench may fail loudly")]
 

@@ -284,8 +284,8 @@ impl<'a> AccountCheck<'a> {
         Ok(removed)
     }
 
-    /// All memberships, live and expunged: each belongs to a mailbox, no (mailbox, UID) is there twice,
-    /// and all copies of a message say the same of it.
+    /// All memberships, live and expunged: each belongs to a mailbox, no (mailbox, UID) is there
+    /// twice, and all copies of a message say the same of it.
     fn memberships(
         &mut self,
         account: &Account,

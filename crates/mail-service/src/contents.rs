@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use mail_types::{AccountId, MailboxId};
 
-use crate::sequencer::OpenAccount;
+use crate::open::OpenAccount;
 
 /// Keeps a mailbox's contents loaded in every newer state of its account, until it is dropped.
 pub struct MailboxPin {

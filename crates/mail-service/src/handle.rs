@@ -12,8 +12,8 @@ use crate::contents::MailboxPin;
 use crate::error::ServiceError;
 use crate::keys::AccountKeys;
 use crate::limits::{READ_CHUNK_BYTES, ROWS_PER_READ_MAX, Sharing};
+use crate::open::OpenAccount;
 use crate::rows::MessageRow;
-use crate::sequencer::OpenAccount;
 use crate::service::{Shared, blocking};
 use crate::staging::{Staged, Staging};
 

@@ -1,8 +1,8 @@
 //! Every key layout of the store, in one place.
 //!
 //! Numbers in keys are big-endian, so that keys sort as their numbers do. Everything of an account
-//! begins with its prefix: it can be listed, copied, moved and removed by it, and its blobs have the
-//! prefix as their scope.
+//! begins with its prefix: it can be listed, copied, moved and removed by it, and its blobs have
+//! the prefix as their scope.
 //!
 //! | key | value | written when |
 //! |---|---|---|
@@ -14,9 +14,9 @@
 //! | `a` account `k` | credential: name, password hash, SCRAM keys | a password is set |
 //! | `a` account `b` mailbox | mailbox record | a change in the mailbox |
 //! | `a` account `d` mailbox | record of a removed mailbox, when it was removed | DELETE |
-//! | `a` account `m` mailbox UID | membership: message, flags, modseq, dates | a change of the message |
-//! | `a` account `x` mailbox modseq UID | membership of an expunged message | EXPUNGE, MOVE |
-//! | `a` account `e` message | message row: blob, structure, envelope; immutable | a message arrives |
+//! | `a` account `m` mailbox UID | membership: message, flags, dates | a change of the message |
+//! | `a` account `x` mailbox modseq UID | an expunged membership | EXPUNGE, MOVE |
+//! | `a` account `e` message | message row: blob, structure; immutable | a message arrives |
 //! | `a` account `l` modseq page | log entry, in pages | every change |
 //! | `a` account `t` hash | thread of the message with this Message-ID | a message arrives |
 //! | `a` account `u` name | subscription to a name | SUBSCRIBE |
@@ -346,7 +346,7 @@ mod tests {
         let name = MailboxName::new(&"n".repeat(MailboxName::BYTES_MAX)).unwrap();
         let key = keys.key(&AccountKey::Subscription(name));
         assert!(key.len() <= store::limits::KEY_BYTES_MAX);
-        assert!(PREFIX_BYTES <= store::limits::SCOPE_BYTES_MAX);
+        const { assert!(PREFIX_BYTES <= store::limits::SCOPE_BYTES_MAX) };
     }
 
     #[test]

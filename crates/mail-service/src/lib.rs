@@ -1,9 +1,9 @@
 //! The one core: the verbs that every protocol shell calls.
 //!
 //! A [`Service`] stands on a [`store::Store`] and knows accounts, passwords and delivery. An
-//! [`AccountHandle`] is one account: its state, its messages, and the way to change it. Rules of mail
-//! are not decided here but in [`mailbox::decide`]; what is here makes its decisions durable, one
-//! after the other, and lets everyone know.
+//! [`AccountHandle`] is one account: its state, its messages, and the way to change it. Rules of
+//! mail are not decided here but in [`mailbox::decide`]; what is here makes its decisions durable,
+//! one after the other, and lets everyone know.
 //!
 //! A change is on stable storage before anybody is told of it.
 
@@ -23,6 +23,7 @@ pub mod limits;
 mod loader;
 mod log;
 mod login;
+mod open;
 mod registry;
 mod rows;
 mod sequencer;

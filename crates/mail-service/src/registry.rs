@@ -7,7 +7,7 @@ use mail_types::AccountId;
 
 use crate::error::ServiceError;
 use crate::limits::IDLE_ACCOUNTS_MAX;
-use crate::sequencer::OpenAccount;
+use crate::open::OpenAccount;
 use crate::service::Shared;
 
 /// The open accounts. An account stays open while anybody has a handle, and for a while after.

@@ -23,10 +23,12 @@ pub struct MessageRow {
     pub blob: BlobId,
 }
 
+type Generation = HashMap<(AccountId, MessageId), Arc<MessageRow>>;
+
 /// Rows that were read lately: who fetches a body has mostly just fetched the row.
 #[derive(Default)]
 pub(crate) struct RowCache {
-    generations: Mutex<[HashMap<(AccountId, MessageId), Arc<MessageRow>>; 2]>,
+    generations: Mutex<[Generation; 2]>,
 }
 
 impl RowCache {
@@ -51,7 +53,7 @@ impl RowCache {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, [HashMap<(AccountId, MessageId), Arc<MessageRow>>; 2]> {
+    fn lock(&self) -> MutexGuard<'_, [Generation; 2]> {
         self.generations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,69 +5,29 @@
 //! were decided on. While that commit is on its way to the disk it decides the next batch on top of
 //! it. A state is published, and answers are given, only when the commit is durable.
 //!
-//! When a commit fails, all that were built on it fail too, because each head carries a mark that no
-//! other commit has. Then the task reads what the store holds and decides again what was not done.
+//! When a commit fails, all that were built on it fail too, because each head carries a mark that
+//! no other commit has. Then the task reads what the store holds and decides again what was not
+//! done.
+
+mod batch;
+mod read;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use mail_types::{AccountId, MailboxId, MessageId, ThreadId};
-use mailbox::{Account, Context, Operation, Outcome, Refusal, apply, decide};
-use store::{Expected, StoreError, Watch, Write};
-use tokio::sync::{mpsc, oneshot, watch};
+use mail_types::AccountId;
+use mailbox::{Account, Outcome, Refusal};
+use store::{StoreError, Watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::codec::rows::HeadRow;
-use crate::commit::{CommitBuilder, Extra, OperationWrites, added_messages};
 use crate::contents::Pins;
 use crate::error::ServiceError;
-use crate::keys::{AccountKey, AccountKeys};
-use crate::limits::{
-    ATTEMPTS_MAX, BUSY_PAUSE, COMMITS_IN_FLIGHT_MAX, OPERATIONS_PER_COMMIT_MAX, Sharing,
-    WAITING_OPERATIONS_MAX,
-};
-use crate::loader::{load_account, load_contents, load_head};
-use crate::log::catch_up;
+use crate::keys::AccountKeys;
+use crate::limits::{ATTEMPTS_MAX, BUSY_PAUSE, COMMITS_IN_FLIGHT_MAX, WAITING_OPERATIONS_MAX};
+use crate::open::{OpenAccount, Pending, Request};
 use crate::service::Shared;
-use crate::staging::StagedRow;
 use crate::thread::RecentThreads;
-
-/// What the handles of an account and its sequencer share.
-pub(crate) struct OpenAccount {
-    id: AccountId,
-    keys: AccountKeys,
-    published: Arc<watch::Sender<Account>>,
-    pins: Arc<Pins>,
-    requests: mpsc::Sender<Request>,
-}
-
-/// An answer to whoever submitted an operation.
-pub(crate) type Answer = Result<(Account, Outcome), ServiceError>;
-
-enum Request {
-    Operation(Pending),
-    Load {
-        mailbox: MailboxId,
-        answer: oneshot::Sender<Result<Account, ServiceError>>,
-    },
-    Refresh {
-        answer: oneshot::Sender<Result<Account, ServiceError>>,
-    },
-    Unload {
-        mailbox: MailboxId,
-    },
-    /// The store hints that somebody else has written.
-    Hint,
-}
-
-struct Pending {
-    operation: Operation,
-    /// For `AddMessages`: the rows of the new messages, in order.
-    staged: Vec<Arc<StagedRow>>,
-    answer: oneshot::Sender<Answer>,
-    attempts: u32,
-    /// The account stays open until the answer is given.
-    _account: Arc<OpenAccount>,
-}
 
 struct Batch {
     number: u64,
@@ -77,137 +37,10 @@ struct Batch {
     result: Option<Result<(), StoreError>>,
 }
 
-impl OpenAccount {
-    /// Loads the account and starts its sequencer.
-    pub(crate) async fn start(
-        shared: &Arc<Shared>,
-        id: AccountId,
-    ) -> Result<Arc<Self>, ServiceError> {
-        let keys = AccountKeys::new(id);
-        let (account, row) = {
-            let keys = keys.clone();
-            shared.read(move |view| load_account(view, &keys)).await?
-        };
-        let mut seed = [0; 8];
-        if !shared.world.random.fill(&mut seed) {
-            return Err(ServiceError::NoRandomness);
-        }
-        let (requests, queue) = mpsc::channel(WAITING_OPERATIONS_MAX);
-        let (done_sender, done) = mpsc::unbounded_channel();
-        let open = Arc::new(Self {
-            id,
-            keys: keys.clone(),
-            published: Arc::new(watch::Sender::new(account.clone())),
-            pins: Arc::default(),
-            requests,
-        });
-        let sequencer = Sequencer {
-            shared: Arc::clone(shared),
-            id,
-            keys,
-            published: Arc::clone(&open.published),
-            pins: Arc::clone(&open.pins),
-            queue,
-            done,
-            done_sender,
-            durable: (account.clone(), row),
-            tentative: (account, row),
-            in_flight: VecDeque::new(),
-            backlog: VecDeque::new(),
-            recent_threads: RecentThreads::default(),
-            mark: u128::from(u64::from_be_bytes(seed)) << 64,
-            batches: 0,
-            is_stale: false,
-            is_closing: false,
-            _hints: open.follow(shared),
-        };
-        tokio::spawn(sequencer.run());
-        Ok(open)
-    }
-
-    pub(crate) fn id(&self) -> AccountId {
-        self.id
-    }
-
-    pub(crate) fn pins(&self) -> &Arc<Pins> {
-        &self.pins
-    }
-
-    /// Whether the sequencer still takes requests: it ends when the account is removed.
-    pub(crate) fn is_running(&self) -> bool {
-        !self.requests.is_closed()
-    }
-
-    /// The newest durable state that this process knows.
-    pub(crate) fn current(&self) -> Account {
-        self.published.borrow().clone()
-    }
-
-    pub(crate) fn watch(&self) -> watch::Receiver<Account> {
-        self.published.subscribe()
-    }
-
-    /// Has an operation decided and committed.
-    pub(crate) async fn submit(
-        self: &Arc<Self>,
-        operation: Operation,
-        staged: Vec<Arc<StagedRow>>,
-    ) -> Answer {
-        let (answer, answered) = oneshot::channel();
-        let _account = Arc::clone(self);
-        let pending = Pending { operation, staged, answer, attempts: 0, _account };
-        self.send(Request::Operation(pending), answered).await
-    }
-
-    /// Loads the contents of a mailbox; the state in the answer has them.
-    pub(crate) async fn load(&self, mailbox: MailboxId) -> Result<Account, ServiceError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Request::Load { mailbox, answer }, answered).await
-    }
-
-    /// Compares the state with the store.
-    pub(crate) async fn refresh(&self) -> Result<Account, ServiceError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Request::Refresh { answer }, answered).await
-    }
-
-    /// Lets go of the contents of a mailbox that nobody has selected.
-    pub(crate) fn unload(&self, mailbox: MailboxId) {
-        // A full queue means that the account is busy: then its contents are in use anyway.
-        let _ = self.requests.try_send(Request::Unload { mailbox });
-    }
-
-    async fn send<T>(
-        &self,
-        request: Request,
-        answered: oneshot::Receiver<Result<T, ServiceError>>,
-    ) -> Result<T, ServiceError> {
-        // The sequencer goes away when the account is removed, or with the runtime.
-        self.requests.send(request).await.map_err(|_| ServiceError::NoSuchAccount)?;
-        answered.await.unwrap_or(Err(ServiceError::NoSuchAccount))
-    }
-
-    /// Other processes' commits are heard of by hints, if there are other processes.
-    fn follow(&self, shared: &Shared) -> Option<Watch> {
-        if shared.config.sharing == Sharing::Exclusive {
-            return None;
-        }
-        let head = self.keys.key(&AccountKey::Head);
-        let requests = self.requests.downgrade();
-        let wake = move || {
-            if let Some(requests) = requests.upgrade() {
-                // A full queue will be decided soon, and that looks at the head too.
-                let _ = requests.try_send(Request::Hint);
-            }
-        };
-        Some(shared.store.watch(&head, Box::new(wake)))
-    }
-}
-
 /// A state and the head row that goes with it.
-type State = (Account, HeadRow);
+pub(crate) type State = (Account, HeadRow);
 
-struct Sequencer {
+pub(crate) struct Sequencer {
     shared: Arc<Shared>,
     id: AccountId,
     keys: AccountKeys,
@@ -232,7 +65,39 @@ struct Sequencer {
 }
 
 impl Sequencer {
-    async fn run(mut self) {
+    /// A sequencer for an account that was just read; `seed` is random.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        open: &OpenAccount,
+        queue: mpsc::Receiver<Request>,
+        state: State,
+        seed: [u8; 8],
+    ) -> Self {
+        let (done_sender, done) = mpsc::unbounded_channel();
+        Self {
+            shared: Arc::clone(shared),
+            id: open.id(),
+            keys: open.keys().clone(),
+            published: Arc::clone(open.published()),
+            pins: Arc::clone(open.pins()),
+            queue,
+            done,
+            done_sender,
+            durable: state.clone(),
+            tentative: state,
+            in_flight: VecDeque::new(),
+            backlog: VecDeque::new(),
+            recent_threads: RecentThreads::default(),
+            mark: u128::from(u64::from_be_bytes(seed)) << 64,
+            batches: 0,
+            is_stale: false,
+            is_closing: false,
+            _hints: open.follow(shared),
+        }
+    }
+
+    /// Works until all handles of the account are gone, or the account is.
+    pub(crate) async fn run(mut self) {
         loop {
             self.wait().await;
             self.take_waiting();
@@ -406,7 +271,8 @@ impl Sequencer {
                     self.backlog.pop_front();
                     self.unload(mailbox);
                 }
-                // If what is in flight succeeds, nobody else has written; if not, it is read anyway.
+                // If what is in flight succeeds, nobody else has written; if not, it is read
+                // anyway.
                 Request::Hint if !self.in_flight.is_empty() => {
                     self.backlog.pop_front();
                 }
@@ -441,256 +307,5 @@ impl Sequencer {
             let _ = answer.send(result.map(|()| self.durable.0.clone()));
         }
         if is_gone { Err(ServiceError::NoSuchAccount) } else { Ok(()) }
-    }
-
-    /// Decides operations and submits them as one commit. `false` if it has to wait for commits in
-    /// flight first.
-    async fn advance_operations(&mut self) -> Result<bool, ServiceError> {
-        let Some(Request::Operation(pending)) = self.backlog.front() else { return Ok(true) };
-        if let Some(&mailbox) = pending.operation.contents_needed(&self.tentative.0).first() {
-            if !self.in_flight.is_empty() {
-                return Ok(false);
-            }
-            if let Err(error) = self.load(mailbox).await {
-                // One damaged mailbox must not stop the others.
-                if let Some(Request::Operation(pending)) = self.backlog.pop_front() {
-                    let _ = pending.answer.send(Err(error));
-                }
-            }
-            return Ok(true);
-        }
-        self.submit_batch();
-        Ok(true)
-    }
-
-    fn submit_batch(&mut self) {
-        let keys = self.keys.clone();
-        let mut builder = CommitBuilder::new(&keys);
-        let mut after = self.tentative.0.clone();
-        let mut decided = Vec::new();
-        while decided.len() < OPERATIONS_PER_COMMIT_MAX {
-            let Some(Request::Operation(pending)) = self.backlog.front_mut() else { break };
-            if !pending.operation.contents_needed(&after).is_empty() {
-                break;
-            }
-            let context = Context { now: self.shared.world.clock.now_secs() };
-            choose_threads(&self.recent_threads, pending, after.head().next_message);
-            match step(&keys, &after, pending, &context) {
-                Step::Same(result) => {
-                    if let Some(pending) = self.pop_operation() {
-                        decided.push((pending, result));
-                    }
-                }
-                Step::Changed { next, outcome, writes } => {
-                    if !builder.has_room(&writes) {
-                        if !decided.is_empty() {
-                            break;
-                        }
-                        self.refuse_front(ServiceError::ChangeTooLarge);
-                        continue;
-                    }
-                    let Some(pending) = self.pop_operation() else { break };
-                    note_threads(&mut self.recent_threads, &pending);
-                    builder.add(writes);
-                    after = *next;
-                    decided.push((pending, Ok(outcome)));
-                }
-                Step::Failed(error) => self.refuse_front(error),
-            }
-        }
-        self.send_batch(builder, after, decided);
-    }
-
-    fn send_batch(
-        &mut self,
-        builder: CommitBuilder<'_>,
-        after: Account,
-        decided: Vec<(Pending, Result<Outcome, Refusal>)>,
-    ) {
-        if after.modseq() == self.tentative.0.modseq() {
-            // Nothing to commit; the answers depend on what is in flight and are given after it.
-            match self.in_flight.back_mut() {
-                Some(batch) => batch.decided.extend(decided),
-                None => self.answer_unchanged(decided),
-            }
-            return;
-        }
-        self.batches += 1;
-        let mark = self.mark | u128::from(self.batches);
-        let row = HeadRow { head: *after.head(), mark };
-        let before = Expected::Value(self.tentative.1.encode());
-        let commit = builder.finish(before, &after, &row);
-        self.tentative = (after.clone(), row);
-        let number = self.batches;
-        self.in_flight.push_back(Batch { number, after, row, decided, result: None });
-        let done = self.done_sender.clone();
-        // The receiver is gone only when the sequencer is, and with it all who wait.
-        let answer = move |result: Result<_, _>| drop(done.send((number, result.map(drop))));
-        self.shared.store.commit(commit, Box::new(answer));
-    }
-
-    fn answer_unchanged(&self, decided: Vec<(Pending, Result<Outcome, Refusal>)>) {
-        for (pending, result) in decided {
-            let account = self.durable.0.clone();
-            let answer = result.map(|outcome| (account, outcome)).map_err(ServiceError::from);
-            let _ = pending.answer.send(answer);
-        }
-    }
-
-    fn pop_operation(&mut self) -> Option<Pending> {
-        match self.backlog.pop_front() {
-            Some(Request::Operation(pending)) => Some(pending),
-            Some(other) => {
-                self.backlog.push_front(other);
-                None
-            }
-            None => None,
-        }
-    }
-
-    fn refuse_front(&mut self, error: ServiceError) {
-        if let Some(pending) = self.pop_operation() {
-            let _ = pending.answer.send(Err(error));
-        }
-    }
-
-    /// Loads a mailbox's contents into the state. Nothing is in flight.
-    async fn load(&mut self, mailbox: MailboxId) -> Result<(), ServiceError> {
-        for _ in 0..ATTEMPTS_MAX {
-            let loaded = self.durable.0.mailbox(mailbox);
-            let loaded = loaded.ok_or(ServiceError::NoSuchMailbox)?;
-            if loaded.contents().is_some() {
-                return Ok(());
-            }
-            let record = loaded.record().clone();
-            let floor = self.durable.0.head().history_floor;
-            let (keys, expected) = (self.keys.clone(), self.durable.1);
-            let contents = self
-                .shared
-                .read(move |view| {
-                    // Somebody else may have written; then the contents are not this record's.
-                    if load_head(view, &keys)? != expected {
-                        return Ok(None);
-                    }
-                    load_contents(view, &keys, &record, floor).map(Some)
-                })
-                .await?;
-            if let Some(contents) = contents {
-                self.durable.0 = self.durable.0.with_contents(mailbox, contents)?;
-                self.tentative = self.durable.clone();
-                self.publish();
-                return Ok(());
-            }
-            self.reload().await?;
-        }
-        Err(ServiceError::Busy)
-    }
-
-    fn unload(&mut self, mailbox: MailboxId) {
-        let pins = Arc::clone(&self.pins);
-        pins.unless_pinned(mailbox, || {
-            for batch in &mut self.in_flight {
-                batch.after = batch.after.without_contents(mailbox);
-            }
-            self.durable.0 = self.durable.0.without_contents(mailbox);
-            self.tentative.0 = self.tentative.0.without_contents(mailbox);
-            self.publish();
-        });
-    }
-
-    /// Brings the state up to what the store holds, if it is behind. Nothing is in flight.
-    async fn refresh(&mut self) -> Result<(), ServiceError> {
-        let keys = self.keys.clone();
-        let row = self.shared.read(move |view| load_head(view, &keys)).await?;
-        if row == self.durable.1 { Ok(()) } else { self.reload().await }
-    }
-
-    /// Reads what the store holds: by the log if it leads there, else from the rows.
-    async fn reload(&mut self) -> Result<(), ServiceError> {
-        let keys = self.keys.clone();
-        let known = self.durable.0.clone();
-        let pinned = self.pins.pinned();
-        let (account, row) = self
-            .shared
-            .read(move |view| {
-                let row = load_head(view, &keys)?;
-                if row.head.modseq >= known.modseq()
-                    && row.head.history_floor <= known.modseq()
-                    && let Ok(newer) = catch_up(view, &keys, &known)
-                    && *newer.head() == row.head
-                {
-                    return Ok((newer, row));
-                }
-                let (mut account, row) = load_account(view, &keys)?;
-                for id in pinned {
-                    let Some(mailbox) = account.mailbox(id) else { continue };
-                    let floor = row.head.history_floor;
-                    let contents = load_contents(view, &keys, mailbox.record(), floor)?;
-                    account = account.with_contents(id, contents)?;
-                }
-                Ok((account, row))
-            })
-            .await?;
-        self.durable = (account, row);
-        self.tentative = self.durable.clone();
-        self.is_stale = false;
-        self.publish();
-        Ok(())
-    }
-}
-
-/// What one operation does to a state.
-enum Step {
-    /// Nothing, with this to tell.
-    Same(Result<Outcome, Refusal>),
-    /// This.
-    Changed { next: Box<Account>, outcome: Outcome, writes: OperationWrites },
-    /// It cannot be told: stored state contradicts itself.
-    Failed(ServiceError),
-}
-
-fn step(keys: &AccountKeys, before: &Account, pending: &Pending, context: &Context) -> Step {
-    let decision = match decide(before, &pending.operation, context) {
-        Ok(decision) => decision,
-        Err(refusal) => return Step::Same(Err(refusal)),
-    };
-    let Some(entry) = decision.entry else { return Step::Same(Ok(decision.outcome)) };
-    let next = match apply(before, &entry) {
-        Ok(next) => Box::new(next),
-        Err(corruption) => return Step::Failed(corruption.into()),
-    };
-    let mut extra = Extra::default();
-    for (staged, (message, thread)) in pending.staged.iter().zip(added_messages(&entry)) {
-        let row = Write::put(keys.key(&AccountKey::Message(message)), staged.row(thread).encode());
-        extra.writes.push(row);
-        extra.writes.extend(staged.threads.writes(keys, thread));
-        extra.leases.extend(staged.leases.iter().cloned());
-    }
-    match OperationWrites::new(keys, before, &next, &entry, extra) {
-        Ok(writes) => Step::Changed { next, outcome: decision.outcome, writes },
-        Err(error) => Step::Failed(error),
-    }
-}
-
-/// Puts the messages into the conversations that are known by now; one that starts a conversation
-/// gives it its own number, so that those after it in the same operation can join.
-fn choose_threads(recent: &RecentThreads, pending: &mut Pending, next: MessageId) {
-    let Operation::AddMessages { messages, .. } = &mut pending.operation else { return };
-    let mut before = RecentThreads::default();
-    for ((number, message), staged) in (next.get()..).zip(messages).zip(&pending.staged) {
-        let known = recent.choose(&staged.threads, staged.found_thread);
-        let thread = before.choose(&staged.threads, known).unwrap_or(ThreadId(number));
-        before.note(&staged.threads, thread);
-        message.thread = Some(thread);
-    }
-}
-
-/// Remembers the conversations of messages that are not in the store yet.
-fn note_threads(recent: &mut RecentThreads, pending: &Pending) {
-    let Operation::AddMessages { messages, .. } = &pending.operation else { return };
-    for (staged, message) in pending.staged.iter().zip(messages) {
-        if let Some(thread) = message.thread {
-            recent.note(&staged.threads, thread);
-        }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A message belongs to the conversation of the nearest message that it refers to and that the
 //! account has seen named, or else to the one in which its own Message-ID was named before it came.
-//! Each id is stored as a hash; ids that are referred to are stored as well, so that replies find each
-//! other though the message that they answer was never here. THREADID never changes, so two
+//! Each id is stored as a hash; ids that are referred to are stored as well, so that replies find
+//! each other though the message that they answer was never here. THREADID never changes, so two
 //! conversations never become one later.
 
 use std::collections::HashMap;

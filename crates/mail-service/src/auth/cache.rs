@@ -1,9 +1,9 @@
 //! Credentials that were verified lately: a second login need not pay for argon2 again.
 //!
-//! What is kept is one keyed hash for each account, over the account's id, its stored credential and
-//! the password. The key is drawn when the process starts and never leaves it. Because the stored
-//! credential is hashed too, a changed password makes the entry wrong by itself, also when another
-//! process changed it; nothing has to be told to forget.
+//! What is kept is one keyed hash for each account, over the account's id, its stored credential
+//! and the password. The key is drawn when the process starts and never leaves it. Because the
+//! stored credential is hashed too, a changed password makes the entry wrong by itself, also when
+//! another process changed it; nothing has to be told to forget.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -2,8 +2,8 @@
 //!
 //! A name is what stands before or around the `@` of an address. Names that look the same to a
 //! client must be the same account, so a name is prepared by SASLprep (RFC 4013: compatibility
-//! forms, soft hyphens and the like) and folded to lower case, once when it is made and once at each
-//! login.
+//! forms, soft hyphens and the like) and folded to lower case, once when it is made and once at
+//! each login.
 
 use std::fmt;
 use std::sync::Arc;

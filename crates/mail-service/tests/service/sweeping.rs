@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use mail_service::{Sharing, check};
-use mail_types::{Flags, MessageId, SystemFlags, Uid, UidSet};
+use mail_service::{NewMail, Sharing, check};
+use mail_types::{Flags, InternalDate, MessageId, ModSeq, SystemFlags, Uid, UidSet};
 use mailbox::{FlagMode, Operation};
 use store::Store;
 use store::mem::Mem;
 
 use crate::common::{
-    Setup, account_of, append, append_text, assert_clean, inbox, mail, mailbox_id, name,
+    START, Setup, account_of, append, append_text, assert_clean, inbox, mail, mailbox_id, name,
 };
 
 const DAY: i64 = 86_400;
@@ -182,3 +182,44 @@ async fn a_removal_that_was_interrupted_is_finished_by_the_sweep() {
     assert_eq!(blobs, 0);
     assert_clean(&store);
 }
+
+#[tokio::test]
+async fn thousands_of_messages_are_added_copied_and_swept_in_steps() {
+    let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
+    let service = setup.open(Arc::new(store.clone())).await;
+    let account = account_of(&service, "anna").await;
+    let (from, to) = (inbox(&account), mailbox_id(&account, "Archive"));
+    let mut staging = account.stage();
+    staging.push(mail(1).as_bytes()).await.unwrap();
+    let staged = staging.finish().await.unwrap();
+    let new = || NewMail {
+        staged: staged.clone(),
+        flags: Flags::default(),
+        date: InternalDate::utc(START),
+    };
+    account.append(from, (0..MANY).map(|_| new()).collect()).await.unwrap();
+    let uids = UidSet::range(Uid::MIN, Uid::new(MANY).unwrap());
+    account.submit(Operation::Copy { from, to, uids: uids.clone() }).await.unwrap();
+    expunge(&account, &uids).await;
+    assert_clean(&store);
+    // Reopened from rows and from a log whose entries have several pages each.
+    let again = account_of(&setup.open(Arc::new(store.crash())).await, "anna").await;
+    let (state, _pin) = again.load(from).await.unwrap();
+    let contents = state.mailbox(from).unwrap().contents().unwrap();
+    assert!(contents.is_empty());
+    assert_eq!(contents.vanished_since(ModSeq::ZERO).uids, uids);
+    setup.clock.advance(31 * DAY);
+    let report = service.sweep().await.unwrap();
+    assert_eq!((report.expunged, report.messages), (u64::from(MANY), 0));
+    let mailbox = account.current().mailbox(to).unwrap().record().clone();
+    assert_eq!(mailbox.counts.messages, MANY);
+    account.submit(Operation::DeleteMailbox { name: mailbox.name }).await.unwrap();
+    drop(staged);
+    setup.clock.advance(31 * DAY);
+    let report = service.sweep().await.unwrap();
+    assert_eq!((report.messages, report.blobs), (u64::from(MANY), 1));
+    assert_clean(&store);
+}
+
+/// More than one step of a sweep.
+const MANY: u32 = 2500;

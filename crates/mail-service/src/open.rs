@@ -1,0 +1,172 @@
+//! An account that is open: what its handles share with its sequencer.
+
+use std::sync::Arc;
+
+use mail_types::{AccountId, MailboxId};
+use mailbox::{Account, Operation, Outcome};
+use store::Watch;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::contents::Pins;
+use crate::error::ServiceError;
+use crate::keys::{AccountKey, AccountKeys};
+use crate::limits::{Sharing, WAITING_OPERATIONS_MAX};
+use crate::loader::load_account;
+use crate::sequencer::Sequencer;
+use crate::service::Shared;
+use crate::staging::StagedRow;
+
+/// What the handles of an account and its sequencer share.
+pub(crate) struct OpenAccount {
+    id: AccountId,
+    keys: AccountKeys,
+    published: Arc<watch::Sender<Account>>,
+    pins: Arc<Pins>,
+    requests: mpsc::Sender<Request>,
+}
+
+/// An answer to whoever submitted an operation.
+pub(crate) type Answer = Result<(Account, Outcome), ServiceError>;
+
+/// What the sequencer is asked to do.
+pub(crate) enum Request {
+    Operation(Pending),
+    Load {
+        mailbox: MailboxId,
+        answer: oneshot::Sender<Result<Account, ServiceError>>,
+    },
+    Refresh {
+        answer: oneshot::Sender<Result<Account, ServiceError>>,
+    },
+    Unload {
+        mailbox: MailboxId,
+    },
+    /// The store hints that somebody else has written.
+    Hint,
+}
+
+/// An operation and who waits for it.
+pub(crate) struct Pending {
+    pub(crate) operation: Operation,
+    /// For `AddMessages`: the rows of the new messages, in order.
+    pub(crate) staged: Vec<Arc<StagedRow>>,
+    pub(crate) answer: oneshot::Sender<Answer>,
+    pub(crate) attempts: u32,
+    /// The account stays open until the answer is given.
+    _account: Arc<OpenAccount>,
+}
+
+impl OpenAccount {
+    /// Loads the account and starts its sequencer.
+    pub(crate) async fn start(
+        shared: &Arc<Shared>,
+        id: AccountId,
+    ) -> Result<Arc<Self>, ServiceError> {
+        let keys = AccountKeys::new(id);
+        let (account, row) = {
+            let keys = keys.clone();
+            shared.read(move |view| load_account(view, &keys)).await?
+        };
+        let mut seed = [0; 8];
+        if !shared.world.random.fill(&mut seed) {
+            return Err(ServiceError::NoRandomness);
+        }
+        let (requests, queue) = mpsc::channel(WAITING_OPERATIONS_MAX);
+        let open = Arc::new(Self {
+            id,
+            keys,
+            published: Arc::new(watch::Sender::new(account.clone())),
+            pins: Arc::default(),
+            requests,
+        });
+        let sequencer = Sequencer::new(shared, &open, queue, (account, row), seed);
+        tokio::spawn(sequencer.run());
+        Ok(open)
+    }
+
+    pub(crate) fn id(&self) -> AccountId {
+        self.id
+    }
+
+    pub(crate) fn keys(&self) -> &AccountKeys {
+        &self.keys
+    }
+
+    pub(crate) fn published(&self) -> &Arc<watch::Sender<Account>> {
+        &self.published
+    }
+
+    pub(crate) fn pins(&self) -> &Arc<Pins> {
+        &self.pins
+    }
+
+    /// Whether the sequencer still takes requests: it ends when the account is removed.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.requests.is_closed()
+    }
+
+    /// The newest durable state that this process knows.
+    pub(crate) fn current(&self) -> Account {
+        self.published.borrow().clone()
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Account> {
+        self.published.subscribe()
+    }
+
+    /// Has an operation decided and committed.
+    pub(crate) async fn submit(
+        self: &Arc<Self>,
+        operation: Operation,
+        staged: Vec<Arc<StagedRow>>,
+    ) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let _account = Arc::clone(self);
+        let pending = Pending { operation, staged, answer, attempts: 0, _account };
+        self.send(Request::Operation(pending), answered).await
+    }
+
+    /// Loads the contents of a mailbox; the state in the answer has them.
+    pub(crate) async fn load(&self, mailbox: MailboxId) -> Result<Account, ServiceError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Load { mailbox, answer }, answered).await
+    }
+
+    /// Compares the state with the store.
+    pub(crate) async fn refresh(&self) -> Result<Account, ServiceError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Refresh { answer }, answered).await
+    }
+
+    /// Lets go of the contents of a mailbox that nobody has selected.
+    pub(crate) fn unload(&self, mailbox: MailboxId) {
+        // A full queue means that the account is busy: then its contents are in use anyway.
+        let _ = self.requests.try_send(Request::Unload { mailbox });
+    }
+
+    async fn send<T>(
+        &self,
+        request: Request,
+        answered: oneshot::Receiver<Result<T, ServiceError>>,
+    ) -> Result<T, ServiceError> {
+        // The sequencer goes away when the account is removed, or with the runtime.
+        self.requests.send(request).await.map_err(|_| ServiceError::NoSuchAccount)?;
+        answered.await.unwrap_or(Err(ServiceError::NoSuchAccount))
+    }
+
+    /// Other processes' commits are heard of by hints, if there are other processes.
+    pub(crate) fn follow(&self, shared: &Shared) -> Option<Watch> {
+        if shared.config.sharing == Sharing::Exclusive {
+            return None;
+        }
+        let head = self.keys.key(&AccountKey::Head);
+        let requests = self.requests.downgrade();
+        let wake = move || {
+            if let Some(requests) = requests.upgrade() {
+                // A full queue will be decided soon, and that looks at the head too.
+                let _ = requests.try_send(Request::Hint);
+            }
+        };
+        Some(shared.store.watch(&head, Box::new(wake)))
+    }
+}

@@ -1,0 +1,183 @@
+//! Decided operations as batches: one commit for all that wait.
+
+use mail_types::{MessageId, ThreadId};
+use mailbox::{Account, Context, Operation, Outcome, Refusal, apply, decide};
+use store::{Expected, Write};
+
+use super::{Batch, Sequencer};
+use crate::codec::rows::HeadRow;
+use crate::commit::{CommitBuilder, Extra, OperationWrites, added_messages};
+use crate::error::ServiceError;
+use crate::keys::{AccountKey, AccountKeys};
+use crate::limits::OPERATIONS_PER_COMMIT_MAX;
+use crate::open::{Pending, Request};
+use crate::thread::RecentThreads;
+
+impl Sequencer {
+    /// Decides operations and submits them as one commit. `false` if it has to wait for commits in
+    /// flight first.
+    pub(super) async fn advance_operations(&mut self) -> Result<bool, ServiceError> {
+        let Some(Request::Operation(pending)) = self.backlog.front() else { return Ok(true) };
+        if let Some(&mailbox) = pending.operation.contents_needed(&self.tentative.0).first() {
+            if !self.in_flight.is_empty() {
+                return Ok(false);
+            }
+            if let Err(error) = self.load(mailbox).await {
+                // One damaged mailbox must not stop the others.
+                if let Some(Request::Operation(pending)) = self.backlog.pop_front() {
+                    let _ = pending.answer.send(Err(error));
+                }
+            }
+            return Ok(true);
+        }
+        self.submit_batch();
+        Ok(true)
+    }
+
+    fn submit_batch(&mut self) {
+        let keys = self.keys.clone();
+        let mut builder = CommitBuilder::new(&keys);
+        let mut after = self.tentative.0.clone();
+        let mut decided = Vec::new();
+        while decided.len() < OPERATIONS_PER_COMMIT_MAX {
+            let Some(Request::Operation(pending)) = self.backlog.front_mut() else { break };
+            if !pending.operation.contents_needed(&after).is_empty() {
+                break;
+            }
+            let context = Context { now: self.shared.world.clock.now_secs() };
+            choose_threads(&self.recent_threads, pending, after.head().next_message);
+            match step(&keys, &after, pending, &context) {
+                Step::Same(result) => {
+                    if let Some(pending) = self.pop_operation() {
+                        decided.push((pending, result));
+                    }
+                }
+                Step::Changed { next, outcome, writes } => {
+                    if !builder.has_room(&writes) {
+                        if !decided.is_empty() {
+                            break;
+                        }
+                        self.refuse_front(ServiceError::ChangeTooLarge);
+                        continue;
+                    }
+                    let Some(pending) = self.pop_operation() else { break };
+                    note_threads(&mut self.recent_threads, &pending);
+                    builder.add(writes);
+                    after = *next;
+                    decided.push((pending, Ok(outcome)));
+                }
+                Step::Failed(error) => self.refuse_front(error),
+            }
+        }
+        self.send_batch(builder, after, decided);
+    }
+
+    fn send_batch(
+        &mut self,
+        builder: CommitBuilder<'_>,
+        after: Account,
+        decided: Vec<(Pending, Result<Outcome, Refusal>)>,
+    ) {
+        if after.modseq() == self.tentative.0.modseq() {
+            // Nothing to commit; the answers depend on what is in flight and are given after it.
+            match self.in_flight.back_mut() {
+                Some(batch) => batch.decided.extend(decided),
+                None => self.answer_unchanged(decided),
+            }
+            return;
+        }
+        self.batches += 1;
+        let mark = self.mark | u128::from(self.batches);
+        let row = HeadRow { head: *after.head(), mark };
+        let before = Expected::Value(self.tentative.1.encode());
+        let commit = builder.finish(before, &after, &row);
+        self.tentative = (after.clone(), row);
+        let number = self.batches;
+        self.in_flight.push_back(Batch { number, after, row, decided, result: None });
+        let done = self.done_sender.clone();
+        // The receiver is gone only when the sequencer is, and with it all who wait.
+        let answer = move |result: Result<_, _>| drop(done.send((number, result.map(drop))));
+        self.shared.store.commit(commit, Box::new(answer));
+    }
+
+    fn answer_unchanged(&self, decided: Vec<(Pending, Result<Outcome, Refusal>)>) {
+        for (pending, result) in decided {
+            let account = self.durable.0.clone();
+            let answer = result.map(|outcome| (account, outcome)).map_err(ServiceError::from);
+            let _ = pending.answer.send(answer);
+        }
+    }
+
+    fn pop_operation(&mut self) -> Option<Pending> {
+        match self.backlog.pop_front() {
+            Some(Request::Operation(pending)) => Some(pending),
+            Some(other) => {
+                self.backlog.push_front(other);
+                None
+            }
+            None => None,
+        }
+    }
+
+    fn refuse_front(&mut self, error: ServiceError) {
+        if let Some(pending) = self.pop_operation() {
+            let _ = pending.answer.send(Err(error));
+        }
+    }
+}
+
+/// What one operation does to a state.
+enum Step {
+    /// Nothing, with this to tell.
+    Same(Result<Outcome, Refusal>),
+    /// This.
+    Changed { next: Box<Account>, outcome: Outcome, writes: OperationWrites },
+    /// It cannot be told: stored state contradicts itself.
+    Failed(ServiceError),
+}
+
+fn step(keys: &AccountKeys, before: &Account, pending: &Pending, context: &Context) -> Step {
+    let decision = match decide(before, &pending.operation, context) {
+        Ok(decision) => decision,
+        Err(refusal) => return Step::Same(Err(refusal)),
+    };
+    let Some(entry) = decision.entry else { return Step::Same(Ok(decision.outcome)) };
+    let next = match apply(before, &entry) {
+        Ok(next) => Box::new(next),
+        Err(corruption) => return Step::Failed(corruption.into()),
+    };
+    let mut extra = Extra::default();
+    for (staged, (message, thread)) in pending.staged.iter().zip(added_messages(&entry)) {
+        let row = Write::put(keys.key(&AccountKey::Message(message)), staged.row(thread).encode());
+        extra.writes.push(row);
+        extra.writes.extend(staged.threads.writes(keys, thread));
+        extra.leases.extend(staged.leases.iter().cloned());
+    }
+    match OperationWrites::new(keys, before, &next, &entry, extra) {
+        Ok(writes) => Step::Changed { next, outcome: decision.outcome, writes },
+        Err(error) => Step::Failed(error),
+    }
+}
+
+/// Puts the messages into the conversations that are known by now; one that starts a conversation
+/// gives it its own number, so that those after it in the same operation can join.
+fn choose_threads(recent: &RecentThreads, pending: &mut Pending, next: MessageId) {
+    let Operation::AddMessages { messages, .. } = &mut pending.operation else { return };
+    let mut before = RecentThreads::default();
+    for ((number, message), staged) in (next.get()..).zip(messages).zip(&pending.staged) {
+        let known = recent.choose(&staged.threads, staged.found_thread);
+        let thread = before.choose(&staged.threads, known).unwrap_or(ThreadId(number));
+        before.note(&staged.threads, thread);
+        message.thread = Some(thread);
+    }
+}
+
+/// Remembers the conversations of messages that are not in the store yet.
+fn note_threads(recent: &mut RecentThreads, pending: &Pending) {
+    let Operation::AddMessages { messages, .. } = &pending.operation else { return };
+    for (staged, message) in pending.staged.iter().zip(messages) {
+        if let Some(thread) = message.thread {
+            recent.note(&staged.threads, thread);
+        }
+    }
+}
