@@ -1,5 +1,7 @@
 //! Six thousand real messages through our own parser, serializer and client-side parser.
 
+#![allow(clippy::expect_used, reason = "tests may panic")]
+
 use imap_proto::frame::{Decision, Event, Framer, Limits};
 use imap_proto::types::{FetchAttribute, NameEncoding, Response};
 use imap_proto::{parse, serialize};

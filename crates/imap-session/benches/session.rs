@@ -86,8 +86,8 @@ fn commit(account: &mut Account, operation: &Operation) -> mailbox::Outcome {
 }
 
 fn new_message(n: u32) -> NewMessage {
-    let system = if n % 3 == 0 { SystemFlags::SEEN } else { SystemFlags::NONE };
-    let keywords = Keyword::new("$Forwarded").ok().filter(|_| n % 10 == 0);
+    let system = if n.is_multiple_of(3) { SystemFlags::SEEN } else { SystemFlags::NONE };
+    let keywords = Keyword::new("$Forwarded").ok().filter(|_| n.is_multiple_of(10));
     NewMessage {
         message: None,
         thread: None,

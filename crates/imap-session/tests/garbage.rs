@@ -1,6 +1,8 @@
 //! Scripts with their bytes shaken: the session does not panic, and whatever it says can be read by
 //! our own client.
 
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
+
 use std::path::PathBuf;
 
 use imap_proto::frame::{Decision, Event, Framer, Limits};

@@ -1,6 +1,8 @@
 //! The rules that real clients depend on, by their numbers. Those that concern only sockets and TLS
 //! are tested where sockets are.
 
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
+
 use std::path::PathBuf;
 
 use testkit::pure::PureServer;

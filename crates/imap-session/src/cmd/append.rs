@@ -1,8 +1,8 @@
 //! APPEND of one or more messages. RFC 9051 §6.3.12, RFC 3502, RFC 7889
 //!
-//! RFC 6855 §4 wants messages with 8-bit headers refused unless UTF8=ACCEPT is enabled. They are taken
-//! all the same: mail with such headers exists, and a refusal breaks every migration that meets it
-//! (imapsync, 2024).
+//! RFC 6855 §4 wants messages with 8-bit headers refused unless UTF8=ACCEPT is enabled. They are
+//! taken all the same: mail with such headers exists, and a refusal breaks every migration that
+//! meets it (imapsync, 2024).
 
 use imap_proto::types::{Append, AppendMessage, Code, FlagList, Literal, SequenceSet};
 use mail_types::{Flags, InternalDate};

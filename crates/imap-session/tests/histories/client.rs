@@ -108,8 +108,8 @@ impl Client {
             self.messages.drain(..).filter_map(|m| Some((m.uid?, m))).collect();
         let (validity, highest) = (self.uid_validity, self.highest);
         self.command(&format!("SELECT INBOX (QRESYNC ({validity} {highest}))"), server);
-        // What VANISHED (EARLIER) and FETCH did not touch is as it was; the numbers are those of the
-        // UIDs in order.
+        // What VANISHED (EARLIER) and FETCH did not touch is as it was; the numbers are those of
+        // the UIDs in order.
         let gone = std::mem::take(&mut self.vanished_earlier());
         let told: BTreeMap<u32, Message> =
             self.messages.drain(..).filter_map(|m| Some((m.uid?, m))).collect();

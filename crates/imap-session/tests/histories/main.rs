@@ -1,10 +1,12 @@
 //! Random histories of several clients that know only what they are told.
 //!
 //! Each client keeps its own picture of the mailbox from the responses alone: a list of messages by
-//! EXISTS and EXPUNGE or VANISHED, their UIDs and flags by FETCH. Responses that break a rule fail at
-//! once: a number out of range, an EXPUNGE during FETCH, STORE or SEARCH, a HIGHESTMODSEQ ahead of
-//! an untold expunge. When nobody writes, every picture must be the mailbox itself; and a client that
-//! was cut off must get there with one SELECT (QRESYNC).
+//! EXISTS and EXPUNGE or VANISHED, their UIDs and flags by FETCH. Responses that break a rule fail
+//! at once: a number out of range, an EXPUNGE during FETCH, STORE or SEARCH, a HIGHESTMODSEQ that
+//! falls. When nobody writes, every picture must be the mailbox itself; and a client that was cut
+//! off must get there with one SELECT (QRESYNC).
+
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 mod client;
 
