@@ -58,6 +58,11 @@ impl Registry {
         inner.warm.retain(|account| account.id() != id);
     }
 
+    /// Stops keeping accounts open that nobody has a handle of.
+    pub(crate) fn cool(&self) {
+        self.lock().warm.clear();
+    }
+
     /// Lets go of all accounts.
     pub(crate) fn clear(&self) {
         let mut inner = self.lock();

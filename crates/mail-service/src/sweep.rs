@@ -47,10 +47,12 @@ pub struct SweepReport {
 
 impl Service {
     /// Sweeps everything once. Takes as long as it takes to read all rows; other work goes on.
+    /// Accounts that nobody uses are let go of.
     ///
     /// # Errors
     /// The first error of an account, after the others were swept; errors of the store.
     pub async fn sweep(&self) -> Result<SweepReport, ServiceError> {
+        self.shared.registry.cool();
         self.finish_removals().await?;
         let mut report = SweepReport::default();
         let mut result = Ok(());

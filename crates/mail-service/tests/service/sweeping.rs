@@ -183,7 +183,7 @@ async fn a_removal_that_was_interrupted_is_finished_by_the_sweep() {
     assert_clean(&store);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_messages_are_added_copied_and_swept_in_steps() {
     let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
     let service = setup.open(Arc::new(store.clone())).await;
