@@ -279,6 +279,20 @@ fn the_rules_hold_of_samples_with_random_damage() {
 }
 
 #[test]
+fn the_rules_hold_of_the_corpus_in_random_pieces() {
+    let files = common::corpus();
+    if files.is_empty() {
+        eprintln!("skipped: no corpus, see PILLARBOX_CORPUS");
+    }
+    for (seed, file) in files.iter().enumerate() {
+        let bytes = std::fs::read(file).unwrap();
+        let message = parse(&bytes);
+        check(&bytes, &message);
+        assert_eq!(parse_split(&bytes, seed as u64), message, "seed {seed} of {}", file.display());
+    }
+}
+
+#[test]
 fn a_partial_is_clipped_without_overflow() {
     let clip = |origin, count| mime::Partial { origin, count }.clip(10..20);
     assert_eq!(clip(0, 5), 10..15);
