@@ -10,7 +10,7 @@
 //! | `n` name | account id | an account is made or removed |
 //! | `r` account | nothing: its rows are being removed | an account is removed |
 //! | `s` | the secret behind invented SCRAM salts | the store is first opened |
-//! | `a` account `h` | head: modseq, counters, quota sums | every change |
+//! | `a` account `h` | head: modseq, id counters, a mark | every change |
 //! | `a` account `k` | credential: name, password hash, SCRAM keys | a password is set |
 //! | `a` account `b` mailbox | mailbox record | a change in the mailbox |
 //! | `a` account `d` mailbox | record of a removed mailbox, when it was removed | DELETE |

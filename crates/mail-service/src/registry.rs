@@ -19,6 +19,8 @@ pub(crate) struct Registry {
 #[derive(Default)]
 struct Inner {
     slots: HashMap<AccountId, Arc<Slot>>,
+    /// With more slots than this it is time to look for those of closed accounts.
+    slots_max: usize,
     /// Accounts used last stand at the back; being here keeps them open.
     warm: VecDeque<Arc<OpenAccount>>,
 }
@@ -72,12 +74,13 @@ impl Registry {
 
     fn slot(&self, id: AccountId) -> Arc<Slot> {
         let mut inner = self.lock();
-        // Slots of closed accounts go when there are as many of them as of open ones.
-        if inner.slots.len() > 2 * inner.warm.len() + SLOTS_MIN {
+        // Slots of closed accounts go whenever their number has doubled: a constant cost for each.
+        if inner.slots.len() > SLOTS_MIN.max(inner.slots_max) {
             inner.slots.retain(|_, slot| {
                 Arc::strong_count(slot) > 1
                     || slot.try_lock().is_ok_and(|open| open.strong_count() > 0)
             });
+            inner.slots_max = 2 * inner.slots.len();
         }
         Arc::clone(inner.slots.entry(id).or_default())
     }

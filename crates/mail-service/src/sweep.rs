@@ -7,8 +7,8 @@
 //! Why nothing in use is deleted, though mail comes and moves meanwhile:
 //! - Only rows at or below the history floor are deleted, and no such row is ever written again.
 //! - A message counts as unused if its number was given before the sweep began and no membership
-//!   names it. Memberships are looked at before expunged ones: a message that moves meanwhile leaves
-//!   an expunged membership where it was, so it is seen at one of the two places.
+//!   names it. Memberships are looked at before expunged ones: a message that moves meanwhile
+//!   leaves an expunged membership where it was, so it is seen at one of the two places.
 //! - A blob that was named after the sweep began to read message rows is kept by the store.
 
 use std::collections::HashSet;
