@@ -1,7 +1,7 @@
 //! Removes a Content-Transfer-Encoding, in pieces. RFC 2045 §6, RFC 3516 §4
 //!
-//! Damaged input never fails: what can be decoded is, as mail readers do it. BINARY.SIZE counts what
-//! the same decoder writes, so the two agree.
+//! Damaged input never fails: what can be decoded is, as mail readers do it. BINARY.SIZE counts
+//! what the same decoder writes, so the two agree.
 
 use crate::Part;
 use crate::params::hex;

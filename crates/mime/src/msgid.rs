@@ -9,8 +9,8 @@ use crate::header::unfold;
 /// The ids in a header value, without their angle brackets, in order.
 ///
 /// White space inside goes: it is there only because a line was folded. Of more than
-/// `IDS_MAX` the first one, which names the thread, and the last ones are kept. An id that is longer
-/// than `ID_BYTES_MAX` is none.
+/// `IDS_MAX` the first one, which names the thread, and the last ones are kept. An id that is
+/// longer than `ID_BYTES_MAX` is none.
 pub fn message_ids(value: &[u8]) -> Vec<Vec<u8>> {
     let value = unfold(value);
     let mut ids: std::collections::VecDeque<Vec<u8>> = std::collections::VecDeque::new();

@@ -2,8 +2,8 @@
 //!
 //! In a header every line is looked at. In a body only a line that begins with `--` can matter, so
 //! the search is for `\n--`, at the speed of memory; at most one line is held back between two
-//! pushes. Cost: each byte of a body is looked at twice (search, count of line ends), each byte of a
-//! header three times. Nothing is looked at again when a part ends.
+//! pushes. Cost: each byte of a body is looked at twice (search, count of line ends), each byte of
+//! a header three times. Nothing is looked at again when a part ends.
 
 use memchr::memmem::Finder;
 

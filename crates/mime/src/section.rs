@@ -40,7 +40,7 @@ impl Message {
                 Content::Multipart(parts) => {
                     at = parts.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
                 }
-                // Every message has part 1: the body itself if it is no multipart. RFC 9051 §6.4.5.1
+                // Every message has part 1: the body if it is no multipart. RFC 9051 §6.4.5.1
                 Content::Leaf | Content::Message(_) if is_message_root && number == 1 => {}
                 Content::Leaf | Content::Message(_) => return None,
             }

@@ -274,7 +274,7 @@ impl Open {
             }
             _ => (Content::Leaf, 0),
         };
-        // A header that a delimiter cuts off keeps its last line end, and so does what is around it.
+        // A header that a delimiter cuts off keeps its last line end; so does what is around it.
         let end = end.max(inner_end);
         let gives_line_end = end < before.at;
         self.part.end = end;

@@ -3,8 +3,8 @@
 
 use crate::common::Random;
 
-/// A well-formed message with nested parts. Bodies hold lines that look like delimiters and are none;
-/// some inner multiparts are left open, as RFC 2046 §5.1.2 allows outer ones to close them.
+/// A well-formed message with nested parts. Bodies hold lines that look like delimiters and are
+/// none; some inner multiparts are left open, as RFC 2046 §5.1.2 lets outer ones close them.
 pub fn message(seed: u64) -> Vec<u8> {
     let mut writer =
         Writer { random: Random(seed), out: String::new(), boundaries: Vec::new(), parts: 0 };
