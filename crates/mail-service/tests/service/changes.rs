@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use mail_service::keys::{AccountKey, AccountKeys};
 use mail_service::{AccountHandle, ServiceError, Sharing};
 use mail_types::{Flags, Keyword, MailboxId, SystemFlags, UidSet};
 use mailbox::{FlagMode, Operation, Outcome, Refusal};
 use store::fault::{Call, Fault, Faulty};
 use store::mem::Mem;
-use store::{Store, StoreError};
+use store::{Commit, Store, StoreError, Write};
 
 use crate::common::{Setup, account_of, append, assert_clean, inbox, mailbox_id, name};
 
@@ -315,4 +316,61 @@ async fn contents_of_mailboxes_that_nobody_has_open_are_let_go() {
     append(&account, second, 3).await;
     assert!(!is_loaded(first), "one that nobody has open goes");
     assert!(account.load(first).await.is_ok());
+}
+
+#[tokio::test]
+async fn one_damaged_mailbox_does_not_stop_the_others() {
+    let setup = Setup::new(Sharing::Exclusive);
+    let store = Mem::new();
+    let account = account_of(&setup.open(Arc::new(store.clone())).await, "anna").await;
+    let uids = append(&account, inbox(&account), 1).await;
+    let archive = mailbox_id(&account, "Archive");
+    append(&account, archive, 2).await;
+    let keys = AccountKeys::new(account.id());
+    let key = keys.key(&AccountKey::Membership(inbox(&account), uids.first().unwrap()));
+    store.commit_wait(Commit::new().write(Write::put(key.clone(), [1, 2, 3]))).unwrap();
+    let account = account_of(&setup.open(Arc::new(store.clone())).await, "anna").await;
+    let error = account.load(inbox(&account)).await.err().unwrap();
+    assert!(matches!(&error, ServiceError::Corrupt(record) if *record.key == *key), "{error}");
+    let error = account.submit(set_flags(inbox(&account), &uids, seen())).await.unwrap_err();
+    assert!(matches!(error, ServiceError::Corrupt(_)), "{error}");
+    account.submit(set_flags(archive, &uids, seen())).await.unwrap();
+    // Mail still comes in: that needs no contents.
+    append(&account, inbox(&account), 3).await;
+}
+
+#[tokio::test]
+async fn lost_hints_delay_nothing_that_is_asked_for() {
+    let setup = Setup::new(Sharing::Shared);
+    let store = Arc::new(Faulty::new(Arc::new(Mem::new())));
+    store.faults().always(Call::Hint, Fault::Fail(StoreError::Busy));
+    let one = account_of(&setup.open(store.clone()).await, "anna").await;
+    let two = account_of(&setup.open(store.clone()).await, "anna").await;
+    for number in 0..3 {
+        append(&one, inbox(&one), number).await;
+        assert_eq!(two.state().await.unwrap().modseq(), one.current().modseq());
+        append(&two, inbox(&two), number).await;
+        assert_eq!(one.state().await.unwrap().modseq(), two.current().modseq());
+    }
+}
+
+#[tokio::test]
+async fn a_change_whose_caller_has_gone_away_is_done_all_the_same() {
+    let setup = Setup::new(Sharing::Exclusive);
+    let service = setup.open(Arc::new(Mem::new())).await;
+    let account = account_of(&service, "anna").await;
+    let uids = append(&account, inbox(&account), 1).await;
+    let mut watch = account.watch();
+    let change = set_flags(inbox(&account), &uids, seen());
+    {
+        let mut asked = Box::pin(account.submit(change));
+        // Polled once: it is in the queue now.
+        tokio::select! {
+            biased;
+            _ = &mut asked => {}
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    watch.changed().await.unwrap();
+    assert_eq!(flags_of(&account, inbox(&account), &uids).await, seen());
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use mail_service::keys::AccountKeys;
 use mail_service::{DeliverError, NewMail, ServiceError, Sharing};
 use mail_types::{Flags, InternalDate, MessageId};
 use mailbox::{Operation, Outcome, Refusal};
-use store::Store;
+use store::fault::{Call, Fault, Faulty};
 use store::mem::Mem;
+use store::{BlobKey, Store, StoreError};
 use store_local::{Local, Options};
 
 use crate::common::{
@@ -240,4 +242,39 @@ async fn mail_on_the_local_engine_is_there_after_it_is_opened_again() {
     let text = account.read(vec![(MessageId(1), 0..u64::MAX)]).await.unwrap().remove(0);
     assert_eq!(text.as_deref(), Some(mail(0).as_bytes()));
     assert_clean(&*store as &dyn Store);
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_while_mail_arrives_leaves_nothing_behind() {
+    let mem = Mem::new();
+    let store = Arc::new(Faulty::new(Arc::new(mem.clone())));
+    let service = Setup::new(Sharing::Exclusive).open(store.clone()).await;
+    let account = account_of(&service, "anna").await;
+    let before = account.current().modseq();
+    for call in [Call::StartBlob, Call::WriteBlob, Call::FinishBlob] {
+        store.faults().on(call, 1, Fault::Fail(StoreError::StorageFull));
+        let mut staging = account.stage();
+        staging.push(mail(1).as_bytes()).await.unwrap();
+        let error = staging.finish().await.err().unwrap();
+        assert_eq!(error, ServiceError::StorageFull, "{call:?}");
+    }
+    assert_eq!(account.current().modseq(), before);
+    append_text(&account, inbox(&account), mail(1).as_bytes()).await;
+    assert_clean(&mem);
+}
+
+#[tokio::test]
+async fn a_damaged_body_is_told_and_never_given_out() {
+    let store = Mem::new();
+    let service = Setup::new(Sharing::Exclusive).open(Arc::new(store.clone())).await;
+    let account = account_of(&service, "anna").await;
+    append_text(&account, inbox(&account), mail(1).as_bytes()).await;
+    append_text(&account, inbox(&account), mail(2).as_bytes()).await;
+    let row = account.rows(&[MessageId(1)]).await.unwrap().remove(0).unwrap();
+    let scope = AccountKeys::new(account.id());
+    store.damage_blob(&BlobKey::new(scope.prefix(), row.blob));
+    let error = account.read(vec![(MessageId(1), 0..9)]).await.unwrap_err();
+    assert!(matches!(error, ServiceError::Store(StoreError::Corrupt { .. })), "{error}");
+    let whole = account.read(vec![(MessageId(2), 0..u64::MAX)]).await.unwrap().remove(0);
+    assert_eq!(whole.as_deref(), Some(mail(2).as_bytes()));
 }
