@@ -11,6 +11,7 @@ use crate::cli::{AccountCommand, Data, Named};
 use crate::control::{ControlClient, Password, Reply, Request};
 use crate::engine::{self, Place};
 use crate::failure::Failure;
+use crate::say;
 
 /// Carries out an account command.
 ///
@@ -126,7 +127,7 @@ async fn list(data: Data) -> Result<(), Failure> {
         match backend.call(Request::List { after }).await? {
             Reply::Names { names } => {
                 for name in &names {
-                    println!("{name}");
+                    say::line(name);
                 }
                 let Some(last) = names.into_iter().next_back() else { break };
                 after = Some(last);
@@ -158,7 +159,7 @@ async fn import(file: &Path, data: Data) -> Result<(), Failure> {
         }
     }
     backend.close().await?;
-    println!("{added} accounts added, {} not", refused.len());
+    say::line(format_args!("{added} accounts added, {} not", refused.len()));
     if refused.is_empty() { Ok(()) } else { Err(Failure::lines(refused)) }
 }
 

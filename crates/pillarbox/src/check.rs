@@ -4,6 +4,7 @@ use crate::cli::Data;
 use crate::control::ControlClient;
 use crate::engine::{self, Place};
 use crate::failure::Failure;
+use crate::say;
 
 /// Verifies the data and prints what was found.
 ///
@@ -20,12 +21,12 @@ pub async fn run(data: Data) -> Result<(), Failure> {
     let report = checked
         .map_err(|error| Failure::failed(error.to_string()))?
         .map_err(|error| Failure::failed(error.to_string()))?;
-    println!(
+    say::line(format_args!(
         "{} accounts, {} messages in mailboxes, {} messages, {} bodies; {} to be swept",
         report.accounts, report.memberships, report.messages, report.blobs, report.garbage
-    );
+    ));
     for finding in &report.findings {
-        println!("{finding}");
+        say::line(finding);
     }
     if report.is_clean() {
         Ok(())

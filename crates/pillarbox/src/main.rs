@@ -11,6 +11,7 @@ mod log;
 mod ready;
 mod sample;
 mod sample_loader;
+mod say;
 mod serve;
 mod server;
 mod settings;

@@ -6,6 +6,7 @@ use crate::cli::Serve;
 use crate::config::Config;
 use crate::engine::{self, Place};
 use crate::failure::Failure;
+use crate::say;
 use crate::server::{self, Server, Setup};
 
 /// Serves until it is told to end, or only checks the configuration.
@@ -19,7 +20,7 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
         loaded.map_err(|error| Failure::usage(format!("[tls]: {error}")))?;
     }
     if arguments.check {
-        println!("{}: no mistakes", arguments.config.display());
+        say::line(format_args!("{}: no mistakes", arguments.config.display()));
         return Ok(());
     }
     // First the data: a second server on the same folder shall not take the ports either.

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::ready::{self, ReadyAccount};
 use crate::sample::{Addresses, Holder, SAMPLES};
 use crate::sample_loader;
+use crate::say;
 use crate::server::{Server, Setup};
 use crate::settings;
 
@@ -51,7 +52,7 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;
     }
-    println!("{}", settings::text(&server.ready));
+    say::line(settings::text(&server.ready));
     server.run().await
 }
 
