@@ -35,6 +35,8 @@ pub struct PureServer {
     connections: HashMap<usize, Connection>,
     config: SessionConfig,
     now: InternalDate,
+    /// How many needs are still met, and what becomes of the one after them.
+    failure: Option<(usize, Trouble)>,
 }
 
 struct Stored {
@@ -91,6 +93,7 @@ impl PureServer {
             connections: HashMap::new(),
             config,
             now: InternalDate::utc(NOW),
+            failure: None,
         };
         let created = server.submit(&Operation::CreateAccount);
         assert!(created.is_ok(), "a new account cannot be refused");
@@ -105,6 +108,16 @@ impl PureServer {
     /// The most output that a connection had to hold before it could be sent, in octets.
     pub fn unflushed_max(&self, connection: usize) -> usize {
         self.connections.get(&connection).map_or(0, |state| state.unflushed_max)
+    }
+
+    /// Lets the need after the next `met` ones fail.
+    pub fn fail_after(&mut self, met: usize, trouble: Trouble) {
+        self.failure = Some((met, trouble));
+    }
+
+    /// Whether a failure still waits; it waits no longer.
+    pub fn forget_failure(&mut self) -> bool {
+        self.failure.take().is_some()
     }
 
     /// Sets the clock.
@@ -320,6 +333,11 @@ impl PureServer {
     }
 
     fn answer(&mut self, state: &mut Connection, need: Need) -> Answer {
+        match self.failure.take() {
+            Some((0, trouble)) => return Answer::Failed(trouble),
+            Some((met, trouble)) => self.failure = Some((met - 1, trouble)),
+            None => {}
+        }
         match need {
             Need::Login { user, password } => {
                 login(&user, password.expose() == PASSWORD.as_bytes())

@@ -23,7 +23,8 @@
 //!
 //! Patterns: `<any>` any bytes, `<num>` digits, `<word>` no space, parenthesis or quote, `<crlf>`,
 //! `<xHH>` a byte, `<eof>` (alone) the connection closes. `<$name>` stands for a word: what
-//! it matched first it must match again, and in C and L lines it is filled in.
+//! it matched first it must match again, and in C and L lines it is filled in. `<$user>` and
+//! `<$password>` are those of the account.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -73,10 +74,12 @@ impl fmt::Display for ScriptError {
 /// # Errors
 /// At the first line that the peer does not live up to.
 pub fn run(name: &str, text: &str, peer: &mut dyn Peer) -> Result<(), ScriptError> {
+    let (user, password) = peer.credentials();
+    let known = [("user".to_owned(), user), ("password".to_owned(), password)];
     let mut runner = Runner {
         peer,
         connections: HashMap::new(),
-        names: HashMap::new(),
+        names: HashMap::from(known),
         line: 0,
         setup_count: 0,
     };

@@ -1,5 +1,7 @@
 //! LIST, plain and extended. RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154
 
+use std::collections::{BTreeSet, VecDeque};
+
 use imap_proto::types::{
     List, ListAttribute, ListReply, ListSelection, MailboxArg, NameEncoding, Response, StatusReply,
     UseAttribute,
@@ -21,11 +23,11 @@ pub(crate) fn begin(list: List) -> Flow {
     }
     wait_ready(Need::Refresh, move |run| {
         // With STATUS, no HIGHESTMODSEQ may run ahead of expunges that the client was not told of.
-        sync::catch_up(Told::Everything, run, move |run| tell(&list, run))
+        sync::catch_up(Told::Everything, run, move |run| tell(list, run))
     })
 }
 
-fn tell(list: &List, run: &mut Run<'_>) -> Flow {
+fn tell(list: List, run: &mut Run<'_>) -> Flow {
     status::enable_condstore(&list.returns.status, run);
     let account = run.account()?;
     let names = run.state.names();
@@ -34,14 +36,24 @@ fn tell(list: &List, run: &mut Run<'_>) -> Flow {
         run.write(&Response::List(separator()));
         return end(Reply::ok("LIST completed"));
     }
-    let patterns = patterns(list, names);
-    for found in found(account, list, &patterns) {
-        run.write(&Response::List(found.reply(list, account, run.state.enabled.rev2, names)));
+    let found = found(account, &list, &patterns(&list, names));
+    tell_found(list, found.into(), run)
+}
+
+/// Tells names, and sends them now and then: an account may have many.
+fn tell_found(list: List, mut found: VecDeque<Found>, run: &mut Run<'_>) -> Flow {
+    let account = run.account()?;
+    let names = run.state.names();
+    for _ in 0..NAMES_PER_FLUSH {
+        let Some(found) = found.pop_front() else {
+            return end(Reply::ok("LIST completed"));
+        };
+        run.write(&Response::List(found.reply(&list, account, run.state.enabled.rev2, names)));
         if let Some(mailbox) = found.node.mailbox {
-            tell_status(list, mailbox, run)?;
+            tell_status(&list, mailbox, run)?;
         }
     }
-    end(Reply::ok("LIST completed"))
+    wait_ready(Need::Flush, |run| tell_found(list, found, run))
 }
 
 fn separator() -> ListReply {
@@ -61,6 +73,22 @@ fn patterns(list: &List, names: NameEncoding) -> Vec<Pattern> {
     decoded.filter_map(|pattern| Pattern::new(&format!("{reference}{pattern}")).ok()).collect()
 }
 
+/// A set of names that knows whether one of them lies below another name.
+#[derive(Default)]
+pub(crate) struct NamesBelow(BTreeSet<String>);
+
+impl NamesBelow {
+    pub(crate) fn add(&mut self, name: &MailboxName) {
+        self.0.insert(name.as_str().to_owned());
+    }
+
+    /// O(log names): names below another stand together, after its name and a separator.
+    pub(crate) fn has_below(&self, name: &MailboxName) -> bool {
+        let prefix = format!("{name}{}", MailboxName::SEPARATOR);
+        self.0.range(prefix.clone()..).next().is_some_and(|first| first.starts_with(&prefix))
+    }
+}
+
 /// A name to be listed.
 struct Found {
     node: Node,
@@ -71,17 +99,17 @@ struct Found {
 fn found(account: &Account, list: &List, patterns: &[Pattern]) -> Vec<Found> {
     let matches = |node: &Node| patterns.iter().any(|pattern| pattern.matches(node.name.as_str()));
     let nodes = tree::nodes(account);
-    let mut unlisted: Vec<MailboxName> = Vec::new();
+    let mut unlisted = NamesBelow::default();
     if list.selection.recursive_match {
         let hidden = nodes.iter().filter(|node| !matches(node) && meets(node, account, list));
-        unlisted.extend(hidden.map(|node| node.name.clone()));
+        hidden.for_each(|node| unlisted.add(&node.name));
     }
     let mut all = Vec::new();
     for node in nodes {
         if !matches(&node) {
             continue;
         }
-        let has_unlisted = unlisted.iter().any(|name| name.is_below(&node.name));
+        let has_unlisted = unlisted.has_below(&node.name);
         // A parent that does not meet the selection is listed only for children that are not.
         // RFC 5258 §3.5
         if meets(&node, account, list) || has_unlisted {
@@ -182,3 +210,6 @@ fn tell_status(list: &List, mailbox: MailboxId, run: &mut Run<'_>) -> Result<(),
     run.write(&Response::StatusData(reply));
     Ok(())
 }
+
+/// Names told at a time: with STATUS some 100 KiB.
+const NAMES_PER_FLUSH: usize = 500;

@@ -4,7 +4,7 @@ use imap_proto::types::{ListAttribute, ListReply, Lsub, Response};
 use mail_types::MailboxName;
 use mailbox::tree::{self, Node, Pattern};
 
-use super::list;
+use super::list::{self, NamesBelow};
 use crate::reply::{Flow, Reply, Run, end, wait_ready};
 use crate::{Need, render};
 
@@ -22,15 +22,16 @@ fn tell(lsub: &Lsub, run: &mut Run<'_>) -> Flow {
     let nodes = tree::nodes(account);
     // With `%`, a name that is not subscribed stands for subscribed ones below it that the pattern
     // does not reach; then it has \Noselect, whatever it is. RFC 3501 §6.3.9
-    let unreached: Vec<MailboxName> = nodes
-        .iter()
-        .filter(|node| node.is_subscribed() && !pattern.matches(node.name.as_str()))
-        .map(|node| node.name.clone())
-        .collect();
+    let mut unreached = NamesBelow::default();
+    for node in &nodes {
+        if node.is_subscribed() && !pattern.matches(node.name.as_str()) {
+            unreached.add(&node.name);
+        }
+    }
     for node in nodes.iter().filter(|node| pattern.matches(node.name.as_str())) {
         let attributes = if node.is_subscribed() {
             attributes(node, run)?
-        } else if unreached.iter().any(|name| name.is_below(&node.name)) {
+        } else if unreached.has_below(&node.name) {
             vec![ListAttribute::NoSelect]
         } else {
             continue;
