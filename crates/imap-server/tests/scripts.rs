@@ -78,3 +78,8 @@ fn idle_tells_news_at_once() {
 fn clients_get_what_they_are_known_to_need() {
     scripts("wire");
 }
+
+#[test]
+fn the_sessions_of_the_rfcs_go_as_they_are_printed() {
+    scripts("rfc");
+}
