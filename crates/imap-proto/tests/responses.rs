@@ -396,6 +396,14 @@ fn what_is_not_known_stays_so_when_it_is_cleaned() {
         let again = parse::response(Frame::whole(line)).unwrap();
         assert!(matches!(again, Response::Other(_)), "{again:?}");
     }
+    // Found by fuzzing: with the last octet replaced, the list of charsets would be whole.
+    let response = parse::response(Frame::whole(b"a NO [BADCHARSET (\"] \" \xb1)] y")).unwrap();
+    let mut once = Vec::new();
+    serialize::response(&response, NameEncoding::ModifiedUtf7, &mut once);
+    let again = parse::response(Frame::whole(once.strip_suffix(b"\r\n").unwrap())).unwrap();
+    let mut twice = Vec::new();
+    serialize::response(&again, NameEncoding::ModifiedUtf7, &mut twice);
+    assert_eq!(once, twice);
     // Found by fuzzing: behind a NUL that becomes a space, the code would go on.
     assert!(parse::response(Frame::whole(b"a NO [BADCHARSET (]x \0)] y")).is_err());
 }

@@ -337,8 +337,9 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         2 => append().prop_map(CommandBody::Append),
         1 => select().prop_map(CommandBody::Select),
         1 => select().prop_map(CommandBody::Examine),
-        1 => (mailbox(), uses)
-            .prop_map(|(mailbox, special_use)| CommandBody::Create(Create { mailbox, special_use })),
+        1 => (mailbox(), uses).prop_map(|(mailbox, special_use)| {
+            CommandBody::Create(Create { mailbox, special_use })
+        }),
         1 => option::of(vec((bytes(), option::of(bytes())), 0..3)).prop_map(CommandBody::Id),
         1 => (store(set()), option::of(mod_seq())).prop_map(|(store, unchanged_since)| {
             CommandBody::Store(Store { unchanged_since, ..store })
@@ -714,7 +715,10 @@ fn on_a_large_stack(check: fn()) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(400)
+    })]
 
     fn check_commands_are_read_as_they_were_written(body in any_body(), options in options()) {
         let command = Command { tag: Tag::new("a1.x").unwrap(), body };

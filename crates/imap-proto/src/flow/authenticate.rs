@@ -129,9 +129,8 @@ mod tests {
         let (command, mut state) = ClientExchange::begin("plain", secret(), SaslIr::Supported);
         assert_eq!(command.mechanism, "PLAIN");
         assert!(command.initial.is_some());
-        assert!(
-            matches!(state.challenge(&empty()), Ok(Challenge::ForMechanism(bytes)) if bytes.is_empty())
-        );
+        let challenge = state.challenge(&empty());
+        assert!(matches!(challenge, Ok(Challenge::ForMechanism(bytes)) if bytes.is_empty()));
 
         let (command, mut state) = ClientExchange::begin("PLAIN", secret(), SaslIr::Unsupported);
         assert!(command.initial.is_none());

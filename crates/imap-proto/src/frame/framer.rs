@@ -137,8 +137,8 @@ impl Framer {
         self.limits = limits;
     }
 
-    /// The next line is no command but stands for itself: a response of AUTHENTICATE, or DONE. To be
-    /// called after [`Event::Complete`], or [`Event::Line`] for one more.
+    /// The next line is no command but stands for itself: a response of AUTHENTICATE, or DONE. To
+    /// be called after [`Event::Complete`], or [`Event::Line`] for one more.
     pub fn expect_line(&mut self) {
         self.begin();
         self.state = State::Raw;

@@ -2,7 +2,6 @@
 
 use super::flags::flag_list;
 use super::writer::Writer;
-use crate::chars::is_atom_char;
 use crate::types::Code;
 
 /// ` [CODE arguments]` with the space before it. A code about messages that names none is left
@@ -35,14 +34,11 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
         }
         Code::BadCharset(names) => {
             out.text("BADCHARSET");
+            let can_be_told = |name: &&String| !name.contains([']', '\r', '\n', '\0']);
+            let names: Vec<&String> = names.iter().filter(can_be_told).collect();
             if !names.is_empty() {
                 out.space();
-                out.list(names, |out, name| {
-                    match name.bytes().all(is_atom_char) && !name.is_empty() {
-                        true => out.text(name),
-                        false => out.quoted(name.as_bytes()),
-                    }
-                });
+                out.list(&names, |out, name| out.charset(name));
             }
         }
         Code::PermanentFlags(flags) => {

@@ -1,7 +1,7 @@
 //! Tokens to a sink: the counterpart of the cursor.
 
 use crate::Sink;
-use crate::chars::{is_astring_char, is_list_char};
+use crate::chars::{is_astring_char, is_atom_char, is_list_char};
 use crate::types::{ListPattern, MailboxArg, NameEncoding, SequenceSet};
 
 /// How literals are written.
@@ -112,6 +112,12 @@ impl<'a> Writer<'a> {
     /// `astring`: an atom if it can be one. `NIL` is quoted, because in other places it is no text.
     pub fn astring(&mut self, bytes: &[u8]) {
         if is_plain(bytes, is_astring_char) { self.bytes(bytes) } else { self.string(bytes) }
+    }
+
+    /// `charset = atom / quoted`
+    pub fn charset(&mut self, name: &str) {
+        let is_atom = is_plain(name.as_bytes(), is_atom_char);
+        if is_atom { self.text(name) } else { self.quoted(name.as_bytes()) }
     }
 
     /// `mailbox`
