@@ -215,3 +215,51 @@ pub(crate) fn load_credential(
     let credential = Credential::decode(&key, &stored)?;
     Ok(Some(Found { account, stored, credential }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::World;
+    use crate::limits::{PasswordCost, ServiceConfig};
+
+    #[tokio::test]
+    async fn a_second_login_needs_no_argon2() {
+        let passwords = PasswordCost {
+            memory_kib: 8,
+            iterations: 1,
+            scram_iterations: 4096,
+            concurrent_max: 1,
+            ..PasswordCost::default()
+        };
+        let config = ServiceConfig { passwords, ..ServiceConfig::default() };
+        let store = Arc::new(store::mem::Mem::new());
+        let service = Service::open(store, config, World::system()).await.unwrap();
+        let id = service.create_account("anna", Secret::new("one")).await.unwrap();
+        service.authenticate("anna", &Secret::new("one")).await.unwrap();
+        // Nobody can compute a hash while this is held.
+        let held = service.shared.hashing.acquire().await.unwrap();
+        let again = service.authenticate("anna", &Secret::new("one")).await.unwrap();
+        assert_eq!(again.id(), id);
+        let wrong = Secret::new("two");
+        let mut wrong = Box::pin(service.authenticate("anna", &wrong));
+        tokio::select! {
+            biased;
+            _ = &mut wrong => panic!("it was told without a computation"),
+            () = async { for _ in 0..100 { tokio::task::yield_now().await } } => {}
+        }
+        drop(held);
+        assert_eq!(wrong.await.err(), Some(AuthError::Denied));
+    }
+
+    #[tokio::test]
+    async fn logins_that_would_wait_too_long_are_told_to_come_back() {
+        let store = Arc::new(store::mem::Mem::new());
+        let passwords = PasswordCost { memory_kib: 8, iterations: 1, ..PasswordCost::default() };
+        let config = ServiceConfig { passwords, ..ServiceConfig::default() };
+        let service = Service::open(store, config, World::system()).await.unwrap();
+        let waiting = u32::try_from(crate::limits::WAITING_LOGINS_MAX).unwrap();
+        let _full = service.shared.waiting.acquire_many(waiting).await.unwrap();
+        let busy = service.authenticate("anna", &Secret::new("one")).await;
+        assert_eq!(busy.err(), Some(AuthError::Busy));
+    }
+}

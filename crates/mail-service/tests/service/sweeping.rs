@@ -6,6 +6,7 @@ use mail_service::{NewMail, Sharing, check};
 use mail_types::{Flags, InternalDate, MessageId, ModSeq, SystemFlags, Uid, UidSet};
 use mailbox::{FlagMode, Operation};
 use store::Store;
+use store::fault::{Call, Fault, Faulty};
 use store::mem::Mem;
 
 use crate::common::{
@@ -156,6 +157,30 @@ async fn sweeping_beside_deliveries_of_the_same_bytes_never_takes_a_named_blob()
         assert!(read.is_some(), "{}", entry.uid());
     }
     assert!(contents.find(Uid::MIN).is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_that_is_named_again_while_it_is_being_swept_stays() {
+    let (setup, mem) = (Setup::new(Sharing::Exclusive), Mem::new());
+    let store = Arc::new(Faulty::new(Arc::new(mem.clone())));
+    let service = setup.open(store.clone()).await;
+    let account = account_of(&service, "anna").await;
+    let mut staging = account.stage();
+    staging.push(mail(1).as_bytes()).await.unwrap();
+    drop(staging.finish().await.unwrap());
+    append(&account, inbox(&account), 2).await;
+    // The sweep has read all rows and is about to delete; now the same bytes are delivered.
+    let runtime = tokio::runtime::Handle::current();
+    let late = account.clone();
+    let deliver = move || {
+        runtime.block_on(append(&late, inbox(&late), 1));
+    };
+    store.faults().on(Call::DeleteBlobs, 1, Fault::Before(Arc::new(deliver)));
+    assert_eq!(service.sweep().await.unwrap().blobs, 0);
+    assert_eq!(store.faults().count(Call::DeleteBlobs), 1);
+    let text = account.read(vec![(MessageId(2), 0..u64::MAX)]).await.unwrap().remove(0);
+    assert_eq!(text.as_deref(), Some(mail(1).as_bytes()));
+    assert_clean(&mem);
 }
 
 #[tokio::test]
