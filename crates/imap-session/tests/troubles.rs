@@ -1,5 +1,5 @@
-//! Storage that fails in the middle of any command: the command is answered with NO, and the session
-//! goes on.
+//! Storage that fails in the middle of any command: the command is answered with NO, and the
+//! session goes on.
 
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
