@@ -82,11 +82,13 @@ pub(crate) struct Contents {
     inner: Mutex<Inner>,
 }
 
+type Key = (AccountId, MailboxId);
+
 #[derive(Default)]
 struct Inner {
-    loaded: HashMap<(AccountId, MailboxId), Loaded>,
+    loaded: HashMap<Key, Loaded>,
     /// By the moment of the last use; the first is the oldest.
-    by_use: BTreeMap<u64, (AccountId, MailboxId)>,
+    by_use: BTreeMap<u64, Key>,
     moment: u64,
     entries: usize,
 }
@@ -128,30 +130,22 @@ impl Contents {
         let mut inner = self.lock();
         let key = (account.id(), mailbox);
         inner.remove(key);
-        inner.moment += 1;
-        let used = inner.moment;
         // An empty mailbox costs something too.
-        let entries = entries + ENTRIES_MIN;
-        inner.entries += entries;
-        inner.by_use.insert(used, key);
-        let account = Arc::downgrade(account);
-        inner.loaded.insert(key, Loaded { account, entries, used });
-        if inner.entries <= self.entries_max {
-            return Vec::new();
-        }
+        inner.insert(key, Arc::downgrade(account), entries + ENTRIES_MIN);
         let mut victims = Vec::new();
-        let by_age: Vec<_> = inner.by_use.values().copied().collect();
-        for oldest in by_age {
-            if inner.entries <= self.entries_max {
+        for _ in 0..LOOKED_AT_MAX {
+            let Some((_, &oldest)) = inner.by_use.first_key_value() else { break };
+            if inner.entries <= self.entries_max || oldest == key {
                 break;
             }
-            let open = inner.loaded.get(&oldest).and_then(|loaded| loaded.account.upgrade());
-            let is_pinned = open.as_ref().is_some_and(|open| open.pins().is_pinned(oldest.1));
-            if oldest == key || is_pinned {
-                continue;
+            let Some(loaded) = inner.remove(oldest) else { break };
+            let Some(open) = loaded.account.upgrade() else { continue };
+            if open.pins().is_pinned(oldest.1) {
+                // It is in use all the time, whenever it was asked for.
+                inner.insert(oldest, loaded.account, loaded.entries);
+            } else {
+                victims.push((open, oldest.1));
             }
-            inner.remove(oldest);
-            victims.extend(open.map(|open| (open, oldest.1)));
         }
         victims
     }
@@ -162,7 +156,15 @@ impl Contents {
 }
 
 impl Inner {
-    fn remove(&mut self, key: (AccountId, MailboxId)) -> Option<Loaded> {
+    fn insert(&mut self, key: Key, account: Weak<OpenAccount>, entries: usize) {
+        self.moment += 1;
+        let used = self.moment;
+        self.entries += entries;
+        self.by_use.insert(used, key);
+        self.loaded.insert(key, Loaded { account, entries, used });
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Loaded> {
         let loaded = self.loaded.remove(&key)?;
         self.by_use.remove(&loaded.used);
         self.entries -= loaded.entries;
@@ -172,3 +174,7 @@ impl Inner {
 
 /// What a loaded mailbox counts besides its messages.
 const ENTRIES_MIN: usize = 16;
+
+/// Mailboxes that are looked at for each one that is used: when most are in use, looking at all of
+/// them each time would cost more than it frees.
+const LOOKED_AT_MAX: usize = 16;
