@@ -21,8 +21,8 @@ pub trait Store: Send + Sync {
     /// Submits a commit and returns at once; `done` is called exactly once, after the commit is on
     /// stable storage or has failed. Commits submitted by one thread are decided in that order.
     ///
-    /// The answer is an error of: `Conflict`, `BlobMissing` (a lease of a blob that is not there, as
-    /// after a restart), `TooLarge`, `Busy`, `StorageFull`, `Closed` (nothing was written);
+    /// The answer is an error of: `Conflict`, `BlobMissing` (a lease of a blob that is not there,
+    /// as after a restart), `TooLarge`, `Busy`, `StorageFull`, `Closed` (nothing was written);
     /// `WriteRefused` (unknown until the store is opened again).
     fn commit(&self, commit: Commit, done: Done);
 
