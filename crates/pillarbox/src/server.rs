@@ -12,7 +12,7 @@ use net::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use smtp::{LmtpServer, LmtpSettings};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
@@ -38,11 +38,30 @@ pub struct Setup {
 pub struct Server {
     service: Service,
     housekeeping: JoinHandle<()>,
+    signals: Signals,
     shutdown: Shutdown,
     tls: Tls,
     certificate: CertificateFiles,
     /// What a script may want to know of it.
     pub ready: Ready,
+}
+
+/// What the operator may send to a running server.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let on = |kind| signal(kind).map_err(|error| Failure::failed(format!("signals: {error}")));
+        Ok(Self {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
 }
 
 /// Binds every listener, so that all addresses in use are told at once.
@@ -68,6 +87,8 @@ impl Server {
     pub fn start(opened: Opened, setup: Setup) -> Result<Self, Failure> {
         let Opened { service, store } = opened;
         raise_file_limit();
+        // Before anybody is told that the server is ready: a signal must not find it unprepared.
+        let signals = Signals::new()?;
         let certificate = match setup.certificate {
             Some(files) => files,
             None => CertificateFiles::self_signed(&setup.data.join("tls"), &setup.hostname)
@@ -84,6 +105,7 @@ impl Server {
                 ..Ready::default()
             },
             housekeeping: tokio::spawn(housekeeping(service.clone())),
+            signals,
             service,
             shutdown: Shutdown::default(),
             tls,
@@ -152,17 +174,13 @@ impl Server {
     /// reads the certificate again.
     ///
     /// # Errors
-    /// When signals cannot be received, or the store did not take the last changes.
-    pub async fn run(self) -> Result<(), Failure> {
-        let on = |kind| signal(kind).map_err(|error| Failure::failed(format!("signals: {error}")));
-        let mut interrupt = on(SignalKind::interrupt())?;
-        let mut terminate = on(SignalKind::terminate())?;
-        let mut hangup = on(SignalKind::hangup())?;
+    /// When the store did not take the last changes.
+    pub async fn run(mut self) -> Result<(), Failure> {
         loop {
             tokio::select! {
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-                _ = hangup.recv() => self.reload(),
+                _ = self.signals.interrupt.recv() => break,
+                _ = self.signals.terminate.recv() => break,
+                _ = self.signals.hangup.recv() => self.reload(),
             }
         }
         info!("shutting down");

@@ -64,11 +64,16 @@ impl Site {
     }
 
     fn serve(&self) -> Running {
+        self.serve_with(&[])
+    }
+
+    fn serve_with(&self, more: &[&str]) -> Running {
         let ready = self.folder.path().join("ready.json");
         let _ = std::fs::remove_file(&ready);
         let child = Command::new(env!("CARGO_BIN_EXE_pillarbox"))
             .args(["serve", "--config", &self.config, "--ready-file"])
             .arg(&ready)
+            .args(more)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -109,7 +114,9 @@ impl Running {
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
         let status = self.child.wait().unwrap();
         let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut log).unwrap();
+        }
         assert!(status.success(), "{log}");
         log
     }
@@ -194,6 +201,38 @@ fn accounts_are_managed_on_a_running_server_and_without_one() {
 
     let server = site.serve();
     assert!(site.login("work@pillarbox.example", "a:b").starts_with("a OK"));
+    server.stop();
+}
+
+#[test]
+fn s054_a_log_of_everything_holds_no_password() {
+    let site = Site::new();
+    let server = site.serve_with(&["--log", "json", "--log-filter", "trace"]);
+    let add = ["account", "add", "home@pillarbox.example", "--password-stdin"];
+    assert!(site.run(&add, "canary-one\n").status.success());
+    assert!(site.login("home@pillarbox.example", "canary-one").starts_with("a OK"));
+    assert!(site.login("home@pillarbox.example", "canary-two").starts_with("a NO"));
+    assert!(site.login("\"canary-three", "{5}").starts_with("a BAD"));
+    let log = server.stop();
+    assert!(log.lines().count() > 5, "{log}");
+    assert!(log.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{log}");
+    assert!(!log.contains("canary"), "{log}");
+}
+
+#[test]
+fn a_certificate_is_read_again_at_hangup_and_a_broken_one_is_not_taken() {
+    let site = Site::new();
+    let mut server = site.serve();
+    let mut log = BufReader::new(server.child.stderr.take().unwrap()).lines();
+    let pid = server.child.id().to_string();
+    let mut hangup = |expected: &str| {
+        assert!(Command::new("kill").args(["-s", "HUP", &pid]).status().unwrap().success());
+        assert!(log.any(|line| line.unwrap().contains(expected)), "{expected}");
+    };
+    hangup("certificate read again");
+    std::fs::write(site.data().join("tls/self-signed.pem"), "nothing").unwrap();
+    hangup("the old certificate stays");
+    assert!(site.login("nobody", "x").starts_with("a NO"));
     server.stop();
 }
 
