@@ -67,8 +67,8 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
         "MAILBOXID" => Some(Code::MailboxId(object_id(cursor)?)),
         "BADCHARSET" => {
             let names = cursor.list(CHARSETS_MAX, "charsets", |cursor| {
-                // charset = atom / quoted, neither with the bracket that ends the code: where a code
-                // ends must not depend on whether it is known.
+                // charset = atom / quoted, neither with the bracket that ends the code: where a
+                // code ends must not depend on whether it is known.
                 if cursor.peek() == Some(b'"') {
                     let name = cursor.quoted()?;
                     if name.contains(&b']') {
