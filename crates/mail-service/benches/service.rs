@@ -173,18 +173,18 @@ fn deliveries(c: &mut Criterion) {
 
 fn logins(c: &mut Criterion) {
     let bench = Bench::new();
-    bench.account("anna");
+    bench.account("dock");
     let password = Secret::new("password");
     c.bench_function("login/second, cached", |b| {
         b.iter(|| {
-            bench.runtime.block_on(bench.service.authenticate("anna", &password)).unwrap();
+            bench.runtime.block_on(bench.service.authenticate("dock", &password)).unwrap();
         });
     });
 }
 
 fn open_mailbox(c: &mut Criterion) {
     let bench = Bench::new();
-    let account = bench.account("anna");
+    let account = bench.account("dock");
     bench.runtime.block_on(async {
         let mut staging = account.stage();
         staging.push(&mail(1, 4_000)).await.unwrap();

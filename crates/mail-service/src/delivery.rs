@@ -36,7 +36,7 @@ pub enum DeliverError {
 }
 
 impl Service {
-    /// Where mail for this address goes: `anna@mail.example`, `anna+lists@mail.example`, `anna`.
+    /// Where mail for this address goes: `dock@mail.example`, `dock+lists@mail.example`, `dock`.
     ///
     /// # Errors
     /// `NoSuchUser`, `Temporary`.

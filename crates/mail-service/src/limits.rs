@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct ServiceConfig {
     /// Largest message that APPEND and delivery take, in bytes.
     pub message_bytes_max: u64,
-    /// Domains whose local parts are account names: `anna@mail.example` is the account `anna`.
+    /// Domains whose local parts are account names: `dock@mail.example` is the account `dock`.
     /// Empty: any domain will do. An account whose name is the whole address comes first.
     pub domains: Vec<String>,
     /// How passwords are hashed.

@@ -234,14 +234,14 @@ mod tests {
         let config = ServiceConfig { passwords, ..ServiceConfig::default() };
         let store = Arc::new(store::mem::Mem::new());
         let service = Service::open(store, config, World::system()).await.unwrap();
-        let id = service.create_account("anna", Secret::new("one")).await.unwrap();
-        service.authenticate("anna", &Secret::new("one")).await.unwrap();
+        let id = service.create_account("dock", Secret::new("one")).await.unwrap();
+        service.authenticate("dock", &Secret::new("one")).await.unwrap();
         // Nobody can compute a hash while this is held.
         let held = service.shared.hashing.acquire().await.unwrap();
-        let again = service.authenticate("anna", &Secret::new("one")).await.unwrap();
+        let again = service.authenticate("dock", &Secret::new("one")).await.unwrap();
         assert_eq!(again.id(), id);
         let wrong = Secret::new("two");
-        let mut wrong = Box::pin(service.authenticate("anna", &wrong));
+        let mut wrong = Box::pin(service.authenticate("dock", &wrong));
         tokio::select! {
             biased;
             _ = &mut wrong => panic!("it was told without a computation"),
@@ -259,7 +259,7 @@ mod tests {
         let service = Service::open(store, config, World::system()).await.unwrap();
         let waiting = u32::try_from(crate::limits::WAITING_LOGINS_MAX).unwrap();
         let _full = service.shared.waiting.acquire_many(waiting).await.unwrap();
-        let busy = service.authenticate("anna", &Secret::new("one")).await;
+        let busy = service.authenticate("dock", &Secret::new("one")).await;
         assert_eq!(busy.err(), Some(AuthError::Busy));
     }
 }

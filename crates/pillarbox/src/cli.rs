@@ -143,11 +143,11 @@ mod tests {
             "pillarbox try",
             "pillarbox try --data d --imap-port 0 --ready-file r",
             "pillarbox serve --config c --check",
-            "pillarbox account add anna --password-stdin --config c",
+            "pillarbox account add dock --password-stdin --config c",
             "pillarbox account import --config c -",
             "pillarbox account list --data d",
-            "pillarbox account passwd anna --password-stdin --config c",
-            "pillarbox account remove anna --config c",
+            "pillarbox account passwd dock --password-stdin --config c",
+            "pillarbox account remove dock --config c",
             "pillarbox check --data d --log json",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_password_is_never_taken_from_the_arguments() {
         for line in
-            ["pillarbox account add anna --config c", "pillarbox account add anna pw --config c"]
+            ["pillarbox account add dock --config c", "pillarbox account add dock pw --config c"]
         {
             assert!(Cli::try_parse_from(line.split(' ')).is_err());
         }

@@ -236,8 +236,8 @@ mod tests {
     fn login_asks_for_the_name_and_then_for_the_password() {
         let mut login = exchange(Mechanism::Login);
         assert!(matches!(login.begin(None), Ok(Step::Challenge(c)) if c == b"Username:"));
-        assert!(matches!(login.respond(b"anna"), Ok(Step::Challenge(c)) if c == b"Password:"));
-        assert_eq!(verified(login.respond(b"p")), ("anna".to_owned(), b"p".to_vec()));
+        assert!(matches!(login.respond(b"dock"), Ok(Step::Challenge(c)) if c == b"Password:"));
+        assert_eq!(verified(login.respond(b"p")), ("dock".to_owned(), b"p".to_vec()));
         assert!(login.respond(b"again").is_err());
     }
 
@@ -245,8 +245,8 @@ mod tests {
     fn scram_proves_both_sides_and_serves_one_login() {
         let mut server = exchange(Mechanism::ScramSha256);
         assert!(matches!(server.begin(None), Ok(Step::Challenge(c)) if c.is_empty()));
-        let asked = server.respond(b"n,,n=anna,r=abc");
-        assert!(matches!(asked, Ok(Step::LookUp { authcid }) if authcid == "anna"));
+        let asked = server.respond(b"n,,n=dock,r=abc");
+        assert!(matches!(asked, Ok(Step::LookUp { authcid }) if authcid == "dock"));
         let keys = ScramKeys::derive(&Secret::new("pencil"), b"saltsalt", 4096);
         let Ok(Step::Challenge(first)) = server.keys(keys.clone()) else { panic!("no challenge") };
         assert!(first.starts_with(b"r=abc"));
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn scram_refuses_to_act_as_somebody_else() {
         let mut server = exchange(Mechanism::ScramSha256);
-        let step = server.begin(Some(b"n,a=office,n=anna,r=abc"));
+        let step = server.begin(Some(b"n,a=office,n=dock,r=abc"));
         assert_eq!(step.unwrap_err(), AuthError::NotAuthorized);
     }
 

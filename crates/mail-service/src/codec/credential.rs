@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn credentials_read_back_and_damage_is_noticed() {
         let credential = Credential {
-            name: "anna@mail.example".to_owned(),
+            name: "dock@mail.example".to_owned(),
             hash: "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".to_owned(),
             scram: ScramKeys {
                 salt: vec![1; 16],

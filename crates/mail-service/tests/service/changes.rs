@@ -36,7 +36,7 @@ async fn a_new_account_has_its_mailboxes_and_an_empty_history() {
     let setup = Setup::new(Sharing::Exclusive);
     let store = Mem::new();
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let names: Vec<_> = account.current().names().map(|(name, _)| name.to_string()).collect();
     assert_eq!(names, ["Archive", "Drafts", "INBOX", "Junk", "Sent", "Trash"]);
     assert!(account.current().is_subscribed(&name("Sent")));
@@ -48,11 +48,11 @@ async fn an_answer_means_that_a_crash_loses_nothing() {
     let setup = Setup::new(Sharing::Exclusive);
     let store = Mem::new();
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let uids = append(&account, inbox(&account), 1).await;
     account.submit(set_flags(inbox(&account), &uids, seen())).await.unwrap();
     let left = store.crash();
-    let again = account_of(&setup.open(Arc::new(left.clone())).await, "anna").await;
+    let again = account_of(&setup.open(Arc::new(left.clone())).await, "dock").await;
     assert_eq!(flags_of(&again, inbox(&again), &uids).await, seen());
     assert_clean(&left);
 }
@@ -62,7 +62,7 @@ async fn refused_and_empty_changes_commit_nothing() {
     let setup = Setup::new(Sharing::Exclusive);
     let store = Mem::new();
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let uids = append(&account, inbox(&account), 1).await;
     account.submit(set_flags(inbox(&account), &uids, seen())).await.unwrap();
     let before = (account.current().modseq(), store.view().unwrap().at());
@@ -79,7 +79,7 @@ async fn concurrent_changes_are_batched_and_none_is_lost() {
     let setup = Setup::new(Sharing::Exclusive);
     let store = Mem::new();
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let uids = append(&account, inbox(&account), 1).await;
     let tasks: Vec<_> = (0..40)
         .map(|n| {
@@ -100,8 +100,8 @@ async fn concurrent_changes_are_batched_and_none_is_lost() {
 async fn two_services_on_one_store_lose_nothing_of_each_other() {
     let setup = Setup::new(Sharing::Shared);
     let store = Mem::new();
-    let one = account_of(&setup.open(Arc::new(store.clone())).await, "anna").await;
-    let two = account_of(&setup.open(Arc::new(store.clone())).await, "anna").await;
+    let one = account_of(&setup.open(Arc::new(store.clone())).await, "dock").await;
+    let two = account_of(&setup.open(Arc::new(store.clone())).await, "dock").await;
     let uids = append(&one, inbox(&one), 0).await;
     let mut tasks = Vec::new();
     for (side, account) in [one.clone(), two.clone()].into_iter().enumerate() {
@@ -132,8 +132,8 @@ async fn two_services_on_one_store_lose_nothing_of_each_other() {
 async fn a_reader_of_another_service_sees_what_was_acknowledged() {
     let setup = Setup::new(Sharing::Shared);
     let store = Mem::new();
-    let one = account_of(&setup.open(Arc::new(store.clone())).await, "anna").await;
-    let two = account_of(&setup.open(Arc::new(store.clone())).await, "anna").await;
+    let one = account_of(&setup.open(Arc::new(store.clone())).await, "dock").await;
+    let two = account_of(&setup.open(Arc::new(store.clone())).await, "dock").await;
     let mut hints = two.watch();
     hints.mark_unchanged();
     let uids = append(&one, inbox(&one), 1).await;
@@ -151,7 +151,7 @@ async fn a_reader_of_another_service_sees_what_was_acknowledged() {
 async fn a_watcher_is_woken_with_the_newest_state() {
     let setup = Setup::new(Sharing::Exclusive);
     let service = setup.open(Arc::new(Mem::new())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let mut watch = account.watch();
     append(&account, inbox(&account), 1).await;
     append(&account, inbox(&account), 2).await;
@@ -164,7 +164,7 @@ async fn faulty() -> (Mem, Arc<Faulty>, AccountHandle, UidSet) {
     let mem = Mem::new();
     let store = Arc::new(Faulty::new(Arc::new(mem.clone())));
     let service = Setup::new(Sharing::Exclusive).open(store.clone()).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let uids = append(&account, inbox(&account), 1).await;
     (mem, store, account, uids)
 }
@@ -266,12 +266,12 @@ async fn moved_messages_are_in_one_place_and_their_expunge_is_remembered() {
     let setup = Setup::new(Sharing::Exclusive);
     let store = Mem::new();
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let (from, to) = (inbox(&account), mailbox_id(&account, "Archive"));
     let before = account.current().modseq();
     let uids = append(&account, from, 1).await;
     account.submit(Operation::Move { from, to, uids: uids.clone() }).await.unwrap();
-    let again = account_of(&setup.open(Arc::new(store.crash())).await, "anna").await;
+    let again = account_of(&setup.open(Arc::new(store.crash())).await, "dock").await;
     let (state, _pin) = again.load(from).await.unwrap();
     let contents = state.mailbox(from).unwrap().contents().unwrap();
     assert!(contents.is_empty());
@@ -284,7 +284,7 @@ async fn moved_messages_are_in_one_place_and_their_expunge_is_remembered() {
 async fn uid_validity_rises_over_delete_and_create() {
     let setup = Setup::new(Sharing::Exclusive);
     let service = setup.open(Arc::new(Mem::new())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let mut last = 0;
     for _ in 0..3 {
         let create = Operation::CreateMailbox { name: name("x"), special_use: Vec::new() };
@@ -302,7 +302,7 @@ async fn contents_of_mailboxes_that_nobody_has_open_are_let_go() {
     let mut setup = Setup::new(Sharing::Exclusive);
     setup.config.cached_entries_max = 20;
     let service = setup.open(Arc::new(Mem::new())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let (first, second) = (inbox(&account), mailbox_id(&account, "Archive"));
     append(&account, first, 1).await;
     let is_loaded =
@@ -324,14 +324,14 @@ async fn contents_of_mailboxes_that_nobody_has_open_are_let_go() {
 async fn one_damaged_mailbox_does_not_stop_the_others() {
     let setup = Setup::new(Sharing::Exclusive);
     let store = Mem::new();
-    let account = account_of(&setup.open(Arc::new(store.clone())).await, "anna").await;
+    let account = account_of(&setup.open(Arc::new(store.clone())).await, "dock").await;
     let uids = append(&account, inbox(&account), 1).await;
     let archive = mailbox_id(&account, "Archive");
     append(&account, archive, 2).await;
     let keys = AccountKeys::new(account.id());
     let key = keys.key(&AccountKey::Membership(inbox(&account), uids.first().unwrap()));
     store.commit_wait(Commit::new().write(Write::put(key.clone(), [1, 2, 3]))).unwrap();
-    let account = account_of(&setup.open(Arc::new(store.clone())).await, "anna").await;
+    let account = account_of(&setup.open(Arc::new(store.clone())).await, "dock").await;
     let error = account.load(inbox(&account)).await.err().unwrap();
     assert!(matches!(&error, ServiceError::Corrupt(record) if *record.key == *key), "{error}");
     let error = account.submit(set_flags(inbox(&account), &uids, seen())).await.unwrap_err();
@@ -346,8 +346,8 @@ async fn lost_hints_delay_nothing_that_is_asked_for() {
     let setup = Setup::new(Sharing::Shared);
     let store = Arc::new(Faulty::new(Arc::new(Mem::new())));
     store.faults().always(Call::Hint, Fault::Fail(StoreError::Busy));
-    let one = account_of(&setup.open(store.clone()).await, "anna").await;
-    let two = account_of(&setup.open(store.clone()).await, "anna").await;
+    let one = account_of(&setup.open(store.clone()).await, "dock").await;
+    let two = account_of(&setup.open(store.clone()).await, "dock").await;
     for number in 0..3 {
         append(&one, inbox(&one), number).await;
         assert_eq!(two.state().await.unwrap().modseq(), one.current().modseq());
@@ -360,7 +360,7 @@ async fn lost_hints_delay_nothing_that_is_asked_for() {
 async fn a_change_whose_caller_has_gone_away_is_done_all_the_same() {
     let setup = Setup::new(Sharing::Exclusive);
     let service = setup.open(Arc::new(Mem::new())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let uids = append(&account, inbox(&account), 1).await;
     let mut watch = account.watch();
     let change = set_flags(inbox(&account), &uids, seen());

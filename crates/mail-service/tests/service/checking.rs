@@ -21,7 +21,7 @@ const ACCOUNT: AccountId = AccountId(1);
 async fn store() -> Mem {
     let store = Mem::new();
     let service = Setup::new(Sharing::Exclusive).open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let (from, to) = (inbox(&account), mailbox_id(&account, "Archive"));
     append(&account, from, 1).await;
     append(&account, from, 2).await;
@@ -186,7 +186,7 @@ async fn names_that_lead_astray_are_found() {
     assert!(text.contains("two names"), "{text}");
     let text = findings(|store, _| put(store, other("ghost"), id(77))).await;
     assert!(text.contains("never given out"), "{text}");
-    let text = findings(|store, _| delete(store, other("anna"))).await;
+    let text = findings(|store, _| delete(store, other("dock"))).await;
     assert!(text.contains("no name"), "{text}");
     let text = findings(|store, _| put(store, keys::removal(ACCOUNT), Vec::new())).await;
     assert!(text.contains("being removed"), "{text}");

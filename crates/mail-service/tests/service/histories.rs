@@ -82,7 +82,7 @@ fn assert_same(one: &Account, other: &Account, seed: u64) {
 
 async fn reopened(setup: &Setup, store: &Mem) -> (Service, AccountHandle) {
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     (service, account)
 }
 

@@ -21,14 +21,14 @@ async fn service() -> (Mem, Service) {
 #[tokio::test]
 async fn a_login_is_for_its_own_account_whatever_was_cached() {
     let (_store, service) = service().await;
-    let anna = service.create_account("anna", secret("one")).await.unwrap();
+    let dock = service.create_account("dock", secret("one")).await.unwrap();
     let office = service.create_account("office", secret("two")).await.unwrap();
     for _ in 0..3 {
-        let login = service.authenticate("anna", &secret("one")).await.unwrap();
-        assert_eq!(login.id(), anna);
+        let login = service.authenticate("dock", &secret("one")).await.unwrap();
+        assert_eq!(login.id(), dock);
         let login = service.authenticate("OFFICE", &secret("two")).await.unwrap();
         assert_eq!(login.id(), office);
-        for (name, password) in [("anna", "two"), ("office", "one"), ("anna", ""), ("", "one")] {
+        for (name, password) in [("dock", "two"), ("office", "one"), ("dock", ""), ("", "one")] {
             let denied = service.authenticate(name, &secret(password)).await;
             assert_eq!(denied.err(), Some(AuthError::Denied), "{name} {password}");
         }
@@ -38,9 +38,9 @@ async fn a_login_is_for_its_own_account_whatever_was_cached() {
 #[tokio::test]
 async fn unknown_name_and_wrong_password_look_the_same() {
     let (_store, service) = service().await;
-    service.create_account("anna", secret("one")).await.unwrap();
-    let wrong = service.authenticate("anna", &secret("x")).await.err().unwrap();
-    for name in ["nobody", "a b", "anna\0", &"n".repeat(10_000)] {
+    service.create_account("dock", secret("one")).await.unwrap();
+    let wrong = service.authenticate("dock", &secret("x")).await.err().unwrap();
+    for name in ["nobody", "a b", "dock\0", &"n".repeat(10_000)] {
         let unknown = service.authenticate(name, &secret("x")).await.err().unwrap();
         assert_eq!(unknown.to_string(), wrong.to_string());
     }
@@ -51,26 +51,26 @@ async fn an_address_logs_in_where_its_domain_is_ours() {
     let mut setup = Setup::new(Sharing::Exclusive);
     setup.config.domains = vec!["mail.example".to_owned()];
     let service = setup.open(Arc::new(Mem::new())).await;
-    let local = service.create_account("anna", secret("one")).await.unwrap();
-    let login = service.authenticate("Anna@Mail.Example", &secret("one")).await.unwrap();
+    let local = service.create_account("dock", secret("one")).await.unwrap();
+    let login = service.authenticate("Dock@Mail.Example", &secret("one")).await.unwrap();
     assert_eq!(login.id(), local);
-    let foreign = service.authenticate("anna@other.example", &secret("one")).await;
+    let foreign = service.authenticate("dock@other.example", &secret("one")).await;
     assert_eq!(foreign.err(), Some(AuthError::Denied));
     // An account of the whole address comes before the one of its local part.
-    let whole = service.create_account("anna@mail.example", secret("two")).await.unwrap();
-    let login = service.authenticate("anna@mail.example", &secret("two")).await.unwrap();
+    let whole = service.create_account("dock@mail.example", secret("two")).await.unwrap();
+    let login = service.authenticate("dock@mail.example", &secret("two")).await.unwrap();
     assert_eq!(login.id(), whole);
 }
 
 #[tokio::test]
 async fn a_changed_password_ends_the_old_one_at_once() {
     let (store, service) = service().await;
-    service.create_account("anna", secret("old")).await.unwrap();
-    service.authenticate("anna", &secret("old")).await.unwrap();
-    service.set_password("anna", secret("new")).await.unwrap();
-    let old = service.authenticate("anna", &secret("old")).await;
+    service.create_account("dock", secret("old")).await.unwrap();
+    service.authenticate("dock", &secret("old")).await.unwrap();
+    service.set_password("dock", secret("new")).await.unwrap();
+    let old = service.authenticate("dock", &secret("old")).await;
     assert_eq!(old.err(), Some(AuthError::Denied));
-    service.authenticate("anna", &secret("new")).await.unwrap();
+    service.authenticate("dock", &secret("new")).await.unwrap();
     let missing = service.set_password("nobody", secret("x")).await;
     assert_eq!(missing, Err(ServiceError::NoSuchAccount));
     assert_clean(&store);
@@ -82,10 +82,10 @@ async fn a_password_changed_by_another_process_is_not_found_in_the_cache() {
     let store = Mem::new();
     let one = setup.open(Arc::new(store.clone())).await;
     let two = setup.open(Arc::new(store.clone())).await;
-    one.create_account("anna", secret("old")).await.unwrap();
-    one.authenticate("anna", &secret("old")).await.unwrap();
-    two.set_password("anna", secret("new")).await.unwrap();
-    let old = one.authenticate("anna", &secret("old")).await;
+    one.create_account("dock", secret("old")).await.unwrap();
+    one.authenticate("dock", &secret("old")).await.unwrap();
+    two.set_password("dock", secret("new")).await.unwrap();
+    let old = one.authenticate("dock", &secret("old")).await;
     assert_eq!(old.err(), Some(AuthError::Denied));
 }
 
@@ -94,10 +94,10 @@ async fn bad_names_and_passwords_make_no_account() {
     let (_store, service) = service().await;
     let empty = service.create_account("", secret("x")).await.unwrap_err();
     assert_eq!(empty, ServiceError::InvalidName(NameFault::Empty));
-    let password = service.create_account("anna", secret("")).await.unwrap_err();
+    let password = service.create_account("dock", secret("")).await.unwrap_err();
     assert_eq!(password, ServiceError::InvalidPassword(PasswordFault::Empty));
-    service.create_account("anna", secret("x")).await.unwrap();
-    let twice = service.create_account("ANNA", secret("x")).await.unwrap_err();
+    service.create_account("dock", secret("x")).await.unwrap();
+    let twice = service.create_account("DOCK", secret("x")).await.unwrap_err();
     assert_eq!(twice, ServiceError::AccountExists);
     assert_eq!(service.list_accounts().await.unwrap().len(), 1);
 }
@@ -125,23 +125,23 @@ async fn a_thousand_accounts_are_imported_and_all_can_log_in() {
 #[tokio::test]
 async fn a_removed_account_leaves_nothing_and_its_successor_starts_anew() {
     let (store, service) = service().await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     append(&account, inbox(&account), 1).await;
     let mut watch = account.watch();
     watch.mark_unchanged();
     let id = account.id();
-    service.authenticate("anna", &secret("password")).await.unwrap();
-    service.remove_account("anna").await.unwrap();
+    service.authenticate("dock", &secret("password")).await.unwrap();
+    service.remove_account("dock").await.unwrap();
     // Who had it open finds that it is gone.
     watch.changed().await.unwrap();
     assert_eq!(watch.borrow().mailboxes().len(), 0);
     assert_eq!(account.state().await.err(), Some(ServiceError::NoSuchAccount));
-    let denied = service.authenticate("anna", &secret("password")).await;
+    let denied = service.authenticate("dock", &secret("password")).await;
     assert_eq!(denied.err(), Some(AuthError::Denied));
     let report = mail_service::check(&store).unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
     assert_eq!((report.accounts, report.blobs), (0, 0));
-    let next = service.create_account("anna", secret("password")).await.unwrap();
+    let next = service.create_account("dock", secret("password")).await.unwrap();
     assert!(next > id);
     assert_eq!(service.remove_account("nobody").await, Err(ServiceError::NoSuchAccount));
 }
@@ -183,15 +183,15 @@ async fn scram(service: &Service, name: &str, password: &str) -> Result<SaslProg
 #[tokio::test]
 async fn scram_logs_in_with_the_password_that_was_set_and_no_other() {
     let (_store, service) = service().await;
-    let id = service.create_account("anna", secret("pencil")).await.unwrap();
-    match scram(&service, "Anna", "pencil").await.unwrap() {
+    let id = service.create_account("dock", secret("pencil")).await.unwrap();
+    match scram(&service, "Dock", "pencil").await.unwrap() {
         SaslProgress::Done { account, data } => {
             assert_eq!(account.id(), id);
             assert!(data.unwrap().starts_with(b"v="));
         }
         SaslProgress::Challenge(_) => panic!("not done"),
     }
-    for (name, password) in [("anna", "pen"), ("nobody", "pencil")] {
+    for (name, password) in [("dock", "pen"), ("nobody", "pencil")] {
         assert_eq!(scram(&service, name, password).await.err(), Some(AuthError::Denied));
     }
 }
@@ -207,11 +207,11 @@ async fn salt_of(service: &Service, name: &str) -> String {
 #[tokio::test]
 async fn an_unknown_name_gets_one_salt_in_every_spelling_and_after_a_restart() {
     let (store, service) = service().await;
-    service.create_account("anna", secret("x")).await.unwrap();
+    service.create_account("dock", secret("x")).await.unwrap();
     let salt = salt_of(&service, "nobody").await;
     assert_eq!(salt_of(&service, "NOBODY").await, salt);
     assert_ne!(salt_of(&service, "somebody").await, salt);
-    assert_eq!(salt.len(), salt_of(&service, "anna").await.len());
+    assert_eq!(salt.len(), salt_of(&service, "dock").await.len());
     let again = Setup::new(Sharing::Exclusive).open(Arc::new(store)).await;
     assert_eq!(salt_of(&again, "nobody").await, salt);
 }
@@ -219,16 +219,16 @@ async fn an_unknown_name_gets_one_salt_in_every_spelling_and_after_a_restart() {
 #[tokio::test]
 async fn plain_logs_in_as_oneself_only() {
     let (_store, service) = service().await;
-    service.create_account("anna", secret("one")).await.unwrap();
+    service.create_account("dock", secret("one")).await.unwrap();
     service.create_account("office", secret("two")).await.unwrap();
     let plain = async |message: &[u8]| {
         service.sasl(Mechanism::Plain).unwrap().begin(Some(message)).await.err()
     };
-    assert_eq!(plain(b"\0anna\0one").await, None);
-    assert_eq!(plain(b"anna\0anna\0one").await, None);
-    assert_eq!(plain(b"office\0anna\0one").await, Some(AuthError::NotAuthorized));
-    assert_eq!(plain(b"\0anna\0two").await, Some(AuthError::Denied));
-    assert_eq!(plain(b"anna").await, Some(AuthError::Malformed));
+    assert_eq!(plain(b"\0dock\0one").await, None);
+    assert_eq!(plain(b"dock\0dock\0one").await, None);
+    assert_eq!(plain(b"office\0dock\0one").await, Some(AuthError::NotAuthorized));
+    assert_eq!(plain(b"\0dock\0two").await, Some(AuthError::Denied));
+    assert_eq!(plain(b"dock").await, Some(AuthError::Malformed));
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn reply(number: u64, to: u64) -> String {
 #[tokio::test]
 async fn bytes_come_back_as_they_were_whatever_they_are() {
     let service = Setup::new(Sharing::Exclusive).open(Arc::new(Mem::new())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let texts: [&[u8]; 5] = [b"", b"\n", b"A: b\nbare\nlines", b"\0\xff\r\r\n", b"no header"];
     for (at, text) in (1..).zip(texts) {
         append_text(&account, inbox(&account), text).await;
@@ -47,7 +47,7 @@ async fn bytes_come_back_as_they_were_whatever_they_are() {
 async fn a_large_message_is_taken_in_pieces_and_read_in_pieces() {
     let store = Mem::new();
     let service = Setup::new(Sharing::Exclusive).open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let text = format!("Subject: big\r\n\r\n{}", "0123456789abcde\r\n".repeat(60_000));
     let mut staging = account.stage();
     for piece in text.as_bytes().chunks(10_007) {
@@ -76,7 +76,7 @@ async fn a_message_above_the_limit_is_refused_while_it_arrives() {
     let mut setup = Setup::new(Sharing::Exclusive);
     setup.config.message_bytes_max = 100;
     let service = setup.open(Arc::new(Mem::new())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let mut staging = account.stage();
     staging.push(&[b'x'; 100]).await.unwrap();
     let error = staging.push(b"y").await.unwrap_err();
@@ -89,7 +89,7 @@ async fn a_message_above_the_limit_is_refused_while_it_arrives() {
 async fn a_structure_too_long_for_a_row_is_kept_in_a_blob() {
     let store = Mem::new();
     let service = Setup::new(Sharing::Exclusive).open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let part = "--b\r\nContent-Type: text/plain; name=a-rather-long-name.txt\r\n\r\nx\r\n";
     let head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n";
     let text = format!("{head}{}--b--\r\n", part.repeat(1000));
@@ -107,7 +107,7 @@ async fn a_structure_too_long_for_a_row_is_kept_in_a_blob() {
 async fn several_messages_are_appended_all_or_none() {
     let store = Mem::new();
     let service = Setup::new(Sharing::Exclusive).open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let mut mails = Vec::new();
     for number in 0..3 {
         let mut staging = account.stage();
@@ -139,11 +139,11 @@ async fn replies_join_the_conversation_also_after_a_restart() {
     let store = Mem::new();
     let setup = Setup::new(Sharing::Exclusive);
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     append_text(&account, inbox(&account), mail(1).as_bytes()).await;
     append_text(&account, inbox(&account), mail(2).as_bytes()).await;
     let service = setup.open(Arc::new(store.crash())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     append_text(&account, inbox(&account), reply(3, 1).as_bytes()).await;
     append_text(&account, inbox(&account), reply(4, 3).as_bytes()).await;
     let ids: Vec<_> = (1..=4).map(MessageId).collect();
@@ -158,14 +158,14 @@ async fn mail_goes_to_the_inbox_or_where_its_detail_says() {
     let mut setup = Setup::new(Sharing::Exclusive);
     setup.config.domains = vec!["mail.example".to_owned()];
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let create = Operation::CreateMailbox { name: name("Lists/Rust"), special_use: Vec::new() };
     account.submit(create).await.unwrap();
     for (recipient, mailbox) in [
-        ("anna@mail.example", "INBOX"),
-        ("Anna+lists/rust@MAIL.example", "Lists/Rust"),
-        ("anna+nowhere@mail.example", "INBOX"),
-        ("anna", "INBOX"),
+        ("dock@mail.example", "INBOX"),
+        ("Dock+lists/rust@MAIL.example", "Lists/Rust"),
+        ("dock+nowhere@mail.example", "INBOX"),
+        ("dock", "INBOX"),
     ] {
         let before = account.current().by_name(&name(mailbox)).unwrap().record().counts.messages;
         let route = service.route(recipient).await.unwrap();
@@ -177,7 +177,7 @@ async fn mail_goes_to_the_inbox_or_where_its_detail_says() {
         let record = state.by_name(&name(mailbox)).unwrap().record();
         assert_eq!(record.counts.messages, before + 1, "{recipient}");
     }
-    for unknown in ["nobody@mail.example", "anna@other.example", "", "anna @mail.example"] {
+    for unknown in ["nobody@mail.example", "dock@other.example", "", "dock @mail.example"] {
         assert_eq!(service.route(unknown).await, Err(DeliverError::NoSuchUser), "{unknown}");
     }
     assert_clean(&store);
@@ -188,7 +188,7 @@ async fn one_message_is_delivered_to_many_and_marked() {
     let store = Mem::new();
     let service = Setup::new(Sharing::Exclusive).open(Arc::new(store.clone())).await;
     let mut routes = Vec::new();
-    for user in ["anna", "office", "anna"] {
+    for user in ["dock", "office", "dock"] {
         account_of(&service, user).await;
         routes.push(service.route(user).await.unwrap());
     }
@@ -198,7 +198,7 @@ async fn one_message_is_delivered_to_many_and_marked() {
     for route in &routes {
         service.deliver(route, &staged).await.unwrap();
     }
-    for (user, count) in [("anna", 2), ("office", 1)] {
+    for (user, count) in [("dock", 2), ("office", 1)] {
         let account = account_of(&service, user).await;
         let (state, _pin) = account.load(inbox(&account)).await.unwrap();
         let contents = state.mailbox(inbox(&account)).unwrap().contents().unwrap();
@@ -223,7 +223,7 @@ async fn mail_on_the_local_engine_is_there_after_it_is_opened_again() {
     let setup = Setup::new(Sharing::Exclusive);
     let open = || Arc::new(Local::open(folder.path(), Options::default()).unwrap());
     let service = setup.open(open()).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let archive = mailbox_id(&account, "Archive");
     for number in 0..20 {
         append_text(&account, inbox(&account), mail(number).as_bytes()).await;
@@ -236,7 +236,7 @@ async fn mail_on_the_local_engine_is_there_after_it_is_opened_again() {
     drop(service);
     let store = open();
     let service = setup.open(store.clone()).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let state = account.load(inbox(&account)).await.unwrap().0;
     assert_eq!(state.mailbox(inbox(&account)).unwrap().contents().unwrap().len(), 19);
     let text = account.read(vec![(MessageId(1), 0..u64::MAX)]).await.unwrap().remove(0);
@@ -249,7 +249,7 @@ async fn a_disk_that_fills_up_while_mail_arrives_leaves_nothing_behind() {
     let mem = Mem::new();
     let store = Arc::new(Faulty::new(Arc::new(mem.clone())));
     let service = Setup::new(Sharing::Exclusive).open(store.clone()).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let before = account.current().modseq();
     for call in [Call::StartBlob, Call::WriteBlob, Call::FinishBlob] {
         store.faults().on(call, 1, Fault::Fail(StoreError::StorageFull));
@@ -267,7 +267,7 @@ async fn a_disk_that_fills_up_while_mail_arrives_leaves_nothing_behind() {
 async fn a_damaged_body_is_told_and_never_given_out() {
     let store = Mem::new();
     let service = Setup::new(Sharing::Exclusive).open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     append_text(&account, inbox(&account), mail(1).as_bytes()).await;
     append_text(&account, inbox(&account), mail(2).as_bytes()).await;
     let row = account.rows(&[MessageId(1)]).await.unwrap().remove(0).unwrap();

@@ -29,7 +29,7 @@ async fn expunge(account: &mail_service::AccountHandle, uids: &UidSet) {
 async fn expunged_mail_is_kept_through_its_retention_and_gone_after_it() {
     let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let (gone, kept) = (append(&account, inbox(&account), 1).await, 2);
     append(&account, inbox(&account), kept).await;
     expunge(&account, &gone).await;
@@ -58,7 +58,7 @@ async fn expunged_mail_is_kept_through_its_retention_and_gone_after_it() {
 async fn a_copy_keeps_the_message_when_the_original_is_gone() {
     let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let (from, to) = (inbox(&account), mailbox_id(&account, "Archive"));
     let uids = append(&account, from, 1).await;
     account.submit(Operation::Copy { from, to, uids: uids.clone() }).await.unwrap();
@@ -74,7 +74,7 @@ async fn a_copy_keeps_the_message_when_the_original_is_gone() {
 async fn a_deleted_mailbox_goes_with_its_mail_after_the_retention() {
     let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let create = Operation::CreateMailbox { name: name("x"), special_use: Vec::new() };
     account.submit(create).await.unwrap();
     append(&account, mailbox_id(&account, "x"), 1).await;
@@ -92,14 +92,14 @@ async fn a_deleted_mailbox_goes_with_its_mail_after_the_retention() {
 async fn a_history_that_was_forgotten_reloads_with_its_floor() {
     let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let uids = append(&account, inbox(&account), 1).await;
     expunge(&account, &uids).await;
     let floor = account.current().modseq();
     setup.clock.advance(31 * DAY);
     service.sweep().await.unwrap();
     assert_eq!(account.current().head().history_floor, floor);
-    let again = account_of(&setup.open(Arc::new(store.crash())).await, "anna").await;
+    let again = account_of(&setup.open(Arc::new(store.crash())).await, "dock").await;
     let (state, _pin) = again.load(inbox(&again)).await.unwrap();
     let contents = state.mailbox(inbox(&again)).unwrap().contents().unwrap();
     assert_eq!(contents.history_floor(), floor);
@@ -110,7 +110,7 @@ async fn a_history_that_was_forgotten_reloads_with_its_floor() {
 async fn mail_that_was_staged_and_never_appended_goes_and_mail_in_staging_stays() {
     let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let mut staging = account.stage();
     staging.push(mail(1).as_bytes()).await.unwrap();
     let staged = staging.finish().await.unwrap();
@@ -125,7 +125,7 @@ async fn mail_that_was_staged_and_never_appended_goes_and_mail_in_staging_stays(
 async fn sweeping_beside_deliveries_of_the_same_bytes_never_takes_a_named_blob() {
     let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let sweeper = {
         let (service, setup) = (service.clone(), Arc::clone(&setup.clock));
         tokio::spawn(async move {
@@ -164,7 +164,7 @@ async fn garbage_that_is_named_again_while_it_is_being_swept_stays() {
     let (setup, mem) = (Setup::new(Sharing::Exclusive), Mem::new());
     let store = Arc::new(Faulty::new(Arc::new(mem.clone())));
     let service = setup.open(store.clone()).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let mut staging = account.stage();
     staging.push(mail(1).as_bytes()).await.unwrap();
     drop(staging.finish().await.unwrap());
@@ -187,13 +187,13 @@ async fn garbage_that_is_named_again_while_it_is_being_swept_stays() {
 async fn a_removal_that_was_interrupted_is_finished_by_the_sweep() {
     let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let mut staging = account.stage();
     staging.push(mail(1).as_bytes()).await.unwrap();
     let staged = staging.finish().await.unwrap();
     append(&account, inbox(&account), 2).await;
     // The staged blob is leased, so the removal cannot finish.
-    service.remove_account("anna").await.unwrap();
+    service.remove_account("dock").await.unwrap();
     assert_clean(&store);
     drop(staged);
     service.sweep().await.unwrap();
@@ -212,7 +212,7 @@ async fn a_removal_that_was_interrupted_is_finished_by_the_sweep() {
 async fn thousands_of_messages_are_added_copied_and_swept_in_steps() {
     let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
     let service = setup.open(Arc::new(store.clone())).await;
-    let account = account_of(&service, "anna").await;
+    let account = account_of(&service, "dock").await;
     let (from, to) = (inbox(&account), mailbox_id(&account, "Archive"));
     let mut staging = account.stage();
     staging.push(mail(1).as_bytes()).await.unwrap();
@@ -228,7 +228,7 @@ async fn thousands_of_messages_are_added_copied_and_swept_in_steps() {
     expunge(&account, &uids).await;
     assert_clean(&store);
     // Reopened from rows and from a log whose entries have several pages each.
-    let again = account_of(&setup.open(Arc::new(store.crash())).await, "anna").await;
+    let again = account_of(&setup.open(Arc::new(store.crash())).await, "dock").await;
     let (state, _pin) = again.load(from).await.unwrap();
     let contents = state.mailbox(from).unwrap().contents().unwrap();
     assert!(contents.is_empty());
