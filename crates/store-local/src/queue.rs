@@ -45,6 +45,11 @@ impl Item {
         }
     }
 
+    /// Whether it names blobs, whose pack has to be synced first.
+    fn brings_blobs(&self) -> bool {
+        matches!(self, Self::Commit { commit, .. } if !commit.leases.is_empty())
+    }
+
     /// Answers with an error that is not the item's own fault.
     pub(crate) fn fail(self, error: &StoreError) {
         match self {
@@ -129,17 +134,36 @@ impl Queue {
             return if timeout.timed_out() && !waiting.closed { Next::Idle } else { Next::End };
         }
         if expected >= GATHER_COUNT_MIN {
-            let until = Instant::now() + GATHER_TIME_MAX;
-            while waiting.items.len() < expected && !waiting.closed {
-                let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    break;
-                }
-                let woken = self.arrived.wait_timeout(waiting, left);
-                waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
-            }
+            waiting = self.gather(waiting, expected);
         }
         Next::Group(waiting.take_group())
+    }
+
+    /// Waits for more, up to `expected` items. Those that bring blobs come slowly, because their
+    /// bytes are worked on first, and cost two syncs; the others come at once or not at all.
+    fn gather<'w>(
+        &self,
+        mut waiting: MutexGuard<'w, Waiting>,
+        expected: usize,
+    ) -> MutexGuard<'w, Waiting> {
+        let begun = Instant::now();
+        while waiting.items.len() < expected && !waiting.closed {
+            let (whole, quiet) = match waiting.items.iter().any(Item::brings_blobs) {
+                true => (BLOB_GATHER_TIME_MAX, BLOB_GATHER_TIME_MAX),
+                false => (GATHER_TIME_MAX, GATHER_QUIET_MAX),
+            };
+            let left = whole.saturating_sub(begun.elapsed()).min(quiet);
+            if left.is_zero() {
+                break;
+            }
+            let count = waiting.items.len();
+            let woken = self.arrived.wait_timeout(waiting, left);
+            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+            if waiting.items.len() == count {
+                break;
+            }
+        }
+        waiting
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -175,3 +199,9 @@ const GATHER_COUNT_MIN: usize = 3;
 
 /// At most about as long as a sync takes: the wait may cost what it can save.
 const GATHER_TIME_MAX: Duration = Duration::from_micros(300);
+
+/// When nothing has come for this long, nothing will: a client answers faster.
+const GATHER_QUIET_MAX: Duration = Duration::from_micros(60);
+
+/// The same for commits that bring blobs.
+const BLOB_GATHER_TIME_MAX: Duration = Duration::from_micros(1000);
