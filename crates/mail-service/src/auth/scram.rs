@@ -1,11 +1,13 @@
 //! SCRAM-SHA-256, the server's side. RFC 5802, RFC 7677
 //!
-//!     client-first-message = gs2-header client-first-message-bare
-//!     gs2-header           = gs2-cbind-flag "," [ authzid ] ","
-//!     client-first-message-bare = [reserved-mext ","] username "," nonce ["," extensions]
-//!     server-first-message = [reserved-mext ","] nonce "," salt "," iteration-count
-//!     client-final-message = channel-binding "," nonce ["," extensions] "," proof
-//!     server-final-message = (server-error / verifier) ["," extensions]
+//! ```text
+//! client-first-message = gs2-header client-first-message-bare
+//! gs2-header           = gs2-cbind-flag "," [ authzid ] ","
+//! client-first-message-bare = [reserved-mext ","] username "," nonce ["," extensions]
+//! server-first-message = [reserved-mext ","] nonce "," salt "," iteration-count
+//! client-final-message = channel-binding "," nonce ["," extensions] "," proof
+//! server-final-message = (server-error / verifier) ["," extensions]
+//! ```
 
 use std::num::NonZeroU32;
 
