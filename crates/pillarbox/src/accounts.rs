@@ -9,7 +9,7 @@ use mail_types::Secret;
 
 use crate::cli::{AccountCommand, Data, Named};
 use crate::control::{ControlClient, Password, Reply, Request};
-use crate::engine::{self, Place};
+use crate::engine::{self, Missing, Place};
 use crate::failure::Failure;
 use crate::say;
 
@@ -21,14 +21,16 @@ pub async fn run(command: AccountCommand) -> Result<(), Failure> {
     match command {
         AccountCommand::Add(named) => {
             let request = with_password(named, |name, password| Request::Add { name, password })?;
-            once(request).await
+            once(request, Missing::Make).await
         }
         AccountCommand::Passwd(named) => {
             let request =
                 with_password(named, |name, password| Request::Passwd { name, password })?;
-            once(request).await
+            once(request, Missing::Refuse).await
         }
-        AccountCommand::Remove { name, data } => once((Request::Remove { name }, data)).await,
+        AccountCommand::Remove { name, data } => {
+            once((Request::Remove { name }, data), Missing::Refuse).await
+        }
         AccountCommand::List(data) => list(data).await,
         AccountCommand::Import { file, data } => import(&file, data).await,
     }
@@ -85,8 +87,8 @@ enum Backend {
 }
 
 impl Backend {
-    async fn open(data: Data) -> Result<Self, Failure> {
-        let place = Place::find(data)?;
+    async fn open(data: Data, missing: Missing) -> Result<Self, Failure> {
+        let place = Place::find(data, missing)?;
         if let Some(client) = ControlClient::connect(&place.data).await? {
             return Ok(Self::Server(client));
         }
@@ -110,8 +112,8 @@ impl Backend {
     }
 }
 
-async fn once((request, data): (Request, Data)) -> Result<(), Failure> {
-    let mut backend = Backend::open(data).await?;
+async fn once((request, data): (Request, Data), missing: Missing) -> Result<(), Failure> {
+    let mut backend = Backend::open(data, missing).await?;
     let reply = backend.call(request).await?;
     backend.close().await?;
     match reply {
@@ -121,7 +123,7 @@ async fn once((request, data): (Request, Data)) -> Result<(), Failure> {
 }
 
 async fn list(data: Data) -> Result<(), Failure> {
-    let mut backend = Backend::open(data).await?;
+    let mut backend = Backend::open(data, Missing::Refuse).await?;
     let mut after = None;
     loop {
         match backend.call(Request::List { after }).await? {
@@ -140,7 +142,7 @@ async fn list(data: Data) -> Result<(), Failure> {
 
 async fn import(file: &Path, data: Data) -> Result<(), Failure> {
     let lines = read_list(file)?;
-    let mut backend = Backend::open(data).await?;
+    let mut backend = Backend::open(data, Missing::Make).await?;
     let (mut added, mut refused) = (0, Vec::new());
     for batch in lines.chunks(IMPORT_BATCH) {
         let accounts = batch.iter().map(|line| (line.name.clone(), line.password.clone()));

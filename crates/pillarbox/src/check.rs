@@ -2,7 +2,7 @@
 
 use crate::cli::Data;
 use crate::control::ControlClient;
-use crate::engine::{self, Place};
+use crate::engine::{self, Missing, Place};
 use crate::failure::Failure;
 use crate::say;
 
@@ -11,7 +11,7 @@ use crate::say;
 /// # Errors
 /// When a server runs, the data cannot be read, or something is damaged.
 pub async fn run(data: Data) -> Result<(), Failure> {
-    let place = Place::find(data)?;
+    let place = Place::find(data, Missing::Refuse)?;
     if ControlClient::connect(&place.data).await?.is_some() {
         let folder = place.data.display();
         return Err(Failure::failed(format!("a server is running on {folder}; stop it first")));

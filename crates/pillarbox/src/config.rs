@@ -148,11 +148,7 @@ fn listeners(root: &Table<'_>) -> Vec<(usize, Listen)> {
             address.ok().map(|address| (line, address))
         });
         let tls = table.choice("tls", TLS_MODES);
-        let (Some((_, protocol)), Some((line, address)), Some((tls_line, tls))) =
-            (protocol, address, tls)
-        else {
-            continue;
-        };
+        let (Some((line, address)), Some((tls_line, tls))) = (address, tls) else { continue };
         if tls == TlsMode::None && !address.is_local() {
             let problem = format!("without TLS everyone on the way can read what {address} says");
             table.mistake(tls_line, problem, "use tls = \"implicit\", or listen on 127.0.0.1");
@@ -160,7 +156,9 @@ fn listeners(root: &Table<'_>) -> Vec<(usize, Listen)> {
         if address.port() != Some(0) && !addresses.insert(address.clone()) {
             table.mistake(line, format!("{address} is used twice"), "choose another port");
         }
-        all.push((line, Listen { protocol, address, tls }));
+        if let Some((_, protocol)) = protocol {
+            all.push((line, Listen { protocol, address, tls }));
+        }
     }
     all
 }
@@ -285,6 +283,15 @@ mod tests {
             mistakes(&listen("0.0.0.0:993", "implicit")),
             ["line 5: 0.0.0.0:993 needs a certificate; add [tls] with certificate and key"]
         );
+    }
+
+    #[test]
+    fn an_unknown_protocol_does_not_hide_what_is_wrong_with_its_address() {
+        let told = mistakes(
+            "data='d'\nhostname='h'\n[[listen]]\nprotocol='pop3'\naddress='192.0.2.1:110'\ntls='none'\n",
+        );
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("line 4: protocol") && told[1].starts_with("line 6: without"));
     }
 
     #[test]

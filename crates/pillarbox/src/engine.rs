@@ -20,19 +20,30 @@ pub struct Place {
     pub passwords: PasswordCost,
 }
 
+/// What to do about a data folder that does not exist yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Say so.
+    Refuse,
+    /// Let it be made if a configuration names it, as starting the server would. A slip in a
+    /// folder on the command line must not make an empty server.
+    Make,
+}
+
 impl Place {
     /// Finds the data that the command line names.
     ///
     /// # Errors
-    /// When the configuration cannot be read, or the folder does not exist: a slip in its name
-    /// must not make an empty server.
-    pub fn find(data: Data) -> Result<Self, Failure> {
+    /// When the configuration cannot be read, or the folder does not exist and may not be made.
+    pub fn find(data: Data, missing: Missing) -> Result<Self, Failure> {
+        let is_configured = data.config.is_some();
         let place = match (data.config, data.data) {
             (Some(file), _) => Self::of(&read_config(&file)?),
             (None, Some(data)) => Self { data, passwords: PasswordCost::default() },
             (None, None) => return Err(Failure::usage("name the data by --config or --data")),
         };
-        if !place.data.is_dir() {
+        let may_make = missing == Missing::Make && is_configured;
+        if !place.data.is_dir() && !may_make {
             let folder = place.data.display();
             return Err(Failure::usage(format!(
                 "no data folder {folder}; has the server ever run?"

@@ -160,6 +160,21 @@ fn check_of_a_good_configuration_changes_nothing() {
 }
 
 #[test]
+fn accounts_can_be_made_before_the_server_starts_for_the_first_time() {
+    let site = Site::new();
+    let add = ["account", "add", "home@pillarbox.example", "--password-stdin"];
+    let added = site.run(&add, "swordfish\n");
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    let slip = site.data().join("slip");
+    let args = ["account", "add", "x", "--password-stdin", "--data", slip.to_str().unwrap()];
+    assert_eq!(program(&args, "swordfish\n").status.code(), Some(2));
+    assert!(!slip.exists());
+    let server = site.serve();
+    assert!(site.login("home@pillarbox.example", "swordfish").starts_with("a OK"));
+    server.stop();
+}
+
+#[test]
 fn accounts_are_managed_on_a_running_server_and_without_one() {
     let site = Site::new();
     let server = site.serve();
