@@ -64,6 +64,27 @@ fn every_file_is_for_its_owner_only() {
 }
 
 #[test]
+fn what_a_killed_process_had_written_is_in_the_database_before_anybody_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("live"));
+    store.commit_wait(Commit::new().write(Write::put(b"key", b"value"))).unwrap();
+    let killed = folder.path().join("killed");
+    copy_folder(&folder.path().join("live"), &killed);
+    let database = killed.join("store.db");
+    let rows = || {
+        // Without the log: only what was synced and copied out of it.
+        let alone = folder.path().join("alone.db");
+        fs::copy(&database, &alone).unwrap();
+        let alone = rusqlite::Connection::open(alone).unwrap();
+        alone.query_row("SELECT count(*) FROM row", [], |row| row.get::<_, i64>(0)).unwrap_or(0)
+    };
+    assert_eq!(rows(), 0, "the row is in the log alone");
+    let again = crate::sqlite::open_writer(&database, 1 << 20).unwrap();
+    assert_eq!(rows(), 1);
+    drop(again);
+}
+
+#[test]
 fn closed_store_leaves_one_database_file_without_a_log() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
