@@ -16,12 +16,13 @@ fn tell(lsub: &Lsub, run: &mut Run<'_>) -> Flow {
     let account = run.account()?;
     let names = run.state.names();
     let text = lsub.reference.decode(names).ok().zip(lsub.pattern.decode(names).ok());
-    let pattern =
-        text.and_then(|(reference, name)| Pattern::new(&format!("{reference}{name}")).ok());
+    let text = text.map(|(reference, name)| format!("{reference}{name}"));
+    let pattern = text.as_deref().and_then(|text| Pattern::new(text).ok());
     let Some(pattern) = pattern else { return end(Reply::ok("LSUB completed")) };
+    let has_percent = text.is_some_and(|text| text.contains('%'));
     let nodes = tree::nodes(account);
-    // With `%`, a name that is not subscribed stands for subscribed ones below it that the pattern
-    // does not reach; then it has \Noselect, whatever it is. RFC 3501 §6.3.9
+    // With `%`, and only then, a name that is not subscribed stands for subscribed ones below it
+    // that the pattern does not reach; then it has \Noselect, whatever it is. RFC 3501 §6.3.9
     let mut unreached = NamesBelow::default();
     for node in &nodes {
         if node.is_subscribed() && !pattern.matches(node.name.as_str()) {
@@ -31,7 +32,7 @@ fn tell(lsub: &Lsub, run: &mut Run<'_>) -> Flow {
     for node in nodes.iter().filter(|node| pattern.matches(node.name.as_str())) {
         let attributes = if node.is_subscribed() {
             attributes(node, run)?
-        } else if unreached.has_below(&node.name) {
+        } else if has_percent && unreached.has_below(&node.name) {
             vec![ListAttribute::NoSelect]
         } else {
             continue;
