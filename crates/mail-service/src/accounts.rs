@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mail_types::{AccountId, Secret};
-use mailbox::{Account, Context, Operation, apply, decide};
-use store::{BlobKey, Commit, Deletion, Expected, Store, StoreError, Write};
+use mailbox::{Account, Context, Head, Operation, apply, decide};
+use store::{BlobKey, Commit, Deletion, Expected, Store, StoreError, View, Write};
 
 use crate::auth::name::AccountName;
 use crate::auth::password::{hash_password, prepare_password};
@@ -18,8 +18,8 @@ use crate::codec::rows::HeadRow;
 use crate::commit::{CommitBuilder, Extra, OperationWrites};
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
-use crate::limits::{PasswordCost, SWEEP_STEP_ROWS};
-use crate::loader::scan;
+use crate::limits::{ATTEMPTS_MAX, PasswordCost, SWEEP_STEP_ROWS};
+use crate::loader::{load_head, scan};
 use crate::login::{load_credential, resolve};
 use crate::service::{Service, Shared, blocking};
 
@@ -157,26 +157,24 @@ impl Service {
     /// Open sessions find that it is gone. What a crash leaves is removed by the next sweep.
     ///
     /// # Errors
-    /// `NoSuchAccount`, errors of the store.
+    /// `NoSuchAccount`, `Busy` if the account is changed all the time, errors of the store.
     pub async fn remove_account(&self, name: &str) -> Result<(), ServiceError> {
         let shared = &self.shared;
-        let found = self.find_account(name).await?.ok_or(ServiceError::NoSuchAccount)?;
-        let keys = AccountKeys::new(found.id);
-        let directory = keys::directory(&found.name);
-        let commit = Commit::new()
-            .when(directory.clone(), Expected::Value(found.id.get().to_be_bytes().to_vec()))
-            .write(Write::delete(directory))
-            .write(Write::delete(keys.key(&AccountKey::Head)))
-            .write(Write::delete(keys.key(&AccountKey::Credential)))
-            .write(Write::put(keys::removal(found.id), Vec::new()));
-        match shared.commit(commit).await {
-            Ok(()) => {}
-            Err(StoreError::Conflict { .. }) => return Err(ServiceError::NoSuchAccount),
-            Err(error) => return Err(error.into()),
+        for _ in 0..ATTEMPTS_MAX {
+            let found = self.find_account(name).await?.ok_or(ServiceError::NoSuchAccount)?;
+            let id = found.id;
+            let commit = shared.read(move |view| removal_commit(view, &found)).await?;
+            match shared.commit(commit).await {
+                Ok(()) => {}
+                // It was changed or removed meanwhile: look again.
+                Err(StoreError::Conflict { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            shared.close_account(id).await;
+            let store = Arc::clone(&shared.store);
+            return blocking(move || purge(&*store, id)).await;
         }
-        shared.close_account(found.id).await;
-        let (store, id) = (Arc::clone(&shared.store), found.id);
-        blocking(move || purge(&*store, id)).await
+        Err(ServiceError::Busy)
     }
 }
 
@@ -215,12 +213,18 @@ impl Shared {
         let name = AccountName::new(name).map_err(ServiceError::InvalidName)?;
         let prepared = prepare_password(password).map_err(ServiceError::InvalidPassword)?;
         let credential = self.new_credential(&name, prepared).await?;
-        let commit = first_commit(id, &name, &credential, &self.world)?;
-        match self.commit(commit).await {
-            Ok(()) => Ok(id),
-            Err(StoreError::Conflict { .. }) => Err(ServiceError::AccountExists),
-            Err(error) => Err(error.into()),
+        for _ in 0..ATTEMPTS_MAX {
+            let floor = self.read(UidValidityFloor::read).await?;
+            let commit = first_commit(id, &name, &credential, floor, &self.world)?;
+            match self.commit(commit).await {
+                Ok(()) => return Ok(id),
+                // An account was removed meanwhile, perhaps the one that had this name.
+                Err(StoreError::Conflict { condition: FLOOR_CONDITION }) => {}
+                Err(StoreError::Conflict { .. }) => return Err(ServiceError::AccountExists),
+                Err(error) => return Err(error.into()),
+            }
         }
+        Err(ServiceError::Busy)
     }
 
     /// Hashes a password and derives the keys of SCRAM, when its turn has come.
@@ -280,15 +284,54 @@ fn make_credential(
     })
 }
 
+/// The highest UIDVALIDITY of any removed account, and how it is stored.
+struct UidValidityFloor {
+    value: u32,
+    stored: Expected,
+}
+
+impl UidValidityFloor {
+    fn read(view: &dyn View) -> Result<Self, ServiceError> {
+        let key = keys::UID_VALIDITY_FLOOR;
+        let Some(stored) = view.get(key)? else {
+            return Ok(Self { value: 0, stored: Expected::Absent });
+        };
+        let value = stored.as_slice().try_into().map(u32::from_be_bytes);
+        let value = value.map_err(|_| CorruptRecord::new(key, "it is no number"))?;
+        Ok(Self { value, stored: Expected::Value(stored) })
+    }
+}
+
+/// The commit that removes an account, and keeps what it may never give again.
+fn removal_commit(view: &dyn View, found: &AccountSummary) -> Result<Commit, ServiceError> {
+    let keys = AccountKeys::new(found.id);
+    let directory = keys::directory(&found.name);
+    let (head, row) = (keys.key(&AccountKey::Head), load_head(view, &keys)?);
+    let floor = UidValidityFloor::read(view)?;
+    let raised = floor.value.max(row.head.last_uid_validity);
+    Ok(Commit::new()
+        .when(directory.clone(), Expected::Value(found.id.get().to_be_bytes().to_vec()))
+        // A mailbox made after this was read would have a UIDVALIDITY that was not counted.
+        .when(head.clone(), Expected::Value(row.encode()))
+        .when(keys::UID_VALIDITY_FLOOR, floor.stored)
+        .write(Write::put(keys::UID_VALIDITY_FLOOR, raised.to_be_bytes()))
+        .write(Write::delete(directory))
+        .write(Write::delete(head))
+        .write(Write::delete(keys.key(&AccountKey::Credential)))
+        .write(Write::put(keys::removal(found.id), Vec::new())))
+}
+
 /// The commit that makes an account: its name, its credential, its first mailboxes.
 fn first_commit(
     id: AccountId,
     name: &AccountName,
     credential: &Credential,
+    floor: UidValidityFloor,
     world: &World,
 ) -> Result<Commit, ServiceError> {
     let keys = AccountKeys::new(id);
-    let before = Account::empty();
+    let head = Head { last_uid_validity: floor.value, ..Head::default() };
+    let before = Account::restore(head, Vec::new(), Vec::new())?;
     let context = Context { now: world.clock.now_secs() };
     let decision = decide(&before, &Operation::CreateAccount, &context)?;
     let (mut builder, mut after) = (CommitBuilder::new(&keys), before.clone());
@@ -302,9 +345,11 @@ fn first_commit(
     }
     let row = HeadRow { head: *after.head(), mark: u128::from_be_bytes(mark) };
     let directory = keys::directory(name);
+    // The third condition is FLOOR_CONDITION.
     Ok(builder
         .finish(Expected::Absent, &after, &row)
         .when(directory.clone(), Expected::Absent)
+        .when(keys::UID_VALIDITY_FLOOR, floor.stored)
         .write(Write::put(directory, id.get().to_be_bytes()))
         .write(Write::put(keys.key(&AccountKey::Credential), credential.encode())))
 }
@@ -359,3 +404,6 @@ pub(crate) fn parse_directory(key: &[u8], value: &[u8]) -> Result<AccountSummary
 /// Accounts of an import that are worked on at one time: while some are hashed, the commits of
 /// others are on their way to the disk.
 const IMPORT_WORKERS: usize = 64;
+
+/// Which condition of the commit that makes an account is that of the UIDVALIDITY floor.
+const FLOOR_CONDITION: usize = 2;

@@ -10,6 +10,7 @@
 //! | `n` name | account id | an account is made or removed |
 //! | `r` account | nothing: its rows are being removed | an account is removed |
 //! | `s` | the secret behind invented SCRAM salts | the store is first opened |
+//! | `v` | the highest UIDVALIDITY of any removed account | an account is removed |
 //! | `a` account `h` | head: modseq, id counters, a mark | every change |
 //! | `a` account `k` | credential: name, password hash, SCRAM keys | a password is set |
 //! | `a` account `b` mailbox | mailbox record | a change in the mailbox |
@@ -32,6 +33,9 @@ use crate::auth::name::AccountName;
 pub const NEXT_ACCOUNT: &[u8] = b"c";
 /// The secret behind invented SCRAM salts.
 pub const SECRET: &[u8] = b"s";
+/// The highest UIDVALIDITY of any removed account. New accounts begin above it, so that a client
+/// of one that had the same name never takes the new mail for the old. RFC 9051 §2.3.1.1
+pub const UID_VALIDITY_FLOOR: &[u8] = b"v";
 
 /// Where a name is looked up.
 #[must_use]

@@ -146,6 +146,30 @@ async fn a_removed_account_leaves_nothing_and_its_successor_starts_anew() {
     assert_eq!(service.remove_account("nobody").await, Err(ServiceError::NoSuchAccount));
 }
 
+#[tokio::test]
+async fn no_uidvalidity_comes_back_with_the_name_of_a_removed_account() {
+    let (_store, service) = service().await;
+    let highest = |account: &mail_service::AccountHandle| {
+        let validities: Vec<u32> =
+            account.current().mailboxes().map(|m| m.record().uid_validity.get()).collect();
+        (validities.iter().copied().min().unwrap(), validities.into_iter().max().unwrap())
+    };
+    let mut last = 0;
+    for _ in 0..3 {
+        let account = account_of(&service, "dock").await;
+        let name = mail_types::MailboxName::new("Made and deleted").unwrap();
+        let make = mailbox::Operation::CreateMailbox { name: name.clone(), special_use: vec![] };
+        let (state, _) = account.submit(make).await.unwrap();
+        let given = state.by_name(&name).unwrap().record().uid_validity.get();
+        account.submit(mailbox::Operation::DeleteMailbox { name }).await.unwrap();
+        let (low, high) = highest(&account);
+        assert!(low > last, "{low} was given before: up to {last}");
+        assert!(given > high);
+        last = given;
+        service.remove_account("dock").await.unwrap();
+    }
+}
+
 /// A client's side of SCRAM, only as far as a test needs it.
 fn client_final(first_bare: &str, server_first: &str, password: &str) -> String {
     use aws_lc_rs::{digest, hmac, pbkdf2};
