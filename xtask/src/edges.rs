@@ -57,6 +57,8 @@ const RULES: &[Rule] = &[
     // L2: contracts and engines; they know no mail, only bytes
     Rule { name: "store",        nature: Worldly, imports: &[] },
     Rule { name: "store-local",  nature: Worldly, imports: &["store"] },
+    Rule { name: "store-postgres", nature: Worldly, imports: &["store"] },
+    Rule { name: "blob-s3",      nature: Worldly, imports: &["store"] },
     // L3: the one core
     Rule { name: "mail-service", nature: Worldly, imports: &["mail-types", "mime", "mailbox", "store"] },
     // L4: the shells
@@ -67,11 +69,13 @@ const RULES: &[Rule] = &[
     // The binary: the only place where engines and shells meet
     Rule { name: "pillarbox",    nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "store", "store-local",
-                      "mail-service", "net", "imap-server", "smtp"] },
+                      "store-postgres", "blob-s3", "mail-service", "net", "imap-server", "smtp"] },
     // For tests; only ever a dev-dependency of the others
     Rule { name: "testkit",      nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "store", "store-local",
-                      "mail-service", "net", "imap-server", "smtp"] },
+                      "store-postgres", "blob-s3", "mail-service", "net", "imap-server", "smtp"] },
+    // The crash tester: a program of its own that opens what a crash left
+    Rule { name: "sim",          nature: Worldly, imports: &["mail-types", "mailbox", "store", "store-local", "mail-service"] },
     Rule { name: "xtask",        nature: Worldly, imports: &[] },
 ];
 

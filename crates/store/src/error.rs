@@ -37,6 +37,11 @@ pub enum StoreError {
         /// The blob that was asked for.
         id: BlobId,
     },
+    /// The heap has no such object: it was deleted, or was lost.
+    NotInHeap {
+        /// The object's name.
+        key: Arc<str>,
+    },
     /// A named maximum of the contract was passed. Nothing was written.
     TooLarge {
         /// Which maximum.
@@ -115,6 +120,7 @@ impl fmt::Display for StoreError {
             Self::ReadFailed { reason } => write!(f, "read failed: {reason}"),
             Self::Corrupt { what } => write!(f, "damaged: {what}"),
             Self::BlobMissing { id } => write!(f, "no blob {id}"),
+            Self::NotInHeap { key } => write!(f, "no object {key} in the heap"),
             Self::TooLarge { limit, max, actual } => {
                 write!(f, "{limit:?} limit is {max}, asked for {actual}")
             }

@@ -1,0 +1,1 @@
+//! Bodies as immutable objects in an S3-compatible object store.

@@ -1,0 +1,3 @@
+//! The crash tester.
+
+fn main() {}
