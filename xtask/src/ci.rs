@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::{corpus, e2e, edges, fuzz, run, tidy, tools};
+use crate::{corpus, e2e, edges, faults, fuzz, run, tidy, tools};
 
 /// Runs the steps that the arguments choose, all by default.
 ///
@@ -14,6 +14,7 @@ use crate::{corpus, e2e, edges, fuzz, run, tidy, tools};
 pub fn run(arguments: &[String]) -> Result<()> {
     let Some(plan) = Plan::read(arguments)? else { return Ok(()) };
     let mut done: Vec<Done> = Vec::new();
+    faults::begin()?;
     for step in plan.steps {
         println!("\n=== {} ===", step.name);
         let started = Instant::now();
@@ -26,7 +27,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
         println!("=== {}: {}, {} ===", step.name, word(outcome.is_ok()), shown(spent));
         done.push(Done { name: step.name, ok: outcome.is_ok(), spent, context });
     }
-    summary(&done)
+    let violations = faults::table()?;
+    summary(&done)?;
+    if violations == 0 { Ok(()) } else { Err(format!("{violations} violations").into()) }
 }
 
 struct Step {
@@ -161,9 +164,9 @@ fn summary(done: &[Done]) -> Result<()> {
             (0, 0) => String::new(),
             (passed, failed) => format!("  ({passed} tests passed, {failed} failed)"),
         };
-        println!("{:<10} {:<7} {:>9}{counts}", step.name, word(step.ok), shown(step.spent));
+        println!("{:<16} {:<7} {:>9}{counts}", step.name, word(step.ok), shown(step.spent));
     }
-    println!("{:<10} {:<7} {:>9}", "all", "", shown(done.iter().map(|step| step.spent).sum()));
+    println!("{:<16} {:<7} {:>9}", "all", "", shown(done.iter().map(|step| step.spent).sum()));
     let failed: Vec<&str> = done.iter().filter(|step| !step.ok).map(|step| step.name).collect();
     println!("{} passed, {} failed", done.len() - failed.len(), failed.len());
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }

@@ -5,6 +5,7 @@ mod ci;
 mod corpus;
 mod e2e;
 mod edges;
+mod faults;
 mod fuzz;
 mod run;
 mod tidy;
