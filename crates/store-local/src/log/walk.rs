@@ -9,7 +9,7 @@ use super::format::{
 use super::{LogKey, Position};
 use crate::disk::DiskFile;
 use crate::pack::PackId;
-use crate::pack::format::{HEADER_BYTES, Header};
+use crate::pack::format::{HEADER_BYTES, Header, SCOPE_LENGTH_AT};
 
 /// A segment that is being read.
 pub(crate) struct Segment<'a> {
@@ -78,9 +78,11 @@ impl Segment<'_> {
                 None => Found::Invalid(Look::Damaged),
             });
         }
-        let first = start.get(..GROUP_HEADER_BYTES).unwrap_or(&start);
-        if !first.iter().all(|&byte| byte == 0) {
-            return Ok(Found::Invalid(look(offset, first)));
+        if start.iter().any(|&byte| byte != 0) {
+            // If it was the header of a body, then of this length; what it says of its scope is at
+            // most a little wrong.
+            let scope = start.get(SCOPE_LENGTH_AT).map_or(0, |&length| usize::from(length));
+            return Ok(Found::Invalid(look(offset, &start, HEADER_BYTES + scope)));
         }
         Ok(if self.is_zero_from(offset)? { Found::Nothing } else { Found::Invalid(Look::Torn) })
     }
@@ -88,8 +90,7 @@ impl Segment<'_> {
     fn group(&self, offset: u64, start: &[u8]) -> io::Result<Found> {
         let at = Position { segment: self.id, offset };
         let Some(header) = GroupHeader::decode(self.key, at, start) else {
-            let first = start.get(..GROUP_HEADER_BYTES).unwrap_or(start);
-            return Ok(Found::Invalid(look(offset, first)));
+            return Ok(Found::Invalid(look(offset, start, GROUP_HEADER_BYTES)));
         };
         let length = header.record_bytes();
         // In range: the header's sum holds, and lengths that are written are below a maximum.
@@ -100,7 +101,7 @@ impl Segment<'_> {
         let mut payload = self.read(offset, usize::try_from(length).unwrap_or(usize::MAX))?;
         let rest = payload.get(GROUP_HEADER_BYTES..).unwrap_or_default();
         if !header.holds(self.key, rest) {
-            return Ok(Found::Invalid(look(offset, &payload)));
+            return Ok(Found::Invalid(look(offset, &payload, payload.len())));
         }
         payload.drain(..GROUP_HEADER_BYTES);
         payload.truncate(usize::try_from(header.payload_bytes).unwrap_or(usize::MAX));
@@ -156,8 +157,12 @@ pub(crate) fn claims_to_be_segment(file: &dyn DiskFile) -> bool {
     file.read_at(0, &mut magic).is_ok() && magic == *SEGMENT_MAGIC
 }
 
-fn look(offset: u64, bytes: &[u8]) -> Look {
-    if looks_torn(offset, bytes) { Look::Torn } else { Look::Damaged }
+/// What the first `length` bytes at an offset look like; fewer are there when the file ends.
+fn look(offset: u64, bytes: &[u8], length: usize) -> Look {
+    match bytes.get(..length) {
+        Some(bytes) if !looks_torn(offset, bytes) => Look::Damaged,
+        _ => Look::Torn,
+    }
 }
 
 /// Enough for the header of a body with the longest scope, and for that of a group.
