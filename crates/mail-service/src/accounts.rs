@@ -377,18 +377,17 @@ fn purge_blobs(store: &dyn Store, keys: &AccountKeys) -> Result<bool, ServiceErr
     let mut after = BlobKey::new(keys.prefix(), [0; 32].into());
     let mut is_empty = true;
     loop {
-        let as_of = store.view()?.at();
-        let mut ids = Vec::new();
+        let mut blobs = Vec::new();
         store.list_blobs(Some(&after), &mut |blob| {
-            if blob.key.scope != keys.prefix() || ids.len() == SWEEP_STEP_ROWS {
+            if blob.key.scope != keys.prefix() || blobs.len() == SWEEP_STEP_ROWS {
                 return ControlFlow::Break(());
             }
-            ids.push(blob.key.id);
+            blobs.push((blob.key.id, blob.named_at));
             ControlFlow::Continue(())
         })?;
-        let Some(last) = ids.last() else { return Ok(is_empty) };
+        let Some((last, _)) = blobs.last() else { return Ok(is_empty) };
         after = BlobKey::new(keys.prefix(), *last);
-        let deleted = store.delete_blobs(keys.prefix(), &ids, as_of)?;
+        let deleted = store.delete_blobs(keys.prefix(), &blobs)?;
         is_empty &= !deleted.contains(&Deletion::InUse);
     }
 }

@@ -9,7 +9,8 @@
 //! - A message counts as unused if its number was given before the sweep began and no membership
 //!   names it. Memberships are looked at before expunged ones: a message that moves meanwhile
 //!   leaves an expunged membership where it was, so it is seen at one of the two places.
-//! - A blob that was named after the sweep began to read message rows is kept by the store.
+//! - Blobs are listed before message rows are read. One that a commit names after that is not as it
+//!   was listed any more, so the store keeps it; a name that came earlier is among the rows.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use mail_types::{AccountId, ModSeq, ThreadId};
 use mailbox::{Change, LogEntry, Operation};
-use store::{BlobId, BlobKey, Commit, Deletion, KeyRange, Store, View, Write};
+use store::{BlobId, BlobKey, Commit, CommitNo, Deletion, KeyRange, Store, View, Write};
 
 use crate::accounts::purge;
 use crate::codec::message::StoredMessage;
@@ -117,8 +118,6 @@ impl Service {
             let mut swept = 0;
             let mut after: Option<BlobKey> = None;
             loop {
-                let view = store.view()?;
-                let as_of = view.at();
                 let mut scope = None;
                 store.list_blobs(after.as_ref(), &mut |blob| {
                     scope = Some(blob.key.scope);
@@ -126,9 +125,13 @@ impl Service {
                 })?;
                 let Some(scope) = scope else { return Ok(swept) };
                 let head = [&scope[..], b"h"].concat();
-                if view.get(&head)?.is_none() {
-                    drop(view);
-                    swept += delete_unnamed(&*store, &scope, as_of, |_| false)?;
+                let is_stray = || Ok::<_, ServiceError>(store.view()?.get(&head)?.is_none());
+                if is_stray()? {
+                    let listed = list_scope(&*store, &scope)?;
+                    // The account may have been made before they were listed.
+                    if is_stray()? {
+                        swept += delete_listed(&*store, &scope, &listed)?;
+                    }
                 }
                 after = Some(BlobKey::new(&scope, [u8::MAX; 32].into()));
             }
@@ -189,7 +192,7 @@ impl Sweep<'_> {
             })?;
         let bound = head.next_message.get();
         let used = self.used_messages(bound)?;
-        let as_of = self.store.view()?.at();
+        let mut blobs = list_scope(self.store, self.keys.prefix())?;
         let (mut named, mut threads) = (HashSet::new(), HashSet::new());
         report.messages = self.visit(&self.keys.messages(), |key, value| {
             let Some(AccountKey::Message(id)) = self.keys.parse(key) else {
@@ -207,8 +210,8 @@ impl Sweep<'_> {
             let thread: ThreadId = decode_thread(key, value)?;
             Ok(thread.get() < bound && !threads.contains(&thread))
         })?;
-        let is_named = |id: &BlobId| named.contains(&short(*id));
-        report.blobs = delete_unnamed(self.store, self.keys.prefix(), as_of, is_named)?;
+        blobs.retain(|(id, _)| !named.contains(&short(*id)));
+        report.blobs = delete_listed(self.store, self.keys.prefix(), &blobs)?;
         Ok(report)
     }
 
@@ -291,39 +294,31 @@ impl Sweep<'_> {
     }
 }
 
-/// Deletes the blobs of a scope that are not named, step by step.
-fn delete_unnamed(
+/// The blobs of a scope as they are now: 40 bytes each.
+fn list_scope(store: &dyn Store, scope: &[u8]) -> Result<Vec<(BlobId, CommitNo)>, ServiceError> {
+    let mut listed = Vec::new();
+    store.list_blobs(Some(&BlobKey::new(scope, [0; 32].into())), &mut |blob| {
+        if blob.key.scope != scope {
+            return ControlFlow::Break(());
+        }
+        listed.push((blob.key.id, blob.named_at));
+        ControlFlow::Continue(())
+    })?;
+    Ok(listed)
+}
+
+/// Deletes blobs of a scope that are still as they were listed, step by step.
+fn delete_listed(
     store: &dyn Store,
     scope: &[u8],
-    as_of: store::CommitNo,
-    is_named: impl Fn(&BlobId) -> bool,
+    blobs: &[(BlobId, CommitNo)],
 ) -> Result<u64, ServiceError> {
-    let mut after = BlobKey::new(scope, [0; 32].into());
     let mut deleted = 0;
-    loop {
-        let (mut seen, mut ids) = (0, Vec::new());
-        let mut last = None;
-        store.list_blobs(Some(&after), &mut |blob| {
-            if blob.key.scope != scope {
-                return ControlFlow::Break(());
-            }
-            if !is_named(&blob.key.id) {
-                ids.push(blob.key.id);
-            }
-            seen += 1;
-            if seen < SWEEP_STEP_ROWS {
-                return ControlFlow::Continue(());
-            }
-            last = Some(blob.key);
-            ControlFlow::Break(())
-        })?;
-        if !ids.is_empty() {
-            let outcomes = store.delete_blobs(scope, &ids, as_of)?;
-            deleted += outcomes.iter().filter(|o| **o == Deletion::Deleted).count() as u64;
-        }
-        let Some(last) = last else { return Ok(deleted) };
-        after = last;
+    for step in blobs.chunks(SWEEP_STEP_ROWS) {
+        let outcomes = store.delete_blobs(scope, step)?;
+        deleted += outcomes.iter().filter(|o| **o == Deletion::Deleted).count() as u64;
     }
+    Ok(deleted)
 }
 
 /// Eight bytes of a blob's name: enough to tell blobs apart, and a collision only keeps garbage.

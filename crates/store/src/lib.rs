@@ -27,6 +27,8 @@ mod key;
 mod lease;
 pub mod limits;
 pub mod mem;
+pub mod mem_heap;
+mod plan;
 mod watch;
 
 pub use blob::{BlobId, BlobInfo, BlobKey, BlobLease, Deletion, InvalidBlobId};

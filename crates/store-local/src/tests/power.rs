@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use store::{BlobId, Commit, Deletion, Store, Write};
 
-use super::{copy_folder, noise, options};
+use super::{copy_folder, listed, noise, options};
 use crate::disk::{Disk, DiskFile, OsDisk};
 use crate::{Local, Options};
 
@@ -163,8 +163,9 @@ fn act(store: &Local, named: &mut BTreeMap<BlobId, Vec<u8>>, random: &mut u64) {
                 return;
             };
             let forget = Commit::new().write(Write::delete(*id.as_bytes()));
-            let as_of = store.commit_wait(forget).unwrap();
-            assert_eq!(store.delete_blobs(b"a", &[id], as_of), Ok(vec![Deletion::Deleted]));
+            store.commit_wait(forget).unwrap();
+            let blobs = listed(store, &[id]);
+            assert_eq!(store.delete_blobs(b"a", &blobs), Ok(vec![Deletion::Deleted]));
             named.remove(&id);
         }
         1 => store.reclaim().unwrap(),

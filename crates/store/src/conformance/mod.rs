@@ -6,11 +6,13 @@
 mod blobs;
 mod commits;
 mod durability;
+pub mod heap;
 mod sweeps;
 mod views;
 
 use std::sync::Arc;
 
+use crate::limits::VIEWS_MAX;
 use crate::{BlobKey, Store};
 
 /// An engine under test, with the means to hurt it.
@@ -20,6 +22,12 @@ pub trait Engine {
 
     /// Opens the same data again; [`Engine::store`] is another one then.
     fn restart(&mut self, how: Restart);
+
+    /// How many views may be open at one time; the contract's maximum, unless the engine has one of
+    /// its own.
+    fn views_max(&self) -> usize {
+        VIEWS_MAX
+    }
 
     /// Changes stored bytes of a blob behind the store's back.
     fn damage_blob(&mut self, key: &BlobKey);
