@@ -149,7 +149,11 @@ impl S3Config {
         named("prefix", prefix && !self.prefix.split('/').any(|part| matches!(part, "." | "..")))?;
         let limits = &self.limits;
         let usable = limits.part_bytes >= PART_BYTES_MIN && limits.requests_max > 0;
-        if usable && limits.bytes_max > 0 && limits.page_objects > 0 { Ok(()) } else { Err(ConfigError::Limits) }
+        if usable && limits.bytes_max > 0 && limits.page_objects > 0 {
+            Ok(())
+        } else {
+            Err(ConfigError::Limits)
+        }
     }
 }
 
