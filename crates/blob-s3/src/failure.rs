@@ -43,6 +43,10 @@ impl Failure {
         match self {
             Self::Full => StoreError::StorageFull,
             Self::Closed => StoreError::Closed,
+            // It may exist, but nobody names it: for the caller nothing was written.
+            Self::Passing(reason) => {
+                StoreError::unavailable(format_args!("object {}: {reason}", key.as_str()))
+            }
             other => StoreError::write_refused(format_args!("object {}: {other}", key.as_str())),
         }
     }
