@@ -20,7 +20,8 @@ impl Arguments {
             if !name.starts_with("--") {
                 return Err(format!("{name} is not an option").into());
             }
-            let value = if FLAGS.contains(&name.as_str()) { Some(String::new()) } else { words.next() };
+            let value =
+                if FLAGS.contains(&name.as_str()) { Some(String::new()) } else { words.next() };
             given.insert(name.clone(), value.ok_or_else(|| format!("{name} lacks its value"))?);
         }
         Ok(Self(given))

@@ -61,11 +61,7 @@ async fn loaded(handle: &AccountHandle) -> Result<(Account, Vec<mail_service::Ma
     Ok((handle.state().await?, pins))
 }
 
-async fn write_mailbox(
-    text: &mut String,
-    handle: &AccountHandle,
-    mailbox: &Mailbox,
-) -> Result<()> {
+async fn write_mailbox(text: &mut String, handle: &AccountHandle, mailbox: &Mailbox) -> Result<()> {
     let record = mailbox.record();
     writeln!(
         text,

@@ -90,8 +90,7 @@ impl Reader {
             "mkdir" | "mkdirat" => {
                 let path = if call.name == "mkdir" { call.path(0) } else { call.path(1) };
                 if let Some((folder, name)) = self.place(path) {
-                    let empty =
-                        Inode::Folder { durable: BTreeMap::new(), pending: Vec::new() };
+                    let empty = Inode::Folder { durable: BTreeMap::new(), pending: Vec::new() };
                     self.make(call, folder, &name, empty);
                 }
             }
@@ -343,9 +342,8 @@ mod tests {
 
     #[test]
     fn writes_go_to_the_file_that_the_descriptor_meant_at_that_time() {
-        let open = |name: &str| {
-            format!(r#"openat(AT_FDCWD, "{}", O_RDWR|O_CREAT, 0600) = 3"#, hex(name))
-        };
+        let open =
+            |name: &str| format!(r#"openat(AT_FDCWD, "{}", O_RDWR|O_CREAT, 0600) = 3"#, hex(name));
         let recording = recorded(&[
             &open("/r/a"),
             r#"pwrite64(3, "\x61", 1, 0) = 1"#,
@@ -358,7 +356,8 @@ mod tests {
             r#"write(3, "\x63", 1) = 1"#,
             "fdatasync(3) = 0",
         ]);
-        let shown: Vec<String> = recording.events.iter().map(|event| format!("{event:?}")).collect();
+        let shown: Vec<String> =
+            recording.events.iter().map(|event| format!("{event:?}")).collect();
         assert_eq!(shown.len(), 6, "{shown:#?}");
         assert!(shown[1].contains("Write(1, 0, [97])"), "{}", shown[1]);
         assert!(shown[4].contains("Write(2, 2, [99])"), "{}", shown[4]);

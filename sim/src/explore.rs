@@ -1,6 +1,6 @@
 //! Crashes a recording at each of its boundaries, in several ways, and verifies what is left.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,6 +59,8 @@ pub struct Tally {
     pub recoveries: u64,
     /// What did not hold.
     pub violations: Vec<String>,
+    /// States and violations of each variant.
+    pub by_variant: BTreeMap<u32, (u64, u64)>,
 }
 
 impl Tally {
@@ -68,6 +70,10 @@ impl Tally {
         self.states += other.states;
         self.recoveries += other.recoveries;
         self.violations.extend(other.violations);
+        for (number, (states, violations)) in other.by_variant {
+            let sum = self.by_variant.entry(number).or_default();
+            *sum = (sum.0 + states, sum.1 + violations);
+        }
     }
 }
 
@@ -155,7 +161,11 @@ impl Explorer<'_> {
     }
 
     fn crash(&self, disk: &Disk, moment: &Moment, boundary: usize, number: u32) -> Result<()> {
-        lock(&self.tally).states += 1;
+        {
+            let mut tally = lock(&self.tally);
+            tally.states += 1;
+            tally.by_variant.entry(number).or_default().0 += 1;
+        }
         let seed = Dice::of(&[self.plan.seed, boundary as u64]).next();
         let image = compose(disk, Variant { number, seed });
         if !lock(&self.seen).insert(key(&image, moment)) {
@@ -182,6 +192,7 @@ impl Explorer<'_> {
             }
             eprintln!("VIOLATION {text}");
             tally.violations.push(text);
+            tally.by_variant.entry(number).or_default().1 += 1;
         }
         Ok(())
     }

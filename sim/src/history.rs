@@ -1,6 +1,6 @@
 //! What was acknowledged at each moment of a recording, and what every step left behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Result;
 use crate::dump::{ABSENT, Dump};
@@ -10,6 +10,8 @@ use crate::dump::{ABSENT, Dump};
 pub struct History {
     /// By name and number of the step, from 1.
     streams: BTreeMap<String, BTreeMap<u64, Step>>,
+    /// Streams that ended with an error that leaves it open what the account holds.
+    lost: BTreeSet<String>,
 }
 
 /// An account after a step.
@@ -30,8 +32,6 @@ pub struct Acked {
     pub step: u64,
     /// The account's modseq as it was told then.
     pub modseq: u64,
-    /// The step after it was answered by an error that leaves it open whether it happened.
-    pub is_unknown: bool,
 }
 
 /// How far all streams were acknowledged.
@@ -83,6 +83,18 @@ impl History {
         steps.filter_map(|step| account_id(&step.text)).max().unwrap_or(0)
     }
 
+    /// Takes in a line of the workload: some accounts may be lost in the end.
+    pub fn hear(&mut self, line: &str) {
+        if let Some(lost) = line.strip_prefix("unknown ") {
+            self.lost.extend(lost.split(' ').next().map(str::to_owned));
+        }
+    }
+
+    /// Whether nobody knows what the stream's last step led to.
+    pub fn is_lost(&self, name: &str) -> bool {
+        self.lost.contains(name)
+    }
+
     /// How many steps there are.
     pub fn steps(&self) -> usize {
         self.streams.values().map(BTreeMap::len).sum()
@@ -102,9 +114,7 @@ pub fn hear(moment: &mut Moment, line: &str) {
             acked.step = step.parse().unwrap_or(acked.step);
             // A removed account has none; one that is made again begins anew.
             acked.modseq = modseq.parse().unwrap_or(0);
-            acked.is_unknown = false;
         }
-        ["unknown", name, _] => moment.entry(name.to_owned()).or_default().is_unknown = true,
         _ => {}
     }
 }
@@ -124,10 +134,10 @@ mod tests {
     #[test]
     fn acknowledgements_are_counted_for_each_stream() {
         let mut moment = Moment::new();
-        for line in ["ack dock 1 3", "ack pier 1 2", "ack dock 2 4", "unknown pier 2", "end"] {
+        for line in ["ack dock 1 3", "ack pier 1 2", "ack dock 2 4", "end"] {
             hear(&mut moment, line);
         }
-        assert_eq!(moment["dock"], Acked { step: 2, modseq: 4, is_unknown: false });
-        assert_eq!(moment["pier"], Acked { step: 1, modseq: 2, is_unknown: true });
+        assert_eq!(moment["dock"], Acked { step: 2, modseq: 4 });
+        assert_eq!(moment["pier"], Acked { step: 1, modseq: 2 });
     }
 }

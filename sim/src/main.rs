@@ -11,11 +11,14 @@ mod disk;
 mod dump;
 mod events;
 mod explore;
+mod faults;
 mod history;
 mod image;
 mod record;
 mod recover;
 mod run;
+mod second;
+mod table;
 mod trace;
 mod verify;
 mod workload;
@@ -35,6 +38,8 @@ fn main() -> ExitCode {
         "workload" => workload::run(arguments.workload()?),
         "recover" => recover::run(&arguments.path("--folder")?),
         "crash" => run::crash(&arguments),
+        "recovery" => second::run(&arguments),
+        "faults" => faults::run(&arguments),
         "replay" => run::replay(&arguments),
         _ => Err(HELP.into()),
     });
@@ -51,6 +56,10 @@ const HELP: &str = "\
 sim crash [--seeds N] [--from SEED] [--operations N] [--variants N] [--every N] [--threads N]
           [--forget NAME] [--keep FOLDER]
     records workloads and crashes them at every boundary
+sim recovery [--seeds N] [--from SEED] [--samples N] [--errors N]
+    crashes the recovery after a crash, and lets its calls fail
+sim faults [--cases N] [--from CASE] [--operations N]
+    lets calls of a workload fail, once or for ever
 sim replay --seed SEED --boundary N --variant N --keep FOLDER
     one crash of a recording that was kept
 sim workload --seed SEED --folder FOLDER --dumps FILE [--operations N] [--failing]

@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use tempfile::TempDir;
 
 use crate::Result;
-use crate::disk::Disk;
+use crate::disk::{Disk, Event};
 use crate::events::{self, Recording};
 use crate::history::History;
 use crate::image::read_folder;
@@ -82,7 +82,13 @@ pub fn workload(scratch: &Scratch, seed: u64, steps: u64, faults: &[String]) -> 
     let (recording, status) = record(scratch, &arguments, faults)?;
     // A process that could not even start has told nothing.
     let dumps = std::fs::read_to_string(scratch.dumps()).unwrap_or_default();
-    Ok(Session { recording, history: History::read(&dumps)?, status })
+    let mut history = History::read(&dumps)?;
+    for event in &recording.events {
+        if let Event::Said(lines) = event {
+            lines.lines().for_each(|line| history.hear(line));
+        }
+    }
+    Ok(Session { recording, history, status })
 }
 
 /// Records an opening of the store that is in the scratch folder.

@@ -9,6 +9,7 @@ use crate::explore::{Boundaries, Plan, Tally, explore};
 use crate::history::{History, Moment};
 use crate::image::read_folder;
 use crate::record::{self, Scratch};
+use crate::table;
 
 /// Records workloads and crashes each of them at its boundaries.
 ///
@@ -43,7 +44,10 @@ pub fn crash(arguments: &Arguments) -> Result<()> {
         {
             std::fs::copy(scratch.path("strace"), keep.join(format!("{seed}.strace")))?;
             std::fs::copy(scratch.dumps(), keep.join(format!("{seed}.dumps")))?;
-            std::fs::write(keep.join(format!("{seed}.root")), scratch.root().display().to_string())?;
+            std::fs::write(
+                keep.join(format!("{seed}.root")),
+                scratch.root().display().to_string(),
+            )?;
         }
         all.add(tally);
     }
@@ -54,6 +58,15 @@ pub fn crash(arguments: &Arguments) -> Result<()> {
         all.recoveries,
         all.violations.len()
     );
+    for (number, (states, violations)) in &all.by_variant {
+        let kind = match number {
+            0 => "nothing unsynced arrived".to_owned(),
+            1 => "everything written arrived".to_owned(),
+            number if number % 2 == 0 => format!("torn and reordered, {number}"),
+            number => format!("names, sizes and zeros, {number}"),
+        };
+        table::line(&format!("power cut: {kind}"), *states, *violations)?;
+    }
     if all.violations.is_empty() { Ok(()) } else { Err("something was lost".into()) }
 }
 

@@ -86,7 +86,11 @@ pub fn read(mut from: impl BufRead) -> Result<Vec<Call>> {
     let mut open: HashMap<u64, usize> = HashMap::new();
     let mut line = Vec::new();
     let mut moment = 0;
-    while { line.clear(); from.read_until(b'\n', &mut line)? } > 0 {
+    while {
+        line.clear();
+        from.read_until(b'\n', &mut line)?
+    } > 0
+    {
         moment += 1;
         let text = std::str::from_utf8(&line)?.trim_end();
         let strange = || format!("line {moment} of the recording: {:.200}", text);
@@ -193,11 +197,16 @@ mod tests {
     #[test]
     fn calls_of_threads_are_put_together_again() {
         let recording = concat!(
-            r#"7 openat(AT_FDCWD, "\x2f\x61", O_RDWR|O_CREAT, 0600) = 3"#, "\n",
-            r#"7 pwrite64(3, "\x2c\x22", 2, 5 <unfinished ...>"#, "\n",
-            r#"8 fsync(3 <unfinished ...>"#, "\n",
-            r#"7 <... pwrite64 resumed>) = 2"#, "\n",
-            r#"8 <... fsync resumed>)  = -1 EIO (Input/output error) (INJECTED)"#, "\n",
+            r#"7 openat(AT_FDCWD, "\x2f\x61", O_RDWR|O_CREAT, 0600) = 3"#,
+            "\n",
+            r#"7 pwrite64(3, "\x2c\x22", 2, 5 <unfinished ...>"#,
+            "\n",
+            r#"8 fsync(3 <unfinished ...>"#,
+            "\n",
+            r#"7 <... pwrite64 resumed>) = 2"#,
+            "\n",
+            r#"8 <... fsync resumed>)  = -1 EIO (Input/output error) (INJECTED)"#,
+            "\n",
             r#"7 pwritev(3, [{iov_base="\x61", iov_len=1}, {iov_base="\x62", iov_len=1}], 2, 9) = 2"#,
             "\n7 +++ exited with 0 +++\n",
         );

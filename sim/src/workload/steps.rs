@@ -1,9 +1,7 @@
 //! The steps of the streams.
 
 use mail_service::{AccountHandle, DeliverError, NewMail, Route, ServiceError, Staged, Staging};
-use mail_types::{
-    Flags, InternalDate, Keyword, MailboxId, MailboxName, SystemFlags, Uid, UidSet,
-};
+use mail_types::{Flags, InternalDate, Keyword, MailboxId, MailboxName, SystemFlags, Uid, UidSet};
 use mailbox::{FlagMode, Operation};
 
 use super::{COMES_AND_GOES, Disk, NAMES, Run, Stream, mail, password};
@@ -40,9 +38,12 @@ impl Run {
         if stream.is_lost {
             return Ok(());
         }
-        stream.password += 1;
-        let outcome = self.service.create_account(name, password(stream.password)).await;
-        let outcome = outcome.map(|id| stream.id = Some(id));
+        let next = stream.password + 1;
+        let outcome = self.service.create_account(name, password(next)).await;
+        let outcome = outcome.map(|id| {
+            stream.id = Some(id);
+            stream.password = next;
+        });
         self.settle(&mut stream, outcome).await
     }
 
@@ -51,10 +52,13 @@ impl Run {
         if stream.is_lost {
             return Ok(());
         }
+        // It may be gone though what it left could not be removed; then whatever the error is, it
+        // is not known whether the account exists.
         let outcome = self.service.remove_account(name).await;
-        if outcome.is_ok() {
-            stream.id = None;
-        }
+        let outcome = match outcome {
+            Err(ServiceError::StorageFull | ServiceError::Busy) => Err(ServiceError::WriteRefused),
+            other => other.map(|()| stream.id = None),
+        };
         self.settle(&mut stream, outcome).await
     }
 
@@ -63,8 +67,11 @@ impl Run {
         if stream.is_lost || stream.id.is_none() {
             return Ok(());
         }
-        stream.password += 1;
-        let outcome = self.service.set_password(name, password(stream.password)).await;
+        let next = stream.password + 1;
+        let outcome = self.service.set_password(name, password(next)).await;
+        if outcome.is_ok() {
+            stream.password = next;
+        }
         self.settle(&mut stream, outcome).await
     }
 
