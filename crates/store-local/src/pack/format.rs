@@ -126,6 +126,13 @@ pub(crate) struct Frame {
     sum: [u8; 8],
 }
 
+impl Frame {
+    /// Whether these are the stored bytes of the frame.
+    pub(crate) fn holds(&self, index: u32, stored: &[u8]) -> bool {
+        frame_sum(index, stored) == self.sum
+    }
+}
+
 /// Makes the frames of one blob, one after the other.
 #[derive(Default)]
 pub(crate) struct Frames {
@@ -189,7 +196,7 @@ pub(crate) fn decode_frame(
     stored: &[u8],
     plain_bytes: usize,
 ) -> Option<Vec<u8>> {
-    if frame_sum(index, stored) != frame.sum {
+    if !frame.holds(index, stored) {
         return None;
     }
     let bytes = match frame.kind {
