@@ -37,9 +37,12 @@ impl Clock for HandClock {
 /// # Errors
 /// Those of the store.
 pub fn open_store(folder: &Path) -> std::result::Result<Arc<dyn Store>, StoreError> {
-    let options =
-        Options { cache_bytes: 1024 * 1024, pack_bytes_max: 192 * 1024,
-        reserve_bytes: 64 * 1024, ..Options::default() };
+    let options = Options {
+        cache_bytes: 1024 * 1024,
+        pack_bytes_max: 192 * 1024,
+        reserve_bytes: 64 * 1024,
+        ..Options::default()
+    };
     Ok(Arc::new(Local::open(folder, options)?))
 }
 
