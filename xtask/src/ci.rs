@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::{corpus, e2e, edges, faults, fuzz, garage, run, tidy, tools};
+use crate::{corpus, crash, e2e, edges, faults, fuzz, garage, run, tidy, tools};
 
 /// Runs the steps that the arguments choose, all by default.
 ///
@@ -46,6 +46,7 @@ const STEPS: &[Step] = &[
     Step { name: "deny", run: |_| deny() },
     Step { name: "corpus", run: |_| corpus::fetch().map(drop) },
     Step { name: "test", run: test },
+    Step { name: "crash", run: |_| crash::share() },
     Step { name: "fuzz", run: fuzz_briefly },
     Step { name: "build", run: |_| e2e::build() },
     Step { name: "e2e", run: |_| e2e::run(&[]) },

@@ -3,6 +3,7 @@
 
 mod ci;
 mod corpus;
+mod crash;
 mod e2e;
 mod edges;
 mod faults;
@@ -38,6 +39,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "tidy" => tidy::check(),
         "edges" => edges::check(),
         "corpus" => corpus::fetch().map(|folder| println!("corpus: {}", folder.display())),
+        "crash" => crash::run(rest),
         "e2e" => e2e::run(rest),
         "fuzz" => fuzz::run(rest),
         "garage" => garage::run(),
@@ -56,6 +58,8 @@ cargo xtask ci [--only STEP] [--from STEP] [--skip STEP] [--list] [--fuzz-second
 cargo xtask tidy      length of functions, purpose of files, words that must not be committed
 cargo xtask edges     which crate may import which
 cargo xtask corpus    fetch and verify the test mail (to target/corpus, or $PILLARBOX_CORPUS)
+cargo xtask crash [--seeds N] [--from SEED] [--variants N] [--operations N] [--every N]
+    cuts the power at every boundary between two system calls of seeded workloads
 cargo xtask fuzz [--seconds N] [--jobs N] [TARGET...]
 cargo xtask garage    the tests of object stores on a real Garage of three nodes (built once, 15 min)
 cargo xtask e2e [NAME...]

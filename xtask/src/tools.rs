@@ -18,6 +18,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("git", "git"),
     ("tar", "tar"),
     ("sha512sum", "coreutils"),
+    ("strace", "strace"),
     ("cc", "gcc"),
 ];
 

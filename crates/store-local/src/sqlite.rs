@@ -48,10 +48,12 @@ pub(crate) fn open_writer(
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT).map_err(failed)?;
     match age {
         Age::New => {
+            // One transaction: without its key a database of ours could never be opened again.
             connection.execute_batch(SCHEMA).map_err(failed)?;
             let key = LogKey::random();
             let insert = "INSERT INTO log_key (id, key) VALUES (0, ?1)";
             connection.execute(insert, [key.0]).map_err(failed)?;
+            connection.execute_batch("COMMIT").map_err(failed)?;
             checkpoint(&connection).map_err(failed)?;
         }
         Age::First => upgrade(&connection).map_err(failed)?,
@@ -651,7 +653,6 @@ const SCHEMA: &str = "
     CREATE TABLE log_key (id INTEGER PRIMARY KEY, key BLOB NOT NULL) STRICT;
     PRAGMA application_id = 1885501522;
     PRAGMA user_version = 2;
-    COMMIT;
 ";
 
 /// From version 1, whose rows of the table `meta` are taken over by hand.
