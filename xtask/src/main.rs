@@ -6,6 +6,7 @@ mod corpus;
 mod e2e;
 mod edges;
 mod fuzz;
+mod kills;
 mod run;
 mod tidy;
 mod tools;
@@ -38,6 +39,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "corpus" => corpus::fetch().map(|folder| println!("corpus: {}", folder.display())),
         "e2e" => e2e::run(rest),
         "fuzz" => fuzz::run(rest),
+        "kills" => kills::run(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(())
@@ -53,5 +55,7 @@ cargo xtask tidy      length of functions, purpose of files, words that must not
 cargo xtask edges     which crate may import which
 cargo xtask corpus    fetch and verify the test mail (to target/corpus, or $PILLARBOX_CORPUS)
 cargo xtask fuzz [--seconds N] [--jobs N] [TARGET...]
+cargo xtask kills [--kills N] [--seed N]
+    kill -9 of the built program under load, 300 times by default
 cargo xtask e2e [NAME...]
     real clients against the built program; NAME picks files (imaplib, mbsync, corpus, ...)";
