@@ -10,18 +10,22 @@
 //!   names it. Memberships are looked at before expunged ones: a message that moves meanwhile
 //!   leaves an expunged membership where it was, so it is seen at one of the two places.
 //! - A blob that was named after the sweep began to read message rows is kept by the store.
+//! - Rows that damage has hidden name nothing, and what they named would be deleted. So messages
+//!   are only deleted after every mailbox has been found to hold as many as it counts, and blobs
+//!   only after every message that is in use has been found.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use mail_types::{AccountId, ModSeq, ThreadId};
-use mailbox::{Change, LogEntry, Operation};
+use mail_types::{AccountId, MessageId, ModSeq, ThreadId};
+use mailbox::{Change, Corruption, LogEntry, Operation};
 use store::{BlobId, BlobKey, Commit, Deletion, KeyRange, Store, View, Write};
 
 use crate::accounts::purge;
+use crate::codec::CorruptRecord;
 use crate::codec::message::StoredMessage;
-use crate::codec::rows::{RemovedMailbox, decode_membership_message};
+use crate::codec::rows::{RemovedMailbox, decode_mailbox, decode_membership_message};
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::limits::SWEEP_STEP_ROWS;
@@ -125,8 +129,13 @@ impl Service {
                     ControlFlow::Break(())
                 })?;
                 let Some(scope) = scope else { return Ok(swept) };
-                let head = [&scope[..], b"h"].concat();
-                if view.get(&head)?.is_none() {
+                // One row is enough: only a removal that has ended leaves none.
+                let mut is_account = false;
+                view.scan(&KeyRange::prefix(&scope), &mut |_, _| {
+                    is_account = true;
+                    ControlFlow::Break(())
+                })?;
+                if !is_account {
                     drop(view);
                     swept += delete_unnamed(&*store, &scope, as_of, |_| false)?;
                 }
@@ -187,10 +196,12 @@ impl Sweep<'_> {
                 Some(AccountKey::Expunged(_, modseq, _)) => Ok(modseq <= head.history_floor),
                 _ => Err(strange_key(key)),
             })?;
+        self.verify_counts()?;
         let bound = head.next_message.get();
         let used = self.used_messages(bound)?;
         let as_of = self.store.view()?.at();
         let (mut named, mut threads) = (HashSet::new(), HashSet::new());
+        let mut missing = used.clone();
         report.messages = self.visit(&self.keys.messages(), |key, value| {
             let Some(AccountKey::Message(id)) = self.keys.parse(key) else {
                 return Err(strange_key(key));
@@ -198,11 +209,16 @@ impl Sweep<'_> {
             if id.get() < bound && !used.contains(id.get()) {
                 return Ok(true);
             }
+            missing.remove(id.get());
             let row = StoredMessage::decode(key, value)?;
             named.extend(row.blobs().map(short));
             threads.insert(row.thread);
             Ok(false)
         })?;
+        if let Some(id) = missing.first() {
+            let key = self.keys.key(&AccountKey::Message(MessageId(id)));
+            return Err(CorruptRecord::new(&key, "the message has no row").into());
+        }
         self.visit(&self.keys.threads(), |key, value| {
             let thread: ThreadId = decode_thread(key, value)?;
             Ok(thread.get() < bound && !threads.contains(&thread))
@@ -210,6 +226,32 @@ impl Sweep<'_> {
         let is_named = |id: &BlobId| named.contains(&short(*id));
         report.blobs = delete_unnamed(self.store, self.keys.prefix(), as_of, is_named)?;
         Ok(report)
+    }
+
+    /// Every mailbox holds as many messages as it counts.
+    fn verify_counts(&self) -> Result<(), ServiceError> {
+        let mut mailboxes = Vec::new();
+        scan(&*self.store.view()?, &self.keys.mailboxes(), |key, _| {
+            match self.keys.parse(key) {
+                Some(AccountKey::Mailbox(id)) => mailboxes.push((id, key.to_vec())),
+                _ => return Err(strange_key(key)),
+            }
+            Ok(())
+        })?;
+        for (id, key) in mailboxes {
+            let view = self.store.view()?;
+            let Some(value) = view.get(&key)? else { continue };
+            let record = decode_mailbox(&key, &value, id)?;
+            let mut held = 0;
+            scan(&*view, &self.keys.memberships(id), |_, _| {
+                held += 1;
+                Ok(())
+            })?;
+            if held != record.counts.messages {
+                return Err(Corruption::ContentsDisagree(id).into());
+            }
+        }
+        Ok(())
     }
 
     /// Mailboxes that were removed before the cutoff, with their memberships.
@@ -333,7 +375,7 @@ fn short(id: BlobId) -> u64 {
 }
 
 /// A set of message numbers: a bit for each that was ever given out.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Bits {
     words: Vec<u64>,
 }
@@ -347,6 +389,19 @@ impl Bits {
         if let Some(word) = self.words.get_mut(at) {
             *word |= 1 << (number % 64);
         }
+    }
+
+    fn remove(&mut self, number: u64) {
+        let at = usize::try_from(number / 64).unwrap_or(usize::MAX);
+        if let Some(word) = self.words.get_mut(at) {
+            *word &= !(1 << (number % 64));
+        }
+    }
+
+    /// The smallest number in it.
+    fn first(&self) -> Option<u64> {
+        let (at, word) = (0..).zip(&self.words).find(|(_, word)| **word != 0)?;
+        Some(at * 64 + u64::from(word.trailing_zeros()))
     }
 
     fn contains(&self, number: u64) -> bool {
@@ -367,5 +422,11 @@ mod tests {
         }
         let held: Vec<u64> = (0..2000).filter(|n| bits.contains(*n)).collect();
         assert_eq!(held, [0, 1, 63, 64, 1000]);
+        let mut taken = Vec::new();
+        while let Some(first) = bits.first() {
+            taken.push(first);
+            bits.remove(first);
+        }
+        assert_eq!(taken, held);
     }
 }
