@@ -14,8 +14,8 @@ use std::thread::{self, JoinHandle};
 use rusqlite::Connection;
 use store::StoreError;
 
-use crate::counters::Tally;
-use crate::sqlite;
+use crate::engine::Shared;
+use crate::sqlite::{self, Copied};
 
 /// The committer's side of the checkpoints.
 pub(crate) struct Checkpoints {
@@ -41,27 +41,28 @@ impl Checkpoints {
     ///
     /// # Errors
     /// `ReadFailed` when the database or the thread cannot be opened.
-    pub(crate) fn start(database: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn start(database: &Path, shared: &Arc<Shared>) -> Result<Self, StoreError> {
         let connection = sqlite::open_checkpointer(database)?;
         let (begin, begun) = sync_channel(1);
         let state = Arc::new(AtomicU8::new(IDLE));
         let finished = Arc::clone(&state);
+        let shared = Arc::clone(shared);
         let thread = thread::Builder::new()
             .name("store-checkpoint".to_owned())
-            .spawn(move || work(&connection, &begun, &finished))
+            .spawn(move || work(&connection, &shared, &begun, &finished))
             .map_err(|error| StoreError::read_failed(&error))?;
         Ok(Self { pages: 0, state, begin: Some(begin), thread: Some(thread) })
     }
 
     /// A group has added about `pages` to the log.
-    pub(crate) fn after_group(&mut self, writer: &Connection, pages: u64, tally: &Tally) -> Step {
+    pub(crate) fn after_group(&mut self, writer: &Connection, pages: u64, shared: &Shared) -> Step {
         self.pages += pages;
         match self.state.load(Ordering::Acquire) {
             DONE => {
-                self.finish(writer, tally);
+                self.finish(writer, shared);
                 Step::Nothing
             }
-            IDLE if self.pages >= PAGES => {
+            IDLE if self.pages >= pages_max(shared) => {
                 self.state.store(RUNNING, Ordering::Release);
                 // The channel has room for one, and the thread is idle.
                 self.begin.iter().for_each(|begin| _ = begin.try_send(()));
@@ -72,15 +73,15 @@ impl Checkpoints {
     }
 
     /// Nobody waits: the whole log can be copied.
-    pub(crate) fn when_idle(&mut self, writer: &Connection, tally: &Tally) {
+    pub(crate) fn when_idle(&mut self, writer: &Connection, shared: &Shared) {
         if self.pages > 0 && self.state.load(Ordering::Acquire) != RUNNING {
-            self.finish(writer, tally);
+            self.finish(writer, shared);
         }
     }
 
-    fn finish(&mut self, writer: &Connection, tally: &Tally) {
-        checkpoint(writer);
-        tally.checkpoints.add(1);
+    fn finish(&mut self, writer: &Connection, shared: &Shared) {
+        run(writer, shared);
+        shared.tally.checkpoints.add(1);
         self.pages = 0;
         self.state.store(IDLE, Ordering::Release);
     }
@@ -94,17 +95,25 @@ impl Drop for Checkpoints {
     }
 }
 
-fn work(connection: &Connection, begun: &Receiver<()>, state: &AtomicU8) {
+/// A full disk has no room for a long log.
+fn pages_max(shared: &Shared) -> u64 {
+    if shared.reserve.is_spent() { PAGES / 32 } else { PAGES }
+}
+
+fn work(connection: &Connection, shared: &Shared, begun: &Receiver<()>, state: &AtomicU8) {
     while begun.recv().is_ok() {
-        checkpoint(connection);
+        run(connection, shared);
         state.store(DONE, Ordering::Release);
     }
 }
 
-/// Copies as much as no reader prevents. A failure leaves everything in the log, where it is
-/// durable; the next checkpoint copies it again.
-fn checkpoint(connection: &Connection) {
-    let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+/// Copies as much as no reader prevents; what the copied state does not need any more is removed. A
+/// failure leaves everything in the write-ahead log and in ours; the next checkpoint copies it.
+pub(crate) fn run(connection: &Connection, shared: &Shared) {
+    let Ok(applied) = sqlite::applied(connection) else { return };
+    if sqlite::checkpoint(connection) == Ok(Copied::Everything) {
+        shared.packs().release(applied.group);
+    }
 }
 
 /// Nothing is being copied.

@@ -11,14 +11,16 @@ pub struct Counters {
     pub conflicts: u64,
     /// Transactions that carried them.
     pub groups: u64,
-    /// Syncs of pack files and of their folder.
+    /// Syncs of packs of one blob, of packs that have just been sealed, and of their folder.
     pub pack_syncs: u64,
-    /// Syncs of the database's log: one a group.
+    /// Syncs of the log: one a group.
     pub log_syncs: u64,
-    /// Checkpoints of the log into the database.
+    /// Checkpoints of SQLite's log into the database.
     pub checkpoints: u64,
-    /// Bytes appended to packs.
+    /// Bytes of bodies appended to packs.
     pub pack_bytes: u64,
+    /// Bytes of the records of groups.
+    pub log_bytes: u64,
     /// Bytes of keys and values committed.
     pub row_bytes: u64,
 }
@@ -40,10 +42,18 @@ pub(crate) struct Tally {
     pub(crate) log_syncs: Count,
     pub(crate) checkpoints: Count,
     pub(crate) pack_bytes: Count,
+    pub(crate) log_bytes: Count,
     pub(crate) row_bytes: Count,
 }
 
 impl Tally {
+    /// A group was made durable by so many syncs.
+    pub(crate) fn synced(&self, syncs: u64, record_bytes: u64) {
+        self.log_syncs.add(1);
+        self.pack_syncs.add(syncs.saturating_sub(1));
+        self.log_bytes.add(record_bytes);
+    }
+
     pub(crate) fn read(&self) -> Counters {
         Counters {
             commits: self.commits.get(),
@@ -53,6 +63,7 @@ impl Tally {
             log_syncs: self.log_syncs.get(),
             checkpoints: self.checkpoints.get(),
             pack_bytes: self.pack_bytes.get(),
+            log_bytes: self.log_bytes.get(),
             row_bytes: self.row_bytes.get(),
         }
     }

@@ -1,31 +1,36 @@
 //! The store of one machine: ties the parts together.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use store::limits::{check_commit, check_scope};
 use store::{
     BlobId, BlobInfo, BlobKey, BlobReader, BlobWriter, Commit, CommitNo, Deletion, Done, Leases,
     Store, StoreError, View, Watch, Watchers,
 };
 
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{self, Checkpoints};
 use crate::committer;
 use crate::counters::{Counters, Tally};
 use crate::disk::{Clock, Disk, OsClock, OsDisk};
 use crate::error::{query_failed, statement_failed};
 use crate::folder::Folder;
-use crate::pack::Packs;
+use crate::index::Index;
+use crate::log::LogKey;
+use crate::log::replay::{Replay, Tail};
 use crate::pack::compact;
 use crate::pack::reader::PackReader;
 use crate::pack::writer::PackWriter;
+use crate::pack::{Filling, Packs};
 use crate::queue::{Item, Queue, call};
-use crate::sqlite::{self, PAGE_BYTES};
+use crate::reserve::Reserve;
+use crate::sqlite::{self, Age, PAGE_BYTES};
 use crate::views::Readers;
 
 /// Settings of a store. [`Options::default`] is right for a server with some gigabytes of memory.
@@ -39,6 +44,8 @@ pub struct Options {
     /// The database never grows above this; commits answer `StorageFull` then. `None`: as far as
     /// the disk goes.
     pub database_bytes_max: Option<u64>,
+    /// Room that is kept for a full disk, so that flags can still be changed and messages removed.
+    pub reserve_bytes: u64,
     /// How long a reader waits when too many read already; then it is told `Busy`.
     pub read_patience: Duration,
     /// Where packs are kept.
@@ -53,6 +60,7 @@ impl Default for Options {
             cache_bytes: 64 * 1024 * 1024,
             pack_bytes_max: 256 * 1024 * 1024,
             database_bytes_max: None,
+            reserve_bytes: 16 * 1024 * 1024,
             read_patience: Duration::from_secs(5),
             disk: Arc::new(OsDisk),
             clock: Arc::new(OsClock::default()),
@@ -63,6 +71,7 @@ impl Default for Options {
 /// A store in a data folder of this machine. Dropping it closes it.
 pub struct Local {
     shared: Arc<Shared>,
+    database: PathBuf,
     committer: Mutex<Option<JoinHandle<()>>>,
     folder: Mutex<Option<Folder>>,
 }
@@ -75,6 +84,7 @@ pub(crate) struct Shared {
     pub(crate) leases: Leases,
     pub(crate) watchers: Watchers,
     pub(crate) tally: Tally,
+    pub(crate) reserve: Reserve,
     /// Held while packs are being compacted: one compaction at a time is enough for a disk.
     pub(crate) compacting: Mutex<()>,
     /// Why nothing can be written any more.
@@ -91,20 +101,23 @@ impl Local {
     /// `StorageFull`, `WriteRefused`, `ReadFailed`.
     pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
         let Options { cache_bytes, pack_bytes_max, database_bytes_max, .. } = options;
-        let Options { read_patience, disk, clock, .. } = options;
+        let Options { read_patience, disk, clock, reserve_bytes, .. } = options;
         let folder = Folder::open(path)?;
         let database = folder.database();
-        let connection = sqlite::open_writer(&database, cache_bytes)?;
+        let (connection, age) = sqlite::open_writer(&database, cache_bytes)?;
         if let Some(bytes) = database_bytes_max {
             let pages = i64::try_from(bytes / PAGE_BYTES).unwrap_or(i64::MAX);
             let set = connection.pragma_update(None, "max_page_count", pages);
             set.map_err(|error| statement_failed(&error))?;
         }
-        let read = |error: rusqlite::Error| query_failed(&error);
-        let at = sqlite::commit_no(&connection).map_err(read)?;
-        let rows = sqlite::packs(&connection).map_err(read)?;
+        let key = sqlite::log_key(&connection)?;
+        let tail = recover(&folder.packs(), disk.as_ref(), &connection, age, &key)?;
+        let rows = sqlite::packs(&connection).map_err(|error| query_failed(&error))?;
+        let filling = Filling { bytes_max: pack_bytes_max, key };
+        let (room, time) = (Arc::clone(&disk), Arc::clone(&clock));
         let shared = Arc::new(Shared {
-            packs: Packs::open(folder.packs(), disk, rows, pack_bytes_max)?,
+            reserve: Reserve::open(folder.reserve(), reserve_bytes, room, time),
+            packs: Packs::open(folder.packs(), disk, rows, &tail, filling)?,
             readers: Arc::new(Readers::new(database.clone(), clock, read_patience)),
             queue: Queue::default(),
             leases: Leases::default(),
@@ -114,14 +127,16 @@ impl Local {
             refused: Mutex::default(),
             closed: AtomicBool::new(false),
         });
-        let checkpoints = Checkpoints::start(&database)?;
+        let checkpoints = Checkpoints::start(&database, &shared)?;
         let working = Arc::clone(&shared);
+        let at = tail.applied;
         let committer = thread::Builder::new()
             .name("store-commit".to_owned())
             .spawn(move || committer::run(&working, &connection, at, checkpoints))
             .map_err(|error| StoreError::write_refused(&error))?;
         Ok(Self {
             shared,
+            database,
             committer: Mutex::new(Some(committer)),
             folder: Mutex::new(Some(folder)),
         })
@@ -137,6 +152,35 @@ impl Local {
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
+}
+
+/// Brings the database up to the end of the log, and makes both durable: whatever can be read from
+/// now on must not be taken back by a power cut, or its numbers would be given twice.
+fn recover(
+    packs: &Path,
+    disk: &dyn Disk,
+    connection: &Connection,
+    age: Age,
+    key: &LogKey,
+) -> Result<Tail, StoreError> {
+    let failed = |error: rusqlite::Error| statement_failed(&error);
+    let names = disk.list(packs).map_err(|error| StoreError::read_failed(&error))?;
+    if age == Age::New && !names.is_empty() {
+        let count = names.len();
+        let what = format_args!("database: it is empty, but there are {count} packs");
+        return Err(StoreError::corrupt(what));
+    }
+    let applied = sqlite::applied(connection)?;
+    let rows = sqlite::packs(connection).map_err(|error| query_failed(&error))?;
+    let known = rows.iter().map(|row| row.id).collect();
+    let mut index = Index::new(connection)?;
+    let replay = Replay { disk, folder: packs, key };
+    let tail =
+        replay.run(applied, &known, &mut |applied, changes| index.apply(applied, changes))?;
+    index.finish()?;
+    // Nobody else reads or writes yet, so it copies all.
+    sqlite::checkpoint(connection).map_err(failed)?;
+    Ok(tail)
 }
 
 impl Store for Local {
@@ -159,7 +203,7 @@ impl Store for Local {
 
     fn blob_writer(&self, scope: &[u8]) -> Result<Box<dyn BlobWriter>, StoreError> {
         check_scope(scope)?;
-        self.shared.check_writable()?;
+        self.shared.check_room()?;
         Ok(Box::new(PackWriter::new(Arc::clone(&self.shared), scope)))
     }
 
@@ -211,7 +255,8 @@ impl Store for Local {
 
     fn reclaim(&self) -> Result<(), StoreError> {
         self.shared.check_writable()?;
-        compact::run(&self.shared)
+        compact::run(&self.shared)?;
+        self.shared.release(&self.database)
     }
 
     fn close(&self) -> Result<(), StoreError> {
@@ -243,6 +288,13 @@ impl Shared {
         &self.packs
     }
 
+    /// Copies what SQLite's log holds into the database, and removes packs that are not needed
+    /// then. A checkpoint that is under way does the same.
+    fn release(&self, database: &Path) -> Result<(), StoreError> {
+        checkpoint::run(&sqlite::open_checkpointer(database)?, self);
+        Ok(())
+    }
+
     pub(crate) fn check_open(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
     }
@@ -250,6 +302,20 @@ impl Shared {
     pub(crate) fn check_writable(&self) -> Result<(), StoreError> {
         self.check_open()?;
         lock(&self.refused).clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether bodies can be taken.
+    pub(crate) fn check_room(&self) -> Result<(), StoreError> {
+        self.check_writable()?;
+        if self.reserve.is_held() { Ok(()) } else { Err(StoreError::StorageFull) }
+    }
+
+    /// A write of a body has failed. On a full disk, what room there is now belongs to others.
+    pub(crate) fn body_failed(&self, error: StoreError) -> StoreError {
+        if error == StoreError::StorageFull {
+            self.reserve.spend();
+        }
+        error
     }
 
     /// From now on every write is refused with this reason; the first one stays.

@@ -9,9 +9,19 @@ use store::StoreError;
 pub(crate) fn write_failed(error: &io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::StorageFull,
+        _ if too_many_files(error) => StoreError::Busy,
         _ => StoreError::write_refused(error),
     }
 }
+
+/// The process or the system has no room for one more open file: nothing was done.
+fn too_many_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
+/// The same numbers on every Unix.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
 
 /// A failed statement that reads.
 pub(crate) fn query_failed(error: &rusqlite::Error) -> StoreError {

@@ -4,6 +4,7 @@
 //! lock          held by the process that has the folder open; its text says who
 //! store.db      the database (with store.db-wal and store.db-shm beside it)
 //! packs/        pack files, one name per number
+//! reserve       zeros: room for a full disk, see `reserve`
 //! ```
 
 use std::fs::{DirBuilder, File, TryLockError};
@@ -58,6 +59,10 @@ impl Folder {
 
     pub(crate) fn database(&self) -> PathBuf {
         self.path.join("store.db")
+    }
+
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.path.join("reserve")
     }
 
     pub(crate) fn packs(&self) -> PathBuf {

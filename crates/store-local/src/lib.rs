@@ -18,10 +18,14 @@ mod disk;
 mod engine;
 mod error;
 mod folder;
+mod index;
+mod log;
 mod pack;
 mod permits;
 mod queue;
+mod reserve;
 mod sqlite;
+mod sum;
 mod views;
 
 #[cfg(test)]

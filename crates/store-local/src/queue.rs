@@ -45,8 +45,8 @@ impl Item {
         }
     }
 
-    /// Whether it names blobs, whose pack has to be synced first.
-    fn brings_blobs(&self) -> bool {
+    /// Whether it names blobs.
+    pub(crate) fn brings_blobs(&self) -> bool {
         matches!(self, Self::Commit { commit, .. } if !commit.leases.is_empty())
     }
 

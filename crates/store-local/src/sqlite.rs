@@ -1,8 +1,13 @@
 //! The database: its schema, its settings and its statements.
 //!
 //! One table of rows for the keys and values of the contract, one for the locations of blobs, one
-//! for the packs, one for a few numbers. In WAL mode readers see whole transactions and never wait
-//! for the writer.
+//! for the packs, one row that says how far the log has been applied. In WAL mode readers see whole
+//! transactions and never wait for the writer.
+//!
+//! Nothing is synced at a commit: after a power cut the database is as it was at some commit, not
+//! before the last checkpoint, and the log has the rest.
+//!
+//! Rows and locations carry a sum of what they hold, because pages do not: see `sum`.
 
 use std::path::Path;
 
@@ -11,7 +16,9 @@ use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, p
 use store::{BlobId, BlobInfo, BlobKey, CommitNo, KeyRange, Order, StoreError, Visitor};
 
 use crate::error::{query_failed, statement_failed};
+use crate::log::{Applied, LogKey, Position};
 use crate::pack::{Location, PackRow, PackState};
+use crate::sum::{sum, sum_numbers};
 
 /// Bytes of a page; database limits are counted in pages.
 pub(crate) const PAGE_BYTES: u64 = 8192;
@@ -20,7 +27,10 @@ pub(crate) const PAGE_BYTES: u64 = 8192;
 ///
 /// # Errors
 /// `Unsupported` when it is not ours or of another version, `Corrupt`, `WriteRefused`.
-pub(crate) fn open_writer(path: &Path, cache_bytes: usize) -> Result<Connection, StoreError> {
+pub(crate) fn open_writer(
+    path: &Path,
+    cache_bytes: usize,
+) -> Result<(Connection, Age), StoreError> {
     let connection = open(path, cache_bytes)?;
     let failed = |error: rusqlite::Error| statement_failed(&error);
     let age = age(&connection)?;
@@ -31,22 +41,57 @@ pub(crate) fn open_writer(path: &Path, cache_bytes: usize) -> Result<Connection,
     if mode != "wal" {
         return Err(StoreError::Unsupported { found: format!("journal mode {mode}").into() });
     }
-    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    // The log is synced before: a power cut takes back what the log gives again.
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
     // The committer says when: never inside a commit.
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT).map_err(failed)?;
-    if age == Age::New {
-        connection.execute_batch(SCHEMA).map_err(failed)?;
+    match age {
+        Age::New => {
+            connection.execute_batch(SCHEMA).map_err(failed)?;
+            let key = LogKey::random();
+            let insert = "INSERT INTO log_key (id, key) VALUES (0, ?1)";
+            connection.execute(insert, [key.0]).map_err(failed)?;
+            checkpoint(&connection).map_err(failed)?;
+        }
+        Age::First => upgrade(&connection).map_err(failed)?,
+        Age::Ours => {}
     }
-    sync_recovered(&connection).map_err(failed)?;
-    Ok(connection)
+    Ok((connection, age))
 }
 
-/// Makes durable what a process that was killed had written to the log and not yet synced. It can
-/// be read from now on, so a power cut must not take it back: its numbers would be given twice.
-fn sync_recovered(connection: &Connection) -> rusqlite::Result<()> {
-    // Syncs the log before it copies it. Nobody else reads or writes yet, so it copies all.
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+/// Version 1 had no log: every pack holds bodies only, and the database was synced at each commit.
+/// Its rows have no sums until they are written again.
+fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    connection.execute_batch(UPGRADE)?;
+    let key = LogKey::random();
+    connection.execute("INSERT INTO log_key (id, key) VALUES (0, ?1)", [key.0])?;
+    let number = connection.query_row(
+        "SELECT coalesce(max(value), 0) FROM meta WHERE name = 'commit'",
+        [],
+        |row| unsigned(row, 0),
+    )?;
+    let applied = Applied { commit: number, ..Applied::default() };
+    connection.execute(SET_APPLIED, applied_values(&applied))?;
+    connection.execute_batch("DROP TABLE meta; PRAGMA user_version = 2; COMMIT;")?;
+    checkpoint(connection).map(drop)
+}
+
+/// Copies the write-ahead log into the database, as far as no reader prevents it; says whether the
+/// database on disk is now as new as this connection saw it when it began.
+pub(crate) fn checkpoint(connection: &Connection) -> rusqlite::Result<Copied> {
+    let numbers = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let (busy, there, copied): (i64, i64, i64) =
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], numbers)?;
+    Ok(if busy == 0 && there == copied { Copied::Everything } else { Copied::Part })
+}
+
+/// How far a checkpoint came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copied {
+    Everything,
+    Part,
 }
 
 /// Opens the database for reading.
@@ -66,13 +111,17 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 pub(crate) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
     let connection = open(path, READER_CACHE_BYTES)?;
     let failed = |error: rusqlite::Error| query_failed(&error);
-    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
     Ok(connection)
 }
 
-#[derive(PartialEq, Eq)]
-enum Age {
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// Nothing yet.
     New,
+    /// Version 1, from before the log.
+    First,
     Ours,
 }
 
@@ -86,6 +135,7 @@ fn age(connection: &Connection) -> Result<Age, StoreError> {
     };
     match look().map_err(|error| query_failed(&error))? {
         (0, 0, 0) => Ok(Age::New),
+        (APPLICATION, 1, _) => Ok(Age::First),
         (APPLICATION, VERSION, _) => Ok(Age::Ours),
         (application, version, tables) => {
             let found = format!(
@@ -108,56 +158,167 @@ fn open(path: &Path, cache_bytes: usize) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// The number of the last commit, as this connection's transaction sees it.
-pub(crate) fn commit_no(connection: &Connection) -> rusqlite::Result<CommitNo> {
-    let mut statement =
-        connection.prepare_cached("SELECT value FROM meta WHERE name = 'commit'")?;
-    let number = statement.query_row([], |row| unsigned(row, 0)).optional()?;
-    Ok(CommitNo(number.unwrap_or(0)))
+/// How far the log has been applied, as this connection's transaction sees it.
+///
+/// # Errors
+/// `Corrupt`, `ReadFailed`.
+pub(crate) fn applied(connection: &Connection) -> Result<Applied, StoreError> {
+    let read = || -> rusqlite::Result<Option<(Applied, i64)>> {
+        let mut statement = connection.prepare_cached(
+            "SELECT commit_no, group_no, segment, offset, sum FROM applied WHERE id = 0",
+        )?;
+        let row = |row: &Row<'_>| {
+            let at = Position { segment: unsigned(row, 2)?, offset: unsigned(row, 3)? };
+            let applied = Applied { commit: unsigned(row, 0)?, group: unsigned(row, 1)?, at };
+            Ok((applied, row.get(4)?))
+        };
+        statement.query_row([], row).optional()
+    };
+    let damaged = || StoreError::corrupt("database: the position in the log");
+    match read().map_err(|error| query_failed(&error))? {
+        Some((applied, sum)) if sum == applied_sum(&applied) => Ok(applied),
+        Some(_) => Err(damaged()),
+        None => Ok(Applied::default()),
+    }
 }
 
-pub(crate) fn get(connection: &Connection, key: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
-    let mut statement = connection.prepare_cached("SELECT value FROM row WHERE key = ?1")?;
-    statement.query_row([key], |row| row.get(0)).optional()
+/// The secret of the log.
+///
+/// # Errors
+/// `Corrupt`, `ReadFailed`.
+pub(crate) fn log_key(connection: &Connection) -> Result<LogKey, StoreError> {
+    let read = connection.query_row("SELECT key FROM log_key", [], |row| row.get::<_, [u8; 32]>(0));
+    read.map(LogKey).map_err(|error| query_failed(&error))
+}
+
+fn applied_sum(applied: &Applied) -> i64 {
+    let Applied { group, commit, at: Position { segment, offset } } = *applied;
+    sum_numbers(&[b"applied"], &[commit, group, segment, offset])
+}
+
+fn applied_values(applied: &Applied) -> [i64; 5] {
+    let Applied { group, commit, at: Position { segment, offset } } = *applied;
+    let sum = applied_sum(applied);
+    [signed(commit), signed(group), signed(segment), signed(offset), sum]
+}
+
+/// # Errors
+/// `Corrupt`, `ReadFailed`.
+pub(crate) fn get(connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    let failed = |error: rusqlite::Error| query_failed(&error);
+    let mut statement =
+        connection.prepare_cached("SELECT value, sum FROM row WHERE key = ?1").map_err(failed)?;
+    let mut rows = statement.query([key]).map_err(failed)?;
+    let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
+    let value = bytes(row, 0).map_err(failed)?;
+    check_row(key, value, row, 1)?;
+    Ok(Some(value.to_vec()))
+}
+
+/// Compares a row with its sum; a row of version 1 has none.
+fn check_row(key: &[u8], value: &[u8], row: &Row<'_>, index: usize) -> Result<(), StoreError> {
+    let found: Option<i64> = row.get(index).map_err(|error| query_failed(&error))?;
+    if found.is_none_or(|found| found == sum(&[key, value])) {
+        Ok(())
+    } else {
+        Err(damaged_row(key))
+    }
+}
+
+fn damaged_row(key: &[u8]) -> StoreError {
+    StoreError::corrupt(format_args!("database: row {}", hex(key)))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Calls `visit` for the rows of a range until it breaks.
+///
+/// # Errors
+/// `Corrupt`, `ReadFailed`.
 pub(crate) fn scan(
     connection: &Connection,
     range: &KeyRange,
     visit: &mut Visitor<'_>,
-) -> rusqlite::Result<()> {
+) -> Result<(), StoreError> {
     if range.is_empty() {
         return Ok(());
     }
+    let failed = |error: rusqlite::Error| query_failed(&error);
     let sql = match (range.order, &range.end) {
         (Order::Ascending, Some(_)) => {
-            "SELECT key, value FROM row WHERE key >= ?1 AND key < ?2 ORDER BY key"
+            "SELECT key, value, sum FROM row WHERE key >= ?1 AND key < ?2 ORDER BY key"
         }
-        (Order::Ascending, None) => "SELECT key, value FROM row WHERE key >= ?1 ORDER BY key",
+        (Order::Ascending, None) => "SELECT key, value, sum FROM row WHERE key >= ?1 ORDER BY key",
         (Order::Descending, Some(_)) => {
-            "SELECT key, value FROM row WHERE key >= ?1 AND key < ?2 ORDER BY key DESC"
+            "SELECT key, value, sum FROM row WHERE key >= ?1 AND key < ?2 ORDER BY key DESC"
         }
-        (Order::Descending, None) => "SELECT key, value FROM row WHERE key >= ?1 ORDER BY key DESC",
+        (Order::Descending, None) => {
+            "SELECT key, value, sum FROM row WHERE key >= ?1 ORDER BY key DESC"
+        }
     };
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = match &range.end {
-        Some(end) => statement.query(params![range.start, end])?,
-        None => statement.query(params![range.start])?,
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let rows = match &range.end {
+        Some(end) => statement.query(params![range.start, end]),
+        None => statement.query(params![range.start]),
     };
-    while let Some(row) = rows.next()? {
-        if visit(bytes(row, 0)?, bytes(row, 1)?).is_break() {
+    let mut rows = rows.map_err(failed)?;
+    // Pages that have changed places on the disk hold rows whose sums are right.
+    let mut last: Option<Vec<u8>> = None;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let (key, value) = (bytes(row, 0).map_err(failed)?, bytes(row, 1).map_err(failed)?);
+        check_row(key, value, row, 2)?;
+        let in_range = match &last {
+            None => key >= range.start.as_slice(),
+            Some(last) if range.order == Order::Ascending => key > last.as_slice(),
+            Some(last) => key < last.as_slice(),
+        };
+        if !in_range || range.end.as_ref().is_some_and(|end| key >= end.as_slice()) {
+            return Err(damaged_row(key));
+        }
+        if visit(key, value).is_break() {
             break;
         }
+        let last = last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(key);
     }
     Ok(())
 }
 
-pub(crate) fn locate(connection: &Connection, key: &BlobKey) -> rusqlite::Result<Option<Location>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT pack, offset, length, size FROM blob WHERE scope = ?1 AND id = ?2",
-    )?;
-    statement.query_row(params![key.scope, key.id.as_bytes()], |row| location(row, 0)).optional()
+/// # Errors
+/// `Corrupt`, `ReadFailed`.
+pub(crate) fn locate(
+    connection: &Connection,
+    key: &BlobKey,
+) -> Result<Option<Location>, StoreError> {
+    let read = || -> rusqlite::Result<_> {
+        let mut statement = connection.prepare_cached(
+            "SELECT pack, offset, length, size, sum FROM blob WHERE scope = ?1 AND id = ?2",
+        )?;
+        let row = |row: &Row<'_>| Ok((location(row, 0)?, row.get(4)?));
+        statement.query_row(params![key.scope, key.id.as_bytes()], row).optional()
+    };
+    let found = read().map_err(|error| query_failed(&error))?;
+    found.map(|(location, sum)| check_location(key, location, sum)).transpose()
+}
+
+/// Compares a location with its sum; one of version 1 has none.
+fn check_location(
+    key: &BlobKey,
+    location: Location,
+    sum: Option<i64>,
+) -> Result<Location, StoreError> {
+    if sum.is_none_or(|sum| sum == location_sum(key, &location)) {
+        return Ok(location);
+    }
+    Err(StoreError::corrupt(format_args!("database: location of blob {}", key.id)))
+}
+
+fn location_sum(key: &BlobKey, location: &Location) -> i64 {
+    let Location { pack, offset, length, size } = *location;
+    sum_numbers(&[&key.scope, key.id.as_bytes()], &[pack, offset, length, size])
 }
 
 /// Calls `visit` for the blobs after `after` until it breaks.
@@ -165,25 +326,23 @@ pub(crate) fn list_blobs(
     connection: &Connection,
     after: Option<&BlobKey>,
     visit: &mut dyn FnMut(BlobInfo) -> std::ops::ControlFlow<()>,
-) -> rusqlite::Result<()> {
+) -> Result<(), StoreError> {
+    let failed = |error: rusqlite::Error| query_failed(&error);
     let (scope, id) = match after {
         Some(key) => (key.scope.as_slice(), key.id.as_bytes().as_slice()),
         // No id is empty, so the first blob of the empty scope is after this.
         None => (&[][..], &[][..]),
     };
-    let mut statement = connection.prepare_cached(
-        "SELECT scope, id, pack, offset, length, size, named_at FROM blob
-         WHERE (scope, id) > (?1, ?2) ORDER BY scope, id",
-    )?;
-    let mut rows = statement.query(params![scope, id])?;
-    while let Some(row) = rows.next()? {
-        let Location { size, length, .. } = location(row, 2)?;
-        let info = BlobInfo {
-            key: blob_key(row)?,
-            size,
-            stored_bytes: length,
-            named_at: CommitNo(unsigned(row, 6)?),
-        };
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT scope, id, pack, offset, length, size, named_at, sum FROM blob
+             WHERE (scope, id) > (?1, ?2) ORDER BY scope, id",
+        )
+        .map_err(failed)?;
+    let mut rows = statement.query(params![scope, id]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let (info, sum, location) = blob_info(row).map_err(failed)?;
+        check_location(&info.key, location, sum)?;
         if visit(info).is_break() {
             break;
         }
@@ -191,17 +350,38 @@ pub(crate) fn list_blobs(
     Ok(())
 }
 
+fn blob_info(row: &Row<'_>) -> rusqlite::Result<(BlobInfo, Option<i64>, Location)> {
+    let location = location(row, 2)?;
+    let info = BlobInfo {
+        key: blob_key(row)?,
+        size: location.size,
+        stored_bytes: location.length,
+        named_at: CommitNo(unsigned(row, 6)?),
+    };
+    Ok((info, row.get(7)?, location))
+}
+
 /// The blobs whose records are in a pack, in the order of the pack.
+///
+/// # Errors
+/// `Corrupt`, `ReadFailed`.
 pub(crate) fn blobs_of_pack(
     connection: &Connection,
     pack: u64,
-) -> rusqlite::Result<Vec<(BlobKey, Location)>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT scope, id, pack, offset, length, size FROM blob WHERE pack = ?1 ORDER BY offset",
-    )?;
-    let rows =
-        statement.query_map([signed(pack)], |row| Ok((blob_key(row)?, location(row, 2)?)))?;
-    rows.collect()
+) -> Result<Vec<(BlobKey, Location)>, StoreError> {
+    let read = || -> rusqlite::Result<Vec<(BlobKey, Location, Option<i64>)>> {
+        let mut statement = connection.prepare_cached(
+            "SELECT scope, id, pack, offset, length, size, sum FROM blob
+             WHERE pack = ?1 ORDER BY offset",
+        )?;
+        let row = |row: &Row<'_>| Ok((blob_key(row)?, location(row, 2)?, row.get(6)?));
+        statement.query_map([signed(pack)], row)?.collect()
+    };
+    let found = read().map_err(|error| query_failed(&error))?;
+    let checked = found.into_iter().map(|(key, location, sum)| {
+        check_location(&key, location, sum).map(|location| (key, location))
+    });
+    checked.collect()
 }
 
 pub(crate) fn packs(connection: &Connection) -> rusqlite::Result<Vec<PackRow>> {
@@ -224,7 +404,7 @@ pub(crate) struct Statements<'c> {
     get: CachedStatement<'c>,
     put: CachedStatement<'c>,
     delete: CachedStatement<'c>,
-    set_commit_no: CachedStatement<'c>,
+    set_applied: CachedStatement<'c>,
     insert_blob: CachedStatement<'c>,
     name_blob: CachedStatement<'c>,
     move_blob: CachedStatement<'c>,
@@ -235,23 +415,23 @@ pub(crate) struct Statements<'c> {
 }
 
 impl<'c> Statements<'c> {
-    pub(crate) fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
-        let prepare = |sql| connection.prepare_cached(sql);
+    pub(crate) fn new(connection: &'c Connection) -> Result<Self, StoreError> {
+        let prepare = |sql| connection.prepare_cached(sql).map_err(failed);
         Ok(Self {
             connection,
-            get: prepare("SELECT value FROM row WHERE key = ?1")?,
+            get: prepare("SELECT value, sum FROM row WHERE key = ?1")?,
             // Not an upsert: on a table without rowid and other indexes, REPLACE overwrites in one
             // descent of the tree, while an upsert looks first.
-            put: prepare("REPLACE INTO row (key, value) VALUES (?1, ?2)")?,
+            put: prepare("REPLACE INTO row (key, value, sum) VALUES (?1, ?2, ?3)")?,
             delete: prepare("DELETE FROM row WHERE key = ?1")?,
-            set_commit_no: prepare("REPLACE INTO meta (name, value) VALUES ('commit', ?1)")?,
+            set_applied: prepare(SET_APPLIED)?,
             insert_blob: prepare(
-                "INSERT INTO blob (scope, id, pack, offset, length, size, named_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                "INSERT INTO blob (scope, id, pack, offset, length, size, named_at, sum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
             )?,
             name_blob: prepare("UPDATE blob SET named_at = ?3 WHERE scope = ?1 AND id = ?2")?,
             move_blob: prepare(
-                "UPDATE blob SET pack = ?5, offset = ?6
+                "UPDATE blob SET pack = ?5, offset = ?6, sum = ?7
                  WHERE scope = ?1 AND id = ?2 AND pack = ?3 AND offset = ?4",
             )?,
             blob_named_at: prepare(
@@ -267,20 +447,28 @@ impl<'c> Statements<'c> {
         })
     }
 
-    pub(crate) fn begin(&self) -> rusqlite::Result<()> {
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
+    pub(crate) fn begin(&self) -> Result<(), StoreError> {
+        let begin = || self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]);
+        begin().map(drop).map_err(failed)
     }
 
-    pub(crate) fn commit(&self) -> rusqlite::Result<()> {
-        self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
+    pub(crate) fn commit(&self) -> Result<(), StoreError> {
+        let commit = || self.connection.prepare_cached("COMMIT")?.execute([]);
+        commit().map(drop).map_err(failed)
     }
 
-    pub(crate) fn rollback(&self) -> rusqlite::Result<()> {
+    /// Writes what the transaction has changed to the write-ahead log, where it is seen by nobody
+    /// until it commits: whether there is room for it shows now.
+    pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        self.connection.cache_flush().map_err(failed)
+    }
+
+    pub(crate) fn rollback(&self) -> Result<(), StoreError> {
         // Some errors have rolled back already.
         if self.connection.is_autocommit() {
             return Ok(());
         }
-        self.connection.execute_batch("ROLLBACK")
+        self.connection.execute_batch("ROLLBACK").map_err(failed)
     }
 
     /// Shows the value of a key to `look`.
@@ -288,24 +476,30 @@ impl<'c> Statements<'c> {
         &mut self,
         key: &[u8],
         look: impl FnOnce(Option<&[u8]>) -> T,
-    ) -> rusqlite::Result<T> {
-        let mut rows = self.get.query([key])?;
-        match rows.next()? {
-            Some(row) => Ok(look(Some(bytes(row, 0)?))),
+    ) -> Result<T, StoreError> {
+        let mut rows = self.get.query([key]).map_err(failed)?;
+        match rows.next().map_err(failed)? {
+            Some(row) => {
+                let value = bytes(row, 0).map_err(failed)?;
+                check_row(key, value, row, 1)?;
+                Ok(look(Some(value)))
+            }
             None => Ok(look(None)),
         }
     }
 
-    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
-        self.put.execute([key, value]).map(drop)
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let sum = sum(&[key, value]);
+        self.put.execute(params![key, value, sum]).map(drop).map_err(failed)
     }
 
-    pub(crate) fn delete(&mut self, key: &[u8]) -> rusqlite::Result<()> {
-        self.delete.execute([key]).map(drop)
+    pub(crate) fn delete(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.delete.execute([key]).map(drop).map_err(failed)
     }
 
-    pub(crate) fn set_commit_no(&mut self, number: CommitNo) -> rusqlite::Result<()> {
-        self.set_commit_no.execute([signed(number.0)]).map(drop)
+    /// Remembers how far the log has been applied.
+    pub(crate) fn set_applied(&mut self, applied: &Applied) -> Result<(), StoreError> {
+        self.set_applied.execute(applied_values(applied)).map(drop).map_err(failed)
     }
 
     /// Records where a blob is; says whether it was not recorded before.
@@ -314,7 +508,8 @@ impl<'c> Statements<'c> {
         key: &BlobKey,
         location: Location,
         named_at: CommitNo,
-    ) -> rusqlite::Result<Changed> {
+    ) -> Result<Changed, StoreError> {
+        let sum = location_sum(key, &location);
         let Location { pack, offset, length, size } = location;
         let count = self.insert_blob.execute(params![
             key.scope,
@@ -323,15 +518,16 @@ impl<'c> Statements<'c> {
             signed(offset),
             signed(length),
             signed(size),
-            signed(named_at.0)
-        ])?;
-        Ok(Changed::from_count(count))
+            signed(named_at.0),
+            sum
+        ]);
+        count.map(Changed::from_count).map_err(failed)
     }
 
     /// Remembers that a commit has named a blob.
-    pub(crate) fn name_blob(&mut self, key: &BlobKey, at: CommitNo) -> rusqlite::Result<Changed> {
-        let count = self.name_blob.execute(params![key.scope, key.id.as_bytes(), signed(at.0)])?;
-        Ok(Changed::from_count(count))
+    pub(crate) fn name_blob(&mut self, key: &BlobKey, at: CommitNo) -> Result<Changed, StoreError> {
+        let count = self.name_blob.execute(params![key.scope, key.id.as_bytes(), signed(at.0)]);
+        count.map(Changed::from_count).map_err(failed)
     }
 
     /// Records that a blob has been copied to another pack, unless it has changed meanwhile.
@@ -340,43 +536,51 @@ impl<'c> Statements<'c> {
         key: &BlobKey,
         from: Location,
         to: Location,
-    ) -> rusqlite::Result<Changed> {
+    ) -> Result<Changed, StoreError> {
         let count = self.move_blob.execute(params![
             key.scope,
             key.id.as_bytes(),
             signed(from.pack),
             signed(from.offset),
             signed(to.pack),
-            signed(to.offset)
-        ])?;
-        Ok(Changed::from_count(count))
+            signed(to.offset),
+            location_sum(key, &to)
+        ]);
+        count.map(Changed::from_count).map_err(failed)
     }
 
     /// When a blob was last named, in which pack it is, and the length of its record.
     pub(crate) fn blob_named_at(
         &mut self,
         key: &BlobKey,
-    ) -> rusqlite::Result<Option<(CommitNo, u64, u64)>> {
+    ) -> Result<Option<(CommitNo, u64, u64)>, StoreError> {
         self.blob_named_at
             .query_row(params![key.scope, key.id.as_bytes()], |row| {
                 Ok((CommitNo(unsigned(row, 0)?), unsigned(row, 1)?, unsigned(row, 2)?))
             })
             .optional()
+            .map_err(failed)
     }
 
-    pub(crate) fn delete_blob(&mut self, key: &BlobKey) -> rusqlite::Result<()> {
-        self.delete_blob.execute(params![key.scope, key.id.as_bytes()]).map(drop)
+    pub(crate) fn delete_blob(&mut self, key: &BlobKey) -> Result<(), StoreError> {
+        let deleted = self.delete_blob.execute(params![key.scope, key.id.as_bytes()]);
+        deleted.map(drop).map_err(failed)
     }
 
-    pub(crate) fn set_pack(&mut self, row: &PackRow) -> rusqlite::Result<()> {
+    pub(crate) fn set_pack(&mut self, row: &PackRow) -> Result<(), StoreError> {
         let sealed = row.state == PackState::Sealed;
         let values = params![signed(row.id), signed(row.end), signed(row.live), sealed];
-        self.set_pack.execute(values).map(drop)
+        self.set_pack.execute(values).map(drop).map_err(failed)
     }
 
-    pub(crate) fn delete_pack(&mut self, id: u64) -> rusqlite::Result<()> {
-        self.delete_pack.execute([signed(id)]).map(drop)
+    pub(crate) fn delete_pack(&mut self, id: u64) -> Result<(), StoreError> {
+        self.delete_pack.execute([signed(id)]).map(drop).map_err(failed)
     }
+}
+
+/// Of a statement that writes.
+fn failed(error: rusqlite::Error) -> StoreError {
+    statement_failed(&error)
 }
 
 /// Whether a statement found what it was to change.
@@ -428,27 +632,47 @@ fn signed(number: u64) -> i64 {
 
 const SCHEMA: &str = "
     BEGIN;
-    CREATE TABLE row (key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE row (
+        key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL, sum INTEGER
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE blob (
         scope BLOB NOT NULL, id BLOB NOT NULL,
         pack INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
-        size INTEGER NOT NULL, named_at INTEGER NOT NULL,
+        size INTEGER NOT NULL, named_at INTEGER NOT NULL, sum INTEGER,
         PRIMARY KEY (scope, id)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE pack (
         id INTEGER PRIMARY KEY, end INTEGER NOT NULL, live INTEGER NOT NULL, sealed INTEGER NOT NULL
     ) STRICT;
-    CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE applied (
+        id INTEGER PRIMARY KEY, commit_no INTEGER NOT NULL, group_no INTEGER NOT NULL,
+        segment INTEGER NOT NULL, offset INTEGER NOT NULL, sum INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE log_key (id INTEGER PRIMARY KEY, key BLOB NOT NULL) STRICT;
     PRAGMA application_id = 1885501522;
-    PRAGMA user_version = 1;
+    PRAGMA user_version = 2;
     COMMIT;
 ";
+
+/// From version 1, whose rows of the table `meta` are taken over by hand.
+const UPGRADE: &str = "
+    ALTER TABLE row ADD COLUMN sum INTEGER;
+    ALTER TABLE blob ADD COLUMN sum INTEGER;
+    CREATE TABLE applied (
+        id INTEGER PRIMARY KEY, commit_no INTEGER NOT NULL, group_no INTEGER NOT NULL,
+        segment INTEGER NOT NULL, offset INTEGER NOT NULL, sum INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE log_key (id INTEGER PRIMARY KEY, key BLOB NOT NULL) STRICT;
+";
+
+const SET_APPLIED: &str = "REPLACE INTO applied (id, commit_no, group_no, segment, offset, sum)
+     VALUES (0, ?1, ?2, ?3, ?4, ?5)";
 
 /// "pbxR", so that tools can tell the file from other databases.
 const APPLICATION: i64 = 1_885_501_522;
 
 /// Version of the schema.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// A reader's own cache is emptied by each commit, so it only has to hold what one request needs;
 /// the system's page cache is behind it.

@@ -4,6 +4,7 @@ mod conform;
 mod faults;
 mod packs;
 mod power;
+mod replay;
 mod restart;
 
 use std::fs;
@@ -19,7 +20,13 @@ use crate::{Disk, Local, Options};
 
 /// Settings that make tests small, with a disk of the test's own.
 fn options(disk: Arc<dyn Disk>) -> Options {
-    Options { cache_bytes: 1 << 20, read_patience: Duration::ZERO, disk, ..Options::default() }
+    Options {
+        cache_bytes: 1 << 20,
+        reserve_bytes: 64 << 10,
+        read_patience: Duration::ZERO,
+        disk,
+        ..Options::default()
+    }
 }
 
 fn open(path: &Path) -> Local {

@@ -68,12 +68,10 @@ impl Readers {
     pub(crate) fn view(self: &Arc<Self>) -> Result<Box<dyn View>, StoreError> {
         let permit = self.views.take(self.patience).ok_or(StoreError::Busy)?;
         let connection = self.take()?;
-        let begin = || -> rusqlite::Result<CommitNo> {
-            connection.prepare_cached("BEGIN")?.execute([])?;
-            // The first read fixes what the transaction sees.
-            sqlite::commit_no(&connection)
-        };
-        let at = begin().map_err(|error| query_failed(&error))?;
+        let begin = || connection.prepare_cached("BEGIN")?.execute([]);
+        begin().map_err(|error| query_failed(&error))?;
+        // The first read fixes what the transaction sees.
+        let at = CommitNo(sqlite::applied(&connection)?.commit);
         let reading = Mutex::new(Some(Reading { connection, _permit: permit }));
         let slot = Arc::new(Slot { reading, opened: self.clock.monotonic() });
         let mut open = lock(&self.open);
@@ -119,11 +117,11 @@ impl Readers {
     /// Reads outside of any view.
     pub(crate) fn with<T>(
         &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let _permit = self.reads.take(self.patience).ok_or(StoreError::Busy)?;
         let connection = self.take()?;
-        let result = read(&connection).map_err(|error| query_failed(&error));
+        let result = read(&connection);
         self.give_back(connection);
         result
     }
@@ -193,12 +191,12 @@ struct LocalView {
 impl LocalView {
     fn read<T>(
         &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let reading = lock(&self.slot.reading);
         let expired = self.slot.expired(self.readers.clock.monotonic());
         match reading.as_ref().filter(|_| !expired) {
-            Some(reading) => read(&reading.connection).map_err(|error| query_failed(&error)),
+            Some(reading) => read(&reading.connection),
             None => Err(StoreError::ViewExpired),
         }
     }

@@ -32,6 +32,9 @@ pub(crate) const PACK_HEADER_BYTES: u64 = 16;
 /// Length of a record's header without the scope.
 pub(crate) const HEADER_BYTES: usize = 96;
 
+/// Where a header says how long the scope is that follows it.
+pub(crate) const SCOPE_LENGTH_AT: usize = 4;
+
 /// Length of one entry of the table.
 pub(crate) const ENTRY_BYTES: usize = 12;
 
@@ -126,6 +129,13 @@ pub(crate) struct Frame {
     sum: [u8; 8],
 }
 
+impl Frame {
+    /// Whether these are the stored bytes of the frame.
+    pub(crate) fn holds(&self, index: u32, stored: &[u8]) -> bool {
+        frame_sum(index, stored) == self.sum
+    }
+}
+
 /// Makes the frames of one blob, one after the other.
 #[derive(Default)]
 pub(crate) struct Frames {
@@ -189,7 +199,7 @@ pub(crate) fn decode_frame(
     stored: &[u8],
     plain_bytes: usize,
 ) -> Option<Vec<u8>> {
-    if frame_sum(index, stored) != frame.sum {
+    if !frame.holds(index, stored) {
         return None;
     }
     let bytes = match frame.kind {

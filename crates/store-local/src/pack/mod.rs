@@ -1,11 +1,16 @@
-//! Pack files: where the bytes of blobs are.
+//! Pack files: where the bytes of blobs are, and the log.
 //!
 //! Putters append to the active pack under a lock; nothing is synced then. The committer collects
-//! what has been appended ([`Packs::collect`]), syncs it, and records the locations in the same
-//! transaction as the commits that name the blobs. So the database never knows of bytes that are
-//! not on disk, and what lies behind a pack's recorded end is garbage to be overwritten.
+//! what has been appended ([`Packs::collect`]), and appends the record of its group, which says
+//! where the blobs are, to the same pack: the active pack is the last segment of the log. It then
+//! syncs everything that was written before that record ([`Packs::sync`]). The log has no holes:
+//! a record that could not be written whole is overwritten with zeros before the next one.
 //!
-//! A blob that gets longer than [`SOLO_BYTES`] is streamed into a pack of its own instead.
+//! A blob that gets longer than [`SOLO_BYTES`] is streamed into a pack of its own instead, which is
+//! no segment.
+//!
+//! A pack that nothing needs any more is removed only when the index that says so is on disk
+//! ([`Packs::release`]): until then a replay after a power cut may come through it.
 
 pub(crate) mod compact;
 pub(crate) mod format;
@@ -21,6 +26,10 @@ use store::{BlobKey, StoreError};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::write_failed;
+use crate::log::format::{GROUP_HEADER_BYTES, segment_header};
+use crate::log::format::{SEGMENT_HEADER_BYTES, aligned, encode_group, group_record_bytes};
+use crate::log::replay::{Last, Tail};
+use crate::log::{LogKey, Position};
 use format::{PACK_HEADER_BYTES, pack_header};
 
 /// Number of a pack; never used twice.
@@ -59,8 +68,15 @@ pub(crate) enum PackState {
 pub(crate) struct Packs {
     folder: PathBuf,
     disk: Arc<dyn Disk>,
+    key: LogKey,
     bytes_max: u64,
     state: Mutex<State>,
+}
+
+/// How packs are filled.
+pub(crate) struct Filling {
+    pub(crate) bytes_max: u64,
+    pub(crate) key: LogKey,
 }
 
 struct State {
@@ -71,9 +87,17 @@ struct State {
     unrecorded: HashMap<BlobKey, Location>,
     /// Those of them that no group has taken on.
     queue: Vec<BlobKey>,
-    /// Packs written since the last sync, and packs whose row has changed.
+    /// Packs written since the last group, and packs whose row has changed.
     dirty: BTreeMap<PackId, Arc<dyn DiskFile>>,
     changed: BTreeSet<PackId>,
+    /// Number of the next group.
+    next_group: u64,
+    /// How far behind the end of the active pack a failed write may have left something.
+    garbage: Option<u64>,
+    /// A sync has failed: nobody knows what the active pack holds.
+    failed: Option<StoreError>,
+    /// Packs that are gone from the index, by the group that removed them.
+    doomed: Vec<(PackId, u64)>,
     folder_dirty: bool,
     /// Packs that a compaction is filling; their records are not live yet but will be.
     pinned: BTreeMap<PackId, usize>,
@@ -81,45 +105,61 @@ struct State {
     uses: u64,
 }
 
-/// What a group has to make durable: see [`Packs::collect`].
+/// What a group has to record: see [`Packs::collect`].
 #[derive(Default)]
 pub(crate) struct Fresh {
     pub(crate) blobs: Vec<(BlobKey, Location)>,
-    pub(crate) files: Vec<Arc<dyn DiskFile>>,
     pub(crate) rows: BTreeMap<PackId, PackRow>,
+}
+
+/// The record of a group, written and not yet synced.
+pub(crate) struct Logged {
+    /// Number of the group.
+    pub(crate) group: u64,
+    /// Where its record ends.
+    pub(crate) end: Position,
+    /// Length of the record.
+    pub(crate) bytes: u64,
+    files: Vec<Arc<dyn DiskFile>>,
     folder_dirty: bool,
 }
 
 impl Packs {
-    /// Opens the packs that the database knows, and removes files that it does not know.
+    /// Opens the packs that the database knows, and removes files that it does not know. The
+    /// database must be on disk as it is, and the log be replayed to `tail`.
     pub(crate) fn open(
         folder: PathBuf,
         disk: Arc<dyn Disk>,
         rows: Vec<PackRow>,
-        bytes_max: u64,
+        tail: &Tail,
+        filling: Filling,
     ) -> Result<Self, StoreError> {
         let mut rows: BTreeMap<PackId, PackRow> =
             rows.into_iter().map(|row| (row.id, row)).collect();
-        let mut next = rows.keys().next_back().map_or(1, |last| last + 1);
-        let names = disk.list(&folder).map_err(|error| StoreError::read_failed(&error))?;
-        for id in names.iter().filter_map(|name| parse_name(name)) {
-            next = next.max(id + 1);
-            if !rows.contains_key(&id) {
-                // Made before the crash, never recorded.
-                disk.unlink(&folder.join(file_name(id))).map_err(|error| write_failed(&error))?;
+        let Position { segment, offset } = tail.applied.at;
+        if tail.segment == Last::Whole {
+            let new = PackRow { id: segment, end: offset, live: 0, state: PackState::Active };
+            rows.entry(segment).or_insert(new).end = offset;
+        }
+        let mut changed = BTreeSet::new();
+        for row in rows.values_mut() {
+            row.end = row.end.max(tail.ends.get(&row.id).copied().unwrap_or(0));
+            let resumed = tail.segment == Last::Whole && row.id == segment;
+            if row.state == PackState::Active && !resumed {
+                // Followed by another one, or it lost its end: what it has stays readable.
+                row.state = PackState::Sealed;
+                changed.insert(row.id);
             }
         }
         let active = rows.values().find(|row| row.state == PackState::Active).map(|row| row.id);
-        let mut changed = BTreeSet::new();
-        let active = match active {
-            Some(id) if !resumable(disk.as_ref(), &folder, rows.get(&id)) => {
-                // It lost its end, or is gone: what it still has stays readable.
-                rows.get_mut(&id).into_iter().for_each(|row| row.state = PackState::Sealed);
-                changed.insert(id);
-                None
-            }
-            other => other,
-        };
+        let mut next = rows.keys().next_back().map_or(1, |last| last + 1).max(segment + 1);
+        let names = disk.list(&folder).map_err(|error| StoreError::read_failed(&error))?;
+        let unknown = names.iter().filter_map(|name| parse_name(name));
+        for id in unknown.filter(|id| !rows.contains_key(id)) {
+            next = next.max(id + 1);
+            // Made before the crash and never recorded, or removed from the index.
+            disk.unlink(&folder.join(file_name(id))).map_err(|error| write_failed(&error))?;
+        }
         let state = State {
             rows,
             active,
@@ -128,12 +168,22 @@ impl Packs {
             queue: Vec::new(),
             dirty: BTreeMap::new(),
             changed,
+            next_group: tail.applied.group + 1,
+            garbage: None,
+            failed: None,
+            doomed: Vec::new(),
             folder_dirty: false,
             pinned: BTreeMap::new(),
             handles: HashMap::new(),
             uses: 0,
         };
-        Ok(Self { folder, disk, bytes_max, state: Mutex::new(state) })
+        let Filling { bytes_max, key } = filling;
+        Ok(Self { folder, disk, key, bytes_max, state: Mutex::new(state) })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn log_key(&self) -> LogKey {
+        self.key
     }
 
     /// Where a blob is that the database may not know yet.
@@ -193,7 +243,7 @@ impl Packs {
             state.next += 1;
             state.next - 1
         };
-        Ok((id, self.create_file(id)?))
+        Ok((id, self.create_file(id, &pack_header(id))?))
     }
 
     /// Takes a finished file of one blob among the packs, unless another putter just stored
@@ -225,7 +275,7 @@ impl Packs {
         let _ = self.disk.unlink(&self.folder.join(file_name(id)));
     }
 
-    /// Everything that has been appended since the last time, to be synced and recorded.
+    /// Everything that has been appended since the last time, to be recorded.
     pub(crate) fn collect(&self) -> Fresh {
         let mut state = self.lock();
         let state = &mut *state;
@@ -235,27 +285,46 @@ impl Packs {
             Some((key, location))
         });
         let blobs = blobs.collect();
-        let dirty = std::mem::take(&mut state.dirty);
-        state.changed.extend(dirty.keys());
         let changed = std::mem::take(&mut state.changed);
         let rows = changed.into_iter().filter_map(|id| Some((id, *state.rows.get(&id)?)));
-        Fresh {
-            blobs,
-            files: dirty.into_values().collect(),
-            rows: rows.collect(),
-            folder_dirty: std::mem::take(&mut state.folder_dirty),
-        }
+        Fresh { blobs, rows: rows.collect() }
     }
 
-    /// Makes collected bytes durable; says how many syncs it took.
-    pub(crate) fn sync(&self, fresh: &Fresh) -> io::Result<u64> {
-        for file in &fresh.files {
+    /// Appends the record of the next group, and takes on everything that was written before it.
+    ///
+    /// # Errors
+    /// `StorageFull`, `WriteRefused`, `Busy`; the log is as it was.
+    pub(crate) fn append_group(
+        &self,
+        payload: Vec<u8>,
+        commits: (u64, u64),
+    ) -> Result<Logged, StoreError> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let group = state.next_group;
+        let payload_bytes = payload.len().saturating_sub(GROUP_HEADER_BYTES) as u64;
+        let bytes = group_record_bytes(payload_bytes);
+        let (segment, offset) = self.append_with(state, bytes, |segment, offset| {
+            encode_group(&self.key, Position { segment, offset }, group, commits, payload)
+        })?;
+        state.next_group += 1;
+        // Also what belongs to later groups: bytes that were written before a group and lost would
+        // look as if they and the group were torn.
+        let files = std::mem::take(&mut state.dirty).into_values().collect();
+        let folder_dirty = std::mem::take(&mut state.folder_dirty);
+        let end = Position { segment, offset: offset + bytes };
+        Ok(Logged { group, end, bytes, files, folder_dirty })
+    }
+
+    /// Makes a group durable; says how many syncs it took.
+    pub(crate) fn sync(&self, logged: &Logged) -> io::Result<u64> {
+        for file in &logged.files {
             file.sync()?;
         }
-        if fresh.folder_dirty {
+        if logged.folder_dirty {
             self.disk.sync_folder(&self.folder)?;
         }
-        Ok(fresh.files.len() as u64 + u64::from(fresh.folder_dirty))
+        Ok(logged.files.len() as u64 + u64::from(logged.folder_dirty))
     }
 
     /// The transaction with the collected locations was rolled back: they wait for the next one.
@@ -284,13 +353,14 @@ impl Packs {
             && !awaited()
     }
 
-    /// The transaction is durable: these rows are now what the database says, and `removed` packs
-    /// are gone from it.
+    /// The group is durable: these rows are now what the database says, and `removed` packs are
+    /// gone from it.
     pub(crate) fn recorded(
         &self,
         fresh: &Fresh,
         live: impl Iterator<Item = (PackId, u64)>,
         removed: &[PackId],
+        group: u64,
     ) {
         let mut state = self.lock();
         for (key, _) in &fresh.blobs {
@@ -302,11 +372,19 @@ impl Packs {
         for &id in removed {
             state.rows.remove(&id);
             state.handles.remove(&id);
+            state.doomed.push((id, group));
         }
+    }
+
+    /// The index is on disk with everything up to a group: what that has removed can go.
+    pub(crate) fn release(&self, group: u64) {
+        let mut state = self.lock();
+        let (gone, kept) =
+            std::mem::take(&mut state.doomed).into_iter().partition(|(_, by)| *by <= group);
+        state.doomed = kept;
         drop(state);
-        for &id in removed {
-            self.discard_solo(id);
-        }
+        let gone: Vec<(PackId, u64)> = gone;
+        gone.into_iter().for_each(|(id, _)| self.discard_solo(id));
     }
 
     /// Sealed packs of which more than half is dead.
@@ -340,50 +418,87 @@ impl Packs {
         Ok(file)
     }
 
-    /// Writes bytes at the end of the active pack. A write that fails may leave a part of them
-    /// there; the end does not move, so the next record overwrites it.
+    /// Writes bytes at the end of the active pack.
     fn append_bytes(&self, state: &mut State, bytes: &[u8]) -> Result<(PackId, u64), StoreError> {
-        let id = self.active_pack(state, bytes.len() as u64)?;
+        self.append_with(state, bytes.len() as u64, |_, _| bytes)
+    }
+
+    /// Writes a record that depends on its place at the end of the active pack. A write that fails
+    /// may leave a part of it there; the end does not move.
+    fn append_with<B: AsRef<[u8]>>(
+        &self,
+        state: &mut State,
+        length: u64,
+        record: impl FnOnce(PackId, u64) -> B,
+    ) -> Result<(PackId, u64), StoreError> {
+        let id = self.active_pack(state, length)?;
         let file = self.open_file(state, id).map_err(|error| write_failed(&error))?;
+        self.clean(state, id, file.as_ref())?;
         let Some(row) = state.rows.get_mut(&id) else {
             return Err(StoreError::write_refused("the active pack has no row"));
         };
         let offset = row.end;
-        file.write_at(offset, bytes).map_err(|error| write_failed(&error))?;
-        row.end += bytes.len() as u64;
+        let record = record(id, offset);
+        debug_assert_eq!(record.as_ref().len() as u64, length);
+        if let Err(error) = file.write_at(offset, record.as_ref()) {
+            state.garbage = Some(offset + length);
+            return Err(write_failed(&error));
+        }
+        row.end = aligned(offset + length);
         state.dirty.insert(id, file);
         Ok((id, offset))
+    }
+
+    /// Removes what a failed write has left behind the end. Synced at once: or a crash could show
+    /// it together with a part of what is written there next.
+    fn clean(&self, state: &mut State, id: PackId, file: &dyn DiskFile) -> Result<(), StoreError> {
+        if let Some(failed) = &state.failed {
+            return Err(failed.clone());
+        }
+        let (Some(to), Some(row)) = (state.garbage, state.rows.get(&id)) else { return Ok(()) };
+        let length = file.length().map_err(|error| write_failed(&error))?;
+        let zeros = vec![0; usize::try_from(to.min(length).saturating_sub(row.end)).unwrap_or(0)];
+        file.write_at(row.end, &zeros).map_err(|error| write_failed(&error))?;
+        if let Err(error) = file.sync() {
+            let error = StoreError::write_refused(&error);
+            state.failed = Some(error.clone());
+            return Err(error);
+        }
+        state.garbage = None;
+        Ok(())
     }
 
     /// The pack that takes the next record; a full one is sealed and followed by a new one.
     fn active_pack(&self, state: &mut State, bytes: u64) -> Result<PackId, StoreError> {
         if let Some(id) = state.active {
-            match state.rows.get_mut(&id) {
-                Some(row) if row.end <= PACK_HEADER_BYTES || row.end + bytes <= self.bytes_max => {
-                    return Ok(id);
-                }
-                Some(row) => row.state = PackState::Sealed,
-                None => {}
+            let end = state.rows.get(&id).map_or(0, |row| row.end);
+            if end <= SEGMENT_HEADER_BYTES || end + bytes <= self.bytes_max {
+                return Ok(id);
             }
-            state.changed.insert(id);
-            state.active = None;
+            let file = self.open_file(state, id).map_err(|error| write_failed(&error))?;
+            self.clean(state, id, file.as_ref())?;
         }
         let id = state.next;
         state.next += 1;
-        let file = self.create_file(id)?;
+        let header = segment_header(&self.key, id, state.next_group);
+        let file = self.create_file(id, &header)?;
+        if let Some(full) = state.active.replace(id) {
+            state.rows.get_mut(&full).into_iter().for_each(|row| row.state = PackState::Sealed);
+            state.changed.insert(full);
+        }
         keep_handle(state, id, &file);
-        let row = PackRow { id, end: PACK_HEADER_BYTES, live: 0, state: PackState::Active };
+        let row = PackRow { id, end: SEGMENT_HEADER_BYTES, live: 0, state: PackState::Active };
         state.rows.insert(id, row);
+        state.changed.insert(id);
         state.dirty.insert(id, file);
         state.folder_dirty = true;
-        state.active = Some(id);
         Ok(id)
     }
 
-    fn create_file(&self, id: PackId) -> Result<Arc<dyn DiskFile>, StoreError> {
+    fn create_file(&self, id: PackId, header: &[u8]) -> Result<Arc<dyn DiskFile>, StoreError> {
         let path = self.folder.join(file_name(id));
         let file = self.disk.create(&path).map_err(|error| write_failed(&error))?;
-        if let Err(error) = file.write_at(0, &pack_header(id)) {
+        if let Err(error) = file.write_at(0, header) {
             self.discard_solo(id);
             return Err(write_failed(&error));
         }
@@ -402,20 +517,6 @@ pub(crate) enum Adopted {
     NotNeeded,
 }
 
-/// Whether the active pack can go on where it ended; cuts off what a crash left behind the end.
-fn resumable(disk: &dyn Disk, folder: &std::path::Path, row: Option<&PackRow>) -> bool {
-    let Some(row) = row else { return false };
-    let cut = || -> io::Result<bool> {
-        let file = disk.open(&folder.join(file_name(row.id)))?;
-        let length = file.length()?;
-        if length > row.end {
-            file.truncate(row.end)?;
-        }
-        Ok(length >= row.end)
-    };
-    cut().unwrap_or(false)
-}
-
 fn keep_handle(state: &mut State, id: PackId, file: &Arc<dyn DiskFile>) {
     if state.handles.len() >= HANDLES_MAX {
         let oldest = state.handles.iter().min_by_key(|(_, (_, used))| *used).map(|(&id, _)| id);
@@ -424,11 +525,11 @@ fn keep_handle(state: &mut State, id: PackId, file: &Arc<dyn DiskFile>) {
     state.handles.insert(id, (Arc::clone(file), state.uses));
 }
 
-fn file_name(id: PackId) -> String {
+pub(crate) fn file_name(id: PackId) -> String {
     format!("{id:016x}.pack")
 }
 
-fn parse_name(name: &str) -> Option<PackId> {
+pub(crate) fn parse_name(name: &str) -> Option<PackId> {
     u64::from_str_radix(name.strip_suffix(".pack")?, 16).ok()
 }
 

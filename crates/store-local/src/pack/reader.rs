@@ -9,6 +9,7 @@ use store::{BlobId, BlobKey, BlobReader, StoreError};
 use super::Location;
 use super::format::{FRAME_BYTES, Frame, HEADER_BYTES, Header, decode_frame, decode_table};
 use crate::disk::DiskFile;
+use crate::log::format::looks_torn;
 
 pub(crate) struct PackReader {
     id: BlobId,
@@ -126,6 +127,62 @@ impl BlobReader for PackReader {
             at += piece.len() as u64;
         }
         Ok(bytes)
+    }
+}
+
+/// What is on disk of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    Whole,
+    /// A part was never written.
+    Torn,
+    /// All of it was written, and has changed since.
+    Damaged,
+}
+
+/// Compares a record with its sums, all of it.
+pub(crate) fn inspect(file: &dyn DiskFile, key: &BlobKey, location: Location) -> Condition {
+    match compare(file, key, location) {
+        Ok(()) => Condition::Whole,
+        Err(condition) => condition,
+    }
+}
+
+fn compare(file: &dyn DiskFile, key: &BlobKey, location: Location) -> Result<(), Condition> {
+    let header_bytes = (HEADER_BYTES + key.scope.len()) as u64;
+    let header = part(file, location, 0, header_bytes, |bytes| {
+        let header = Header::decode(bytes)?;
+        (header.key == *key && header.record_bytes() == location.length).then_some(header)
+    })?;
+    let table_at = location.length - header.table_bytes();
+    let frames =
+        part(file, location, table_at, header.table_bytes(), |bytes| decode_table(&header, bytes))?;
+    for (index, frame) in (0..).zip(&frames) {
+        part(file, location, header_bytes + frame.at, u64::from(frame.stored), |bytes| {
+            frame.holds(index, bytes).then_some(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Reads a part of a record that `accept` accepts.
+fn part<T>(
+    file: &dyn DiskFile,
+    location: Location,
+    offset: u64,
+    length: u64,
+    accept: impl FnOnce(&[u8]) -> Option<T>,
+) -> Result<T, Condition> {
+    let at = location.offset.saturating_add(offset);
+    // A header whose sum holds says so, or it is that of a header.
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    match file.read_at(at, &mut bytes) {
+        Ok(()) => accept(&bytes).ok_or_else(|| match looks_torn(at, &bytes) {
+            true => Condition::Torn,
+            false => Condition::Damaged,
+        }),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Condition::Torn),
+        Err(_) => Err(Condition::Damaged),
     }
 }
 

@@ -109,12 +109,12 @@ impl PackWriter {
 impl BlobWriter for PackWriter {
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
         check_blob_size(self.size + bytes.len() as u64)?;
-        self.shared.check_writable()?;
+        self.shared.check_room()?;
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
         while !bytes.is_empty() {
             if self.plain.len() == FRAME_BYTES {
-                self.push_frame()?;
+                self.push_frame().map_err(|error| self.shared.body_failed(error))?;
             }
             let room = (FRAME_BYTES - self.plain.len()).min(bytes.len());
             let (now, later) = bytes.split_at(room);
@@ -129,7 +129,7 @@ impl BlobWriter for PackWriter {
     }
 
     fn finish(self: Box<Self>) -> Result<BlobLease, StoreError> {
-        self.shared.check_writable()?;
+        self.shared.check_room()?;
         let id = BlobId::from(self.hasher.finalize());
         let key = BlobKey { scope: self.scope.clone(), id };
         // The order matters: lease, then doom, then existence. See `Leases::take`.
@@ -137,7 +137,8 @@ impl BlobWriter for PackWriter {
         let known = self.packs().unrecorded(&key).is_some()
             || (!self.shared.leases.is_doomed(&key) && self.shared.readers.locate(&key)?.is_some());
         if !known {
-            self.store(key)?;
+            let shared = Arc::clone(&self.shared);
+            self.store(key).map_err(|error| shared.body_failed(error))?;
         }
         Ok(lease)
     }

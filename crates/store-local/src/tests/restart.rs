@@ -59,8 +59,8 @@ fn every_file_is_for_its_owner_only() {
             seen += 1;
         }
     }
-    // Lock, database, its log and its index of the log, the folder of packs, two packs.
-    assert_eq!(seen, 7);
+    // Lock, reserve, database, its log and its index of the log, folder of packs, two packs.
+    assert_eq!(seen, 8);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn what_a_killed_process_had_written_is_in_the_database_before_anybody_reads_it(
         alone.query_row("SELECT count(*) FROM row", [], |row| row.get::<_, i64>(0)).unwrap_or(0)
     };
     assert_eq!(rows(), 0, "the row is in the log alone");
-    let again = crate::sqlite::open_writer(&database, 1 << 20).unwrap();
+    let again = open(&killed);
     assert_eq!(rows(), 1);
     drop(again);
 }
@@ -153,7 +153,7 @@ fn pack_that_lost_its_end_is_reported_by_blob_and_takes_no_more() {
 }
 
 #[test]
-fn start_after_a_kill_reads_no_packs() {
+fn start_after_a_kill_does_not_read_what_is_stored() {
     let outer = tempfile::tempdir().unwrap();
     let (before, after) = (outer.path().join("1"), outer.path().join("2"));
     let store = open(&before);
@@ -161,9 +161,10 @@ fn start_after_a_kill_reads_no_packs() {
     copy_folder(&before, &after);
     let disk = Arc::new(ReadCounter::default());
     let store = Local::open(&after, options(disk.clone())).unwrap();
-    assert_eq!(disk.read_bytes(), 0);
+    assert!(disk.read_bytes() < 10_000, "{} bytes", disk.read_bytes());
+    let before = disk.read_bytes();
     store.verify_blob(b"a", &leases[7].id()).unwrap();
-    assert!(disk.read_bytes() > 0, "the counter counts");
+    assert!(disk.read_bytes() > before, "the counter counts");
 }
 
 #[test]
