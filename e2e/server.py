@@ -80,6 +80,17 @@ class Server:
         )
 
     def start(self):
+        self.launch()
+        try:
+            wait_for("ready file", self.ready.exists, self.process)
+        except RuntimeError as error:
+            self.kill()
+            raise RuntimeError(f"{error}\n{self.log.read_text(errors='replace')}") from None
+        self.read_ready()
+        return self
+
+    def launch(self):
+        """Starts the program without waiting for it."""
         self.ready.unlink(missing_ok=True)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
@@ -89,17 +100,13 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        try:
-            wait_for("ready file", self.ready.exists, self.process)
-        except RuntimeError as error:
-            self.kill()
-            raise RuntimeError(f"{error}\n{self.log.read_text(errors='replace')}") from None
-        # The ports were chosen by the system; they are told in the order of the configuration.
+
+    def read_ready(self):
+        """The ports were chosen by the system; they are told in the order of the configuration."""
         addresses = [entry["address"] for entry in json.loads(self.ready.read_text())["listen"]]
         self.imap, self.imaps, self.starttls, self.lmtp = (
             int(address.rsplit(":", 1)[1]) for address in addresses[:4]
         )
-        return self
 
     def run(self, *words, stdin=""):
         """Another call of the program with the same configuration."""

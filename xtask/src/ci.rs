@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::{corpus, crash, e2e, edges, faults, fuzz, garage, run, tidy, tools};
+use crate::{corpus, crash, e2e, edges, faults, fuzz, garage, kills, run, tidy, tools};
 
 /// Runs the steps that the arguments choose, all by default.
 ///
@@ -50,6 +50,7 @@ const STEPS: &[Step] = &[
     Step { name: "fuzz", run: fuzz_briefly },
     Step { name: "build", run: |_| e2e::build() },
     Step { name: "e2e", run: |_| e2e::run(&[]) },
+    Step { name: "kills", run: |_| kills::run(&[]) },
 ];
 
 /// Only with `--garage`: it builds a program for a quarter of an hour.
@@ -206,7 +207,7 @@ mod tests {
     #[test]
     fn steps_are_chosen_by_name() {
         assert_eq!(names(&["--only", "tidy", "--only", "edges"]), ["tidy", "edges"]);
-        assert_eq!(names(&["--from", "build"]), ["build", "e2e"]);
+        assert_eq!(names(&["--from", "build"]), ["build", "e2e", "kills"]);
         assert!(!names(&["--skip", "fuzz"]).contains(&"fuzz"));
     }
 

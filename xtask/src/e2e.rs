@@ -21,7 +21,10 @@ pub fn run(names: &[String]) -> Result<()> {
 }
 
 /// The release build of the program; `$PILLARBOX` names another.
-fn program() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it does not build.
+pub fn program() -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("PILLARBOX") {
         return Ok(PathBuf::from(given));
     }

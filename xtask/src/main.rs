@@ -9,6 +9,7 @@ mod edges;
 mod faults;
 mod fuzz;
 mod garage;
+mod kills;
 mod run;
 mod tidy;
 mod tools;
@@ -43,6 +44,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "e2e" => e2e::run(rest),
         "fuzz" => fuzz::run(rest),
         "garage" => garage::run(),
+        "kills" => kills::run(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(())
@@ -62,5 +64,7 @@ cargo xtask crash [--seeds N] [--from SEED] [--variants N] [--operations N] [--e
     cuts the power at every boundary between two system calls of seeded workloads
 cargo xtask fuzz [--seconds N] [--jobs N] [TARGET...]
 cargo xtask garage    the tests of object stores on a real Garage of three nodes (built once, 15 min)
+cargo xtask kills [--kills N] [--seed N]
+    kill -9 of the built program under load, 300 times by default
 cargo xtask e2e [NAME...]
     real clients against the built program; NAME picks files (imaplib, mbsync, corpus, ...)";

@@ -38,7 +38,7 @@ pub(crate) struct Connection {
     used: usize,
     framer: Framer,
     session: Box<Session>,
-    output: Output,
+    pub(crate) output: Output,
     pub(crate) literals: Literals,
     pub(crate) open: Option<Box<Open>>,
     pub(crate) exchange: Option<Box<Exchange>>,

@@ -50,6 +50,20 @@ pub enum ServiceError {
     Closed,
 }
 
+impl ServiceError {
+    /// Whether something that is stored is not as it was written.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt(_) | Self::Inconsistent(_) => true,
+            Self::Store(error) => {
+                matches!(error, StoreError::Corrupt { .. } | StoreError::BlobMissing { .. })
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Why a text cannot be an account's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameFault {

@@ -11,18 +11,22 @@
 //!   leaves an expunged membership where it was, so it is seen at one of the two places.
 //! - Blobs are listed before message rows are read. One that a commit names after that is not as it
 //!   was listed any more, so the store keeps it; a name that came earlier is among the rows.
+//! - Rows that damage has hidden name nothing, and what they named would be deleted. So messages
+//!   are only deleted after every mailbox has been found to hold as many as it counts, and blobs
+//!   only after every message that is in use has been found.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use mail_types::{AccountId, ModSeq, ThreadId};
-use mailbox::{Change, LogEntry, Operation};
+use mail_types::{AccountId, MessageId, ModSeq, ThreadId};
+use mailbox::{Change, Corruption, LogEntry, Operation};
 use store::{BlobId, BlobKey, Commit, CommitNo, Deletion, KeyRange, Store, View, Write};
 
 use crate::accounts::purge;
+use crate::codec::CorruptRecord;
 use crate::codec::message::StoredMessage;
-use crate::codec::rows::{RemovedMailbox, decode_membership_message};
+use crate::codec::rows::{RemovedMailbox, decode_mailbox, decode_membership_message};
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::limits::SWEEP_STEP_ROWS;
@@ -124,8 +128,8 @@ impl Service {
                     ControlFlow::Break(())
                 })?;
                 let Some(scope) = scope else { return Ok(swept) };
-                let head = [&scope[..], b"h"].concat();
-                let is_stray = || Ok::<_, ServiceError>(store.view()?.get(&head)?.is_none());
+                // One row is enough: only a removal that has ended leaves none.
+                let is_stray = || is_without_rows(&*store, &scope);
                 if is_stray()? {
                     let listed = list_scope(&*store, &scope)?;
                     // The account may have been made before they were listed.
@@ -190,10 +194,12 @@ impl Sweep<'_> {
                 Some(AccountKey::Expunged(_, modseq, _)) => Ok(modseq <= head.history_floor),
                 _ => Err(strange_key(key)),
             })?;
+        self.verify_counts()?;
         let bound = head.next_message.get();
         let used = self.used_messages(bound)?;
         let mut blobs = list_scope(self.store, self.keys.prefix())?;
         let (mut named, mut threads) = (HashSet::new(), HashSet::new());
+        let mut missing = used.clone();
         report.messages = self.visit(&self.keys.messages(), |key, value| {
             let Some(AccountKey::Message(id)) = self.keys.parse(key) else {
                 return Err(strange_key(key));
@@ -201,11 +207,16 @@ impl Sweep<'_> {
             if id.get() < bound && !used.contains(id.get()) {
                 return Ok(true);
             }
+            missing.remove(id.get());
             let row = StoredMessage::decode(key, value)?;
             named.extend(row.blobs().map(short));
             threads.insert(row.thread);
             Ok(false)
         })?;
+        if let Some(id) = missing.first() {
+            let key = self.keys.key(&AccountKey::Message(MessageId(id)));
+            return Err(CorruptRecord::new(&key, "the message has no row").into());
+        }
         self.visit(&self.keys.threads(), |key, value| {
             let thread: ThreadId = decode_thread(key, value)?;
             Ok(thread.get() < bound && !threads.contains(&thread))
@@ -213,6 +224,32 @@ impl Sweep<'_> {
         blobs.retain(|(id, _)| !named.contains(&short(*id)));
         report.blobs = delete_listed(self.store, self.keys.prefix(), &blobs)?;
         Ok(report)
+    }
+
+    /// Every mailbox holds as many messages as it counts.
+    fn verify_counts(&self) -> Result<(), ServiceError> {
+        let mut mailboxes = Vec::new();
+        scan(&*self.store.view()?, &self.keys.mailboxes(), |key, _| {
+            match self.keys.parse(key) {
+                Some(AccountKey::Mailbox(id)) => mailboxes.push((id, key.to_vec())),
+                _ => return Err(strange_key(key)),
+            }
+            Ok(())
+        })?;
+        for (id, key) in mailboxes {
+            let view = self.store.view()?;
+            let Some(value) = view.get(&key)? else { continue };
+            let record = decode_mailbox(&key, &value, id)?;
+            let mut held = 0;
+            scan(&*view, &self.keys.memberships(id), |_, _| {
+                held += 1;
+                Ok(())
+            })?;
+            if held != record.counts.messages {
+                return Err(Corruption::ContentsDisagree(id).into());
+            }
+        }
+        Ok(())
     }
 
     /// Mailboxes that were removed before the cutoff, with their memberships.
@@ -294,6 +331,15 @@ impl Sweep<'_> {
     }
 }
 
+fn is_without_rows(store: &dyn Store, scope: &[u8]) -> Result<bool, ServiceError> {
+    let mut is_empty = true;
+    store.view()?.scan(&KeyRange::prefix(scope), &mut |_, _| {
+        is_empty = false;
+        ControlFlow::Break(())
+    })?;
+    Ok(is_empty)
+}
+
 /// The blobs of a scope as they are now: 40 bytes each.
 fn list_scope(store: &dyn Store, scope: &[u8]) -> Result<Vec<(BlobId, CommitNo)>, ServiceError> {
     let mut listed = Vec::new();
@@ -328,7 +374,7 @@ fn short(id: BlobId) -> u64 {
 }
 
 /// A set of message numbers: a bit for each that was ever given out.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Bits {
     words: Vec<u64>,
 }
@@ -342,6 +388,19 @@ impl Bits {
         if let Some(word) = self.words.get_mut(at) {
             *word |= 1 << (number % 64);
         }
+    }
+
+    fn remove(&mut self, number: u64) {
+        let at = usize::try_from(number / 64).unwrap_or(usize::MAX);
+        if let Some(word) = self.words.get_mut(at) {
+            *word &= !(1 << (number % 64));
+        }
+    }
+
+    /// The smallest number in it.
+    fn first(&self) -> Option<u64> {
+        let (at, word) = (0..).zip(&self.words).find(|(_, word)| **word != 0)?;
+        Some(at * 64 + u64::from(word.trailing_zeros()))
     }
 
     fn contains(&self, number: u64) -> bool {
@@ -362,5 +421,11 @@ mod tests {
         }
         let held: Vec<u64> = (0..2000).filter(|n| bits.contains(*n)).collect();
         assert_eq!(held, [0, 1, 63, 64, 1000]);
+        let mut taken = Vec::new();
+        while let Some(first) = bits.first() {
+            taken.push(first);
+            bits.remove(first);
+        }
+        assert_eq!(taken, held);
     }
 }

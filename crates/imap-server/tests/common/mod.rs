@@ -10,6 +10,7 @@ use imap_server::{FailedLogin, ImapServer, ImapSettings, Patience};
 use mail_service::{PasswordCost, Service, ServiceConfig, World};
 use mail_types::Secret;
 use net::{LoginThrottle, Peer, Service as _, Shutdown, Stream};
+use store::Store;
 use store::mem::Mem;
 use testkit::script::{self, Received};
 use tokio::runtime::Runtime;
@@ -23,6 +24,11 @@ pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 /// A service with one account on a new store.
 pub async fn service() -> Service {
+    service_on(Arc::new(Mem::new())).await
+}
+
+/// A service with one account on this store.
+pub async fn service_on(store: Arc<dyn Store>) -> Service {
     let passwords = PasswordCost {
         memory_kib: 8,
         iterations: 1,
@@ -31,7 +37,7 @@ pub async fn service() -> Service {
         concurrent_max: 0,
     };
     let config = ServiceConfig { passwords, ..ServiceConfig::default() };
-    let service = Service::open(Arc::new(Mem::new()), config, World::system()).await.unwrap();
+    let service = Service::open(store, config, World::system()).await.unwrap();
     service.create_account(USER, Secret::new(PASSWORD)).await.unwrap();
     service
 }
@@ -51,7 +57,11 @@ pub struct Live {
 
 impl Live {
     pub async fn new(settings: ImapSettings) -> Self {
-        let service = service().await;
+        Self::of(service().await, settings)
+    }
+
+    /// A server for this service.
+    pub fn of(service: Service, settings: ImapSettings) -> Self {
         let throttle = Arc::new(LoginThrottle::default());
         let server = Arc::new(ImapServer::new(service.clone(), throttle, settings));
         Self { server, shutdown: Arc::default(), service }
@@ -132,6 +142,19 @@ impl Client {
         let lines = self.until(tag).await;
         let last = lines.last().unwrap();
         assert!(last.starts_with(&format!("{tag} OK")), "{command}: {lines:?}");
+        lines
+    }
+
+    /// Lines up to the tagged one of this tag, or to the end of the stream.
+    pub async fn rest_or(&mut self, tag: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(line) = self.try_line().await {
+            let ends = line.split(' ').next() == Some(tag);
+            lines.push(line);
+            if ends {
+                break;
+            }
+        }
         lines
     }
 

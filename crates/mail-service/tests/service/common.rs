@@ -17,6 +17,10 @@ pub const START: i64 = 1_800_000_000;
 pub struct TestClock(AtomicI64);
 
 impl TestClock {
+    pub fn set(&self, seconds: i64) {
+        self.0.store(seconds, Ordering::Relaxed);
+    }
+
     pub fn advance(&self, seconds: i64) {
         self.0.fetch_add(seconds, Ordering::Relaxed);
     }

@@ -3,6 +3,7 @@
 
 mod changes;
 mod checking;
+mod clocks;
 mod common;
 mod histories;
 mod logins;
