@@ -2,4 +2,6 @@
 
 pub mod corpus;
 pub mod pure;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod script;
