@@ -4,6 +4,7 @@ mod conform;
 mod faults;
 mod packs;
 mod power;
+mod replay;
 mod restart;
 
 use std::fs;

@@ -9,7 +9,7 @@ use super::format::{
 use super::{LogKey, Position};
 use crate::disk::DiskFile;
 use crate::pack::PackId;
-use crate::pack::format::{HEADER_BYTES, Header};
+use crate::pack::format::{HEADER_BYTES, Header, SCOPE_LENGTH_AT};
 
 /// A segment that is being read.
 pub(crate) struct Segment<'a> {
@@ -78,9 +78,11 @@ impl Segment<'_> {
                 None => Found::Invalid(Look::Damaged),
             });
         }
-        let first = start.get(..GROUP_HEADER_BYTES).unwrap_or(&start);
-        if !first.iter().all(|&byte| byte == 0) {
-            return Ok(Found::Invalid(look_of_header(offset, &start)));
+        if start.iter().any(|&byte| byte != 0) {
+            // If it was the header of a body, then of this length; what it says of its scope is at
+            // most a little wrong.
+            let scope = start.get(SCOPE_LENGTH_AT).map_or(0, |&length| usize::from(length));
+            return Ok(Found::Invalid(look(offset, &start, HEADER_BYTES + scope)));
         }
         Ok(if self.is_zero_from(offset)? { Found::Nothing } else { Found::Invalid(Look::Torn) })
     }
@@ -88,7 +90,7 @@ impl Segment<'_> {
     fn group(&self, offset: u64, start: &[u8]) -> io::Result<Found> {
         let at = Position { segment: self.id, offset };
         let Some(header) = GroupHeader::decode(self.key, at, start) else {
-            return Ok(Found::Invalid(look_of_header(offset, start)));
+            return Ok(Found::Invalid(look(offset, start, GROUP_HEADER_BYTES)));
         };
         let length = header.record_bytes();
         // In range: the header's sum holds, and lengths that are written are below a maximum.
@@ -99,7 +101,7 @@ impl Segment<'_> {
         let mut payload = self.read(offset, usize::try_from(length).unwrap_or(usize::MAX))?;
         let rest = payload.get(GROUP_HEADER_BYTES..).unwrap_or_default();
         if !header.holds(self.key, rest) {
-            return Ok(Found::Invalid(look(offset, &payload)));
+            return Ok(Found::Invalid(look(offset, &payload, payload.len())));
         }
         payload.drain(..GROUP_HEADER_BYTES);
         payload.truncate(usize::try_from(header.payload_bytes).unwrap_or(usize::MAX));
@@ -155,18 +157,12 @@ pub(crate) fn claims_to_be_segment(file: &dyn DiskFile) -> bool {
     file.read_at(0, &mut magic).is_ok() && magic == *SEGMENT_MAGIC
 }
 
-fn look(offset: u64, bytes: &[u8]) -> Look {
-    if looks_torn(offset, bytes) { Look::Torn } else { Look::Damaged }
-}
-
-/// Of a record whose header is not valid. The header of a body is longer than that of a group, and
-/// a write may have ended anywhere within it, with the end of the file or with zeros.
-fn look_of_header(offset: u64, start: &[u8]) -> Look {
-    let length = match start.first_chunk() {
-        Some([b'b', b'l', b'o', b'b', scope_length]) => HEADER_BYTES + usize::from(*scope_length),
-        _ => GROUP_HEADER_BYTES,
-    };
-    start.get(..length).map_or(Look::Torn, |header| look(offset, header))
+/// What the first `length` bytes at an offset look like; fewer are there when the file ends.
+fn look(offset: u64, bytes: &[u8], length: usize) -> Look {
+    match bytes.get(..length) {
+        Some(bytes) if !looks_torn(offset, bytes) => Look::Damaged,
+        _ => Look::Torn,
+    }
 }
 
 /// Enough for the header of a body with the longest scope, and for that of a group.
@@ -174,27 +170,3 @@ const START_BYTES: usize = HEADER_BYTES + u8::MAX as usize;
 
 /// Read at one time when much is searched; a multiple of the alignment.
 const PIECE_BYTES: usize = 1024 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use store::{BlobId, BlobKey};
-
-    use super::*;
-
-    #[test]
-    fn header_of_a_body_that_ends_at_a_sector_looks_torn() {
-        let key = BlobKey::new(b"a12345678", BlobId::of(b"tide"));
-        let header = Header { key, size: 4, frames_bytes: 4, frame_count: 1, table_sum: [7; 16] };
-        let header = header.encode();
-        for kept in 1..header.len() {
-            let offset = 4 * 512 - kept as u64;
-            let mut zeros = header.clone();
-            zeros[kept..].fill(0);
-            assert_eq!(look_of_header(offset, &zeros), Look::Torn, "{kept} bytes kept");
-            assert_eq!(look_of_header(offset, &header[..kept]), Look::Torn, "{kept} bytes long");
-        }
-        let mut damaged = header.clone();
-        damaged[50] ^= 1;
-        assert_eq!(look_of_header(1024, &damaged), Look::Damaged);
-    }
-}

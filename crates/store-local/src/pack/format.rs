@@ -32,6 +32,9 @@ pub(crate) const PACK_HEADER_BYTES: u64 = 16;
 /// Length of a record's header without the scope.
 pub(crate) const HEADER_BYTES: usize = 96;
 
+/// Where a header says how long the scope is that follows it.
+pub(crate) const SCOPE_LENGTH_AT: usize = 4;
+
 /// Length of one entry of the table.
 pub(crate) const ENTRY_BYTES: usize = 12;
 

@@ -1,82 +1,156 @@
-//! Power cuts: of what was not synced, packs keep any part or garbage; what was acknowledged stays.
+//! Power cuts: what was not synced is there or not, sector by sector; what was acknowledged stays.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use store::{BlobId, Commit, Deletion, Store, Write};
+use store::{BlobId, Commit, Deletion, Store, StoreError, Write};
 
 use super::{copy_folder, noise, options};
 use crate::disk::{Disk, DiskFile, OsDisk};
 use crate::{Local, Options};
 
-/// What of each pack file is on stable storage.
+/// A disk that remembers what of each pack is on stable storage.
 #[derive(Clone, Default)]
-struct Durable(Arc<Mutex<BTreeMap<PathBuf, Durability>>>);
+struct Durable(Arc<Mutex<Stable>>);
 
-#[derive(Clone, Copy)]
-struct Durability {
-    /// Length at the last sync; everything below is as it was written.
-    length: u64,
-    name: Name,
+#[derive(Default)]
+struct Stable {
+    files: BTreeMap<PathBuf, Shadow>,
+    /// Removed, and the folder not synced since.
+    ghosts: BTreeMap<PathBuf, Shadow>,
+    /// The database as it was when a checkpoint had last been completed.
+    database: Vec<u8>,
+    /// Calls until the disk fails for good; `None` is never.
+    fuse: Option<u32>,
+    calls: u32,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Name {
-    Durable,
-    /// The folder has not been synced since the file was made.
-    New,
+#[derive(Clone, Default)]
+struct Shadow {
+    /// Content at the last sync.
+    bytes: Vec<u8>,
+    /// Whether the folder has been synced since the file was made.
+    named: bool,
 }
 
 impl Durable {
+    fn with_fuse(calls: u32) -> Self {
+        let disk = Self::default();
+        disk.lock().fuse = Some(calls);
+        disk
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stable> {
+        self.0.lock().unwrap()
+    }
+
+    /// One call to the disk, which fails once the fuse has burnt.
+    fn call(&self) -> io::Result<MutexGuard<'_, Stable>> {
+        let mut stable = self.lock();
+        stable.calls += 1;
+        let calls = stable.calls;
+        if stable.fuse.is_some_and(|fuse| calls > fuse) {
+            return Err(io::Error::other("the power is going"));
+        }
+        Ok(stable)
+    }
+
+    /// A checkpoint of the store in this folder has just been completed.
+    fn checkpointed(&self, folder: &Path) {
+        let database = fs::read(folder.join("store.db")).unwrap();
+        self.lock().database = database;
+    }
+
     /// Does to a copy of the folder what the power cut did to the original.
     fn cut(&self, copy: &Path, random: &mut u64) {
-        for (path, durability) in &*self.0.lock().unwrap() {
-            let path = copy.join("packs").join(path.file_name().unwrap());
-            let Ok(file) = OsDisk.open(&path) else { continue };
-            let written = file.length().unwrap();
-            if durability.name == Name::New && next(random).is_multiple_of(2) {
-                OsDisk.unlink(&path).unwrap();
+        let stable = self.lock();
+        let at = |path: &Path| copy.join("packs").join(path.file_name().unwrap());
+        for (path, shadow) in &stable.files {
+            let path = at(path);
+            if !shadow.named && next(random).is_multiple_of(2) {
+                let _ = fs::remove_file(path);
                 continue;
             }
-            let unsynced = written - durability.length;
-            let kept = durability.length + if unsynced > 0 { next(random) % unsynced } else { 0 };
-            file.truncate(kept).unwrap();
-            // Of what kept its place, pages may not have been written.
-            let garbage = (kept - durability.length) / 2;
-            file.write_at(durability.length, &vec![0; garbage as usize]).unwrap();
+            let Ok(written) = fs::read(&path) else { continue };
+            fs::write(&path, mix(&shadow.bytes, &written, random)).unwrap();
+        }
+        for (path, shadow) in &stable.ghosts {
+            if shadow.named && next(random).is_multiple_of(2) {
+                fs::write(at(path), &shadow.bytes).unwrap();
+            }
+        }
+        // Of the database, whatever came after the last checkpoint may be lost.
+        if !stable.database.is_empty() && next(random).is_multiple_of(2) {
+            fs::write(copy.join("store.db"), &stable.database).unwrap();
+            let _ = fs::remove_file(copy.join("store.db-wal"));
         }
     }
 }
 
+/// The synced content, with some of the sectors or pages that were written since.
+fn mix(synced: &[u8], written: &[u8], random: &mut u64) -> Vec<u8> {
+    let (short, long) = (synced.len().min(written.len()), synced.len().max(written.len()));
+    let length = match next(random) % 3 {
+        0 => synced.len(),
+        1 => written.len(),
+        _ => short + (next(random) as usize) % (long - short + 1),
+    };
+    let unit = if next(random).is_multiple_of(2) { 512 } else { 4096 };
+    let all = next(random) % 4;
+    let mut bytes = synced.to_vec();
+    bytes.resize(length, 0);
+    for (index, piece) in bytes.chunks_mut(unit).enumerate() {
+        let new = written.get(index * unit..).unwrap_or_default();
+        let count = piece.len().min(new.len());
+        if all == 0 || (all > 1 && next(random).is_multiple_of(2)) {
+            piece[..count].copy_from_slice(&new[..count]);
+        }
+    }
+    bytes
+}
+
 impl Disk for Durable {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut stable = self.call()?;
         let file = OsDisk.create(path)?;
-        let new = Durability { length: 0, name: Name::New };
-        self.0.lock().unwrap().insert(path.to_owned(), new);
+        stable.files.insert(path.to_owned(), Shadow::default());
         Ok(Arc::new(DurableFile { file, path: path.to_owned(), durable: self.clone() }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut stable = self.call()?;
         let file = OsDisk.open(path)?;
         // Found at the start: that much has survived.
-        let found = Durability { length: file.length()?, name: Name::Durable };
-        self.0.lock().unwrap().entry(path.to_owned()).or_insert(found);
+        let found = Shadow { bytes: fs::read(path)?, named: true };
+        stable.files.entry(path.to_owned()).or_insert(found);
         Ok(Arc::new(DurableFile { file, path: path.to_owned(), durable: self.clone() }))
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.0.lock().unwrap().remove(path);
-        OsDisk.unlink(path)
+        // Whoever unlinks a pack has completed a checkpoint just before.
+        let folder = path.parent().and_then(Path::parent).unwrap();
+        if path.extension().is_some() {
+            self.checkpointed(folder);
+        }
+        let mut stable = self.call()?;
+        OsDisk.unlink(path)?;
+        let gone = stable.files.remove(path);
+        stable.ghosts.extend(gone.map(|shadow| (path.to_owned(), shadow)));
+        Ok(())
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        drop(self.call()?);
         OsDisk.list(folder)
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.0.lock().unwrap().values_mut().for_each(|file| file.name = Name::Durable);
+        let mut stable = self.call()?;
+        stable.files.values_mut().for_each(|file| file.named = true);
+        stable.ghosts.clear();
         OsDisk.sync_folder(folder)
     }
 }
@@ -89,30 +163,30 @@ struct DurableFile {
 
 impl DiskFile for DurableFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if let Some(durability) = self.durable.0.lock().unwrap().get_mut(&self.path) {
-            // What is written over is not durable either until the next sync.
-            durability.length = durability.length.min(offset);
-        }
+        let _held = self.durable.call()?;
         self.file.write_at(offset, bytes)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        drop(self.durable.call()?);
         self.file.read_at(offset, buffer)
     }
 
     fn sync(&self) -> io::Result<()> {
-        let length = self.file.length()?;
-        if let Some(durability) = self.durable.0.lock().unwrap().get_mut(&self.path) {
-            durability.length = length;
+        let mut stable = self.durable.call()?;
+        if let Some(shadow) = stable.files.get_mut(&self.path) {
+            shadow.bytes = fs::read(&self.path)?;
         }
         Ok(())
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
+        let _held = self.durable.call()?;
         self.file.truncate(length)
     }
 
     fn length(&self) -> io::Result<u64> {
+        drop(self.durable.call()?);
         self.file.length()
     }
 }
@@ -126,7 +200,7 @@ fn next(random: &mut u64) -> u64 {
 
 #[test]
 fn power_cut_at_any_moment_loses_nothing_acknowledged() {
-    for seed in 1..=6 {
+    for seed in 1..=12 {
         eprintln!("seed {seed}");
         cuts(seed);
     }
@@ -136,15 +210,17 @@ fn cuts(seed: u64) {
     let outer = tempfile::tempdir().unwrap();
     let mut random = seed;
     let mut named: BTreeMap<BlobId, Vec<u8>> = BTreeMap::new();
+    let mut last = 0;
     for generation in 0..6 {
         let folder = outer.path().join(generation.to_string());
         let disk = Durable::default();
-        let options = Options { pack_bytes_max: 150_000, ..options(Arc::new(disk.clone())) };
-        let store = Local::open(&folder, options).unwrap();
+        let store = recover(&folder, &disk, &mut random, outer.path());
         check(&store, &named);
+        assert!(store.view().unwrap().at().0 >= last, "a number of a commit may come twice");
         for _ in 0..12 {
             act(&store, &mut named, &mut random);
         }
+        last = store.view().unwrap().at().0;
         // Puts that no commit follows.
         for _ in 0..next(&mut random) % 4 {
             drop(store.put_blob(b"a", &sample(&mut random)).unwrap());
@@ -153,6 +229,28 @@ fn cuts(seed: u64) {
         copy_folder(&folder, &after);
         disk.cut(&after, &mut random);
     }
+}
+
+/// Opens a store whose power has failed, with perhaps some more power cuts while it is opened.
+fn recover(folder: &Path, disk: &Durable, random: &mut u64, outer: &Path) -> Local {
+    for again in 0..3 {
+        let weak = Durable::with_fuse((next(random) % 40) as u32);
+        let Err(error) = Local::open(folder, settings(&weak)) else { break };
+        assert!(!matches!(error, StoreError::Corrupt { .. }), "{error}");
+        let copy = outer.join(format!("again-{again}"));
+        let _ = fs::remove_dir_all(&copy);
+        copy_folder(folder, &copy);
+        weak.cut(&copy, random);
+        fs::remove_dir_all(folder).unwrap();
+        fs::rename(&copy, folder).unwrap();
+    }
+    let store = Local::open(folder, settings(disk)).unwrap();
+    disk.checkpointed(folder);
+    store
+}
+
+fn settings(disk: &Durable) -> Options {
+    Options { pack_bytes_max: 150_000, ..options(Arc::new(disk.clone())) }
 }
 
 fn act(store: &Local, named: &mut BTreeMap<BlobId, Vec<u8>>, random: &mut u64) {
