@@ -74,7 +74,11 @@ fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-fn sync(folder: &Path) -> Result<(), StoreError> {
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// `WriteRefused` or `StorageFull`.
+pub(crate) fn sync(folder: &Path) -> Result<(), StoreError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| write_failed(&error))
 }
 

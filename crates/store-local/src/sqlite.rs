@@ -16,6 +16,7 @@ use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, p
 use store::{BlobId, BlobInfo, BlobKey, CommitNo, KeyRange, Order, StoreError, Visitor};
 
 use crate::error::{query_failed, statement_failed};
+use crate::folder;
 use crate::log::{Applied, LogKey, Position};
 use crate::pack::{Location, PackRow, PackState};
 use crate::sum::{sum, sum_numbers};
@@ -41,6 +42,9 @@ pub(crate) fn open_writer(
     if mode != "wal" {
         return Err(StoreError::Unsupported { found: format!("journal mode {mode}").into() });
     }
+    // SQLite makes these names durable too, but goes on when that fails. A journal that comes back
+    // would take back what the database has become, and a log that is gone leaves it half copied.
+    path.parent().map_or(Ok(()), folder::sync)?;
     // The log is synced before: a power cut takes back what the log gives again.
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
     // The committer says when: never inside a commit.
