@@ -7,4 +7,6 @@ mod common;
 mod histories;
 mod logins;
 mod mail;
+mod moving;
+mod nodes;
 mod sweeping;
