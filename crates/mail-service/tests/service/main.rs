@@ -9,4 +9,5 @@ mod logins;
 mod mail;
 mod moving;
 mod nodes;
+mod repairing;
 mod sweeping;
