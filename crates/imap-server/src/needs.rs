@@ -76,7 +76,8 @@ impl Open {
         }
     }
 
-    async fn refresh(&mut self) -> Answer {
+    /// Brings the state up to what is stored.
+    pub(crate) async fn refresh(&mut self) -> Answer {
         match self.handle.state().await {
             Ok(account) => {
                 self.account = account;

@@ -39,7 +39,8 @@ pub fn trouble(failure: &ServiceError) -> Trouble {
             error!(error = %failure, "the store failed");
             Trouble::Unavailable
         }
-        ServiceError::Closed => Trouble::Unavailable,
+        // What it is told is that the account cannot be had now; the operator knows why.
+        ServiceError::Closed | ServiceError::Moving => Trouble::Unavailable,
         ServiceError::NoSuchMailbox | ServiceError::NoSuchMessage => {
             // The session looks for these itself; it raced with another one that removed them.
             warn!(error = %failure, "gone meanwhile");
@@ -47,6 +48,7 @@ pub fn trouble(failure: &ServiceError) -> Trouble {
         }
         ServiceError::Refused(_)
         | ServiceError::AccountExists
+        | ServiceError::NoSuchShard
         | ServiceError::InvalidName(_)
         | ServiceError::InvalidPassword(_) => {
             error!(error = %failure, "not an error of what was asked for");

@@ -6,7 +6,9 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Client, Live, service_on, settings};
+use common::{Client, Live, PASSWORD, USER, service_on, settings};
+use mail_service::Sharing;
+use mail_types::Secret;
 use store::StoreError;
 use store::fault::{Call, Fault, Faults, Faulty};
 use store::mem::Mem;
@@ -15,7 +17,9 @@ use store::mem::Mem;
 async fn faulty() -> (Faults, Live, Client) {
     let store = Arc::new(Faulty::new(Arc::new(Mem::new())));
     let faults = store.faults();
-    let live = Live::of(service_on(store).await, settings());
+    let service = service_on(store, Sharing::Exclusive).await;
+    service.create_account(USER, Secret::new(PASSWORD)).await.unwrap();
+    let live = Live::of(service, settings());
     let client = live.login().await;
     (faults, live, client)
 }

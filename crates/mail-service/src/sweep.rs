@@ -23,7 +23,7 @@ use mail_types::{AccountId, MessageId, ModSeq, ThreadId};
 use mailbox::{Change, Corruption, LogEntry, Operation};
 use store::{BlobId, BlobKey, Commit, CommitNo, Deletion, KeyRange, Store, View, Write};
 
-use crate::accounts::purge;
+use crate::accounts::{Removal, finish_removal};
 use crate::codec::CorruptRecord;
 use crate::codec::message::StoredMessage;
 use crate::codec::rows::{RemovedMailbox, decode_mailbox, decode_membership_message};
@@ -87,10 +87,16 @@ impl Service {
     pub async fn sweep_account(&self, id: AccountId) -> Result<SweepReport, ServiceError> {
         let cutoff = self.shared.world.clock.now_secs() - self.shared.config.retention_secs;
         let keys = AccountKeys::new(id);
-        let due = {
+        let found = {
             let keys = keys.clone();
-            self.shared.read(move |view| prunable(view, &keys, cutoff)).await?
+            let read = move |view: &dyn View| {
+                let is_frozen = load_head(view, &keys)?.frozen;
+                // What is being moved is swept where it arrives.
+                if is_frozen { Ok(None) } else { prunable(view, &keys, cutoff).map(Some) }
+            };
+            self.shared.read(read).await?
         };
+        let Some(due) = found else { return Ok(SweepReport::default()) };
         if let Some(floor) = due {
             self.account(id).await?.submit(Operation::Prune { floor }).await?;
         }
@@ -102,15 +108,16 @@ impl Service {
     async fn finish_removals(&self) -> Result<(), ServiceError> {
         let removed = self.shared.read(|view| {
             let mut removed = Vec::new();
-            scan(view, &keys::removal_all(), |key, _| {
-                removed.push(keys::removal_account(key).ok_or_else(|| strange_key(key))?);
+            scan(view, &keys::removal_all(), |key, value| {
+                let id = keys::removal_account(key).ok_or_else(|| strange_key(key))?;
+                removed.push((id, Removal::decode(key, value)?));
                 Ok(())
             })?;
             Ok(removed)
         });
-        for id in removed.await? {
-            let store = Arc::clone(&self.shared.store);
-            blocking(move || purge(&*store, id)).await?;
+        for (id, removal) in removed.await? {
+            let (store, world) = (Arc::clone(&self.shared.store), self.shared.world.clone());
+            blocking(move || finish_removal(&*store, id, &removal, &world)).await?;
         }
         Ok(())
     }
@@ -128,8 +135,7 @@ impl Service {
                     ControlFlow::Break(())
                 })?;
                 let Some(scope) = scope else { return Ok(swept) };
-                // One row is enough: only a removal that has ended leaves none.
-                let is_stray = || is_without_rows(&*store, &scope);
+                let is_stray = || is_stray(&*store.view()?, &scope);
                 if is_stray()? {
                     let listed = list_scope(&*store, &scope)?;
                     // The account may have been made before they were listed.
@@ -152,6 +158,23 @@ impl SweepReport {
         self.blobs += other.blobs;
         self.log_rows += other.log_rows;
     }
+}
+
+/// Whether the scope is that of no account, nor of one that is arriving: that gets its head last.
+fn is_stray(view: &dyn View, scope: &[u8]) -> Result<bool, ServiceError> {
+    // One row is enough: only a removal that has ended leaves none, while damage may hide some.
+    let mut has_rows = false;
+    view.scan(&KeyRange::prefix(scope), &mut |_, _| {
+        has_rows = true;
+        ControlFlow::Break(())
+    })?;
+    if has_rows {
+        return Ok(false);
+    }
+    let number = scope.get(1..).and_then(|number| number.try_into().ok());
+    let Some(number) = number else { return Ok(true) };
+    let mark = view.get(&keys::removal(AccountId(u64::from_be_bytes(number))))?;
+    Ok(mark != Some(Removal::Arriving.encode()))
 }
 
 /// The modseq up to which history is older than `cutoff`, if there is anything worth forgetting: an
@@ -329,15 +352,6 @@ impl Sweep<'_> {
         }
         Ok(deleted)
     }
-}
-
-fn is_without_rows(store: &dyn Store, scope: &[u8]) -> Result<bool, ServiceError> {
-    let mut is_empty = true;
-    store.view()?.scan(&KeyRange::prefix(scope), &mut |_, _| {
-        is_empty = false;
-        ControlFlow::Break(())
-    })?;
-    Ok(is_empty)
 }
 
 /// The blobs of a scope as they are now: 40 bytes each.

@@ -29,6 +29,7 @@ pub mod limits;
 pub mod mem;
 pub mod mem_heap;
 mod plan;
+pub mod spread;
 mod watch;
 
 pub use blob::{BlobId, BlobInfo, BlobKey, BlobLease, Deletion, InvalidBlobId};

@@ -8,4 +8,7 @@ mod common;
 mod histories;
 mod logins;
 mod mail;
+mod moving;
+mod nodes;
+mod repairing;
 mod sweeping;
