@@ -24,6 +24,7 @@ use crate::folder::Folder;
 use crate::index::Index;
 use crate::log::LogKey;
 use crate::log::replay::{Replay, Tail};
+use crate::pack::ahead::Ahead;
 use crate::pack::compact;
 use crate::pack::reader::PackReader;
 use crate::pack::writer::PackWriter;
@@ -44,6 +45,9 @@ pub struct Options {
     /// The database never grows above this; commits answer `StorageFull` then. `None`: as far as
     /// the disk goes.
     pub database_bytes_max: Option<u64>,
+    /// How far ahead of the log zeros are written, so that commits need not wait for the file to
+    /// grow. 0: not at all.
+    pub ahead_bytes: u64,
     /// Room that is kept for a full disk, so that flags can still be changed and messages removed.
     pub reserve_bytes: u64,
     /// How long a reader waits when too many read already; then it is told `Busy`.
@@ -60,6 +64,7 @@ impl Default for Options {
             cache_bytes: 64 * 1024 * 1024,
             pack_bytes_max: 256 * 1024 * 1024,
             database_bytes_max: None,
+            ahead_bytes: 8 * 1024 * 1024,
             reserve_bytes: 16 * 1024 * 1024,
             read_patience: Duration::from_secs(5),
             disk: Arc::new(OsDisk),
@@ -71,6 +76,7 @@ impl Default for Options {
 /// A store in a data folder of this machine. Dropping it closes it.
 pub struct Local {
     shared: Arc<Shared>,
+    ahead: Mutex<Option<Ahead>>,
     database: PathBuf,
     committer: Mutex<Option<JoinHandle<()>>>,
     folder: Mutex<Option<Folder>>,
@@ -100,7 +106,7 @@ impl Local {
     /// `Locked` when a process has it open, `Unsupported` when it is of another version, `Corrupt`,
     /// `StorageFull`, `WriteRefused`, `ReadFailed`.
     pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
-        let Options { cache_bytes, pack_bytes_max, database_bytes_max, .. } = options;
+        let Options { cache_bytes, pack_bytes_max, ahead_bytes, database_bytes_max, .. } = options;
         let Options { read_patience, disk, clock, reserve_bytes, .. } = options;
         let folder = Folder::open(path)?;
         let database = folder.database();
@@ -113,7 +119,7 @@ impl Local {
         let key = sqlite::log_key(&connection)?;
         let tail = recover(&folder.packs(), disk.as_ref(), &connection, age, &key)?;
         let rows = sqlite::packs(&connection).map_err(|error| query_failed(&error))?;
-        let filling = Filling { bytes_max: pack_bytes_max, key };
+        let filling = Filling { bytes_max: pack_bytes_max, ahead_bytes, key };
         let (room, time) = (Arc::clone(&disk), Arc::clone(&clock));
         let shared = Arc::new(Shared {
             reserve: Reserve::open(folder.reserve(), reserve_bytes, room, time),
@@ -134,7 +140,9 @@ impl Local {
             .name("store-commit".to_owned())
             .spawn(move || committer::run(&working, &connection, at, checkpoints))
             .map_err(|error| StoreError::write_refused(&error))?;
+        let ahead = Ahead::start(&shared)?;
         Ok(Self {
+            ahead: Mutex::new(Some(ahead)),
             shared,
             database,
             committer: Mutex::new(Some(committer)),
@@ -268,6 +276,9 @@ impl Store for Local {
             && committer.join().is_err()
         {
             self.shared.refuse_writes(StoreError::write_refused("the committer failed"));
+        }
+        if lock(&self.ahead).take().is_some() {
+            self.shared.packs().trim();
         }
         self.shared.closed.store(true, Ordering::Release);
         self.shared.readers.close();

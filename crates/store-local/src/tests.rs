@@ -22,6 +22,7 @@ use crate::{Disk, Local, Options};
 fn options(disk: Arc<dyn Disk>) -> Options {
     Options {
         cache_bytes: 1 << 20,
+        ahead_bytes: 16 << 10,
         reserve_bytes: 64 << 10,
         read_patience: Duration::ZERO,
         disk,

@@ -268,8 +268,12 @@ impl Replay<'_> {
         for open in segments {
             if open.id > end.segment {
                 self.disk.unlink(&self.folder.join(file_name(open.id))).map_err(failed)?;
-            } else if open.id == end.segment && open.length > end.offset {
-                open.file.truncate(end.offset).map_err(failed)?;
+            } else if open.id == end.segment {
+                // Zeros that were written ahead are of use.
+                let zeros = self.segment(open).is_zero_from(end.offset);
+                if !zeros.map_err(|error| self.unreadable(open.id, &error))? {
+                    open.file.truncate(end.offset).map_err(failed)?;
+                }
             }
         }
         Ok(())

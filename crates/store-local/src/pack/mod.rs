@@ -12,6 +12,7 @@
 //! A pack that nothing needs any more is removed only when the index that says so is on disk
 //! ([`Packs::release`]): until then a replay after a power cut may come through it.
 
+pub(crate) mod ahead;
 pub(crate) mod compact;
 pub(crate) mod format;
 pub(crate) mod reader;
@@ -20,7 +21,7 @@ pub(crate) mod writer;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use store::{BlobKey, StoreError};
 
@@ -70,12 +71,16 @@ pub(crate) struct Packs {
     disk: Arc<dyn Disk>,
     key: LogKey,
     bytes_max: u64,
+    ahead_bytes: u64,
     state: Mutex<State>,
+    /// Something has been appended, so that the active pack may have to grow.
+    grows: Condvar,
 }
 
 /// How packs are filled.
 pub(crate) struct Filling {
     pub(crate) bytes_max: u64,
+    pub(crate) ahead_bytes: u64,
     pub(crate) key: LogKey,
 }
 
@@ -92,6 +97,9 @@ struct State {
     changed: BTreeSet<PackId>,
     /// Number of the next group.
     next_group: u64,
+    /// Up to where the active pack holds zeros behind its end, and whether it gets more of them.
+    zeroed: u64,
+    growing: bool,
     /// How far behind the end of the active pack a failed write may have left something.
     garbage: Option<u64>,
     /// A sync has failed: nobody knows what the active pack holds.
@@ -169,6 +177,8 @@ impl Packs {
             dirty: BTreeMap::new(),
             changed,
             next_group: tail.applied.group + 1,
+            zeroed: 0,
+            growing: true,
             garbage: None,
             failed: None,
             doomed: Vec::new(),
@@ -177,8 +187,9 @@ impl Packs {
             handles: HashMap::new(),
             uses: 0,
         };
-        let Filling { bytes_max, key } = filling;
-        Ok(Self { folder, disk, key, bytes_max, state: Mutex::new(state) })
+        let Filling { bytes_max, ahead_bytes, key } = filling;
+        let (state, grows) = (Mutex::new(state), Condvar::new());
+        Ok(Self { folder, disk, key, bytes_max, ahead_bytes, state, grows })
     }
 
     #[cfg(test)]
@@ -446,6 +457,9 @@ impl Packs {
         }
         row.end = aligned(offset + length);
         state.dirty.insert(id, file);
+        if state.wants_growth(self.ahead_bytes).is_some() {
+            self.grows.notify_one();
+        }
         Ok((id, offset))
     }
 
@@ -470,6 +484,7 @@ impl Packs {
 
     /// The pack that takes the next record; a full one is sealed and followed by a new one.
     fn active_pack(&self, state: &mut State, bytes: u64) -> Result<PackId, StoreError> {
+        let mut full = None;
         if let Some(id) = state.active {
             let end = state.rows.get(&id).map_or(0, |row| row.end);
             if end <= SEGMENT_HEADER_BYTES || end + bytes <= self.bytes_max {
@@ -477,6 +492,7 @@ impl Packs {
             }
             let file = self.open_file(state, id).map_err(|error| write_failed(&error))?;
             self.clean(state, id, file.as_ref())?;
+            full = Some((file, end));
         }
         let id = state.next;
         state.next += 1;
@@ -486,6 +502,9 @@ impl Packs {
             state.rows.get_mut(&full).into_iter().for_each(|row| row.state = PackState::Sealed);
             state.changed.insert(full);
         }
+        // Only zeros are cut off, and if they stay they do no harm.
+        full.into_iter().for_each(|(file, end)| _ = file.truncate(end));
+        state.zeroed = 0;
         keep_handle(state, id, &file);
         let row = PackRow { id, end: SEGMENT_HEADER_BYTES, live: 0, state: PackState::Active };
         state.rows.insert(id, row);

@@ -113,7 +113,9 @@ impl DiskFile for BadFile {
 
 fn bad(path: &Path) -> (Local, BadDisk) {
     let disk = BadDisk::default();
-    (Local::open(path, options(Arc::new(disk.clone()))).unwrap(), disk)
+    // Without zeros ahead: each append needs room that the disk may not have.
+    let options = Options { ahead_bytes: 0, ..options(Arc::new(disk.clone())) };
+    (Local::open(path, options).unwrap(), disk)
 }
 
 fn row(store: &Local, key: &[u8]) -> Result<store::CommitNo, StoreError> {

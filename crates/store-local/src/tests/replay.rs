@@ -158,10 +158,10 @@ fn torn_end_is_cut_off_and_the_log_goes_on_there() {
 fn damaged_group_that_others_follow_is_reported_and_nothing_is_cut_off() {
     let mut killed = Killed::new();
     for &group in &killed.groups.clone()[..killed.groups.len() - 1] {
-        let ways: [(u64, fn(u8) -> u8); 3] = [(0, |_| 0), (20, |byte| byte ^ 4), (73, |b| !b)];
-        for (offset, how) in ways {
+        // Zeros over the magic; another bit in the header; other bytes in the payload.
+        for (offset, and, xor) in [(0, 0, 0), (20, 0xff, 4), (73, 0xff, 0xff)] {
             let folder = killed.with_old_database();
-            change(&folder, group + offset, how, 8);
+            change(&folder, group + offset, |byte| byte & and ^ xor, 8);
             let before = fs::read(segment_path(&folder)).unwrap();
             match Local::open(&folder, options(Arc::new(OsDisk))).err() {
                 Some(StoreError::Corrupt { what }) => {
