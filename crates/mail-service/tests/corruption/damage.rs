@@ -125,7 +125,8 @@ impl Damage {
             }
         }
         // Mostly where mail is; now and then in what is only there beside it.
-        let is_beside = |kind: &str| kind.ends_with("lock") || kind.ends_with("-shm");
+        let is_beside =
+            |kind: &str| ["lock", "-shm", "reserve"].iter().any(|end| kind.ends_with(end));
         let beside = dice.below(12) == 0;
         if kinds.keys().any(|kind| is_beside(kind) == beside) {
             kinds.retain(|kind, _| is_beside(kind) == beside);
