@@ -12,7 +12,7 @@ use crate::world::open_store;
 /// # Errors
 /// What the store says, or what the verifier finds.
 pub fn run(folder: &Path) -> Result<()> {
-    let store = open_store(folder)?;
+    let store = open_store(folder, 1)?;
     let report = check(&*store)?;
     store.close()?;
     if report.is_clean() { Ok(()) } else { Err(format!("{:?}", report.findings).into()) }

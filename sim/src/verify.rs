@@ -38,13 +38,15 @@ pub struct Expected<'a> {
 pub fn verify(folder: &Path, expected: Expected<'_>) -> Result<()> {
     let dice = Dice::of(&[expected.seed, 77]);
     let after = {
-        let store = open(folder).map_err(|error| format!("it does not open: {error}"))?;
+        let store =
+            open(folder, expected.seed).map_err(|error| format!("it does not open: {error}"))?;
         let after = in_runtime(check_all(&store, expected, &dice))?;
         store.close().map_err(|error| format!("it does not close: {error}"))?;
         after
     };
     if dice.one_in(AGAIN) {
-        let store = open(folder).map_err(|error| format!("not a second time: {error}"))?;
+        let store = open(folder, expected.seed / 2)
+            .map_err(|error| format!("not a second time: {error}"))?;
         in_runtime(check_again(&store, after))?;
         store.close()?;
     }
@@ -53,14 +55,14 @@ pub fn verify(folder: &Path, expected: Expected<'_>) -> Result<()> {
 
 /// Opens the store. A process that another thread is just starting has the lock file open for a
 /// moment, as a copy of this one: that goes by.
-fn open(folder: &Path) -> std::result::Result<Arc<dyn Store>, StoreError> {
+fn open(folder: &Path, seed: u64) -> std::result::Result<Arc<dyn Store>, StoreError> {
     for _ in 0..LOCKED_MAX {
-        match open_store(folder) {
+        match open_store(folder, seed) {
             Err(StoreError::Locked { .. }) => std::thread::sleep(Duration::from_millis(5)),
             other => return other,
         }
     }
-    open_store(folder)
+    open_store(folder, seed)
 }
 
 /// A runtime of its own, so that nothing of one store outlives it.

@@ -116,7 +116,7 @@ struct Stream {
 
 impl Run {
     async fn start(plan: Plan) -> Result<()> {
-        let store = open_store(&plan.folder)?;
+        let store = open_store(&plan.folder, plan.seed)?;
         let clock = HandClock::new();
         let service = open_service(&store, &clock, plan.seed).await?;
         let stream = |name| Stream { name, id: None, step: 0, password: 0, is_lost: false };

@@ -32,14 +32,16 @@ impl Clock for HandClock {
     }
 }
 
-/// Opens the store of a folder.
+/// Opens the store of a folder. The seed chooses among sizes that all must do.
 ///
 /// # Errors
 /// Those of the store.
-pub fn open_store(folder: &Path) -> std::result::Result<Arc<dyn Store>, StoreError> {
+pub fn open_store(folder: &Path, seed: u64) -> std::result::Result<Arc<dyn Store>, StoreError> {
+    let pack_bytes_max = 1024 * (96 << (seed % 3));
     let options = Options {
         cache_bytes: 1024 * 1024,
-        pack_bytes_max: 192 * 1024,
+        pack_bytes_max,
+        ahead_bytes: if seed.is_multiple_of(2) { 0 } else { 48 * 1024 },
         reserve_bytes: 64 * 1024,
         ..Options::default()
     };

@@ -44,12 +44,6 @@ impl Folder {
         sign(&mut lock).map_err(refused)?;
         let folder = Self { path: path.to_owned(), _lock: lock };
         make_private_folder(&folder.packs()).map_err(refused)?;
-        // Else SQLite would make the file, readable for everybody. An existing one is not even
-        // opened: closing it would end the locks that this process's connections have on it.
-        match private().create_new(true).open(folder.database()) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => drop(other.map_err(refused)?),
-        }
         sync(&folder.path)?;
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync(parent)?;
@@ -117,6 +111,7 @@ mod tests {
         let folder = Folder::open(&path).unwrap();
         assert_eq!(mode(&path), 0o700);
         assert_eq!(mode(&folder.packs()), 0o700);
+        crate::sqlite::create(&folder.database()).unwrap();
         assert_eq!(mode(&folder.database()), 0o600);
         assert_eq!(mode(&path.join("lock")), 0o600);
     }

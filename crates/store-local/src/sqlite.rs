@@ -9,14 +9,16 @@
 //!
 //! Rows and locations carry a sum of what they hold, because pages do not: see `sum`.
 
+use std::io;
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, params};
 use store::{BlobId, BlobInfo, BlobKey, CommitNo, KeyRange, Order, StoreError, Visitor};
 
+use crate::disk::private;
 use crate::ends;
-use crate::error::{query_failed, statement_failed};
+use crate::error::{query_failed, statement_failed, write_failed};
 use crate::folder;
 use crate::log::{Applied, LogKey, Position};
 use crate::pack::{Location, PackRow, PackState};
@@ -25,14 +27,60 @@ use crate::sum::{sum, sum_numbers};
 /// Bytes of a page; database limits are counted in pages.
 pub(crate) const PAGE_BYTES: u64 = 8192;
 
-/// Opens the database for the one thread that writes, and makes the schema when it is new.
+/// Whether there is no database yet. An empty file is none: earlier versions made it first.
+///
+/// # Errors
+/// `ReadFailed`.
+pub(crate) fn is_missing(path: &Path) -> Result<bool, StoreError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.len() == 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(StoreError::read_failed(error)),
+    }
+}
+
+/// Makes an empty database. It is made under another name and gets its own when it is whole and
+/// durable, so that no crash and no failing call leaves one that cannot be opened.
+///
+/// # Errors
+/// `StorageFull`, `WriteRefused`, `Busy`.
+pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
+    let unfinished = path.with_extension("new");
+    for leftover in ["", "-journal", "-wal", "-shm"] {
+        let mut name = unfinished.clone().into_os_string();
+        name.push(leftover);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(write_failed(&error));
+            }
+            _ => {}
+        }
+    }
+    // Else SQLite would make the file, readable for everybody.
+    let file = private().create_new(true).open(&unfinished).map_err(|e| write_failed(&e))?;
+    let failed = |error: rusqlite::Error| statement_failed(&error);
+    let connection = open(&unfinished, READER_CACHE_BYTES)?;
+    connection.pragma_update(None, "page_size", signed(PAGE_BYTES)).map_err(failed)?;
+    let wal = connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()));
+    wal.map_err(failed)?;
+    connection.execute_batch(SCHEMA).map_err(failed)?;
+    ends::make(&connection).map_err(failed)?;
+    let insert = "INSERT INTO log_key (id, key) VALUES (0, ?1)";
+    connection.execute(insert, [LogKey::random().0]).map_err(failed)?;
+    if checkpoint(&connection).map_err(failed)? != Copied::Everything {
+        return Err(StoreError::write_refused("a new database was not copied from its log"));
+    }
+    connection.close().map_err(|(_, error)| statement_failed(&error))?;
+    file.sync_all().map_err(|error| write_failed(&error))?;
+    std::fs::rename(&unfinished, path).map_err(|error| write_failed(&error))?;
+    path.parent().map_or(Ok(()), folder::sync)
+}
+
+/// Opens the database for the one thread that writes.
 ///
 /// # Errors
 /// `Unsupported` when it is not ours or of another version, `Corrupt`, `WriteRefused`.
-pub(crate) fn open_writer(
-    path: &Path,
-    cache_bytes: usize,
-) -> Result<(Connection, Age), StoreError> {
+pub(crate) fn open_writer(path: &Path, cache_bytes: usize) -> Result<Connection, StoreError> {
     let connection = open(path, cache_bytes)?;
     let failed = |error: rusqlite::Error| statement_failed(&error);
     let age = age(&connection)?;
@@ -52,20 +100,11 @@ pub(crate) fn open_writer(
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT).map_err(failed)?;
     match age {
-        Age::New => {
-            // One transaction: without its key a database of ours could never be opened again.
-            connection.execute_batch(SCHEMA).map_err(failed)?;
-            ends::make(&connection).map_err(failed)?;
-            let key = LogKey::random();
-            let insert = "INSERT INTO log_key (id, key) VALUES (0, ?1)";
-            connection.execute(insert, [key.0]).map_err(failed)?;
-            connection.execute_batch("COMMIT").map_err(failed)?;
-            checkpoint(&connection).map_err(failed)?;
-        }
+        Age::New => return Err(StoreError::corrupt("database: it has no tables")),
         Age::First => upgrade(&connection).map_err(failed)?,
         Age::Ours => {}
     }
-    Ok((connection, age))
+    Ok(connection)
 }
 
 /// Version 1 had no log: every pack holds bodies only, and the database was synced at each commit.
@@ -127,8 +166,8 @@ pub(crate) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Age {
-    /// Nothing yet.
+enum Age {
+    /// No tables.
     New,
     /// Version 1, from before the log.
     First,
@@ -662,7 +701,6 @@ fn signed(number: u64) -> i64 {
 }
 
 const SCHEMA: &str = "
-    BEGIN;
     CREATE TABLE row (
         key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL, sum INTEGER
     ) STRICT, WITHOUT ROWID;

@@ -291,3 +291,21 @@ fn empty_database_beside_packs_is_reported_and_they_are_left_alone() {
     assert!(matches!(answer, Some(StoreError::Corrupt { .. })), "{answer:?}");
     assert_eq!(pack_files(folder.path()), 1);
 }
+
+#[test]
+fn log_that_has_lost_its_database_is_never_taken_for_an_empty_store() {
+    for lost in ["missing", "empty"] {
+        let folder = tempfile::tempdir().unwrap();
+        put(&open(folder.path()), b"Subject: high water");
+        let database = folder.path().join("store.db");
+        match lost {
+            "missing" => std::fs::remove_file(&database).unwrap(),
+            _ => drop(std::fs::File::create(&database).unwrap()),
+        }
+        for attempt in 0..2 {
+            let opened = Local::open(folder.path(), options(Arc::new(OsDisk))).map(drop);
+            let corrupt = matches!(opened, Err(StoreError::Corrupt { .. }));
+            assert!(corrupt, "{lost}, attempt {attempt}: {opened:?}");
+        }
+    }
+}
