@@ -18,8 +18,6 @@ import time
 
 ENGINE = os.environ.get("PILLARBOX_ENGINE", "local")
 
-KEY, SECRET, BUCKET = "AKTESTKEY", "a secret of the tests", "mail"
-
 
 def programs():
     """Debian keeps the server's programs out of the way of PATH."""
@@ -111,14 +109,15 @@ class Bucket:
     def __init__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pillarbox-s3-"))
         self.process = subprocess.Popen(
-            [os.environ["PILLARBOX_S3"], str(self.folder / "objects"), BUCKET, KEY, SECRET],
+            [os.environ["PILLARBOX_S3"], str(self.folder / "objects")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.address = self.process.stdout.readline().strip()
+        told = (self.process.stdout.readline().strip().split("=", 1) for _ in range(5))
+        self.values = dict(told)
         self.secret_file = self.folder / "secret"
-        self.secret_file.write_text(SECRET + "\n")
+        self.secret_file.write_text(self.values.pop("secret_access_key") + "\n")
         atexit.register(self.remove)
 
     def remove(self):
@@ -151,9 +150,10 @@ class Place:
             lines += ["[[shard]]", f'name = "{name}"', f'url = "{postgres().url(database, port)}"']
         if self.engine == "postgres+s3":
             lines += ["[bodies]", "inline_bytes_max = 1024", "[bodies.s3]"]
-            lines += [f'endpoint = "http://{bucket().address}"', f'bucket = "{BUCKET}"']
-            lines += [f'access_key = "{KEY}"', f'secret_file = "{bucket().secret_file}"']
-            lines += [f'prefix = "{self.prefix}"']
+            values = bucket().values
+            lines += [f'{key} = "{values[key]}"' for key in ("endpoint", "bucket", "region")]
+            lines += [f'access_key = "{values["access_key_id"]}"']
+            lines += [f'secret_file = "{bucket().secret_file}"', f'prefix = "{self.prefix}"']
         return "\n".join(lines) + "\n"
 
 

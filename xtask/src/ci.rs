@@ -204,7 +204,10 @@ mod tests {
     #[test]
     fn steps_are_chosen_by_name() {
         assert_eq!(names(&["--only", "tidy", "--only", "edges"]), ["tidy", "edges"]);
-        assert_eq!(names(&["--from", "build"]), ["build", "e2e", "e2e-postgres", "e2e-postgres-s3"]);
+        assert_eq!(
+            names(&["--from", "build"]),
+            ["build", "e2e", "e2e-postgres", "e2e-postgres-s3"]
+        );
         assert!(!names(&["--skip", "fuzz"]).contains(&"fuzz"));
     }
 

@@ -41,8 +41,8 @@ pub fn on_engine(engine: &str, names: &[String]) -> Result<()> {
 
 /// The object store that the tests of PostgreSQL with S3 use.
 fn s3_for_tests() -> Result<PathBuf> {
-    run::run(&mut run::command("cargo build --locked --package blob-s3 --example s3-for-tests"))?;
-    Ok(run::target().join("debug").join("examples").join("s3-for-tests"))
+    run::run(&mut run::command("cargo build --locked --package testkit --features s3"))?;
+    Ok(run::target().join("debug").join("s3-for-tests"))
 }
 
 /// What mail can be kept in.
