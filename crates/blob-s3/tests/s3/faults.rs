@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use blob_s3::{Limits, S3Config, S3Heap};
 use store::{Heap, StoreError};
+use testkit::s3::Bucket;
 
 use crate::proxy::{Choice, Fault, Proxy, Seen};
-use crate::support::{Bucket, Random, key, limits, put, tally};
+use crate::support::{Random, config, key, limits, put, tally};
 
 /// A heap behind the proxy, and one that talks to the store itself.
 struct Setup {
@@ -22,9 +23,9 @@ struct Setup {
 
 impl Setup {
     fn new(limits: Limits) -> Self {
-        let bucket = Bucket::open();
+        let bucket = Bucket::open().unwrap();
         let proxy = Proxy::start(bucket.address);
-        let config = bucket.config(limits);
+        let config = config(&bucket, limits);
         let direct = S3Heap::open(&config).unwrap();
         let endpoint = format!("http://{}", proxy.address);
         let through = S3Heap::open(&S3Config { endpoint, ..config }).unwrap();

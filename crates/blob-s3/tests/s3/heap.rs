@@ -6,19 +6,20 @@ use std::time::{Duration, Instant};
 
 use blob_s3::{Limits, S3Config, S3Heap, Secret};
 use store::{Heap, StoreError, conformance};
+use testkit::s3::Bucket;
 
-use crate::support::{Bucket, Random, heap, key, limits, put};
+use crate::support::{Random, config, heap, key, limits, put};
 
 #[test]
 fn the_heap_keeps_the_contract() {
-    let bucket = Bucket::open();
+    let bucket = Bucket::open().unwrap();
     let heap = || heap(&bucket, limits(Duration::from_secs(15)));
     conformance::heap::all(&|| Arc::new(heap()));
 }
 
 #[test]
 fn an_object_of_exactly_one_part_reads_back() {
-    let bucket = Bucket::open();
+    let bucket = Bucket::open().unwrap();
     let limits = Limits { part_bytes: PART, ..limits(Duration::from_secs(15)) };
     let heap = heap(&bucket, limits);
     let mut random = Random::new(71);
@@ -34,7 +35,7 @@ fn an_object_of_exactly_one_part_reads_back() {
 
 #[test]
 fn listing_goes_on_from_page_to_page() {
-    let bucket = Bucket::open();
+    let bucket = Bucket::open().unwrap();
     let heap = heap(&bucket, Limits { page_objects: 3, ..limits(Duration::from_secs(15)) });
     let names: Vec<String> = (0..10).map(|number| format!("61/{number}")).collect();
     for name in names.iter().rev() {
@@ -54,7 +55,7 @@ fn listing_goes_on_from_page_to_page() {
 
 #[test]
 fn prefixes_are_apart() {
-    let bucket = Bucket::open();
+    let bucket = Bucket::open().unwrap();
     let (one, two) = (heap(&bucket, Limits::default()), heap(&bucket, Limits::default()));
     put(&one, &key("61/aa-1"), b"one").unwrap();
     assert!(matches!(two.read(&key("61/aa-1"), 0..9), Err(StoreError::NotInHeap { .. })));
@@ -64,7 +65,7 @@ fn prefixes_are_apart() {
 
 #[test]
 fn a_name_with_an_empty_segment_is_refused() {
-    let bucket = Bucket::open();
+    let bucket = Bucket::open().unwrap();
     let heap = heap(&bucket, Limits::default());
     for name in ["/a", "a/", "a//b"] {
         assert!(matches!(heap.writer(&key(name)), Err(StoreError::WriteRefused { .. })), "{name}");
@@ -74,8 +75,8 @@ fn a_name_with_an_empty_segment_is_refused() {
 
 #[test]
 fn a_wrong_key_is_told_at_once_and_no_secret_with_it() {
-    let bucket = Bucket::open();
-    let right = bucket.config(Limits::default());
+    let bucket = Bucket::open().unwrap();
+    let right = config(&bucket, Limits::default());
     let secret = "abc-not-the-secret";
     let wrong = S3Config { secret_access_key: Secret::new(secret), ..right.clone() };
     let heap = S3Heap::open(&wrong).unwrap();
@@ -98,8 +99,8 @@ fn a_wrong_key_is_told_at_once_and_no_secret_with_it() {
 
 #[test]
 fn a_missing_bucket_is_not_an_empty_one() {
-    let bucket = Bucket::open();
-    let config = bucket.config(Limits::default());
+    let bucket = Bucket::open().unwrap();
+    let config = config(&bucket, Limits::default());
     let heap = S3Heap::open(&S3Config { bucket: "no-such-bucket".to_owned(), ..config }).unwrap();
     let probe = heap.probe();
     assert!(matches!(probe, Err(StoreError::ReadFailed { .. })), "{probe:?}");
@@ -107,7 +108,7 @@ fn a_missing_bucket_is_not_an_empty_one() {
 
 #[test]
 fn calls_work_on_a_thread_that_a_runtime_lends() {
-    let bucket = Bucket::open();
+    let bucket = Bucket::open().unwrap();
     let heap = heap(&bucket, Limits::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async move {
@@ -121,12 +122,12 @@ fn calls_work_on_a_thread_that_a_runtime_lends() {
 
 #[test]
 fn an_abandoned_upload_in_parts_is_aborted() {
-    let bucket = Bucket::open();
+    let bucket = Bucket::open().unwrap();
     // Only of s3s-fs is it known where unfinished parts are.
     let Some(folder) = bucket.folder() else { return };
     let heap = heap(&bucket, Limits { part_bytes: PART, ..limits(Duration::from_secs(15)) });
     let unfinished = || {
-        let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_string_lossy().contains("upload")).count()
     };
     let mut writer = heap.writer(&key("61/aa-1")).unwrap();
