@@ -50,6 +50,8 @@ const STEPS: &[Step] = &[
     Step { name: "fuzz", run: fuzz_briefly },
     Step { name: "build", run: |_| e2e::build() },
     Step { name: "e2e", run: |_| e2e::run(&[]) },
+    Step { name: "e2e-postgres", run: |_| e2e::on_engine("postgres", &[]) },
+    Step { name: "e2e-postgres-s3", run: |_| e2e::on_engine("postgres+s3", &[]) },
     Step { name: "kills", run: |_| kills::run(&[]) },
 ];
 
@@ -207,7 +209,8 @@ mod tests {
     #[test]
     fn steps_are_chosen_by_name() {
         assert_eq!(names(&["--only", "tidy", "--only", "edges"]), ["tidy", "edges"]);
-        assert_eq!(names(&["--from", "build"]), ["build", "e2e", "kills"]);
+        let later = names(&["--from", "build"]);
+        assert_eq!(later, ["build", "e2e", "e2e-postgres", "e2e-postgres-s3", "kills"]);
         assert!(!names(&["--skip", "fuzz"]).contains(&"fuzz"));
     }
 

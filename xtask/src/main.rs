@@ -66,5 +66,5 @@ cargo xtask fuzz [--seconds N] [--jobs N] [TARGET...]
 cargo xtask garage    the tests of object stores on a real Garage of three nodes (built once, 15 min)
 cargo xtask kills [--kills N] [--seed N]
     kill -9 of the built program under load, 300 times by default
-cargo xtask e2e [NAME...]
+cargo xtask e2e [--engine local|postgres|postgres+s3] [NAME...]
     real clients against the built program; NAME picks files (imaplib, mbsync, corpus, ...)";

@@ -6,13 +6,12 @@ mod postgres;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mail_service::{PasswordCost, Service, ServiceConfig, Sharing, World, keys};
-use store::spread::Spread;
+use mail_service::{PasswordCost, Service, ServiceConfig, Sharing, World};
 use store::{Store, StoreError};
 use store_local::{Local, Options};
 
 use crate::cli::Data;
-use crate::config::{Config, PostgresStorage, Storage};
+use crate::config::{Config, HOME, PostgresStorage, Storage};
 use crate::failure::Failure;
 
 /// A data folder and how the accounts in it are kept.
@@ -147,10 +146,11 @@ fn open_postgres(_: &Place, _: &PostgresStorage) -> Result<Stores, Failure> {
 /// Stores that look like one, if there are several.
 #[cfg(feature = "postgres")]
 fn spread(home: Arc<dyn Store>, shards: Vec<(String, Arc<dyn Store>)>) -> Stores {
-    let all = if shards.is_empty() {
+    let all: Arc<dyn Store> = if shards.is_empty() {
         Arc::clone(&home)
     } else {
-        Arc::new(Spread::new(Arc::clone(&home), shards.clone(), keys::LAYOUT)) as Arc<dyn Store>
+        let layout = mail_service::keys::LAYOUT;
+        Arc::new(store::spread::Spread::new(Arc::clone(&home), shards.clone(), layout))
     };
     Stores { all, home, shards, local: None }
 }
@@ -171,17 +171,18 @@ impl Place {
         let config = ServiceConfig { passwords: self.passwords, ..ServiceConfig::default() };
         match &self.storage {
             Storage::Local => config,
-            Storage::Postgres(storage) => ServiceConfig {
-                sharing: Sharing::Shared,
-                shards: if storage.shards.is_empty() {
-                    None
-                } else {
-                    Some(storage.new_accounts.clone())
-                },
-                ..config
-            },
+            Storage::Postgres(storage) => {
+                ServiceConfig { sharing: Sharing::Shared, shards: new_accounts(storage), ..config }
+            }
         }
     }
+}
+
+/// Where new accounts go, if there is more than one database.
+fn new_accounts(storage: &PostgresStorage) -> Option<Vec<String>> {
+    let named = storage.new_accounts.iter();
+    let shards = named.map(|name| if name == HOME { String::new() } else { name.clone() });
+    (!storage.shards.is_empty()).then(|| shards.collect())
 }
 
 /// A service and the stores below it.

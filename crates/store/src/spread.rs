@@ -124,9 +124,8 @@ impl Inner {
 
 impl Store for Spread {
     fn view(&self) -> Result<Box<dyn View>, StoreError> {
-        let home = Arc::from(self.inner.home.view()?);
-        let views = Mutex::new(HashMap::from([(None, home)]));
-        Ok(Box::new(SpreadView { inner: Arc::clone(&self.inner), views }))
+        // Each may cost a connection: only those are opened that something is read from.
+        Ok(Box::new(SpreadView { inner: Arc::clone(&self.inner), views: Mutex::default() }))
     }
 
     /// Looks up the place of a scope that was never heard of, which waits for one small read.

@@ -100,7 +100,7 @@ fn postgres(root: &Table<'_>, store: &Table<'_>, folder: &Path) -> Option<Postgr
     let (shards, names) = shards(root, folder);
     let mut new_accounts = Vec::new();
     for (line, name) in store.texts("new_accounts") {
-        if names.contains(&name) {
+        if names.contains(&name) || name == HOME {
             new_accounts.push(name);
         } else {
             let problem = format!("new_accounts names {name:?}, and there is no such shard");
