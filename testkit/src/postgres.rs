@@ -1,9 +1,10 @@
 //! A PostgreSQL of a test's own: a private cluster in a temporary folder, on a free loopback port,
 //! stopped when it is dropped or when the test's process ends.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -92,6 +93,21 @@ impl Cluster {
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Writes a file of the server's own into its data folder, such as a key.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.data().join(name);
+        std::fs::write(&path, bytes)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        if is_root() {
+            let (user, group) = owner()?;
+            chown(&path, Some(user), Some(group))?;
+        }
+        Ok(())
     }
 
     /// Runs SQL and returns what it printed, a row a line, columns separated by `|`.

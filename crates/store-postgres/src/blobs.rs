@@ -104,7 +104,7 @@ impl BlobWriter for Writer {
 /// A name that no object had before: the scope, and a number nobody draws twice.
 fn object_key(scope: &[u8]) -> Result<HeapKey, StoreError> {
     let mut number = [0; 16];
-    getrandom::fill(&mut number).map_err(|error| StoreError::write_refused(&error))?;
+    getrandom::fill(&mut number).map_err(StoreError::write_refused)?;
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     HeapKey::new(format!("b{}/{}", hex(scope), hex(&number))).ok_or(StoreError::Closed)
 }
@@ -189,8 +189,11 @@ struct InHeap {
     whole: OnceLock<Vec<u8>>,
     frames: OnceLock<Frames>,
     /// What was decoded last: a reader in small steps asks for the same frames again.
-    last: Mutex<Option<(Range<usize>, Arc<Vec<u8>>)>>,
+    last: Mutex<Option<Decoded>>,
 }
+
+/// Numbers of frames, and what is in them.
+type Decoded = (Range<usize>, Arc<Vec<u8>>);
 
 impl InHeap {
     /// Bytes of the object.

@@ -3,9 +3,10 @@
 //! A short body is one byte that says how, then its bytes, compressed if that makes them shorter.
 //! The blob's name is their checksum.
 //!
-//! A long body is an object: frames of [`FRAME_BYTES`] of the blob each, compressed one by one; then
-//! a table with the stored length and a checksum of each; then the checksum of the table, which
-//! covers the blob's name and length too, so that the object of another blob is never taken for it.
+//! A long body is an object: frames of [`FRAME_BYTES`] of the blob each, compressed one by one;
+//! then a table with the stored length and a checksum of each; then the checksum of the table,
+//! which covers the blob's name and length too, so that the object of another blob is never taken
+//! for it.
 
 use std::ops::Range;
 

@@ -44,14 +44,12 @@ impl Heap for Chunks {
             return Err(StoreError::NotInHeap { key: key.as_str().into() });
         }
         let mut bytes = Vec::new();
-        let mut expected = first;
-        for part in &parts {
+        for (expected, part) in (first..).zip(&parts) {
             // With a piece missing, what follows is not where it seems to be.
             if part.get::<_, i32>(0) != expected {
                 return Err(StoreError::corrupt(format_args!("object {}", key.as_str())));
             }
             bytes.extend_from_slice(part.get::<_, &[u8]>(1));
-            expected += 1;
         }
         let start = usize::try_from(range.start % CHUNK_BYTES as u64).unwrap_or(usize::MAX);
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);

@@ -129,7 +129,7 @@ impl Connector {
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .post_create(set_up)
             .build()
-            .map_err(|error| unsupported(&error))
+            .map_err(unsupported)
     }
 }
 

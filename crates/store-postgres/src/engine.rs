@@ -97,7 +97,7 @@ fn start(runtime: &Runtime, settings: Settings) -> Result<Arc<Shared>, StoreErro
     });
     for _ in 0..shared.settings.writers() {
         let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(|error| unsupported(&error))?;
+        getrandom::fill(&mut seed).map_err(unsupported)?;
         runtime.spawn(writer::run(Arc::clone(&shared), u64::from_le_bytes(seed)));
     }
     runtime.spawn(hints::send(Arc::clone(&shared)));

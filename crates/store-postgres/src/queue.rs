@@ -1,9 +1,9 @@
 //! Commits that wait, in lanes: those of one lane are decided in order, one after the other.
 //!
 //! A lane is the hash of the key of a commit's first condition, which for mail is the head of an
-//! account. A writer takes the first commit of a lane and gives the lane back when it is decided, so
-//! that a slow commit holds up its own account only. Two accounts with the same hash only wait for
-//! each other.
+//! account. A writer takes the first commit of a lane and gives the lane back when it is decided,
+//! so that a slow commit holds up its own account only. Two accounts with the same hash only wait
+//! for each other.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};

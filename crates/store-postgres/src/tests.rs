@@ -8,7 +8,7 @@ use std::time::Duration;
 use store::Heap;
 use testkit::postgres::{Cluster, Durability};
 
-use crate::{Postgres, Settings};
+use crate::Settings;
 
 fn cluster() -> Cluster {
     Cluster::start(Durability::Fast, &[]).unwrap()
@@ -29,8 +29,4 @@ fn settings(url: &str, heap: Option<Arc<dyn Heap>>) -> Settings {
         orphan_grace: Duration::ZERO,
         ..Settings::new(url)
     }
-}
-
-fn open(url: &str) -> Postgres {
-    Postgres::open(settings(url, None)).unwrap()
 }
