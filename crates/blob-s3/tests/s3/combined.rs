@@ -226,8 +226,8 @@ fn an_object_that_is_lost_for_good_is_told_and_others_stay() {
     assert_eq!(pair.direct.verify_blob(b"a", &id), Ok(()));
 }
 
-/// Two nodes name and forget the same few bodies, while each also sweeps and cleans up: the deletion
-/// of one node must never hit what the other one is storing again.
+/// Two nodes name and forget the same few bodies, while each also sweeps and cleans up: the
+/// deletion of one node must never hit what the other one is storing again.
 #[test]
 fn sweeps_never_take_what_another_node_stores_again() {
     const ROUNDS: usize = 40;
