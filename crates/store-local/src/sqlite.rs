@@ -129,14 +129,15 @@ pub(crate) fn checkpoint(connection: &Connection) -> rusqlite::Result<Copied> {
     let numbers = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     let (busy, there, copied): (i64, i64, i64) =
         connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], numbers)?;
-    Ok(if busy == 0 && there == copied { Copied::Everything } else { Copied::Part })
+    let pages = u64::try_from(copied).unwrap_or(0);
+    Ok(if busy == 0 && there == copied { Copied::Everything(pages) } else { Copied::Part(pages) })
 }
 
-/// How far a checkpoint came.
+/// How far a checkpoint came, with the pages of the log that are in the database now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Copied {
-    Everything,
-    Part,
+    Everything(u64),
+    Part(u64),
 }
 
 /// Opens the database for reading.
