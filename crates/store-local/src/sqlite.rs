@@ -65,7 +65,7 @@ pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
     connection.execute_batch(SCHEMA).map_err(failed)?;
     let insert = "INSERT INTO log_key (id, key) VALUES (0, ?1)";
     connection.execute(insert, [LogKey::random().0]).map_err(failed)?;
-    if checkpoint(&connection).map_err(failed)? != Copied::Everything {
+    if !matches!(checkpoint(&connection).map_err(failed)?, Copied::Everything(_)) {
         return Err(StoreError::write_refused("a new database was not copied from its log"));
     }
     connection.close().map_err(|(_, error)| statement_failed(&error))?;
