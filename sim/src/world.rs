@@ -42,6 +42,7 @@ pub fn open_store(folder: &Path, seed: u64) -> std::result::Result<Arc<dyn Store
         cache_bytes: 1024 * 1024,
         pack_bytes_max,
         ahead_bytes: if seed.is_multiple_of(2) { 0 } else { 48 * 1024 },
+        database_log_bytes_max: if seed.is_multiple_of(4) { 4 << 20 } else { 256 * 1024 },
         reserve_bytes: 64 * 1024,
         ..Options::default()
     };

@@ -81,7 +81,7 @@ impl Checkpoints {
                 self.send(Task::Copy);
                 Step::Begun
             }
-            IDLE if self.pages >= self.written + WRITE_PAGES => {
+            IDLE if self.pages >= self.written + WRITE_PAGES.min(shared.log_pages_max / 4) => {
                 self.state.store(WRITING, Ordering::Release);
                 self.written = self.pages;
                 self.send(Task::Write);
@@ -121,7 +121,7 @@ impl Drop for Checkpoints {
 
 /// A full disk has no room for a long log.
 fn pages_max(shared: &Shared) -> u64 {
-    if shared.reserve.is_spent() { PAGES / 32 } else { PAGES }
+    if shared.reserve.is_spent() { shared.log_pages_max / 32 } else { shared.log_pages_max }
 }
 
 fn work(
@@ -186,10 +186,6 @@ const TASKS_MAX: usize = 1;
 
 /// Have the log written to the disk whenever it has grown by this much (4 MiB).
 const WRITE_PAGES: u64 = 512;
-
-/// Checkpoint when the log holds about this many pages (32 MiB): a start after a crash reads it
-/// all, and a longer log does not make checkpoints much cheaper.
-const PAGES: u64 = 4096;
 
 /// So many pages the committer may copy between two groups: a millisecond or two.
 const REST_PAGES: u64 = 128;

@@ -48,6 +48,9 @@ pub struct Options {
     /// How far ahead of the log zeros are written, so that commits need not wait for the file to
     /// grow. 0: not at all.
     pub ahead_bytes: u64,
+    /// The database's own log is copied into the database when it has grown to this. A start after
+    /// a crash reads it all, and a longer one does not make copying much cheaper.
+    pub database_log_bytes_max: u64,
     /// Room that is kept for a full disk, so that flags can still be changed and messages removed.
     pub reserve_bytes: u64,
     /// How long a reader waits when too many read already; then it is told `Busy`.
@@ -65,6 +68,7 @@ impl Default for Options {
             pack_bytes_max: 256 * 1024 * 1024,
             database_bytes_max: None,
             ahead_bytes: 8 * 1024 * 1024,
+            database_log_bytes_max: 32 * 1024 * 1024,
             reserve_bytes: 16 * 1024 * 1024,
             read_patience: Duration::from_secs(5),
             disk: Arc::new(OsDisk),
@@ -91,6 +95,8 @@ pub(crate) struct Shared {
     pub(crate) watchers: Watchers,
     pub(crate) tally: Tally,
     pub(crate) reserve: Reserve,
+    /// When to copy the database's own log, in pages.
+    pub(crate) log_pages_max: u64,
     /// Held while packs are being compacted: one compaction at a time is enough for a disk.
     pub(crate) compacting: Mutex<()>,
     /// Why nothing can be written any more.
@@ -107,7 +113,8 @@ impl Local {
     /// `StorageFull`, `WriteRefused`, `ReadFailed`.
     pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
         let Options { cache_bytes, pack_bytes_max, ahead_bytes, database_bytes_max, .. } = options;
-        let Options { read_patience, disk, clock, reserve_bytes, .. } = options;
+        let Options { read_patience, disk, clock, reserve_bytes, database_log_bytes_max, .. } =
+            options;
         let folder = Folder::open(path)?;
         let database = folder.database();
         if sqlite::is_missing(&database)? {
@@ -127,6 +134,7 @@ impl Local {
         let (room, time) = (Arc::clone(&disk), Arc::clone(&clock));
         let shared = Arc::new(Shared {
             reserve: Reserve::open(folder.reserve(), reserve_bytes, room, time),
+            log_pages_max: database_log_bytes_max / PAGE_BYTES,
             packs: Packs::open(folder.packs(), disk, rows, &tail, filling)?,
             readers: Arc::new(Readers::new(database.clone(), clock, read_patience)),
             queue: Queue::default(),
