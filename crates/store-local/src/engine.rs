@@ -31,7 +31,7 @@ use crate::pack::writer::PackWriter;
 use crate::pack::{Filling, Packs};
 use crate::queue::{Item, Queue, call};
 use crate::reserve::Reserve;
-use crate::sqlite::{self, Age, PAGE_BYTES};
+use crate::sqlite::{self, PAGE_BYTES};
 use crate::views::Readers;
 
 /// Settings of a store. [`Options::default`] is right for a server with some gigabytes of memory.
@@ -110,14 +110,15 @@ impl Local {
         let Options { read_patience, disk, clock, reserve_bytes, .. } = options;
         let folder = Folder::open(path)?;
         let database = folder.database();
-        let (connection, age) = sqlite::open_writer(&database, cache_bytes)?;
+        refuse_lost(&folder, disk.as_ref())?;
+        let connection = sqlite::open_writer(&database, cache_bytes)?;
         if let Some(bytes) = database_bytes_max {
             let pages = i64::try_from(bytes / PAGE_BYTES).unwrap_or(i64::MAX);
             let set = connection.pragma_update(None, "max_page_count", pages);
             set.map_err(|error| statement_failed(&error))?;
         }
         let key = sqlite::log_key(&connection)?;
-        let tail = recover(&folder.packs(), disk.as_ref(), &connection, age, &key)?;
+        let tail = recover(&folder.packs(), disk.as_ref(), &connection, &key)?;
         let rows = sqlite::packs(&connection).map_err(|error| query_failed(&error))?;
         let filling = Filling { bytes_max: pack_bytes_max, ahead_bytes, key };
         let (room, time) = (Arc::clone(&disk), Arc::clone(&clock));
@@ -162,22 +163,28 @@ impl Local {
     }
 }
 
+/// A database that is empty beside packs has been lost. To be seen before a new one is made, whose
+/// log would have another key: it would take all that the packs hold for a torn end.
+fn refuse_lost(folder: &Folder, disk: &dyn Disk) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| StoreError::read_failed(&error);
+    let length = std::fs::metadata(folder.database()).map_err(failed)?.len();
+    let names = disk.list(&folder.packs()).map_err(failed)?;
+    if length > 0 || names.is_empty() {
+        return Ok(());
+    }
+    let count = names.len();
+    Err(StoreError::corrupt(format_args!("database: it is empty, but there are {count} packs")))
+}
+
 /// Brings the database up to the end of the log, and makes both durable: whatever can be read from
 /// now on must not be taken back by a power cut, or its numbers would be given twice.
 fn recover(
     packs: &Path,
     disk: &dyn Disk,
     connection: &Connection,
-    age: Age,
     key: &LogKey,
 ) -> Result<Tail, StoreError> {
     let failed = |error: rusqlite::Error| statement_failed(&error);
-    let names = disk.list(packs).map_err(|error| StoreError::read_failed(&error))?;
-    if age == Age::New && !names.is_empty() {
-        let count = names.len();
-        let what = format_args!("database: it is empty, but there are {count} packs");
-        return Err(StoreError::corrupt(what));
-    }
     let applied = sqlite::applied(connection)?;
     let rows = sqlite::packs(connection).map_err(|error| query_failed(&error))?;
     let known = rows.iter().map(|row| row.id).collect();

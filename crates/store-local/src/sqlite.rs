@@ -28,12 +28,10 @@ pub(crate) const PAGE_BYTES: u64 = 8192;
 ///
 /// # Errors
 /// `Unsupported` when it is not ours or of another version, `Corrupt`, `WriteRefused`.
-pub(crate) fn open_writer(
-    path: &Path,
-    cache_bytes: usize,
-) -> Result<(Connection, Age), StoreError> {
+pub(crate) fn open_writer(path: &Path, cache_bytes: usize) -> Result<Connection, StoreError> {
     let connection = open(path, cache_bytes)?;
     let failed = |error: rusqlite::Error| statement_failed(&error);
+    // Before anything is changed: it may be the database of another program.
     let age = age(&connection)?;
     connection.pragma_update(None, "page_size", signed(PAGE_BYTES)).map_err(failed)?;
     let mode: String = connection
@@ -59,7 +57,7 @@ pub(crate) fn open_writer(
         Age::First => upgrade(&connection).map_err(failed)?,
         Age::Ours => {}
     }
-    Ok((connection, age))
+    Ok(connection)
 }
 
 /// Version 1 had no log: every pack holds bodies only, and the database was synced at each commit.
@@ -120,7 +118,7 @@ pub(crate) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Age {
+enum Age {
     /// Nothing yet.
     New,
     /// Version 1, from before the log.
