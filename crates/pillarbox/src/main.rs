@@ -12,6 +12,7 @@ mod ready;
 mod sample;
 mod sample_loader;
 mod say;
+mod scrub;
 mod serve;
 mod server;
 mod settings;

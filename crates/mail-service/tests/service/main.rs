@@ -8,4 +8,5 @@ mod common;
 mod histories;
 mod logins;
 mod mail;
+mod scrubbing;
 mod sweeping;
