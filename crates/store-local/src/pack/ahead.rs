@@ -53,10 +53,12 @@ impl Packs {
             return true;
         };
         let piece = self.ahead_bytes.min(PIECE_BYTES);
-        let zeros = vec![0; usize::try_from(piece).unwrap_or(0)];
         let at = state.zeroed.max(state.end(id));
         // Under the lock, so that nothing has been appended there meanwhile.
-        let written = self.open_file(&mut state, id).and_then(|file| file.write_at(at, &zeros));
+        let written = self.open_file(&mut state, id).and_then(|file| {
+            let mut places = (at..at + piece).step_by(ZEROS.len());
+            places.try_for_each(|place| file.write_at(place, &ZEROS))
+        });
         if written.is_ok() {
             state.zeroed = at + piece;
             drop(state);
@@ -104,6 +106,10 @@ impl super::State {
         self.rows.get(&id).map_or(0, |row| row.end)
     }
 }
+
+/// Written at one time. The system keeps what was written at once as one thing in its cache, and
+/// counts all of it as written again when a part is.
+const ZEROS: [u8; 4096] = [0; 4096];
 
 /// What the committer may have to wait for once: a sync of this much.
 const PIECE_BYTES: u64 = 1024 * 1024;
