@@ -4,7 +4,7 @@
 use std::io::{BufRead, Read};
 use std::path::Path;
 
-use mail_service::{ImportOutcome, Service, ServiceError};
+use mail_service::{ImportOutcome, ScrubReport, Service, ServiceError};
 use mail_types::Secret;
 
 use crate::cli::{AccountCommand, Data, Named};
@@ -62,6 +62,10 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
             }
         }
         Request::Counters => Reply::Failed { reason: "no server is running".to_owned() },
+        Request::Scrubbed => {
+            let ScrubReport { passes, bytes, damaged } = service.scrubbed();
+            Reply::Scrubbed { passes, bytes, damaged }
+        }
         Request::List { after } => match service.list_accounts().await {
             Ok(accounts) => {
                 let names = accounts.iter().map(|account| account.name.as_str());
@@ -170,7 +174,11 @@ async fn import(file: &Path, data: Data) -> Result<(), Failure> {
 fn failed(reply: Reply) -> Failure {
     match reply {
         Reply::Failed { reason } => Failure::failed(reason),
-        Reply::Done | Reply::Imported { .. } | Reply::Names { .. } | Reply::Counters { .. } => {
+        Reply::Done
+        | Reply::Imported { .. }
+        | Reply::Names { .. }
+        | Reply::Counters { .. }
+        | Reply::Scrubbed { .. } => {
             Failure::failed("the server gave the reply to another question")
         }
     }

@@ -7,12 +7,14 @@ mod storage;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mail_service::PasswordCost;
 use net::{Address, CertificateFiles};
 
 use self::reader::{Document, Table};
 pub use self::storage::{Bucket, Database, HOME, PostgresStorage, Storage};
+use crate::scrub::ScrubPace;
 
 /// What the operator decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +31,8 @@ pub struct Config {
     pub listeners: Vec<Listen>,
     /// What a password hash costs.
     pub passwords: PasswordCost,
+    /// How stored mail is read again in search of damage.
+    pub scrub: ScrubPace,
 }
 
 /// One address and what is spoken there.
@@ -91,13 +95,16 @@ impl Config {
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Mistake>> {
         let document = Document::new(text);
         let root = document.root();
-        root.only(&["data", "hostname", "tls", "listen", "auth", "store", "bodies", "shard"]);
+        root.only(&[
+            "data", "hostname", "tls", "listen", "auth", "store", "bodies", "shard", "scrub",
+        ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
         let certificate = certificate(&root, folder);
         let listeners = listeners(&root);
         let passwords = passwords(&root);
         let storage = storage::storage(&root, folder);
+        let scrub = scrub(&root);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
         }
@@ -109,6 +116,7 @@ impl Config {
             certificate,
             listeners: listeners.into_iter().map(|(_, listen)| listen).collect(),
             passwords,
+            scrub,
         })
     }
 }
@@ -200,6 +208,19 @@ fn passwords(root: &Table<'_>) -> PasswordCost {
     cost
 }
 
+fn scrub(root: &Table<'_>) -> ScrubPace {
+    let mut pace = ScrubPace::default();
+    let Some(scrub) = root.table("scrub") else { return pace };
+    scrub.only(&["mib_per_second", "days"]);
+    if let Some(rate) = scrub.number("mib_per_second", 0..=1000) {
+        pace.bytes_per_second = u64::from(rate) << 20;
+    }
+    if let Some(days) = scrub.number("days", 1..=365) {
+        pace.interval = Duration::from_secs(u64::from(days) * 24 * 3600);
+    }
+    pace
+}
+
 const PROTOCOLS: &[(&str, Protocol)] = &[("imap", Protocol::Imap), ("lmtp", Protocol::Lmtp)];
 
 const TLS_MODES: &[(&str, TlsMode)] =
@@ -225,6 +246,9 @@ mod tests {
         tls = "none"
         [auth]
         argon2 = { memory_kib = 65536, iterations = 3, parallelism = 2 }
+        [scrub]
+        mib_per_second = 2
+        days = 30
     "#;
 
     fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
@@ -246,6 +270,8 @@ mod tests {
         assert_eq!(config.listeners[1].protocol, Protocol::Lmtp);
         assert_eq!(config.passwords.memory_kib, 65536);
         assert_eq!(config.passwords.iterations, 3);
+        assert_eq!(config.scrub.bytes_per_second, 2 << 20);
+        assert_eq!(config.scrub.interval, Duration::from_secs(30 * 24 * 3600));
     }
 
     #[test]
@@ -255,6 +281,7 @@ mod tests {
         let config = parse(text).unwrap();
         assert_eq!(config.certificate, None);
         assert_eq!(config.passwords, PasswordCost::default());
+        assert_eq!(config.scrub, ScrubPace::default());
         assert_eq!(config.data, Path::new("/etc/pillarbox/d"));
     }
 

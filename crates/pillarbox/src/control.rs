@@ -34,6 +34,8 @@ pub enum Request {
     Remove { name: String },
     /// What the store has done since the server was started.
     Counters,
+    /// What the scrub has found since the server was started.
+    Scrubbed,
 }
 
 /// What came of it.
@@ -48,6 +50,8 @@ pub enum Reply {
     Names { names: Vec<String> },
     /// Of [`Request::Counters`].
     Counters { commits: u64, groups: u64, syncs: u64, pack_bytes: u64, row_bytes: u64 },
+    /// Of [`Request::Scrubbed`].
+    Scrubbed { passes: u64, bytes: u64, damaged: u64 },
     /// It was not done.
     Failed { reason: String },
 }

@@ -14,6 +14,7 @@ mod repair;
 mod sample;
 mod sample_loader;
 mod say;
+mod scrub;
 mod serve;
 mod server;
 mod settings;

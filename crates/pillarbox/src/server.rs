@@ -21,6 +21,7 @@ use crate::control::{self, ControlServer};
 use crate::engine::Opened;
 use crate::failure::Failure;
 use crate::ready::{Ready, ReadyAddress};
+use crate::scrub::{self, ScrubPace};
 
 /// What a server is started with.
 pub struct Setup {
@@ -32,12 +33,15 @@ pub struct Setup {
     pub certificate: Option<CertificateFiles>,
     /// The sockets, bound.
     pub listeners: Vec<(Listen, Listener)>,
+    /// How stored mail is read again in search of damage.
+    pub scrub: ScrubPace,
 }
 
 /// A running server.
 pub struct Server {
     service: Service,
     housekeeping: JoinHandle<()>,
+    scrubbing: JoinHandle<()>,
     signals: Signals,
     shutdown: Shutdown,
     tls: Tls,
@@ -105,6 +109,7 @@ impl Server {
                 ..Ready::default()
             },
             housekeeping: tokio::spawn(housekeeping(service.clone())),
+            scrubbing: tokio::spawn(scrub::run(service.clone(), setup.scrub)),
             signals,
             service,
             shutdown: Shutdown::default(),
@@ -196,6 +201,7 @@ impl Server {
 
     async fn end(self) -> Result<(), Failure> {
         self.housekeeping.abort();
+        self.scrubbing.abort();
         self.shutdown.begin();
         if !self.shutdown.drained(DRAIN_PATIENCE).await {
             warn!("some connections did not end in time");

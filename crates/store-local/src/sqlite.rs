@@ -83,6 +83,7 @@ pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
 pub(crate) fn open_writer(path: &Path, cache_bytes: usize) -> Result<Connection, StoreError> {
     let connection = open(path, cache_bytes)?;
     let failed = |error: rusqlite::Error| statement_failed(&error);
+    // Before anything is changed: it may be the database of another program.
     let age = age(&connection)?;
     connection.pragma_update(None, "page_size", signed(PAGE_BYTES)).map_err(failed)?;
     let mode: String = connection

@@ -11,4 +11,5 @@ mod mail;
 mod moving;
 mod nodes;
 mod repairing;
+mod scrubbing;
 mod sweeping;
