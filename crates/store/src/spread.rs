@@ -27,7 +27,7 @@ pub struct Layout {
     pub scope_of: fn(&[u8]) -> Option<&[u8]>,
     /// The key of the home store whose value is the name of the shard of a scope.
     pub placement: fn(&[u8]) -> Vec<u8>,
-    /// Whether the key is the witness of its scope.
+    /// Whether the key is a witness of its scope: a row that it always has.
     pub is_witness: fn(&[u8]) -> bool,
 }
 
