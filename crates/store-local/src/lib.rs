@@ -3,8 +3,8 @@
 //! Rows are in one SQLite database, the bytes of blobs in append-only pack files beside it; the
 //! database also knows where in the packs each blob is. One thread writes, in groups: see
 //! `committer`. What makes a group durable is its record in the pack that is being filled: see
-//! `log`. The database follows without syncs of its own, and is brought up to the log when the store
-//! is opened.
+//! `log`. The database follows without syncs of its own, and is brought up to the log when the
+//! store is opened.
 //!
 //! What one operation costs:
 //! - a commit: its rows twice, in the log and in the database, and a share of one sync of the log;

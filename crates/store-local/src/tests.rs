@@ -3,6 +3,7 @@
 mod conform;
 mod damage;
 mod faults;
+mod nth;
 mod packs;
 mod power;
 mod replay;

@@ -1,4 +1,5 @@
-//! Damage to the database and to the packs: a typed error, never wrong bytes; and `verify` names it.
+//! Damage to the database and to the packs: a typed error, never wrong bytes, and `verify` names
+//! it.
 
 use std::fs;
 use std::path::Path;
