@@ -27,6 +27,8 @@ CLIENTS = 8
 DELIVERERS = 2
 # From the start of the program to the answer to a LOGIN.
 LOGIN_SECONDS = 2.0
+# Nothing can be said of time on a machine that is far busier than the clients here make it.
+LOAD_MAX = 8.0 * (os.cpu_count() or 1)
 KILLS_PER_CHECK = 25
 # In one account; more are expunged.
 MESSAGES_MAX = 60
@@ -413,7 +415,9 @@ class Campaign:
         took = time.monotonic() - began
         client.close()
         self.slowest = max(self.slowest, took)
-        if took > LOGIN_SECONDS:
+        if took > LOGIN_SECONDS and os.getloadavg()[0] > LOAD_MAX:
+            print(f"a login took {took:.2f} s; not judged, as the machine has more to do than this")
+        elif took > LOGIN_SECONDS:
             self.complaints.append(f"a login was answered {took:.2f} s after the start")
 
     def start(self):

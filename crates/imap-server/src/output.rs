@@ -197,7 +197,11 @@ async fn assemble(segments: Vec<Segment>, account: Option<&AccountHandle>) -> io
         let octets = account.ok_or_else(missing)?.read(parts).await;
         read = octets.map_err(|error| damaged(&error))?.into_iter();
     }
-    let mut out = Vec::new();
+    let length = |segment: &Segment| match segment {
+        Segment::Bytes(bytes) | Segment::Held(bytes) => bytes.len(),
+        Segment::Blob(slice) => usize::try_from(slice.length).unwrap_or(0),
+    };
+    let mut out = Vec::with_capacity(segments.iter().map(length).sum());
     for segment in segments {
         match segment {
             Segment::Bytes(bytes) | Segment::Held(bytes) => out.extend_from_slice(&bytes),

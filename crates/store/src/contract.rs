@@ -133,7 +133,9 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<u8>, StoreError> {
         let reader = self.open_blob(scope, id)?;
         let end = range.end.min(reader.size());
-        let mut bytes = Vec::new();
+        // All of it at once: a buffer that grows leaves pages of every size behind in the thread.
+        let expected = usize::try_from(end.saturating_sub(range.start)).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(expected);
         let mut at = range.start;
         while at < end {
             let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(BLOB_READ_BYTES_MAX);
