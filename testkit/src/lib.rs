@@ -1,5 +1,6 @@
 //! Transcripts, oracles, clocks and sample mail for tests.
 
 pub mod corpus;
+pub mod postgres;
 pub mod pure;
 pub mod script;

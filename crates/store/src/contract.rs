@@ -20,7 +20,8 @@ pub trait Store: Send + Sync {
     fn view(&self) -> Result<Box<dyn View>, StoreError>;
 
     /// Submits a commit and returns at once; `done` is called exactly once, after the commit is on
-    /// stable storage or has failed. Commits submitted by one thread are decided in that order.
+    /// stable storage or has failed. Commits whose first conditions are on the same key are decided
+    /// in the order in which they were submitted; others may overtake each other.
     ///
     /// The answer is an error of: `Conflict`, `BlobMissing` (a lease of a blob that is not there,
     /// as after a restart), `TooLarge`, `Busy`, `StorageFull`, `Closed` (nothing was written);
@@ -75,7 +76,7 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<Deletion>, StoreError>;
 
     /// Visits recorded blobs in the order of scope and id, beginning after `after`; a blob whose
-    /// put is not yet covered by a commit may be absent. Not a consistent scope: each blob is as it
+    /// lease no commit has carried may be absent. Not a consistent scope: each blob is as it
     /// was at some moment of the call.
     ///
     /// # Errors
@@ -218,7 +219,8 @@ pub trait BlobWriter: Send {
     /// Bytes written so far.
     fn size(&self) -> u64;
 
-    /// Ends the blob, which can be read from now on and is durable with the next commit.
+    /// Ends the blob. This store can read it from now on as long as the lease lives; it is durable,
+    /// and there for other processes, with the commit that carries the lease.
     ///
     /// # Errors
     /// As [`BlobWriter::write`].

@@ -21,8 +21,8 @@ pub enum StoreError {
         reason: Arc<str>,
     },
     /// The connection was lost while the commit was on its way, and whether it happened could not
-    /// be found out in time. It will not happen any more if it has not. The store goes on: read
-    /// again, and decide again.
+    /// be found out in time; it may even happen a little later, if its conditions still hold then.
+    /// The store goes on: read again, and decide again.
     OutcomeUnknown {
         /// What the system said.
         reason: Arc<str>,

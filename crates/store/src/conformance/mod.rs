@@ -62,7 +62,7 @@ pub const CASES: &[Case] = &[
     ("too_many_views_are_refused", views::too_many_views_are_refused),
     ("failed_conditions_write_nothing", commits::failed_conditions_write_nothing),
     ("later_writes_of_a_commit_win", commits::later_writes_win),
-    ("commits_of_one_thread_keep_their_order", commits::order_of_one_thread_is_kept),
+    ("commits_on_one_key_keep_their_order", commits::order_of_one_thread_is_kept),
     ("racing_increments_lose_none", commits::racing_increments_lose_none),
     ("what_is_too_large_is_refused", commits::too_large_is_refused),
     ("the_largest_allowed_commit_works", commits::largest_values_work),

@@ -21,7 +21,7 @@ pub(super) fn leased_blob_is_not_swept(engine: &mut dyn Engine) {
     let store = engine.store();
     let lease = must("put", store.put_blob(b"a", b"leased"));
     let id = lease.id();
-    must("commit", store.commit_wait(Commit::new()));
+    must("commit", store.commit_wait(Commit::new().naming(lease.clone())));
     let number = named_at(store.as_ref(), id);
     assert_eq!(sweep(store.as_ref(), id, number), Deletion::InUse, "a leased blob was swept");
     drop(lease);
