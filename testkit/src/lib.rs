@@ -3,4 +3,6 @@
 pub mod corpus;
 pub mod postgres;
 pub mod pure;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod script;

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::{corpus, e2e, edges, fuzz, run, tidy, tools};
+use crate::{corpus, e2e, edges, fuzz, garage, run, tidy, tools};
 
 /// Runs the steps that the arguments choose, all by default.
 ///
@@ -47,6 +47,9 @@ const STEPS: &[Step] = &[
     Step { name: "build", run: |_| e2e::build() },
     Step { name: "e2e", run: |_| e2e::run(&[]) },
 ];
+
+/// Only with `--garage`: it builds a program for a quarter of an hour.
+const GARAGE: Step = Step { name: "garage", run: |_| garage::run() };
 
 /// What a step is told, and what it counts.
 struct Context {
@@ -117,6 +120,7 @@ impl Plan {
     fn read(arguments: &[String]) -> Result<Option<Self>> {
         let mut plan = Self { steps: STEPS.iter().collect(), fuzz_seconds: fuzz::SECONDS };
         let mut only = Vec::new();
+        let mut with_garage = false;
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -133,6 +137,7 @@ impl Plan {
                     let skipped = position(words.next())?;
                     plan.steps.retain(|step| place(step) != skipped);
                 }
+                "--garage" => with_garage = true,
                 "--fuzz-seconds" => plan.fuzz_seconds = fuzz::number(words.next())?,
                 other => return Err(format!("ci has no option {other}").into()),
             }
@@ -140,6 +145,7 @@ impl Plan {
         if !only.is_empty() {
             plan.steps.retain(|step| only.contains(&place(step)));
         }
+        plan.steps.extend(with_garage.then_some(&GARAGE));
         Ok(Some(plan))
     }
 }
@@ -198,6 +204,12 @@ mod tests {
         assert_eq!(names(&["--only", "tidy", "--only", "edges"]), ["tidy", "edges"]);
         assert_eq!(names(&["--from", "build"]), ["build", "e2e"]);
         assert!(!names(&["--skip", "fuzz"]).contains(&"fuzz"));
+    }
+
+    #[test]
+    fn garage_comes_last_and_only_when_asked_for() {
+        assert!(!names(&[]).contains(&"garage"));
+        assert_eq!(names(&["--only", "tidy", "--garage"]), ["tidy", "garage"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod corpus;
 mod e2e;
 mod edges;
 mod fuzz;
+mod garage;
 mod run;
 mod tidy;
 mod tools;
@@ -38,6 +39,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "corpus" => corpus::fetch().map(|folder| println!("corpus: {}", folder.display())),
         "e2e" => e2e::run(rest),
         "fuzz" => fuzz::run(rest),
+        "garage" => garage::run(),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(())
@@ -48,10 +50,12 @@ fn dispatch(arguments: &[String]) -> Result<()> {
 
 const HELP: &str = "\
 cargo xtask ci [--only STEP] [--from STEP] [--skip STEP] [--list] [--fuzz-seconds N]
+               [--garage]
     every check, in order; each step prints its time, a failing step does not hide the later ones
 cargo xtask tidy      length of functions, purpose of files, words that must not be committed
 cargo xtask edges     which crate may import which
 cargo xtask corpus    fetch and verify the test mail (to target/corpus, or $PILLARBOX_CORPUS)
 cargo xtask fuzz [--seconds N] [--jobs N] [TARGET...]
+cargo xtask garage    the tests of object stores on a real Garage of three nodes (built once, 15 min)
 cargo xtask e2e [NAME...]
     real clients against the built program; NAME picks files (imaplib, mbsync, corpus, ...)";
