@@ -65,7 +65,8 @@ pub fn directory_name(key: &[u8]) -> Option<&str> {
 pub const LAYOUT: store::spread::Layout = store::spread::Layout {
     scope_of: |key| key.get(..PREFIX_BYTES).filter(|prefix| prefix.first() == Some(&b'a')),
     placement: |scope| [b"p", scope.get(1..).unwrap_or_default()].concat(),
-    is_witness: |key| key.len() == PREFIX_BYTES + 1 && key.last() == Some(&b'h'),
+    // Head and credential: what a session and a login look at first.
+    is_witness: |key| key.len() == PREFIX_BYTES + 1 && matches!(key.last(), Some(b'h' | b'k')),
 };
 
 /// Where an account's shard is named.

@@ -27,7 +27,7 @@ pub struct Layout {
     pub scope_of: fn(&[u8]) -> Option<&[u8]>,
     /// The key of the home store whose value is the name of the shard of a scope.
     pub placement: fn(&[u8]) -> Vec<u8>,
-    /// Whether the key is the witness of its scope.
+    /// Whether the key is a witness of its scope: a row that it always has.
     pub is_witness: fn(&[u8]) -> bool,
 }
 
@@ -124,9 +124,8 @@ impl Inner {
 
 impl Store for Spread {
     fn view(&self) -> Result<Box<dyn View>, StoreError> {
-        let home = Arc::from(self.inner.home.view()?);
-        let views = Mutex::new(HashMap::from([(None, home)]));
-        Ok(Box::new(SpreadView { inner: Arc::clone(&self.inner), views }))
+        // Each may cost a connection: only those are opened that something is read from.
+        Ok(Box::new(SpreadView { inner: Arc::clone(&self.inner), views: Mutex::default() }))
     }
 
     /// Looks up the place of a scope that was never heard of, which waits for one small read.

@@ -25,11 +25,11 @@ impl Sequencer {
             if !self.in_flight.is_empty() {
                 return Ok(false);
             }
-            if let Err(error) = self.load(mailbox).await {
+            match self.load(mailbox).await {
+                // Another process has removed it: decided on what was read now, it is refused.
+                Ok(()) | Err(ServiceError::NoSuchMailbox) => {}
                 // One damaged mailbox must not stop the others.
-                if let Some(Request::Operation(pending)) = self.backlog.pop_front() {
-                    let _ = pending.answer.send(Err(error));
-                }
+                Err(error) => self.refuse_front(error),
             }
             return Ok(true);
         }
@@ -156,6 +156,8 @@ impl Sequencer {
 
     fn refuse_front(&mut self, error: ServiceError) {
         if let Some(pending) = self.pop_operation() {
+            // An earlier attempt may have happened: that nothing changed would be too much said.
+            let error = if pending.unsure.is_empty() { error } else { ServiceError::WriteRefused };
             let _ = pending.answer.send(Err(error));
         }
     }

@@ -11,11 +11,16 @@ use mailbox::{FlagMode, Operation, Outcome};
 use store::fault::{Call, Fault, Faulty};
 use store::mem::Mem;
 use store::{Store, StoreError};
+use store_postgres::{Postgres, Settings};
+use testkit::postgres::{Cluster, Durability};
 
 use crate::common::{
     Dice, Setup, account_of, append, append_to, assert_clean, inbox, mail, name, secret, tell_fault,
 };
 use crate::histories::{assert_same, loaded, step};
+
+/// Opens one store, each time as another process would.
+type Opener<'a> = dyn Fn() -> Arc<dyn Store> + 'a;
 
 const NODES: usize = 3;
 
@@ -30,10 +35,15 @@ struct Node {
 }
 
 async fn nodes(store: &Mem) -> Vec<Node> {
+    nodes_on(&|| Arc::new(store.clone())).await
+}
+
+/// Each node opens the store for itself.
+async fn nodes_on(open: &Opener<'_>) -> Vec<Node> {
     let setup = Setup::new(Sharing::Shared);
     let mut nodes = Vec::new();
     for _ in 0..NODES {
-        let store = Arc::new(Faulty::new(Arc::new(store.clone())));
+        let store = Arc::new(Faulty::new(open()));
         let service = setup.open(store.clone()).await;
         let account = account_of(&service, "dock").await;
         nodes.push(Node { service, store, account });
@@ -94,9 +104,8 @@ impl Announced {
 
 /// Sessions on three nodes do random things at the same time; each also marks a message that none
 /// of them removes.
-async fn history(seed: u64, has_faults: bool) {
-    let store = Mem::new();
-    let nodes = nodes(&store).await;
+async fn history(seed: u64, has_faults: bool, open: &Opener<'_>) {
+    let nodes = nodes_on(open).await;
     let first = &nodes[0].account;
     // Nobody's random steps name UIDs so high.
     let mailbox = {
@@ -154,7 +163,7 @@ async fn history(seed: u64, has_faults: bool) {
         for node in &nodes {
             node.store.faults().heal();
         }
-        checkpoint(&nodes, &store, seed).await;
+        checkpoint(&nodes, open, seed).await;
     }
     let flags = flags_of(&nodes[1].account, mailbox, &kept).await;
     for mark in marks {
@@ -163,20 +172,22 @@ async fn history(seed: u64, has_faults: bool) {
 }
 
 /// All nodes see what the store holds, and it is whole.
-async fn checkpoint(nodes: &[Node], store: &Mem, seed: u64) {
-    let fresh = Setup::new(Sharing::Shared).open(Arc::new(store.crash())).await;
+async fn checkpoint(nodes: &[Node], open: &Opener<'_>, seed: u64) {
+    let store = open();
+    let fresh = Setup::new(Sharing::Shared).open(Arc::clone(&store)).await;
     let (truth, _pins) = loaded(&account_of(&fresh, "dock").await).await;
     for node in nodes {
         assert_same(&truth, &loaded(&node.account).await.0, seed);
     }
-    assert_clean(store);
+    assert_clean(&*store);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_spread_over_three_nodes_lose_nothing_and_share_no_number() {
     for seed in 1..=8 {
         println!("seed {seed}");
-        history(seed, false).await;
+        let store = Mem::new();
+        history(seed, false, &|| Arc::new(store.clone())).await;
     }
     tell_fault("changes of one account by three nodes at once", 8 * STEPS);
 }
@@ -185,9 +196,28 @@ async fn sessions_spread_over_three_nodes_lose_nothing_and_share_no_number() {
 async fn lost_answers_and_lost_hints_lose_nothing_and_do_nothing_twice() {
     for seed in 101..=108 {
         println!("seed {seed}");
-        history(seed, true).await;
+        let store = Mem::new();
+        history(seed, true, &|| Arc::new(store.clone())).await;
     }
     tell_fault("changes by three nodes with lost answers and hints", 8 * STEPS);
+}
+
+/// The same on a real PostgreSQL, each node with connections of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_on_postgresql_lose_nothing_and_share_no_number() {
+    let cluster = Cluster::start(Durability::Fast, &[]).unwrap();
+    for (seed, has_faults) in [(201, false), (202, true), (203, true)] {
+        println!("seed {seed}");
+        cluster.run_sql(&format!("CREATE DATABASE mail{seed}")).unwrap();
+        let url = cluster.url().replace("/postgres", &format!("/mail{seed}"));
+        let open = || -> Arc<dyn Store> {
+            let mut settings = Settings::new(url.clone());
+            settings.connections_max = 16;
+            Arc::new(Postgres::open(settings).unwrap())
+        };
+        history(seed, has_faults, &open).await;
+    }
+    tell_fault("changes by three nodes on PostgreSQL, some with lost answers", 3 * STEPS);
 }
 
 #[tokio::test]
@@ -295,7 +325,7 @@ async fn a_node_that_slept_over_its_commit_cannot_write_with_what_it_knew() {
     given.sort_unstable();
     given.dedup();
     assert_eq!(given.len(), 5);
-    checkpoint(&nodes, &store, 0).await;
+    checkpoint(&nodes, &|| Arc::new(store.clone()), 0).await;
 }
 
 #[tokio::test]
