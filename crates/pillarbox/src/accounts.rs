@@ -11,6 +11,7 @@ use crate::cli::{AccountCommand, Data, Named};
 use crate::control::{ControlClient, Password, Reply, Request};
 use crate::engine::{self, Missing, Place};
 use crate::failure::Failure;
+use crate::moving;
 use crate::say;
 
 /// Carries out an account command.
@@ -31,6 +32,7 @@ pub async fn run(command: AccountCommand) -> Result<(), Failure> {
         AccountCommand::Remove { name, data } => {
             once((Request::Remove { name }, data), Missing::Refuse).await
         }
+        AccountCommand::Move { name, to, data } => moving::run(&name, &to, data).await,
         AccountCommand::List(data) => list(data).await,
         AccountCommand::Import { file, data } => import(&file, data).await,
     }

@@ -16,7 +16,7 @@ pub async fn run(data: Data) -> Result<(), Failure> {
         let folder = place.data.display();
         return Err(Failure::failed(format!("a server is running on {folder}; stop it first")));
     }
-    let store = engine::open_store(&place.data).await?;
+    let store = engine::open_store(&place).await?.all;
     let checked = tokio::task::spawn_blocking(move || mail_service::check(&*store)).await;
     let report = checked
         .map_err(|error| Failure::failed(error.to_string()))?

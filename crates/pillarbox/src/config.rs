@@ -2,6 +2,7 @@
 //! and what to do about it.
 
 mod reader;
+mod storage;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,12 +12,15 @@ use mail_service::PasswordCost;
 use net::{Address, CertificateFiles};
 
 use self::reader::{Document, Table};
+pub use self::storage::{Bucket, Database, HOME, PostgresStorage, Storage};
 
 /// What the operator decided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Everything the server keeps on this machine.
     pub data: PathBuf,
+    /// Where mail is kept.
+    pub storage: Storage,
     /// The server's name in greetings and trace fields.
     pub hostname: String,
     /// The certificate; without it a self-signed one is made and kept in `data`.
@@ -87,18 +91,20 @@ impl Config {
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Mistake>> {
         let document = Document::new(text);
         let root = document.root();
-        root.only(&["data", "hostname", "tls", "listen", "auth"]);
+        root.only(&["data", "hostname", "tls", "listen", "auth", "store", "bodies", "shard"]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
         let certificate = certificate(&root, folder);
         let listeners = listeners(&root);
         let passwords = passwords(&root);
+        let storage = storage::storage(&root, folder);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
         }
         document.finish()?;
         Ok(Self {
             data: data.unwrap_or_default(),
+            storage,
             hostname: hostname.unwrap_or_default(),
             certificate,
             listeners: listeners.into_iter().map(|(_, listen)| listen).collect(),

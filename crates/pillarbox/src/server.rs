@@ -85,7 +85,7 @@ impl Server {
     /// # Errors
     /// When the certificate cannot be used or the control socket not be bound.
     pub fn start(opened: Opened, setup: Setup) -> Result<Self, Failure> {
-        let Opened { service, store } = opened;
+        let Opened { service, stores } = opened;
         raise_file_limit();
         // Before anybody is told that the server is ready: a signal must not find it unprepared.
         let signals = Signals::new()?;
@@ -111,7 +111,7 @@ impl Server {
             tls,
             certificate,
         };
-        let control_server = ControlServer::new(server.service.clone(), store);
+        let control_server = ControlServer::new(server.service.clone(), stores.local);
         server.spawn(control, Arrival::Clear, &Gate::new(CONTROL_LIMITS), control_server);
         let gate = Gate::new(Limits::default());
         let throttle = Arc::new(LoginThrottle::default());

@@ -27,7 +27,7 @@ use crate::settings;
 /// When it cannot be started.
 pub async fn run(arguments: Try) -> Result<(), Failure> {
     let (_temporary, data) = folder(&arguments)?;
-    let opened = engine::open(&Place { data: data.clone(), passwords: PASSWORDS }).await?;
+    let opened = engine::open(&Place::local(data.clone(), PASSWORDS)).await?;
     let accounts = accounts(&opened.service, &data, arguments.empty).await?;
     let mut listeners = Vec::new();
     let mut ports = Vec::new();
