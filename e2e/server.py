@@ -2,7 +2,7 @@
 
 PILLARBOX names the program. PILLARBOX_AT, when set, names a server that runs already instead:
 `imap=127.0.0.1:1143 lmtp=127.0.0.1:1124` (imaps and starttls may follow), where every account that a test asks for exists with
-the password below.
+the password below. engines.py says what it keeps mail in.
 """
 
 import json
@@ -14,6 +14,8 @@ import signal
 import subprocess
 import tempfile
 import time
+
+import engines
 
 PASSWORD = "correct-horse-7"
 START_SECONDS = 20
@@ -64,7 +66,7 @@ def wait_for(what, found, process, seconds=START_SECONDS):
 class Server:
     """A running `pillarbox serve`."""
 
-    def __init__(self, folder=None):
+    def __init__(self, folder=None, place=None, port=None, notify=True):
         self.program = os.environ["PILLARBOX"]
         self.own_folder = folder is None
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="pillarbox-e2e-"))
@@ -75,8 +77,10 @@ class Server:
         self.log = self.folder / "log"
         self.accounts = set()
         self.process = None
+        self.place = place or engines.Place()
         self.config.write_text(
             CONFIG.format(data=self.folder / "data", socket=self.socket)
+            + self.place.config(port, notify)
         )
 
     def start(self):

@@ -46,6 +46,8 @@ const STEPS: &[Step] = &[
     Step { name: "fuzz", run: fuzz_briefly },
     Step { name: "build", run: |_| e2e::build() },
     Step { name: "e2e", run: |_| e2e::run(&[]) },
+    Step { name: "e2e-postgres", run: |_| e2e::on_engine("postgres", &[]) },
+    Step { name: "e2e-postgres-s3", run: |_| e2e::on_engine("postgres+s3", &[]) },
 ];
 
 /// Only with `--garage`: it builds a program for a quarter of an hour.
@@ -167,9 +169,9 @@ fn summary(done: &[Done]) -> Result<()> {
             (0, 0) => String::new(),
             (passed, failed) => format!("  ({passed} tests passed, {failed} failed)"),
         };
-        println!("{:<10} {:<7} {:>9}{counts}", step.name, word(step.ok), shown(step.spent));
+        println!("{:<16} {:<7} {:>9}{counts}", step.name, word(step.ok), shown(step.spent));
     }
-    println!("{:<10} {:<7} {:>9}", "all", "", shown(done.iter().map(|step| step.spent).sum()));
+    println!("{:<16} {:<7} {:>9}", "all", "", shown(done.iter().map(|step| step.spent).sum()));
     let failed: Vec<&str> = done.iter().filter(|step| !step.ok).map(|step| step.name).collect();
     println!("{} passed, {} failed", done.len() - failed.len(), failed.len());
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
@@ -202,7 +204,10 @@ mod tests {
     #[test]
     fn steps_are_chosen_by_name() {
         assert_eq!(names(&["--only", "tidy", "--only", "edges"]), ["tidy", "edges"]);
-        assert_eq!(names(&["--from", "build"]), ["build", "e2e"]);
+        assert_eq!(
+            names(&["--from", "build"]),
+            ["build", "e2e", "e2e-postgres", "e2e-postgres-s3"]
+        );
         assert!(!names(&["--skip", "fuzz"]).contains(&"fuzz"));
     }
 

@@ -57,5 +57,5 @@ cargo xtask edges     which crate may import which
 cargo xtask corpus    fetch and verify the test mail (to target/corpus, or $PILLARBOX_CORPUS)
 cargo xtask fuzz [--seconds N] [--jobs N] [TARGET...]
 cargo xtask garage    the tests of object stores on a real Garage of three nodes (built once, 15 min)
-cargo xtask e2e [NAME...]
+cargo xtask e2e [--engine local|postgres|postgres+s3] [NAME...]
     real clients against the built program; NAME picks files (imaplib, mbsync, corpus, ...)";
