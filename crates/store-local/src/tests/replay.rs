@@ -8,7 +8,7 @@ use std::sync::Arc;
 use store::{BlobId, Commit, Deletion, Store, StoreError, Write};
 use tempfile::TempDir;
 
-use super::{copy_folder, noise, open, options, pack_files, put};
+use super::{copy_folder, listed, noise, open, options, pack_files, put};
 use crate::disk::OsDisk;
 use crate::log::walk::{Found, Segment};
 use crate::{Disk, Local, Options};
@@ -35,8 +35,8 @@ impl Killed {
         let bodies: Vec<_> = [300, 60_000, 1_300_000].map(|size| noise(size as u64, size)).into();
         bodies.iter().for_each(|bytes| _ = put(&store, bytes));
         let gone = put(&store, b"stored, named and deleted").id();
-        let as_of = store.commit_wait(Commit::new()).unwrap();
-        assert_eq!(store.delete_blobs(b"a", &[gone], as_of), Ok(vec![Deletion::Deleted]));
+        store.commit_wait(Commit::new()).unwrap();
+        assert_eq!(store.delete_blobs(b"a", &listed(&store, &[gone])), Ok(vec![Deletion::Deleted]));
         for number in 0..ROWS {
             let (key, value) = (number.to_be_bytes(), noise(number, 40 + 30 * number as usize));
             let other = Write::put([&key[..], b"other"].concat(), b"gone with the next");
