@@ -168,7 +168,6 @@ impl Local {
         self.shared.tally.read()
     }
 
-    #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

@@ -333,6 +333,42 @@ pub(crate) fn scan(
     Ok(())
 }
 
+/// Some rows that were compared with their sums.
+pub(crate) struct Checked {
+    pub(crate) damaged: Vec<StoreError>,
+    /// Where to go on; `None` at the end of the table.
+    pub(crate) last: Option<Vec<u8>>,
+}
+
+/// Compares the rows after a key with their sums, up to [`CHECKED_ROWS`].
+///
+/// # Errors
+/// `Corrupt` when a page cannot be read, `ReadFailed`.
+pub(crate) fn check_rows(
+    connection: &Connection,
+    after: Option<&[u8]>,
+) -> Result<Checked, StoreError> {
+    let failed = |error: rusqlite::Error| query_failed(&error);
+    let sql = match after {
+        Some(_) => "SELECT key, value, sum FROM row WHERE key > ?1 ORDER BY key LIMIT ?2",
+        None => "SELECT key, value, sum FROM row WHERE key >= ?1 ORDER BY key LIMIT ?2",
+    };
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let mut rows = statement
+        .query(params![after.unwrap_or_default(), signed(CHECKED_ROWS)])
+        .map_err(failed)?;
+    let (mut checked, mut count) = (Checked { damaged: Vec::new(), last: None }, 0);
+    while let Some(row) = rows.next().map_err(failed)? {
+        let (key, value) = (bytes(row, 0).map_err(failed)?, bytes(row, 1).map_err(failed)?);
+        checked.damaged.extend(check_row(key, value, row, 2).err());
+        count += 1;
+        if count == CHECKED_ROWS {
+            checked.last = Some(key.to_vec());
+        }
+    }
+    Ok(checked)
+}
+
 /// # Errors
 /// `Corrupt`, `ReadFailed`.
 pub(crate) fn locate(
@@ -724,6 +760,9 @@ const READER_CACHE_BYTES: usize = 2 * 1024 * 1024;
 
 /// What a log file is cut back to after a burst has made it longer.
 const LOG_BYTES_KEPT: i64 = 64 * 1024 * 1024;
+
+/// Rows that are checked by one read.
+const CHECKED_ROWS: u64 = 4096;
 
 /// More than there are statements.
 const STATEMENTS_KEPT: usize = 32;

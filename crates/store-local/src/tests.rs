@@ -1,11 +1,14 @@
 //! Tests of the engine as a whole: the conformance suite, faults of the disk, kills.
 
 mod conform;
+mod damage;
 mod faults;
+mod nth;
 mod packs;
 mod power;
 mod replay;
 mod restart;
+mod upgrade;
 
 use std::fs;
 use std::path::Path;

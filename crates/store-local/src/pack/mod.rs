@@ -192,9 +192,14 @@ impl Packs {
         Ok(Self { folder, disk, key, bytes_max, ahead_bytes, state, grows })
     }
 
-    #[cfg(test)]
+    /// The key of the log's sums.
     pub(crate) fn log_key(&self) -> LogKey {
         self.key
+    }
+
+    /// All packs as the database has them or will have them.
+    pub(crate) fn rows(&self) -> Vec<PackRow> {
+        self.lock().rows.values().copied().collect()
     }
 
     /// Where a blob is that the database may not know yet.
