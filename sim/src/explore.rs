@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -90,18 +90,20 @@ pub fn explore(recording: &Recording, history: &History, plan: &Plan) -> Result<
         tally: Mutex::default(),
         next: AtomicU64::new(0),
         scratch: Scratch::new()?,
+        working: (0..plan.threads.max(1)).map(|_| Mutex::default()).collect(),
+        is_over: AtomicBool::new(false),
     };
     std::thread::scope(|scope| {
+        scope.spawn(|| explorer.watch());
         let workers: Vec<_> = (0..plan.threads.max(1))
             .map(|index| {
                 let explorer = &explorer;
                 scope.spawn(move || explorer.work(index))
             })
             .collect();
-        workers.into_iter().try_for_each(|worker| match worker.join() {
-            Ok(result) => result,
-            Err(_) => Err("a verifier failed".into()),
-        })
+        let results: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+        explorer.is_over.store(true, Ordering::Relaxed);
+        results.into_iter().try_for_each(|result| result.unwrap_or(Err("it panicked".into())))
     })?;
     Ok(explorer.tally.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
@@ -114,6 +116,9 @@ struct Explorer<'a> {
     tally: Mutex<Tally>,
     next: AtomicU64,
     scratch: Scratch,
+    /// What each worker is verifying, and since when.
+    working: Vec<Mutex<Option<(Instant, String)>>>,
+    is_over: AtomicBool,
 }
 
 impl Explorer<'_> {
@@ -142,6 +147,20 @@ impl Explorer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Ends the program when a verification hangs, which no thread can end otherwise.
+    fn watch(&self) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(20));
+            for working in &self.working {
+                let working = lock(working);
+                if let Some((_, what)) = working.as_ref().filter(|w| w.0.elapsed() > HANGING) {
+                    eprintln!("VIOLATION seed {} {what}: it hangs", self.plan.seed);
+                    std::process::exit(crate::workload::HANGS);
+                }
+            }
+        }
     }
 
     fn is_wanted(&self, boundary: usize) -> bool {
@@ -175,7 +194,11 @@ impl Explorer<'_> {
         std::fs::create_dir(&folder)?;
         image.write(&folder)?;
         let expected = Expected { history: self.history, moment, seed };
+        let working = self.working.get(boundary % self.plan.threads.max(1));
+        let what = format!("boundary {boundary} variant {number}");
+        working.into_iter().for_each(|w| *lock(w) = Some((Instant::now(), what.clone())));
         let verified = guarded(&folder, expected);
+        working.into_iter().for_each(|w| *lock(w) = None);
         std::fs::remove_dir_all(&folder)?;
         let mut tally = lock(&self.tally);
         tally.recoveries += 1;
@@ -198,14 +221,10 @@ impl Explorer<'_> {
     }
 }
 
-/// Verifies; a panic is a violation, and a hang ends the program.
-pub fn guarded(folder: &Path, expected: Expected<'_>) -> Result<()> {
+/// Verifies; a panic is a violation.
+fn guarded(folder: &Path, expected: Expected<'_>) -> Result<()> {
     let store = folder.join(STORE);
-    let started = Instant::now();
     let verified = catch_unwind(AssertUnwindSafe(|| verify(&store, expected)));
-    if started.elapsed() > SLOW {
-        return Err(format!("it took {:?}", started.elapsed()).into());
-    }
     verified.unwrap_or_else(|_| Err("it panicked".into()))
 }
 
@@ -224,4 +243,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const VIOLATIONS_MAX: usize = 20;
 
 /// Far longer than any recovery of a small store takes.
-const SLOW: Duration = Duration::from_secs(30);
+const HANGING: Duration = Duration::from_secs(100);

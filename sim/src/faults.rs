@@ -5,6 +5,8 @@
 //! its end and here and there before, and nothing acknowledged may be missing even of what was
 //! synced alone.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -13,26 +15,38 @@ use crate::arguments::Arguments;
 use crate::dice::Dice;
 use crate::explore::{Boundaries, Plan, Tally, explore};
 use crate::history::Moment;
-use crate::record::{self, Scratch};
+use crate::record::{self, Fault, Scratch};
 use crate::table;
 
-/// One way to fail.
+/// A system call and how it fails.
 #[derive(Clone, Debug)]
-pub struct Fault {
+pub struct FailingCall {
     call: &'static str,
     error: &'static str,
     /// Which call of a thread fails, from one.
     when: u64,
-    lasting: Lasting,
+    kind: Kind,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lasting {
+/// The lines of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
     Once,
     ForEver,
+    FileSize,
 }
 
-impl Fault {
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Once => "a system call fails once under load",
+            Self::ForEver => "a system call fails for ever under load",
+            Self::FileSize => "files cannot grow: short writes, then errors",
+        }
+    }
+}
+
+impl FailingCall {
     /// What dice choose; among the first `when_max` calls of a thread.
     pub fn choose(dice: &Dice, when_max: u64) -> Self {
         let (call, errors) = dice.pick(&CALLS).copied().unwrap_or(("fsync", &["EIO"]));
@@ -41,14 +55,14 @@ impl Fault {
             error: dice.pick(errors).copied().unwrap_or("EIO"),
             // Small numbers more often: most threads make few calls of a kind.
             when: 1 + dice.below(1 + dice.below(when_max)),
-            lasting: if dice.one_in(2) { Lasting::Once } else { Lasting::ForEver },
+            kind: if dice.one_in(2) { Kind::Once } else { Kind::ForEver },
         }
     }
 
     /// As strace wants it.
     pub fn expression(&self) -> String {
-        let Self { call, error, when, lasting } = self;
-        let plus = if *lasting == Lasting::Once { "" } else { "+" };
+        let Self { call, error, when, kind } = self;
+        let plus = if *kind == Kind::ForEver { "+" } else { "" };
         format!("{call}:error={error}:when={when}{plus}")
     }
 }
@@ -77,8 +91,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let from = arguments.number("--from", 1)?;
     let steps = arguments.number("--operations", 12)?;
     let threads = arguments.number("--threads", 2)?;
+    let keep = arguments.text("--keep").map(Path::new);
     let next = AtomicU64::new(from);
-    let sums = Mutex::new([Sum::default(), Sum::default()]);
+    let sums = Mutex::new(BTreeMap::<Kind, Sum>::new());
     std::thread::scope(|scope| {
         let work = || -> Result<()> {
             loop {
@@ -86,12 +101,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 if case >= from + cases {
                     return Ok(());
                 }
-                let (fault, done) = one(case, steps)?;
+                let (kind, tally) = one(case, steps, keep)?;
                 let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
-                let [once, ever] = &mut *sums;
-                let sum = if fault.lasting == Lasting::Once { once } else { ever };
+                let sum = sums.entry(kind).or_default();
                 sum.cases += 1;
-                sum.tally.add(done);
+                sum.tally.add(tally);
             }
         };
         let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
@@ -100,12 +114,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             Err(_) => Err("a worker failed".into()),
         })
     })?;
-    let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut violations = 0;
-    for (sum, name) in sums.iter().zip(["once", "for ever"]) {
+    for (kind, sum) in sums.into_inner().unwrap_or_else(PoisonError::into_inner) {
         let found = sum.tally.violations.len() as u64;
-        println!("a call that fails {name}: {} recoveries", sum.tally.recoveries);
-        table::line(&format!("a system call fails {name} under load"), sum.cases, found)?;
+        println!("{}: {} recoveries", kind.name(), sum.tally.recoveries);
+        table::line(kind.name(), sum.cases, found)?;
         violations += found;
     }
     if violations == 0 { Ok(()) } else { Err("something did not hold".into()) }
@@ -117,15 +130,20 @@ struct Sum {
     tally: Tally,
 }
 
-fn one(case: u64, steps: u64) -> Result<(Fault, Tally)> {
+fn one(case: u64, steps: u64, keep: Option<&Path>) -> Result<(Kind, Tally)> {
     let dice = Dice::of(&[case, 0xfa]);
-    let fault = Fault::choose(&dice, 90);
+    let call = FailingCall::choose(&dice, 90);
+    let (kind, fault) = if dice.one_in(5) {
+        (Kind::FileSize, Fault::FileSize(70 + dice.below(400)))
+    } else {
+        (call.kind, Fault::Call(call.expression()))
+    };
     let scratch = Scratch::new()?;
-    let session = record::workload(&scratch, case, steps, &[fault.expression()])?;
+    let session = record::workload(&scratch, case, steps, &fault)?;
     let mut tally = Tally::default();
     let said = std::fs::read_to_string(scratch.path("stderr")).unwrap_or_default();
     if !matches!(session.status.code(), Some(0 | CANNOT_START)) || said.contains("panicked") {
-        tally.violations.push(format!("the workload ended with {}: {said}", session.status));
+        tally.violations.push(format!("the workload ended with {}", session.status));
     }
     let plan = Plan {
         seed: case,
@@ -141,9 +159,12 @@ fn one(case: u64, steps: u64) -> Result<(Fault, Tally)> {
     let sampled = Plan { boundaries: Boundaries::Every(SAMPLED), ..plan };
     tally.add(explore(&session.recording, &session.history, &sampled)?);
     for violation in &tally.violations {
-        eprintln!("VIOLATION case {case}, {}: {violation}\nit said: {said}", fault.expression());
+        eprintln!("VIOLATION case {case}, {fault:?}: {violation}\nit said: {said}");
     }
-    Ok((fault, tally))
+    if let Some(keep) = keep.filter(|_| !tally.violations.is_empty()) {
+        scratch.keep(keep, case)?;
+    }
+    Ok((kind, tally))
 }
 
 /// The dynamic linker's exit code: it was a library that could not be opened.

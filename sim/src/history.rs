@@ -1,8 +1,10 @@
 //! What was acknowledged at each moment of a recording, and what every step left behind.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::Result;
+use crate::disk::Event;
 use crate::dump::{ABSENT, Dump};
 
 /// What each account looked like after each of its steps.
@@ -38,18 +40,32 @@ pub struct Acked {
 pub type Moment = BTreeMap<String, Acked>;
 
 impl History {
-    /// Reads the side file of a workload.
+    /// Reads the side folder of a workload, and what it said.
     ///
     /// # Errors
     /// When it is not one.
-    pub fn read(dumps: &str) -> Result<Self> {
+    pub fn read_folder(dumps: &Path, events: &[Event]) -> Result<Self> {
+        let mut text = String::new();
+        for entry in std::fs::read_dir(dumps)? {
+            text.push_str(&std::fs::read_to_string(entry?.path())?);
+        }
+        let mut history = Self::read(&text)?;
+        for event in events {
+            if let Event::Said(lines) = event {
+                lines.lines().for_each(|line| history.hear(line));
+            }
+        }
+        Ok(history)
+    }
+
+    fn read(dumps: &str) -> Result<Self> {
         let mut history = Self::default();
         let mut rest = dumps;
         while !rest.is_empty() {
-            let (head, after) = rest.split_once('\n').ok_or("the side file is cut short")?;
+            let (head, after) = rest.split_once('\n').ok_or("a side file is cut short")?;
             let words: Vec<&str> = head.split(' ').collect();
             let ["==", name, step, password, length] = words[..] else {
-                return Err(format!("not a record of the side file: {head}").into());
+                return Err(format!("not a record of a side file: {head}").into());
             };
             let length: usize = length.parse()?;
             let (Some(text), Some(more)) = (after.get(..length), after.get(length..)) else {
@@ -84,7 +100,7 @@ impl History {
     }
 
     /// Takes in a line of the workload: some accounts may be lost in the end.
-    pub fn hear(&mut self, line: &str) {
+    fn hear(&mut self, line: &str) {
         if let Some(lost) = line.strip_prefix("unknown ") {
             self.lost.extend(lost.split(' ').next().map(str::to_owned));
         }

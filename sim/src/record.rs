@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use tempfile::TempDir;
 
 use crate::Result;
-use crate::disk::{Disk, Event};
+use crate::disk::Disk;
 use crate::events::{self, Recording};
 use crate::history::History;
 use crate::image::read_folder;
@@ -33,6 +33,7 @@ impl Scratch {
             if memory.is_dir() { builder.tempdir_in(memory)? } else { builder.tempdir()? };
         let scratch = Self { folder };
         std::fs::create_dir(scratch.root())?;
+        std::fs::create_dir(scratch.dumps())?;
         Ok(scratch)
     }
 
@@ -51,10 +52,21 @@ impl Scratch {
         self.root().join(STORE)
     }
 
-    /// The side file of a workload.
+    /// The side folder of a workload.
     pub fn dumps(&self) -> PathBuf {
         self.path("dumps")
     }
+}
+
+/// What fails while something is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// System calls, as strace wants to be told.
+    Call(String),
+    /// No file can grow above so many KiB: the write that reaches it is short, later ones fail.
+    FileSize(u64),
 }
 
 /// A workload that was recorded.
@@ -71,23 +83,16 @@ pub struct Session {
 ///
 /// # Errors
 /// When strace cannot be started or its recording not be read.
-pub fn workload(scratch: &Scratch, seed: u64, steps: u64, faults: &[String]) -> Result<Session> {
+pub fn workload(scratch: &Scratch, seed: u64, steps: u64, fault: &Fault) -> Result<Session> {
     let mut arguments = vec!["workload".to_owned(), "--seed".to_owned(), seed.to_string()];
     arguments.extend(["--operations".to_owned(), steps.to_string()]);
     arguments.extend(["--folder".to_owned(), scratch.store().display().to_string()]);
     arguments.extend(["--dumps".to_owned(), scratch.dumps().display().to_string()]);
-    if !faults.is_empty() {
+    if *fault != Fault::None {
         arguments.push("--failing".to_owned());
     }
-    let (recording, status) = record(scratch, &arguments, faults)?;
-    // A process that could not even start has told nothing.
-    let dumps = std::fs::read_to_string(scratch.dumps()).unwrap_or_default();
-    let mut history = History::read(&dumps)?;
-    for event in &recording.events {
-        if let Event::Said(lines) = event {
-            lines.lines().for_each(|line| history.hear(line));
-        }
-    }
+    let (recording, status) = record(scratch, &arguments, fault)?;
+    let history = History::read_folder(&scratch.dumps(), &recording.events)?;
     Ok(Session { recording, history, status })
 }
 
@@ -95,23 +100,29 @@ pub fn workload(scratch: &Scratch, seed: u64, steps: u64, faults: &[String]) -> 
 ///
 /// # Errors
 /// As [`workload`].
-pub fn recovery(scratch: &Scratch, faults: &[String]) -> Result<(Recording, ExitStatus)> {
+pub fn recovery(scratch: &Scratch, fault: &Fault) -> Result<(Recording, ExitStatus)> {
     let folder = scratch.store().display().to_string();
-    record(scratch, &["recover".to_owned(), "--folder".to_owned(), folder], faults)
+    record(scratch, &["recover".to_owned(), "--folder".to_owned(), folder], fault)
 }
 
 fn record(
     scratch: &Scratch,
     arguments: &[String],
-    faults: &[String],
+    fault: &Fault,
 ) -> Result<(Recording, ExitStatus)> {
     let before = read_folder(&scratch.root())?;
     let log = scratch.path("strace");
     let mut strace = Command::new("strace");
     strace.args(["-f", "--seccomp-bpf", "-qq", "-e", "signal=none", "-xx", "-s"]);
     strace.arg(STRING_BYTES_MAX).args(["-e", &format!("trace={CALLS}"), "-o"]).arg(&log);
-    for fault in faults {
-        strace.args(["-e", &format!("inject={fault}")]);
+    match fault {
+        Fault::None => {}
+        Fault::Call(call) => _ = strace.args(["-e", &format!("inject={call}")]),
+        // The signal would end the process before the call could fail.
+        Fault::FileSize(kib) => {
+            let limited = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\"");
+            strace.args(["bash", "-c", &limited, "sim"]);
+        }
     }
     strace.arg(std::env::current_exe()?).args(arguments);
     strace.stdin(Stdio::null()).stdout(Stdio::null());
@@ -129,6 +140,24 @@ pub fn read_log(log: &Path, root: &Path, before: Disk) -> Result<Recording> {
     let file = File::open(log).map_err(|error| format!("strace wrote nothing: {error}"))?;
     let calls = trace::read(BufReader::new(file))?;
     events::read(&calls, root, before)
+}
+
+impl Scratch {
+    /// Keeps the recording of a workload for [`crate::run::replay`].
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn keep(&self, folder: &Path, seed: u64) -> Result<()> {
+        std::fs::create_dir_all(folder.join(format!("{seed}.dumps")))?;
+        std::fs::copy(self.path("strace"), folder.join(format!("{seed}.strace")))?;
+        std::fs::write(folder.join(format!("{seed}.root")), self.root().display().to_string())?;
+        for entry in std::fs::read_dir(self.dumps())? {
+            let entry = entry?;
+            let kept = folder.join(format!("{seed}.dumps")).join(entry.file_name());
+            std::fs::copy(entry.path(), kept)?;
+        }
+        Ok(())
+    }
 }
 
 impl Session {

@@ -8,7 +8,7 @@ use crate::arguments::{Arguments, STEPS};
 use crate::explore::{Boundaries, Plan, Tally, explore};
 use crate::history::{History, Moment};
 use crate::image::read_folder;
-use crate::record::{self, Scratch};
+use crate::record::{self, Fault, Scratch};
 use crate::table;
 
 /// Records workloads and crashes each of them at its boundaries.
@@ -23,7 +23,7 @@ pub fn crash(arguments: &Arguments) -> Result<()> {
         let started = Instant::now();
         let scratch = Scratch::new()?;
         let steps = arguments.number("--operations", STEPS)?;
-        let session = record::workload(&scratch, seed, steps, &[])?;
+        let session = record::workload(&scratch, seed, steps, &Fault::None)?;
         session.expect_success(&scratch)?;
         let recorded = started.elapsed();
         let plan = plan(arguments, seed)?;
@@ -42,12 +42,7 @@ pub fn crash(arguments: &Arguments) -> Result<()> {
         if !tally.violations.is_empty()
             && let Some(keep) = &plan.keep
         {
-            std::fs::copy(scratch.path("strace"), keep.join(format!("{seed}.strace")))?;
-            std::fs::copy(scratch.dumps(), keep.join(format!("{seed}.dumps")))?;
-            std::fs::write(
-                keep.join(format!("{seed}.root")),
-                scratch.root().display().to_string(),
-            )?;
+            scratch.keep(keep, seed)?;
         }
         all.add(tally);
     }
@@ -92,11 +87,12 @@ pub fn replay(arguments: &Arguments) -> Result<()> {
     let seed = arguments.number("--seed", 1)?;
     let keep = arguments.path("--keep")?;
     let root = std::fs::read_to_string(keep.join(format!("{seed}.root")))?;
-    let history = History::read(&std::fs::read_to_string(keep.join(format!("{seed}.dumps")))?)?;
     let scratch = Scratch::new()?;
     let log = keep.join(format!("{seed}.strace"));
     let before = read_folder(&scratch.root())?;
     let recording = record::read_log(&log, root.as_ref(), before)?;
+    let dumps = keep.join(format!("{seed}.dumps"));
+    let history = History::read_folder(&dumps, &recording.events)?;
     let boundary = usize::try_from(arguments.number("--boundary", 0)?)?;
     let variant = u32::try_from(arguments.number("--variant", 0)?)?;
     let plan = Plan {

@@ -8,10 +8,10 @@ use crate::arguments::Arguments;
 use crate::dice::Dice;
 use crate::disk::Event;
 use crate::explore::{Boundaries, Plan, Tally, explore};
-use crate::faults::{CANNOT_START, Fault};
+use crate::faults::{CANNOT_START, FailingCall};
 use crate::history::{History, Moment, hear};
 use crate::image::{Image, Variant, compose};
-use crate::record::{self, Scratch, Session};
+use crate::record::{self, Fault, Scratch, Session};
 use crate::table;
 
 /// Runs samples of some workloads.
@@ -25,7 +25,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for seed in from..from + seeds {
         let scratch = Scratch::new()?;
         let steps = arguments.number("--operations", 20)?;
-        let session = record::workload(&scratch, seed, steps, &[])?;
+        let session = record::workload(&scratch, seed, steps, &Fault::None)?;
         session.expect_success(&scratch)?;
         let samples = arguments.number("--samples", 10)?;
         for sample in 0..samples {
@@ -96,7 +96,7 @@ impl Case<'_> {
     fn crash_again(&self, arguments: &Arguments) -> Result<Tally> {
         let scratch = Scratch::new()?;
         self.image.write(&scratch.root())?;
-        let (recording, status) = record::recovery(&scratch, &[])?;
+        let (recording, status) = record::recovery(&scratch, &Fault::None)?;
         let every = usize::try_from(arguments.number("--every", 1)?)?.max(1);
         let mut tally = explore(&recording, self.history, &self.plan(Boundaries::Every(every)))?;
         if !status.success() {
@@ -109,17 +109,17 @@ impl Case<'_> {
     /// A call of the recovery fails.
     fn fail(&self, number: u64) -> Result<Tally> {
         let dice = Dice::of(&[self.seed, self.sample, number, 0xe]);
-        let fault = Fault::choose(&dice, 30);
+        let call = FailingCall::choose(&dice, 30).expression();
         let scratch = Scratch::new()?;
         self.image.write(&scratch.root())?;
-        let (recording, status) = record::recovery(&scratch, &[fault.expression()])?;
+        let (recording, status) = record::recovery(&scratch, &Fault::Call(call.clone()))?;
         let mut tally = explore(&recording, self.history, &self.plan(Boundaries::Last(1)))?;
         let said = std::fs::read_to_string(scratch.path("stderr")).unwrap_or_default();
         let ended = matches!(status.code(), Some(0 | 1 | CANNOT_START));
         if !ended || said.contains("panicked") {
             tally.violations.push(format!("the recovery ended with {status}"));
         }
-        self.tell(&tally, &fault.expression(), &scratch);
+        self.tell(&tally, &call, &scratch);
         Ok(tally)
     }
 

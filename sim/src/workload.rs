@@ -2,7 +2,7 @@
 //!
 //! Each account has a stream of steps, one after the other, each with at most one change; streams
 //! run beside each other, so that commits form groups. After a step one line goes to standard
-//! output in one write: `ack ACCOUNT STEP MODSEQ`. Then the account is written down in a side file.
+//! output in one write: `ack ACCOUNT STEP MODSEQ`. Then the account is written down in a side folder.
 //! So for every moment of the recording it is known which steps were acknowledged, and for every
 //! step what the account has to look like.
 
@@ -10,7 +10,6 @@ mod mail;
 mod steps;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ pub struct Plan {
     pub seed: u64,
     /// The store's folder.
     pub folder: PathBuf,
-    /// The side file.
+    /// The side folder, which exists.
     pub dumps: PathBuf,
     /// Steps of each account.
     pub steps: u64,
@@ -53,7 +52,7 @@ pub enum Disk {
 /// Runs to the end.
 ///
 /// # Errors
-/// On a sound disk every error; on a failing one those of the side file only.
+/// On a sound disk every error; on a failing one those of the side folder only.
 pub fn run(plan: Plan) -> Result<()> {
     watch_dog(plan.disk);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -100,7 +99,7 @@ struct Run {
     seed: u64,
     disk: Disk,
     streams: BTreeMap<&'static str, Mutex<Stream>>,
-    dumps: std::sync::Mutex<File>,
+    dumps: PathBuf,
     refused: AtomicU64,
 }
 
@@ -127,7 +126,7 @@ impl Run {
             seed: plan.seed,
             disk: plan.disk,
             streams: NAMES.iter().map(|name| (*name, Mutex::new(stream(*name)))).collect(),
-            dumps: std::sync::Mutex::new(File::create(&plan.dumps)?),
+            dumps: plan.dumps,
             refused: AtomicU64::new(0),
         });
         for name in NAMES.iter().take(3) {
@@ -195,8 +194,13 @@ impl Run {
             Some(Ok(handle)) => dump(&handle, stream.password).await,
             Some(Err(error)) => Err(error.into()),
         };
-        match dumped {
-            Ok(dump) => self.write_down(stream, &dump.text),
+        // The call that fails may also be one of ours.
+        let written = dumped.and_then(|dump| {
+            let write = || self.write_down(stream, &dump.text);
+            write().or_else(|_| write())
+        });
+        match written {
+            Ok(()) => Ok(()),
             Err(error) if self.disk == Disk::Failing => {
                 eprintln!("{} cannot be read: {error}", stream.name);
                 self.lose(stream)
@@ -205,11 +209,11 @@ impl Run {
         }
     }
 
+    /// Each step in a file of its own: they stay short, whatever a file may grow to.
     fn write_down(&self, stream: &Stream, text: &str) -> Result<()> {
         let Stream { name, step, password, .. } = stream;
         let record = format!("== {name} {step} {password} {}\n{text}", text.len());
-        let mut dumps = self.dumps.lock().map_err(|_| "a task has failed")?;
-        Ok(dumps.write_all(record.as_bytes())?)
+        Ok(std::fs::write(self.dumps.join(format!("{name}.{step}")), record)?)
     }
 
     /// A step has ended: it was done, refused by the rules of mail, or refused by the disk.

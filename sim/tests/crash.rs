@@ -42,7 +42,7 @@ fn failing_calls_lose_nothing() {
 /// as if the engine had forgotten them.
 #[test]
 fn a_forgotten_sync_is_found() {
-    for file in ["store.db-wal", ".pack", "packs"] {
+    for file in ["store.db", ".pack", "packs"] {
         let output = sim(&["crash", "--operations", "12", "--every", "31", "--forget", file]);
         assert_eq!(output.status.code(), Some(1), "{file}: {}", said(&output));
         assert!(said(&output).contains("VIOLATION"), "{file}: {}", said(&output));
