@@ -11,6 +11,7 @@ import signal
 import smtplib
 import socket
 import statistics
+import subprocess
 import threading
 import time
 import unittest
@@ -394,6 +395,41 @@ class Shards(unittest.TestCase):
         for node in self.nodes:
             self.assertEqual(node.stop(), [])
         self.nodes[0].run("check")
+
+    def test_a_move_that_is_killed_is_finished_by_the_same_command(self):
+        account = self.nodes[0].account("desk@mail.example")
+        client = wire.Client(self.nodes[0].imap, account, server.PASSWORD)
+        for number in range(40):
+            client.run(b"APPEND INBOX %L", mail(number))
+        client.logout()
+        before, killed = self.picture(0, account), 0
+        for number in range(16):
+            target = ("one", "two", "home")[number % 3]
+            words = ["account", "move", account, "--to", target]
+            node = self.nodes[number % 2]
+            move = subprocess.Popen(
+                [node.program, *words, "--config", str(node.config)],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            time.sleep(0.1 + 0.06 * number)
+            move.kill()
+            killed += move.wait() == -signal.SIGKILL
+            node.run(*words)
+            self.assertEqual(self.picture((number + 1) % 2, account), before)
+        tell_fault("account move killed and run again", killed)
+        for node in self.nodes:
+            self.assertEqual(node.stop(), [])
+        self.nodes[0].run("check")
+
+    def picture(self, node, account):
+        client = wire.Client(self.nodes[node].imap, account, server.PASSWORD)
+        status = b"STATUS INBOX (UIDVALIDITY HIGHESTMODSEQ UIDNEXT MESSAGES)"
+        told = client.run(status).all(b"STATUS")
+        client.run(b"EXAMINE INBOX")
+        rows = client.run(b"UID FETCH 1:* (FLAGS MODSEQ EMAILID BODY.PEEK[])").all(b"FETCH")
+        client.logout()
+        return told, [wire.fetched(row) for row in rows]
 
     def test_an_account_moves_from_one_machine_to_many_and_back(self):
         alone = server.Server(place=engines.Place(engine="local"))

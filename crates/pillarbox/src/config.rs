@@ -13,7 +13,9 @@ use mail_service::PasswordCost;
 use net::{Address, CertificateFiles};
 
 use self::reader::{Document, Table};
-pub use self::storage::{Bucket, Database, HOME, PostgresStorage, Storage};
+#[cfg(feature = "postgres")]
+pub use self::storage::{Bucket, Database};
+pub use self::storage::{HOME, PostgresStorage, Storage};
 use crate::scrub::ScrubPace;
 
 /// What the operator decided.
