@@ -1,11 +1,11 @@
 //! Long bodies in the database itself, in pieces, where there is no heap beside it.
 
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use store::{Heap, HeapKey, HeapObject, HeapWriter, StoreError};
 
-use crate::error::write_failed;
 use crate::shared::Db;
 
 /// A heap that is a table.
@@ -58,8 +58,11 @@ impl Heap for Chunks {
     }
 
     fn delete(&self, key: &HeapKey) -> Result<(), StoreError> {
-        let (db, object) = (self.db.clone(), key.as_str().to_owned());
-        self.db.wait(async move { delete(&db, &object).await })
+        let object = key.as_str().to_owned();
+        self.db.write(move |client| {
+            let object = object.clone();
+            async move { client.execute(DELETE, &[&object]).await.map(drop) }
+        })
     }
 
     fn list(
@@ -97,11 +100,7 @@ impl Heap for Chunks {
     }
 }
 
-async fn delete(db: &Db, object: &str) -> Result<(), StoreError> {
-    let client = db.helper().await?;
-    let sql = "DELETE FROM pillarbox_chunks WHERE object = $1";
-    client.execute(sql, &[&object]).await.map(|_| ()).map_err(|error| write_failed(&error))
-}
+const DELETE: &str = "DELETE FROM pillarbox_chunks WHERE object = $1";
 
 struct Writer {
     db: Db,
@@ -113,27 +112,17 @@ struct Writer {
 
 impl Writer {
     fn store(&mut self, bytes: Vec<u8>) -> Result<(), StoreError> {
-        let (db, object, number) = (self.db.clone(), self.object.clone(), self.number);
+        let (object, number) = (self.object.clone(), self.number);
         self.number += 1;
-        self.db.wait(async move {
-            let client = db.helper().await?;
-            let sql = "INSERT INTO pillarbox_chunks (object, number, bytes) VALUES ($1, $2, $3)
-                ON CONFLICT (object, number) DO UPDATE SET bytes = excluded.bytes";
-            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-                [&object, &number, &bytes];
-            let once = async |client: &deadpool_postgres::Object| {
+        // The same piece again is the same piece.
+        let bytes = Arc::new(bytes);
+        self.db.write(move |client| {
+            let (object, bytes) = (object.clone(), Arc::clone(&bytes));
+            async move {
+                let sql = "INSERT INTO pillarbox_chunks (object, number, bytes) VALUES ($1, $2, $3)
+                    ON CONFLICT (object, number) DO UPDATE SET bytes = excluded.bytes";
                 let statement = client.prepare_cached(sql).await?;
-                client.execute(&statement, &parameters).await
-            };
-            match once(&client).await {
-                Ok(_) => Ok(()),
-                // The same piece again is the same piece.
-                Err(error) if crate::error::is_lost(&error) => {
-                    drop(client);
-                    let client = db.helper().await?;
-                    once(&client).await.map(|_| ()).map_err(|error| write_failed(&error))
-                }
-                Err(error) => Err(write_failed(&error)),
+                client.execute(&statement, &[&object, &number, &*bytes]).await.map(drop)
             }
         })
     }
@@ -169,8 +158,11 @@ impl Drop for Writer {
         let runtime = self.db.runtime.clone();
         runtime.spawn(async move {
             // What cannot be deleted now is found by the clean-up, as what no row names.
-            if let Err(error) = delete(&db, &object).await {
-                tracing::debug!(%error, "pieces of a body that was given up stay for now");
+            if let Ok(client) = db.helper().await
+                && let Err(error) = client.execute(DELETE, &[&object]).await
+            {
+                let error = crate::error::reason(&error);
+                tracing::debug!(error, "pieces of a body that was given up stay for now");
             }
         });
     }

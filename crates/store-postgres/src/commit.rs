@@ -18,16 +18,16 @@ pub(crate) struct Plan<'a> {
     /// Blobs of the leases that must be recorded already.
     known_scopes: Vec<&'a [u8]>,
     known_ids: Vec<&'a [u8]>,
-    fresh: FreshColumns<'a>,
     pub(crate) parts: Vec<Part<'a>>,
 }
 
-/// Writes that go into one statement.
+/// Blobs to record and writes that go into one statement.
 #[derive(Default)]
 pub(crate) struct Part<'a> {
-    pub(crate) put_keys: Vec<&'a [u8]>,
-    pub(crate) put_values: Vec<&'a [u8]>,
-    pub(crate) deleted: Vec<&'a [u8]>,
+    fresh: FreshColumns<'a>,
+    put_keys: Vec<&'a [u8]>,
+    put_values: Vec<&'a [u8]>,
+    deleted: Vec<&'a [u8]>,
     bytes: usize,
 }
 
@@ -93,8 +93,7 @@ impl<'a> Plan<'a> {
             values: Vec::with_capacity(commit.conditions.len()),
             known_scopes: bodies.known.iter().map(|key| key.scope.as_slice()).collect(),
             known_ids: bodies.known.iter().map(|key| &key.id.as_bytes()[..]).collect(),
-            fresh: FreshColumns::default(),
-            parts: parts(&commit.writes),
+            parts: parts(&bodies.fresh, &commit.writes),
         };
         for condition in &commit.conditions {
             plan.keys.push(&condition.key);
@@ -106,9 +105,6 @@ impl<'a> Plan<'a> {
             plan.kinds.push(kind);
             plan.values.push(value);
         }
-        for (key, fresh) in &bodies.fresh {
-            plan.fresh.push(key, fresh);
-        }
         plan
     }
 
@@ -119,7 +115,7 @@ impl<'a> Plan<'a> {
         first: &'p Part<'a>,
     ) -> [&'p (dyn ToSql + Sync); 17] {
         let [id, epoch, op] = slot;
-        let fresh = &self.fresh;
+        let fresh = &first.fresh;
         [
             id,
             epoch,
@@ -142,6 +138,30 @@ impl<'a> Plan<'a> {
     }
 }
 
+impl<'a> Part<'a> {
+    /// The parameters of `sql::MORE`.
+    pub(crate) fn parameters<'p>(&'p self, number: &'p i64) -> [&'p (dyn ToSql + Sync); 10] {
+        let fresh = &self.fresh;
+        [
+            number,
+            &fresh.scopes,
+            &fresh.ids,
+            &fresh.sizes,
+            &fresh.stored,
+            &fresh.bodies,
+            &fresh.objects,
+            &self.put_keys,
+            &self.put_values,
+            &self.deleted,
+        ]
+    }
+
+    fn is_full(&self) -> bool {
+        let rows = self.put_keys.len() + self.deleted.len() + self.fresh.ids.len();
+        self.bytes >= PART_BYTES || rows >= PART_ROWS
+    }
+}
+
 impl<'a> FreshColumns<'a> {
     fn push(&mut self, key: &'a BlobKey, fresh: &'a Fresh) {
         self.scopes.push(&key.scope);
@@ -157,8 +177,8 @@ impl<'a> FreshColumns<'a> {
     }
 }
 
-/// Folds writes and cuts them into parts; there is one at least.
-fn parts(writes: &[Write]) -> Vec<Part<'_>> {
+/// Folds writes and cuts everything into parts; there is one at least.
+fn parts<'a>(fresh: &'a [(BlobKey, Arc<Fresh>)], writes: &'a [Write]) -> Vec<Part<'a>> {
     let mut folded = BTreeMap::new();
     for write in writes {
         match write {
@@ -168,8 +188,17 @@ fn parts(writes: &[Write]) -> Vec<Part<'_>> {
     }
     let mut parts = Vec::new();
     let mut part = Part::default();
+    for (key, body) in fresh {
+        if part.is_full() {
+            parts.push(std::mem::take(&mut part));
+        }
+        if let Body::Inline(bytes) = &body.body {
+            part.bytes += bytes.len();
+        }
+        part.fresh.push(key, body);
+    }
     for (key, value) in folded {
-        if part.bytes >= PART_BYTES || part.put_keys.len() + part.deleted.len() >= PART_WRITES {
+        if part.is_full() {
             parts.push(std::mem::take(&mut part));
         }
         part.bytes += key.len() + value.map_or(0, <[u8]>::len);
@@ -218,11 +247,12 @@ impl Reply {
     }
 }
 
-/// Keys and values that one statement carries; more go into further ones in the same transaction.
+/// Keys, values and bodies that one statement carries; more go into further ones in the same
+/// transaction.
 const PART_BYTES: usize = 4 << 20;
 
 /// As above, for many small ones.
-const PART_WRITES: usize = 20_000;
+const PART_ROWS: usize = 20_000;
 
 #[cfg(test)]
 mod tests {
@@ -237,7 +267,7 @@ mod tests {
             Write::delete(b"c"),
             Write::put(b"c", b"2"),
         ];
-        let parts = parts(&writes);
+        let parts = parts(&[], &writes);
         assert_eq!(parts.len(), 1);
         assert_eq!(parts[0].put_keys, [b"a", b"c"]);
         assert_eq!(parts[0].put_values, [b"1", b"2"]);
@@ -248,7 +278,7 @@ mod tests {
     fn many_writes_are_cut_into_parts_and_none_is_lost() {
         let writes: Vec<_> =
             (0..50_001_u32).map(|number| Write::delete(number.to_be_bytes())).collect();
-        let lengths: Vec<_> = parts(&writes).iter().map(|part| part.deleted.len()).collect();
+        let lengths: Vec<_> = parts(&[], &writes).iter().map(|part| part.deleted.len()).collect();
         assert_eq!(lengths, [20_000, 20_000, 10_001]);
     }
 }

@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use crate::chunks::Chunks;
 use crate::connect::{Connector, unsupported};
-use crate::hints::{self, Outbox};
+use crate::hints::{self, Ears, Outbox};
 use crate::pending::Pending;
 use crate::queue::Queue;
 use crate::shared::{Db, Shared, call};
@@ -83,6 +83,8 @@ fn start(runtime: &Runtime, settings: Settings) -> Result<Arc<Shared>, StoreErro
         Some(heap) => Arc::clone(heap),
         None => Arc::new(Chunks::new(db.clone())),
     };
+    let mut node = [0; 8];
+    getrandom::fill(&mut node).map_err(unsupported)?;
     let shared = Arc::new(Shared {
         pending: Pending::new(discard(&db, &heap)),
         connector,
@@ -90,7 +92,7 @@ fn start(runtime: &Runtime, settings: Settings) -> Result<Arc<Shared>, StoreErro
         views,
         queue: Queue::default(),
         watchers: Watchers::default(),
-        hints: Outbox::default(),
+        hints: Outbox::new(node),
         heap,
         is_closed: AtomicBool::new(false),
         settings,
@@ -102,8 +104,10 @@ fn start(runtime: &Runtime, settings: Settings) -> Result<Arc<Shared>, StoreErro
     }
     runtime.spawn(hints::send(Arc::clone(&shared)));
     let (ready, is_ready) = sync_channel(1);
-    let (connector, watchers) = (shared.connector.clone(), shared.watchers.clone());
-    runtime.spawn(hints::hear(connector, watchers, shared.settings.hinting, ready));
+    let node = shared.hints.node().to_owned();
+    let (connector, ears) =
+        (shared.connector.clone(), Ears { watchers: shared.watchers.clone(), node });
+    runtime.spawn(hints::hear(connector, ears, shared.settings.hinting, ready));
     // Hints may be lost, so a database that cannot send them is no reason not to start.
     let _ = is_ready.recv_timeout(shared.settings.patience);
     Ok(shared)

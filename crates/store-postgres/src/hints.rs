@@ -28,12 +28,22 @@ use crate::shared::{Db, Shared};
 /// Keys that wait to be told of.
 #[derive(Default)]
 pub(crate) struct Outbox {
+    /// The first word of every hint of this node, which has woken its own followers already.
+    node: String,
     keys: Mutex<BTreeSet<Vec<u8>>>,
     is_filled: Notify,
     is_closed: AtomicBool,
 }
 
 impl Outbox {
+    pub(crate) fn new(node: [u8; 8]) -> Self {
+        Self { node: hex(&node), ..Self::default() }
+    }
+
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+
     /// Notes that a commit has happened.
     pub(crate) fn tell(&self, commit: &Commit) {
         let conditions = commit.conditions.iter().map(|condition| condition.key.as_slice());
@@ -70,7 +80,7 @@ pub(crate) async fn send(shared: Arc<Shared>) {
         shared.hints.is_filled.notified().await;
         sleep(HINT_PAUSE).await;
         let keys = shared.hints.take();
-        for text in texts(&keys) {
+        for text in texts(&shared.hints.node, &keys) {
             if let Err(error) = send_text(&shared.db, shared.settings.hinting, &text, sent).await {
                 tracing::debug!(%error, "a hint was not sent");
             }
@@ -102,26 +112,43 @@ async fn send_text(
     outcome.map(|_| ()).map_err(|error| crate::error::write_failed(&error))
 }
 
-/// Keys in hexadecimal, in texts that a notification can carry.
-fn texts(keys: &BTreeSet<Vec<u8>>) -> Vec<String> {
+/// The node and keys in hexadecimal, in texts that a notification can carry.
+fn texts(node: &str, keys: &BTreeSet<Vec<u8>>) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
     for key in keys {
-        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = hex(key);
         match texts.last_mut() {
-            Some(text) if text.len() + hex.len() < TEXT_BYTES => {
+            Some(text) if text.len() + key.len() < TEXT_BYTES => {
                 text.push(' ');
-                text.push_str(&hex);
+                text.push_str(&key);
             }
-            _ => texts.push(hex),
+            _ => texts.push(format!("{node} {key}")),
         }
     }
     texts
 }
 
-/// Wakes whoever watches the keys of a hint. What cannot be read is no hint.
-fn wake(watchers: &Watchers, text: &str) {
-    let keys: Vec<Vec<u8>> = text.split(' ').filter_map(from_hex).collect();
-    watchers.wake(keys.iter().map(Vec::as_slice));
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Those who wait on this node, and the name by which it knows its own hints.
+#[derive(Clone)]
+pub(crate) struct Ears {
+    pub(crate) watchers: Watchers,
+    pub(crate) node: String,
+}
+
+impl Ears {
+    /// Wakes whoever watches the keys of a hint. What cannot be read is no hint.
+    fn hear(&self, text: &str) {
+        let mut words = text.split(' ');
+        if words.next() == Some(&self.node) {
+            return;
+        }
+        let keys: Vec<Vec<u8>> = words.filter_map(from_hex).collect();
+        self.watchers.wake(keys.iter().map(Vec::as_slice));
+    }
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
@@ -140,11 +167,11 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 /// task is ended.
 pub(crate) async fn hear(
     connector: Connector,
-    watchers: Watchers,
+    ears: Ears,
     hinting: Hinting,
     ready: SyncSender<()>,
 ) {
-    let (own, mut ready) = (watchers.clone(), Some(ready));
+    let (watchers, mut ready) = (ears.watchers.clone(), Some(ready));
     let mut begin = move || match ready.take() {
         Some(ready) => _ = ready.send(()),
         // What was told while nobody listened is found by looking again.
@@ -152,8 +179,8 @@ pub(crate) async fn hear(
     };
     loop {
         let ended = match hinting {
-            Hinting::Notify => listen(&connector, &own, &mut begin).await,
-            Hinting::Poll => poll(&connector, &own, &mut begin).await,
+            Hinting::Notify => listen(&connector, &ears, &mut begin).await,
+            Hinting::Poll => poll(&connector, &ears, &mut begin).await,
         };
         if let Err(error) = ended {
             tracing::warn!(error = reason(&error), "hints of other nodes are not heard");
@@ -164,11 +191,11 @@ pub(crate) async fn hear(
 
 async fn listen(
     connector: &Connector,
-    watchers: &Watchers,
+    ears: &Ears,
     begin: &mut (impl FnMut() + Send),
 ) -> Result<(), tokio_postgres::Error> {
-    let own = watchers.clone();
-    let (client, task) = connector.listen(move |text| wake(&own, text)).await?;
+    let own = ears.clone();
+    let (client, task) = connector.listen(move |text| own.hear(text)).await?;
     client.batch_execute("LISTEN pillarbox").await?;
     begin();
     loop {
@@ -182,18 +209,18 @@ async fn listen(
 
 async fn poll(
     connector: &Connector,
-    watchers: &Watchers,
+    ears: &Ears,
     begin: &mut (impl FnMut() + Send),
 ) -> Result<(), tokio_postgres::Error> {
     let (client, task) = connector.open(Use::Read).await?;
-    let polled = poll_with(&client, watchers, begin).await;
+    let polled = poll_with(&client, ears, begin).await;
     task.abort();
     polled
 }
 
 async fn poll_with(
     client: &Client,
-    watchers: &Watchers,
+    ears: &Ears,
     begin: &mut (impl FnMut() + Send),
 ) -> Result<(), tokio_postgres::Error> {
     let newest = "SELECT coalesce(max(id), 0) FROM pillarbox_hints";
@@ -208,7 +235,7 @@ async fn poll_with(
         for row in client.query(&hints, &[&(last - LATE_HINTS)]).await? {
             let id: i64 = row.try_get(0)?;
             if seen.insert(id) {
-                wake(watchers, row.try_get(1)?);
+                ears.hear(row.try_get(1)?);
                 order.push_back(id);
             }
             last = last.max(id);
@@ -257,16 +284,18 @@ mod tests {
     fn keys_of_a_hint_are_heard_on_the_other_side() {
         let keys: BTreeSet<Vec<u8>> =
             (0..1000_u16).map(|number| [b"a".as_slice(), &number.to_be_bytes()].concat()).collect();
-        let texts = texts(&keys);
+        let texts = texts("0a", &keys);
         assert!(texts.len() == 1 && texts[0].len() <= TEXT_BYTES + 10, "{}", texts.len());
         let watchers = Watchers::default();
         let heard = Arc::new(AtomicUsize::new(0));
         let ear = Arc::clone(&heard);
         let _watch =
             watchers.add(&[b'a', 0, 7], Box::new(move || _ = ear.fetch_add(1, Ordering::Relaxed)));
-        wake(&watchers, "zz 6 6100");
-        assert_eq!(heard.load(Ordering::Relaxed), 0);
-        texts.iter().for_each(|text| wake(&watchers, text));
+        let ears = |node: &str| Ears { watchers: watchers.clone(), node: node.to_owned() };
+        ears("0b").hear("zz 6 6100");
+        texts.iter().for_each(|text| ears("0a").hear(text));
+        assert_eq!(heard.load(Ordering::Relaxed), 0, "a node need not hear itself");
+        texts.iter().for_each(|text| ears("0b").hear(text));
         assert_eq!(heard.load(Ordering::Relaxed), 1);
     }
 }

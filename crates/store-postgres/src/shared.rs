@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use store::{CommitNo, Done, Heap, StoreError, Watchers};
@@ -11,7 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::Settings;
 use crate::connect::Connector;
-use crate::error::{is_lost, no_connection, read_failed};
+use crate::error::{Verdict, no_connection, read_failed, verdict, write_failed};
 use crate::hints::Outbox;
 use crate::pending::Pending;
 use crate::queue::Queue;
@@ -66,8 +67,7 @@ impl Db {
         answered.recv().unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Runs a statement that only reads, or may be repeated; once more on another connection if
-    /// the first one turns out to be lost, as after a restart of the server.
+    /// Runs a statement that only reads.
     ///
     /// # Errors
     /// `Unavailable`, `ReadFailed`, `Busy`, `Closed`.
@@ -77,14 +77,49 @@ impl Db {
         F: Fn(Object) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, tokio_postgres::Error>> + Send,
     {
+        self.run(statement, read_failed)
+    }
+
+    /// Runs a statement that writes, stands alone, and does no harm when it is repeated.
+    ///
+    /// # Errors
+    /// `Unavailable`, `StorageFull`, `Busy`, `Closed`.
+    pub(crate) fn write<T, F, Fut>(&self, statement: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(Object) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, tokio_postgres::Error>> + Send,
+    {
+        self.run(statement, write_failed)
+    }
+
+    /// Runs a statement again when others got in its way, and once on another connection if the
+    /// first one turns out to be lost, as after a restart of the server.
+    fn run<T, F, Fut>(
+        &self,
+        statement: F,
+        failed: fn(&tokio_postgres::Error) -> StoreError,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(Object) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, tokio_postgres::Error>> + Send,
+    {
         let db = self.clone();
         self.wait(async move {
-            let mut is_second = false;
+            let (mut attempts, mut losses) = (0, 0);
             loop {
-                match statement(db.helper().await?).await {
+                let error = match statement(db.helper().await?).await {
                     Ok(answer) => return Ok(answer),
-                    Err(error) if is_lost(&error) && !is_second => is_second = true,
-                    Err(error) => return Err(read_failed(&error)),
+                    Err(error) => error,
+                };
+                match verdict(&error) {
+                    Verdict::Lost(_) if losses < LOSSES_MAX => losses += 1,
+                    Verdict::Again(_) if attempts < ATTEMPTS_MAX => {
+                        attempts += 1;
+                        tokio::time::sleep(PAUSE * attempts).await;
+                    }
+                    _ => return Err(failed(&error)),
                 }
             }
         })
@@ -95,3 +130,10 @@ impl Db {
 pub(crate) fn call(done: Done, answer: Result<CommitNo, StoreError>) {
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| done(answer)));
 }
+
+/// Connections that may turn out to be lost before a call fails.
+const LOSSES_MAX: u32 = 1;
+
+/// How often others may get in the way of a statement that stands alone.
+const ATTEMPTS_MAX: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(2);

@@ -58,14 +58,24 @@ SELECT (SELECT count(*) FROM slot), (SELECT n FROM failed), (SELECT n FROM missi
     (SELECT number FROM go),
     (SELECT array_agg(object) FROM recorded WHERE object IS NOT NULL)";
 
-/// More writes of a large commit, in the transaction of [`COMMIT`].
+/// More of a large commit, in the transaction of [`COMMIT`], whose number is the first parameter;
+/// then blobs to record, keys and values to put, keys to delete.
 pub(crate) const MORE: &str = "
-WITH put AS (
+WITH recorded AS (
+    INSERT INTO pillarbox_blobs (scope, id, size, stored_bytes, named_at, body, object)
+    SELECT f.scope, f.id, f.size, f.stored_bytes, $1::bigint, f.body, f.object
+    FROM unnest($2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bytea[], $7::text[])
+        AS f(scope, id, size, stored_bytes, body, object)
+    ON CONFLICT (scope, id) DO UPDATE SET named_at = excluded.named_at
+    RETURNING object
+), put AS (
     INSERT INTO pillarbox_rows (key, value)
-    SELECT p.key, p.value FROM unnest($1::bytea[], $2::bytea[]) AS p(key, value)
+    SELECT p.key, p.value FROM unnest($8::bytea[], $9::bytea[]) AS p(key, value)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value
+), deleted AS (
+    DELETE FROM pillarbox_rows r USING unnest($10::bytea[]) AS d(key) WHERE r.key = d.key
 )
-DELETE FROM pillarbox_rows r USING unnest($3::bytea[]) AS d(key) WHERE r.key = d.key";
+SELECT array_agg(object) FROM recorded WHERE object IS NOT NULL";
 
 /// A slot of a new connection.
 pub(crate) const NEW_SLOT: &str = "INSERT INTO pillarbox_slots DEFAULT VALUES RETURNING id";

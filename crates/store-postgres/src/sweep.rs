@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use store::{BlobId, BlobInfo, BlobKey, CommitNo, Deletion, HeapKey, StoreError};
 
-use crate::error::write_failed;
 use crate::shared::Shared;
 
 /// Deletes blobs that are as they were listed. Their objects become garbage in the same
@@ -40,7 +39,7 @@ fn delete_some(
     }
     let scope = scope.to_vec();
     // Repeated on another connection it finds missing what it has deleted before.
-    let rows = shared.db.read(move |client| {
+    let rows = shared.db.write(move |client| {
         let (scope, ids, listed) = (scope.clone(), ids.clone(), listed.clone());
         async move {
             let statement = client.prepare_cached(DELETE).await?;
@@ -108,7 +107,7 @@ pub(crate) fn reclaim(shared: &Arc<Shared>) -> Result<(), StoreError> {
     find_orphans(shared)?;
     delete_garbage(shared)?;
     let forget = "DELETE FROM pillarbox_slots WHERE used_at < now() - interval '1 day'";
-    shared.db.read(move |client| async move { client.execute(forget, &[]).await })?;
+    shared.db.write(move |client| async move { client.execute(forget, &[]).await })?;
     Ok(())
 }
 
@@ -131,7 +130,7 @@ fn delete_garbage(shared: &Arc<Shared>) -> Result<(), StoreError> {
             }
             let object = after.clone();
             let done = "DELETE FROM pillarbox_garbage WHERE object = $1";
-            shared.db.read(move |client| {
+            shared.db.write(move |client| {
                 let object = object.clone();
                 async move { client.execute(done, &[&object]).await }
             })?;
@@ -166,11 +165,13 @@ fn note_orphans(shared: &Arc<Shared>, objects: Vec<String>) -> Result<(), StoreE
     if objects.is_empty() {
         return Ok(());
     }
-    let own = Arc::clone(shared);
-    shared.db.wait(async move {
-        let client = own.db.helper().await?;
-        let noted = client.execute(ORPHANS, &[&objects]).await;
-        noted.map(|_| ()).map_err(|error| write_failed(&error))
+    // By the database's clock as well: a node whose clock has jumped must not take for old what
+    // another has put just now. The other grace is added when garbage is deleted.
+    let wait =
+        shared.settings.orphan_grace.as_secs_f64() - shared.settings.garbage_grace.as_secs_f64();
+    shared.db.write(move |client| {
+        let objects = objects.clone();
+        async move { client.execute(ORPHANS, &[&objects, &wait]).await.map(drop) }
     })
 }
 
@@ -198,8 +199,8 @@ const GARBAGE: &str = "SELECT g.object,
     WHERE g.since <= now() - make_interval(secs => $1) AND g.object > $2
     ORDER BY g.object LIMIT $3";
 
-const ORPHANS: &str = "INSERT INTO pillarbox_garbage (object)
-    SELECT o.object FROM unnest($1::text[]) AS o(object)
+const ORPHANS: &str = "INSERT INTO pillarbox_garbage (object, since)
+    SELECT o.object, now() + make_interval(secs => $2) FROM unnest($1::text[]) AS o(object)
     WHERE NOT EXISTS (SELECT 1 FROM pillarbox_blobs b
         WHERE b.object = o.object AND b.object IS NOT NULL)
     ON CONFLICT (object) DO NOTHING";

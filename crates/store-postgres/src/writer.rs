@@ -260,12 +260,12 @@ impl Session {
         rest: &[Part<'_>],
     ) -> Result<Reply, tokio_postgres::Error> {
         self.client.batch_execute("BEGIN ISOLATION LEVEL SERIALIZABLE").await?;
-        let reply = self.statement(plan, bodies, first).await?;
-        if matches!(reply, Reply::Done { .. }) {
+        let mut reply = self.statement(plan, bodies, first).await?;
+        if let Reply::Done { number, objects } = &mut reply {
+            let number = i64::try_from(number.0).unwrap_or(i64::MAX);
             for part in rest {
-                let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-                    [&part.put_keys, &part.put_values, &part.deleted];
-                self.client.execute(&self.more, &parameters).await?;
+                let row = self.client.query_one(&self.more, &part.parameters(&number)).await?;
+                objects.extend(row.try_get::<_, Option<Vec<String>>>(0)?.unwrap_or_default());
             }
             self.client.batch_execute("COMMIT").await?;
         }

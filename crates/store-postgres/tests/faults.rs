@@ -130,8 +130,10 @@ fn outcome_that_cannot_be_found_out_is_called_unknown_and_the_store_goes_on() {
         proxy.cut(Which::Commits, 1, when);
         let watched = Arc::clone(&proxy);
         let parting = thread::spawn(move || {
+            let deadline = Instant::now() + Duration::from_secs(30);
             while !watched.has_cut() {
-                thread::yield_now();
+                assert!(Instant::now() < deadline, "the commit did not pass the proxy");
+                thread::sleep(Duration::from_micros(100));
             }
             watched.part();
         });

@@ -107,6 +107,28 @@ fn largest_commit_is_whole_or_nothing() {
     assert_eq!(rows, WRITES);
 }
 
+#[test]
+fn commit_that_names_more_bodies_than_a_statement_carries_records_them_all() {
+    const BLOBS: u64 = 900;
+    let cluster = cluster();
+    let heap = MemHeap::new();
+    let url = schema(&cluster, cluster.port());
+    let store = open_with_heap(&url, Arc::new(heap.clone()) as Arc<dyn Heap>);
+    let mut commit = Commit::new();
+    let mut ids = Vec::new();
+    for number in 0..BLOBS {
+        // Some 9 MiB of short bodies, and a long one now and then.
+        let size = if number % 100 == 0 { 20_000 } else { 10_000 };
+        let lease = store.put_blob(b"a", &common::noise(number, size)).unwrap();
+        ids.push(lease.id());
+        commit = commit.naming(lease);
+    }
+    store.commit_wait(commit.write(Write::put(b"k", b""))).unwrap();
+    let other = open_with_heap(&url, Arc::new(heap.clone()) as Arc<dyn Heap>);
+    ids.iter().for_each(|id| other.verify_blob(b"a", id).unwrap());
+    assert_eq!(heap.keys().len(), 9, "objects that rows name stay when their leases end");
+}
+
 fn hint_crosses(hinting: Hinting, most: Duration) {
     let cluster = cluster();
     let url = schema(&cluster, cluster.port());

@@ -181,7 +181,7 @@ impl Requests {
             match kind {
                 b'P' => {
                     let (name, rest) = zero_ended(body);
-                    if zero_ended(rest).0.windows(8).any(|part| part == b"recorded") {
+                    if zero_ended(rest).0.windows(9).any(|part| part == b"WITH slot") {
                         self.commit = Some(name.to_vec());
                     }
                 }
