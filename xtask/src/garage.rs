@@ -39,7 +39,8 @@ fn install() -> Result<PathBuf> {
     let folder = run::target().join("tools");
     let program = folder.join("bin").join("garage");
     let version = Command::new(&program).arg("--version").output();
-    let wanted = format!("v{VERSION} ");
+    // `garage cargo:2.5.0 [features: ...]`
+    let wanted = format!(":{VERSION} ");
     if version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&wanted)) {
         return Ok(program);
     }
