@@ -124,14 +124,11 @@ fn account_id(text: &str) -> Option<u64> {
 /// Takes in a line that the workload said.
 pub fn hear(moment: &mut Moment, line: &str) {
     let words: Vec<&str> = line.split_whitespace().collect();
-    match words[..] {
-        ["ack", name, step, modseq] => {
-            let acked = moment.entry(name.to_owned()).or_default();
-            acked.step = step.parse().unwrap_or(acked.step);
-            // A removed account has none; one that is made again begins anew.
-            acked.modseq = modseq.parse().unwrap_or(0);
-        }
-        _ => {}
+    if let ["ack", name, step, modseq] = words[..] {
+        let acked = moment.entry(name.to_owned()).or_default();
+        acked.step = step.parse().unwrap_or(acked.step);
+        // A removed account has none; one that is made again begins anew.
+        acked.modseq = modseq.parse().unwrap_or(0);
     }
 }
 
