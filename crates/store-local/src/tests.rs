@@ -11,6 +11,7 @@ mod restart;
 mod upgrade;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,6 +77,19 @@ fn damage(store: &Local, folder: &Path, key: &BlobKey) {
     let mut byte = [0];
     file.read_at(at, &mut byte).unwrap();
     file.write_at(at, &[byte[0] ^ 0x10]).unwrap();
+}
+
+/// A folder in memory where there is such a place, for tests that do not ask how a disk syncs.
+fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// A line of the table that continuous integration prints.
+fn report(fault: &str, cases: u32) {
+    eprintln!("{fault}: {cases} cases");
+    let Some(path) = std::env::var_os("PILLARBOX_FAULTS") else { return };
+    let mut table = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    writeln!(table, "{fault}\t{cases}\t0").unwrap();
 }
 
 fn pack_files(folder: &Path) -> usize {

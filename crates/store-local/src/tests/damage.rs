@@ -8,11 +8,12 @@ use std::sync::Arc;
 use store::{BlobId, KeyRange, Store, StoreError, Write};
 use store::{BlobKey, Commit};
 
-use super::{copy_folder, noise, open, options, put};
+use super::{copy_folder, in_memory, noise, open, options, put, report};
 use crate::Local;
 use crate::disk::OsDisk;
 
 const ROWS: u64 = 600;
+const CASES: u32 = 300;
 
 fn value(number: u64) -> Vec<u8> {
     noise(number, 100 + number as usize % 60)
@@ -81,7 +82,7 @@ fn body_that_is_damaged_is_named_with_its_place() {
 
 #[test]
 fn random_damage_to_any_file_gives_errors_and_never_other_bytes() {
-    let outer = tempfile::tempdir().unwrap();
+    let outer = in_memory();
     let (built, live) = (outer.path().join("built"), outer.path().join("live"));
     let blobs = build(&built);
     // Also one with a log of SQLite's and none of its checkpoints.
@@ -94,7 +95,7 @@ fn random_damage_to_any_file_gives_errors_and_never_other_bytes() {
     let mut random = 0x5eed_u64;
     eprintln!("seed {random:#x}");
     let (mut errors, mut silent) = (0, 0);
-    for case in 0..300_u64 {
+    for case in 0..u64::from(CASES) {
         let folder = outer.path().join("case");
         let (from, rows) = if case % 3 == 0 { (&live, 40) } else { (&built, ROWS) };
         copy_folder(from, &folder);
@@ -136,6 +137,7 @@ fn random_damage_to_any_file_gives_errors_and_never_other_bytes() {
     }
     eprintln!("{errors} errors, {silent} rows not found");
     assert!(errors > 50);
+    report("bit, page or end of a file of the store damaged", CASES);
 }
 
 /// Flips a bit, zeroes a page, swaps two, or cuts off the end.

@@ -1,8 +1,7 @@
 //! Each call to the disk failing, one after the other, once or from then on.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +9,7 @@ use std::time::Duration;
 
 use store::{BlobId, Commit, Deletion, Store, StoreError, Write};
 
-use super::{HandClock, copy_folder, noise, open, options};
+use super::{HandClock, copy_folder, in_memory, noise, open, options, report};
 use crate::disk::{Disk, DiskFile, OsDisk};
 use crate::{Local, Options};
 
@@ -212,8 +211,7 @@ fn settings(disk: Arc<dyn Disk>) -> Options {
 /// Runs the work with one fault; says whether the fault came.
 fn case(fault: Fault, lasts: Lasts, nth: u32) -> bool {
     let name = format!("{fault:?} {lasts:?} at call {nth}");
-    // In memory where there is such a place: what is tested is not how fast a disk syncs.
-    let outer = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let outer = in_memory();
     let (live, after) = (outer.path().join("live"), outer.path().join("after"));
     let disk = Nth { calls: Arc::default(), nth, fault, lasts };
     let calls = || disk.calls.load(Ordering::SeqCst);
@@ -271,12 +269,4 @@ fn no_failing_call_to_the_disk_loses_what_was_acknowledged() {
             report(&format!("call of the packs fails: {fault:?}, {lasts:?}"), cases);
         }
     }
-}
-
-/// A line of the table that continuous integration prints.
-fn report(fault: &str, cases: u32) {
-    eprintln!("{fault}: {cases} cases");
-    let Some(path) = std::env::var_os("PILLARBOX_FAULTS") else { return };
-    let mut table = OpenOptions::new().create(true).append(true).open(path).unwrap();
-    writeln!(table, "{fault}\t{cases}\t0").unwrap();
 }

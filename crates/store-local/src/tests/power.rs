@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use store::{BlobId, Commit, Deletion, Store, StoreError, Write};
 
-use super::{copy_folder, noise, options};
+use super::{copy_folder, in_memory, noise, options, report};
 use crate::disk::{Disk, DiskFile, OsDisk};
 use crate::{Local, Options};
 
@@ -200,21 +200,27 @@ fn next(random: &mut u64) -> u64 {
 
 #[test]
 fn power_cut_at_any_moment_loses_nothing_acknowledged() {
-    for seed in 1..=12 {
+    let seeds = std::env::var("STORE_POWER_SEEDS").ok().and_then(|text| text.parse().ok());
+    let seeds: u64 = seeds.unwrap_or(12);
+    let mut count = 0;
+    for seed in 1..=seeds {
         eprintln!("seed {seed}");
-        cuts(seed);
+        count += cuts(seed);
     }
+    report("power cut of the packs, sector by sector, also while opening", count);
 }
 
-fn cuts(seed: u64) {
-    let outer = tempfile::tempdir().unwrap();
+/// Says how many times the power was cut.
+fn cuts(seed: u64) -> u32 {
+    let outer = in_memory();
+    let mut count = 0;
     let mut random = seed;
     let mut named: BTreeMap<BlobId, Vec<u8>> = BTreeMap::new();
     let mut last = 0;
     for generation in 0..6 {
         let folder = outer.path().join(generation.to_string());
         let disk = Durable::default();
-        let store = recover(&folder, &disk, &mut random, outer.path());
+        let store = recover(&folder, &disk, &mut random, &mut count);
         check(&store, &named);
         assert!(store.view().unwrap().at().0 >= last, "a number of a commit may come twice");
         for _ in 0..12 {
@@ -228,21 +234,23 @@ fn cuts(seed: u64) {
         let after = outer.path().join((generation + 1).to_string());
         copy_folder(&folder, &after);
         disk.cut(&after, &mut random);
+        count += 1;
     }
+    count
 }
 
 /// Opens a store whose power has failed, with perhaps some more power cuts while it is opened.
-fn recover(folder: &Path, disk: &Durable, random: &mut u64, outer: &Path) -> Local {
-    for again in 0..3 {
+fn recover(folder: &Path, disk: &Durable, random: &mut u64, count: &mut u32) -> Local {
+    for _ in 0..3 {
         let weak = Durable::with_fuse((next(random) % 40) as u32);
         let Err(error) = Local::open(folder, settings(&weak)) else { break };
         assert!(!matches!(error, StoreError::Corrupt { .. }), "{error}");
-        let copy = outer.join(format!("again-{again}"));
-        let _ = fs::remove_dir_all(&copy);
+        let copy = folder.with_extension("again");
         copy_folder(folder, &copy);
         weak.cut(&copy, random);
         fs::remove_dir_all(folder).unwrap();
         fs::rename(&copy, folder).unwrap();
+        *count += 1;
     }
     let store = Local::open(folder, settings(disk)).unwrap();
     disk.checkpointed(folder);
