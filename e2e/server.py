@@ -2,7 +2,7 @@
 
 PILLARBOX names the program. PILLARBOX_AT, when set, names a server that runs already instead:
 `imap=127.0.0.1:1143 lmtp=127.0.0.1:1124` (imaps and starttls may follow), where every account that a test asks for exists with
-the password below.
+the password below. engines.py says what it keeps mail in.
 """
 
 import json
@@ -14,6 +14,8 @@ import signal
 import subprocess
 import tempfile
 import time
+
+import engines
 
 PASSWORD = "correct-horse-7"
 START_SECONDS = 20
@@ -64,7 +66,7 @@ def wait_for(what, found, process, seconds=START_SECONDS):
 class Server:
     """A running `pillarbox serve`."""
 
-    def __init__(self, folder=None):
+    def __init__(self, folder=None, place=None, port=None, notify=True):
         self.program = os.environ["PILLARBOX"]
         self.own_folder = folder is None
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="pillarbox-e2e-"))
@@ -75,11 +77,24 @@ class Server:
         self.log = self.folder / "log"
         self.accounts = set()
         self.process = None
+        self.place = place or engines.Place()
         self.config.write_text(
             CONFIG.format(data=self.folder / "data", socket=self.socket)
+            + self.place.config(port, notify)
         )
 
     def start(self):
+        self.launch()
+        try:
+            wait_for("ready file", self.ready.exists, self.process)
+        except RuntimeError as error:
+            self.kill()
+            raise RuntimeError(f"{error}\n{self.log.read_text(errors='replace')}") from None
+        self.read_ready()
+        return self
+
+    def launch(self):
+        """Starts the program without waiting for it."""
         self.ready.unlink(missing_ok=True)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
@@ -89,17 +104,13 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        try:
-            wait_for("ready file", self.ready.exists, self.process)
-        except RuntimeError as error:
-            self.kill()
-            raise RuntimeError(f"{error}\n{self.log.read_text(errors='replace')}") from None
-        # The ports were chosen by the system; they are told in the order of the configuration.
+
+    def read_ready(self):
+        """The ports were chosen by the system; they are told in the order of the configuration."""
         addresses = [entry["address"] for entry in json.loads(self.ready.read_text())["listen"]]
         self.imap, self.imaps, self.starttls, self.lmtp = (
             int(address.rsplit(":", 1)[1]) for address in addresses[:4]
         )
-        return self
 
     def run(self, *words, stdin=""):
         """Another call of the program with the same configuration."""

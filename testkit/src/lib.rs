@@ -1,5 +1,8 @@
 //! Transcripts, oracles, clocks and sample mail for tests.
 
 pub mod corpus;
+pub mod postgres;
 pub mod pure;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod script;

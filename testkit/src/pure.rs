@@ -13,7 +13,7 @@ use imap_proto::{BlobSlice, Sink, Transform, parse};
 use imap_session::{
     Answer, AppendData, AppendRequest, AuthenticationRefused, CleartextLogin, ClientResponse,
     LiteralRefusal, LiteralVerdict, Need, ReadRequest, SaslStep, Session, SessionConfig, Step,
-    Then, Trouble, World,
+    Then, Trouble, Unread, World,
 };
 use mail_types::{InternalDate, MailboxId, MessageId};
 use mailbox::{Account, Context, NewMessage, Operation, Outcome, Refusal, apply, decide};
@@ -365,7 +365,14 @@ impl PureServer {
             Need::Read(requests) => {
                 let octets: u64 = requests.iter().map(|r| r.range.end - r.range.start).sum();
                 assert!(octets <= Need::READ_BYTES_MAX, "{octets} octets at once");
-                Answer::Read(requests.iter().map(|request| self.read(request)).collect())
+                let read = |request| self.read(request).ok_or(Unread::Gone);
+                Answer::Read(requests.iter().map(read).collect())
+            }
+            Need::Hold(requests) => {
+                let octets: u64 = requests.iter().map(|r| r.range.end - r.range.start).sum();
+                assert!(octets <= Need::HOLD_BYTES_MAX, "{octets} octets at once");
+                let held = |request| self.read(request).map(drop).ok_or(Unread::Gone);
+                Answer::Held(requests.iter().map(held).collect())
             }
         }
     }

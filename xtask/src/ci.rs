@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::{corpus, crash, e2e, edges, fuzz, run, tidy, tools};
+use crate::{corpus, crash, e2e, edges, faults, fuzz, garage, kills, run, tidy, tools};
 
 /// Runs the steps that the arguments choose, all by default.
 ///
@@ -14,6 +14,7 @@ use crate::{corpus, crash, e2e, edges, fuzz, run, tidy, tools};
 pub fn run(arguments: &[String]) -> Result<()> {
     let Some(plan) = Plan::read(arguments)? else { return Ok(()) };
     let mut done: Vec<Done> = Vec::new();
+    faults::begin()?;
     for step in plan.steps {
         println!("\n=== {} ===", step.name);
         let started = Instant::now();
@@ -26,7 +27,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
         println!("=== {}: {}, {} ===", step.name, word(outcome.is_ok()), shown(spent));
         done.push(Done { name: step.name, ok: outcome.is_ok(), spent, context });
     }
-    summary(&done)
+    let violations = faults::table()?;
+    summary(&done)?;
+    if violations == 0 { Ok(()) } else { Err(format!("{violations} violations").into()) }
 }
 
 struct Step {
@@ -47,7 +50,13 @@ const STEPS: &[Step] = &[
     Step { name: "fuzz", run: fuzz_briefly },
     Step { name: "build", run: |_| e2e::build() },
     Step { name: "e2e", run: |_| e2e::run(&[]) },
+    Step { name: "e2e-postgres", run: |_| e2e::on_engine("postgres", &[]) },
+    Step { name: "e2e-postgres-s3", run: |_| e2e::on_engine("postgres+s3", &[]) },
+    Step { name: "kills", run: |_| kills::run(&[]) },
 ];
+
+/// Only with `--garage`: it builds a program for a quarter of an hour.
+const GARAGE: Step = Step { name: "garage", run: |_| garage::run() };
 
 /// What a step is told, and what it counts.
 struct Context {
@@ -118,6 +127,7 @@ impl Plan {
     fn read(arguments: &[String]) -> Result<Option<Self>> {
         let mut plan = Self { steps: STEPS.iter().collect(), fuzz_seconds: fuzz::SECONDS };
         let mut only = Vec::new();
+        let mut with_garage = false;
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -134,6 +144,7 @@ impl Plan {
                     let skipped = position(words.next())?;
                     plan.steps.retain(|step| place(step) != skipped);
                 }
+                "--garage" => with_garage = true,
                 "--fuzz-seconds" => plan.fuzz_seconds = fuzz::number(words.next())?,
                 other => return Err(format!("ci has no option {other}").into()),
             }
@@ -141,6 +152,7 @@ impl Plan {
         if !only.is_empty() {
             plan.steps.retain(|step| only.contains(&place(step)));
         }
+        plan.steps.extend(with_garage.then_some(&GARAGE));
         Ok(Some(plan))
     }
 }
@@ -162,9 +174,9 @@ fn summary(done: &[Done]) -> Result<()> {
             (0, 0) => String::new(),
             (passed, failed) => format!("  ({passed} tests passed, {failed} failed)"),
         };
-        println!("{:<10} {:<7} {:>9}{counts}", step.name, word(step.ok), shown(step.spent));
+        println!("{:<16} {:<7} {:>9}{counts}", step.name, word(step.ok), shown(step.spent));
     }
-    println!("{:<10} {:<7} {:>9}", "all", "", shown(done.iter().map(|step| step.spent).sum()));
+    println!("{:<16} {:<7} {:>9}", "all", "", shown(done.iter().map(|step| step.spent).sum()));
     let failed: Vec<&str> = done.iter().filter(|step| !step.ok).map(|step| step.name).collect();
     println!("{} passed, {} failed", done.len() - failed.len(), failed.len());
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
@@ -197,8 +209,15 @@ mod tests {
     #[test]
     fn steps_are_chosen_by_name() {
         assert_eq!(names(&["--only", "tidy", "--only", "edges"]), ["tidy", "edges"]);
-        assert_eq!(names(&["--from", "build"]), ["build", "e2e"]);
+        let later = names(&["--from", "build"]);
+        assert_eq!(later, ["build", "e2e", "e2e-postgres", "e2e-postgres-s3", "kills"]);
         assert!(!names(&["--skip", "fuzz"]).contains(&"fuzz"));
+    }
+
+    #[test]
+    fn garage_comes_last_and_only_when_asked_for() {
+        assert!(!names(&[]).contains(&"garage"));
+        assert_eq!(names(&["--only", "tidy", "--garage"]), ["tidy", "garage"]);
     }
 
     #[test]

@@ -6,22 +6,53 @@ use crate::Result;
 use crate::corpus;
 use crate::run;
 
-/// Builds the program, fetches the corpus when a test needs it, and runs the named tests, or all.
+/// Builds the program, fetches the corpus when a test needs it, and runs the named tests, or all;
+/// `--engine` names what mail is kept in.
 ///
 /// # Errors
 /// When the build or a test fails.
-pub fn run(names: &[String]) -> Result<()> {
+pub fn run(arguments: &[String]) -> Result<()> {
+    let (engine, names) = match arguments {
+        [option, engine, names @ ..] if option == "--engine" => (engine.as_str(), names),
+        names => ("local", names),
+    };
+    on_engine(engine, names)
+}
+
+/// As [`run`], on one of the engines.
+///
+/// # Errors
+/// When there is no such engine, or the build or a test fails.
+pub fn on_engine(engine: &str, names: &[String]) -> Result<()> {
+    if !ENGINES.contains(&engine) {
+        return Err(format!("no engine {engine:?}; there are {}", ENGINES.join(", ")).into());
+    }
     let program = program()?;
     let mut python = run::command("python3 -B e2e/run.py");
-    python.args(names).env("PILLARBOX", program);
+    python.args(names).env("PILLARBOX", program).env("PILLARBOX_ENGINE", engine);
+    if engine == "postgres+s3" {
+        python.env("PILLARBOX_S3", s3_for_tests()?);
+    }
     if names.is_empty() || names.iter().any(|name| name == "corpus") {
         python.env("PILLARBOX_CORPUS", corpus::fetch()?);
     }
     run::run(&mut python)
 }
 
+/// The object store that the tests of PostgreSQL with S3 use.
+fn s3_for_tests() -> Result<PathBuf> {
+    run::run(&mut run::command("cargo build --locked --package testkit --features s3"))?;
+    Ok(run::target().join("debug").join("s3-for-tests"))
+}
+
+/// What mail can be kept in.
+const ENGINES: &[&str] = &["local", "postgres", "postgres+s3"];
+
 /// The release build of the program; `$PILLARBOX` names another.
-fn program() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it does not build.
+pub fn program() -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("PILLARBOX") {
         return Ok(PathBuf::from(given));
     }

@@ -6,7 +6,10 @@ mod corpus;
 mod crash;
 mod e2e;
 mod edges;
+mod faults;
 mod fuzz;
+mod garage;
+mod kills;
 mod run;
 mod tidy;
 mod tools;
@@ -40,6 +43,8 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "crash" => crash::run(rest),
         "e2e" => e2e::run(rest),
         "fuzz" => fuzz::run(rest),
+        "garage" => garage::run(),
+        "kills" => kills::run(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(())
@@ -50,6 +55,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
 
 const HELP: &str = "\
 cargo xtask ci [--only STEP] [--from STEP] [--skip STEP] [--list] [--fuzz-seconds N]
+               [--garage]
     every check, in order; each step prints its time, a failing step does not hide the later ones
 cargo xtask tidy      length of functions, purpose of files, words that must not be committed
 cargo xtask edges     which crate may import which
@@ -57,5 +63,8 @@ cargo xtask corpus    fetch and verify the test mail (to target/corpus, or $PILL
 cargo xtask crash [--seeds N] [--from SEED] [--variants N] [--operations N] [--every N]
     cuts the power at every boundary between two system calls of seeded workloads
 cargo xtask fuzz [--seconds N] [--jobs N] [TARGET...]
-cargo xtask e2e [NAME...]
+cargo xtask garage    the tests of object stores on a real Garage of three nodes (built once, 15 min)
+cargo xtask kills [--kills N] [--seed N]
+    kill -9 of the built program under load, 300 times by default
+cargo xtask e2e [--engine local|postgres|postgres+s3] [NAME...]
     real clients against the built program; NAME picks files (imaplib, mbsync, corpus, ...)";

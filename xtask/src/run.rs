@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::Result;
+use crate::faults;
 
 /// The root of the work tree: the parent of this crate's folder.
 pub fn root() -> PathBuf {
@@ -19,11 +20,11 @@ pub fn target() -> PathBuf {
 }
 
 /// A command in the repository's root. `line` is split at spaces, so arguments that hold a space
-/// are added by the caller.
+/// are added by the caller. Tests of faults that it runs know where to write their counts.
 pub fn command(line: &str) -> Command {
     let mut words = line.split_whitespace();
     let mut command = Command::new(words.next().unwrap_or("true"));
-    command.args(words).current_dir(root());
+    command.args(words).current_dir(root()).env(faults::VARIABLE, faults::file());
     command
 }
 

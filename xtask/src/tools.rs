@@ -20,7 +20,16 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("sha512sum", "coreutils"),
     ("strace", "strace"),
     ("cc", "gcc"),
+    ("strace", "strace"),
+    ("initdb", "postgresql-15"),
 ];
+
+/// Where Debian keeps programs that are not on PATH.
+const PROGRAMS_ELSEWHERE: &[&str] = &["/usr/lib/postgresql/15/bin"];
+
+/// Debian makes and starts a cluster of its own when it installs the server, unless this says no.
+/// Tests start theirs themselves.
+const CREATE_CLUSTER: &str = "/etc/postgresql-common/createcluster.conf";
 
 /// Installs the Debian packages that are missing, when we may.
 ///
@@ -54,7 +63,21 @@ fn missing_packages() -> Vec<&'static str> {
 
 fn is_on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    let elsewhere = PROGRAMS_ELSEWHERE.iter().map(PathBuf::from);
+    std::env::split_paths(&path).chain(elsewhere).any(|folder| folder.join(program).is_file())
+}
+
+/// Tells Debian not to make a cluster, where nobody has said anything about it.
+fn refuse_clusters(root: bool) -> Result<()> {
+    if std::path::Path::new(CREATE_CLUSTER).exists() {
+        return Ok(());
+    }
+    let script = format!(
+        "mkdir -p \"$(dirname {CREATE_CLUSTER})\" && \
+         printf 'create_main_cluster = false\\nstart_conf = manual\\n' >{CREATE_CLUSTER}"
+    );
+    let mut command = run::command(if root { "sh -c" } else { "sudo -n sh -c" });
+    run::run(command.arg(script))
 }
 
 fn install(packages: &[&str]) -> Result<()> {
@@ -65,6 +88,9 @@ fn install(packages: &[&str]) -> Result<()> {
         command.env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
         command
     };
+    if packages.iter().any(|package| package.starts_with("postgresql")) {
+        refuse_clusters(root)?;
+    }
     run::run(&mut apt("update"))?;
     let line = format!("install -y --no-install-recommends {}", packages.join(" "));
     run::run(&mut apt(&line))

@@ -38,7 +38,7 @@ pub(crate) struct Connection {
     used: usize,
     framer: Framer,
     session: Box<Session>,
-    output: Output,
+    pub(crate) output: Output,
     pub(crate) literals: Literals,
     pub(crate) open: Option<Box<Open>>,
     pub(crate) exchange: Option<Box<Exchange>>,
@@ -319,7 +319,20 @@ impl Connection {
     /// A literal is offered, before any of its octets.
     async fn offered(&mut self, offer: Offer) -> Result<(), Ended> {
         let seen = world(self.open.as_deref());
-        let verdict = self.session.literal_offered(self.framer.frame(), &offer, seen);
+        let mut verdict = self.session.literal_offered(self.framer.frame(), &offer, seen);
+        if verdict == LiteralVerdict::Refuse(LiteralRefusal::TryCreate)
+            && let Some(open) = &mut self.open
+        {
+            // Another session, perhaps at another node, may have made the mailbox meanwhile. If
+            // that cannot be looked up, the command itself will say so.
+            verdict = match open.refresh().await {
+                Answer::Ready => {
+                    let seen = world(self.open.as_deref());
+                    self.session.literal_offered(self.framer.frame(), &offer, seen)
+                }
+                _ => LiteralVerdict::Stream,
+            };
+        }
         let decision = match (verdict, &self.open) {
             (LiteralVerdict::Keep, _) => Decision::Keep,
             (LiteralVerdict::Stream, Some(open)) => {

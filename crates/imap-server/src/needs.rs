@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use imap_session::{
     Answer, AppendData, AppendItem, AppendRequest, AuthenticationRefused, Need, ReadRequest,
-    SaslStep,
+    SaslStep, Unread,
 };
 use mail_service::{
     AccountHandle, AuthError, MailboxPin, Mechanism, NewMail, SaslProgress, SaslSession,
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::connection::{Connection, Ended};
+use crate::output::Output;
 use crate::settings::FailedLogin;
 use crate::trouble;
 
@@ -75,7 +76,8 @@ impl Open {
         }
     }
 
-    async fn refresh(&mut self) -> Answer {
+    /// Brings the state up to what is stored.
+    pub(crate) async fn refresh(&mut self) -> Answer {
         match self.handle.state().await {
             Ok(account) => {
                 self.account = account;
@@ -108,11 +110,45 @@ impl Open {
     }
 
     async fn read(&self, requests: Vec<ReadRequest>) -> Answer {
-        let parts = requests.into_iter().map(|it| (it.message, it.range)).collect();
-        match self.handle.read(parts).await {
+        match self.read_each(&requests).await {
             Ok(parts) => Answer::Read(parts),
             Err(error) => trouble::answer(error),
         }
+    }
+
+    /// Reads octets that are to be sent.
+    async fn hold(&self, requests: Vec<ReadRequest>, output: &mut Output) -> Answer {
+        let parts = match self.read_each(&requests).await {
+            Ok(parts) => parts,
+            Err(error) => return trouble::answer(error),
+        };
+        let hold = |(request, octets): (ReadRequest, Result<Vec<u8>, Unread>)| {
+            let octets = octets?;
+            // A message never shrinks, so what is shorter than its row says is damaged.
+            if octets.len() as u64 != request.range.end.saturating_sub(request.range.start) {
+                return Err(Unread::Failed(trouble::shorter(request.message)));
+            }
+            output.hold(request.message, request.range.start, octets);
+            Ok(())
+        };
+        Answer::Held(requests.into_iter().zip(parts).map(hold).collect())
+    }
+
+    async fn read_each(
+        &self,
+        requests: &[ReadRequest],
+    ) -> Result<Vec<Result<Vec<u8>, Unread>>, ServiceError> {
+        let parts = requests.iter().map(|it| (it.message, it.range.clone())).collect();
+        let read = self.handle.read_each(parts).await?;
+        let one =
+            |(request, octets): (&ReadRequest, Result<Option<Vec<u8>>, ServiceError>)| match octets
+            {
+                Ok(octets) => octets.ok_or(Unread::Gone),
+                Err(error) => {
+                    Err(Unread::Failed(trouble::unread(self.handle.id(), request.message, &error)))
+                }
+            };
+        Ok(requests.iter().zip(read).map(one).collect())
     }
 }
 
@@ -130,6 +166,7 @@ impl Connection {
             Need::Append(request) => self.add(request).await,
             Need::Rows(messages) => open.rows(&messages).await,
             Need::Read(requests) => open.read(requests).await,
+            Need::Hold(requests) => open.hold(requests, &mut self.output).await,
             Need::Flush => {
                 self.send().await?;
                 Answer::Ready
@@ -156,7 +193,8 @@ impl Connection {
             | Need::Submit(_)
             | Need::Append(_)
             | Need::Rows(_)
-            | Need::Read(_) => Answer::Failed(imap_session::Trouble::AccountGone),
+            | Need::Read(_)
+            | Need::Hold(_) => Answer::Failed(imap_session::Trouble::AccountGone),
         };
         Ok(answer)
     }

@@ -3,6 +3,10 @@
 //! A part of a message is a name until it is sent. Then the octets of many small parts are read at
 //! once, and a large one piece by piece, each sent before the next is read: a client that does not
 //! read makes the server wait and not grow.
+//!
+//! Before a literal is announced its octets, or the first of them, are read and held: what is
+//! damaged is then refused in good order. What lies behind them and turns out to be damaged leaves
+//! nothing but to close the connection.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,6 +14,7 @@ use std::time::Duration;
 
 use imap_proto::{BlobSlice, Sink, Transform};
 use mail_service::AccountHandle;
+use mail_types::MessageId;
 use mime::{Decoder, Encoding, LineEnds};
 use net::Stream;
 use tracing::error;
@@ -18,6 +23,8 @@ use tracing::error;
 #[derive(Debug, Default)]
 pub struct Output {
     segments: VecDeque<Segment>,
+    /// Octets of parts that are about to be written, in the order in which they will be.
+    ready: VecDeque<Held>,
     /// Octets held, parts of messages not counted.
     held: usize,
 }
@@ -25,7 +32,17 @@ pub struct Output {
 #[derive(Debug)]
 enum Segment {
     Bytes(Vec<u8>),
+    /// Octets of a message that were read before.
+    Held(Vec<u8>),
     Blob(BlobSlice),
+}
+
+/// Octets of a message that stand at `start` in it.
+#[derive(Debug)]
+struct Held {
+    message: MessageId,
+    start: u64,
+    octets: Vec<u8>,
 }
 
 impl Sink for Output {
@@ -38,11 +55,39 @@ impl Sink for Output {
     }
 
     fn blob(&mut self, slice: BlobSlice) {
-        self.segments.push_back(Segment::Blob(slice));
+        let rest = match self.take_held(&slice) {
+            None => Some(slice),
+            Some(octets) => {
+                let (_, rest) = split(slice, octets.len() as u64);
+                self.held += octets.len();
+                self.segments.push_back(Segment::Held(octets));
+                rest
+            }
+        };
+        self.segments.extend(rest.map(Segment::Blob));
     }
 }
 
 impl Output {
+    /// Keeps octets of a message for the part of it that begins with them and is written next but
+    /// for those held before. The caller bounds their sum.
+    pub fn hold(&mut self, message: MessageId, start: u64, octets: Vec<u8>) {
+        self.ready.push_back(Held { message, start, octets });
+    }
+
+    /// The octets held for the beginning of this part. Parts that were held and then not written
+    /// are passed over.
+    fn take_held(&mut self, slice: &BlobSlice) -> Option<Vec<u8>> {
+        if slice.transform != Transform::Identity {
+            return None;
+        }
+        let fits = |held: &Held| held.message == slice.message && held.start == slice.range.start;
+        let place = self.ready.iter().position(fits)?;
+        self.ready.drain(..place);
+        let octets = self.ready.pop_front()?.octets;
+        (!octets.is_empty() && octets.len() as u64 <= slice.length).then_some(octets)
+    }
+
     /// Whether nothing waits to be sent.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
@@ -65,6 +110,7 @@ impl Output {
         patience: Duration,
     ) -> io::Result<()> {
         self.held = 0;
+        self.ready = VecDeque::new();
         while !self.segments.is_empty() {
             let batch = Batch::take(&mut self.segments);
             let bytes = match batch {
@@ -101,6 +147,10 @@ impl Batch {
                 Some(Segment::Bytes(bytes)) => {
                     size += bytes.len() as u64;
                     batch.push(Segment::Bytes(bytes));
+                }
+                Some(Segment::Held(octets)) => {
+                    size += octets.len() as u64;
+                    batch.push(Segment::Held(octets));
                 }
                 Some(Segment::Blob(slice)) if slice.transform == Transform::Identity => {
                     let (now, later) = split(slice, BATCH_BYTES - size);
@@ -139,14 +189,22 @@ fn split(slice: BlobSlice, bytes_max: u64) -> (BlobSlice, Option<BlobSlice>) {
 async fn assemble(segments: Vec<Segment>, account: Option<&AccountHandle>) -> io::Result<Vec<u8>> {
     let parts = segments.iter().filter_map(|segment| match segment {
         Segment::Blob(slice) => Some((slice.message, slice.range.clone())),
-        Segment::Bytes(_) => None,
+        Segment::Bytes(_) | Segment::Held(_) => None,
     });
-    let read = account.ok_or_else(missing)?.read(parts.collect()).await;
-    let mut read = read.map_err(|error| damaged(&error))?.into_iter();
-    let mut out = Vec::new();
+    let parts: Vec<_> = parts.collect();
+    let mut read = Vec::new().into_iter();
+    if !parts.is_empty() {
+        let octets = account.ok_or_else(missing)?.read(parts).await;
+        read = octets.map_err(|error| damaged(&error))?.into_iter();
+    }
+    let length = |segment: &Segment| match segment {
+        Segment::Bytes(bytes) | Segment::Held(bytes) => bytes.len(),
+        Segment::Blob(slice) => usize::try_from(slice.length).unwrap_or(0),
+    };
+    let mut out = Vec::with_capacity(segments.iter().map(length).sum());
     for segment in segments {
         match segment {
-            Segment::Bytes(bytes) => out.extend_from_slice(&bytes),
+            Segment::Bytes(bytes) | Segment::Held(bytes) => out.extend_from_slice(&bytes),
             Segment::Blob(slice) => {
                 let octets = read.next().flatten().ok_or_else(missing)?;
                 if octets.len() as u64 != slice.length {

@@ -2,6 +2,7 @@
 
 use imap_session::{Answer, AuthenticationRefused, Trouble};
 use mail_service::{AuthError, ServiceError};
+use mail_types::{AccountId, MessageId};
 use tracing::{error, warn};
 
 /// The answer for a need that failed.
@@ -16,22 +17,30 @@ pub fn answer(failure: ServiceError) -> Answer {
 pub fn trouble(failure: &ServiceError) -> Trouble {
     match failure {
         ServiceError::NoSuchAccount => Trouble::AccountGone,
-        ServiceError::Corrupt(_) | ServiceError::Inconsistent(_) => {
+        _ if failure.is_damage() => {
             error!(error = %failure, "stored mail is damaged");
             Trouble::Corrupt
         }
         ServiceError::ChangeTooLarge
         | ServiceError::MessageTooLarge { .. }
         | ServiceError::Busy => Trouble::Limit,
-        ServiceError::StorageFull | ServiceError::WriteRefused => {
+        ServiceError::StorageFull => {
+            warn!("a change could not be stored: no space is left");
+            Trouble::StorageFull
+        }
+        ServiceError::WriteRefused => {
             error!(error = %failure, "a change could not be stored");
             Trouble::Unavailable
         }
-        ServiceError::Store(_) | ServiceError::NoRandomness => {
+        ServiceError::Store(_)
+        | ServiceError::Corrupt(_)
+        | ServiceError::Inconsistent(_)
+        | ServiceError::NoRandomness => {
             error!(error = %failure, "the store failed");
             Trouble::Unavailable
         }
-        ServiceError::Closed => Trouble::Unavailable,
+        // What it is told is that the account cannot be had now; the operator knows why.
+        ServiceError::Closed | ServiceError::Moving => Trouble::Unavailable,
         ServiceError::NoSuchMailbox | ServiceError::NoSuchMessage => {
             // The session looks for these itself; it raced with another one that removed them.
             warn!(error = %failure, "gone meanwhile");
@@ -39,12 +48,28 @@ pub fn trouble(failure: &ServiceError) -> Trouble {
         }
         ServiceError::Refused(_)
         | ServiceError::AccountExists
+        | ServiceError::NoSuchShard
         | ServiceError::InvalidName(_)
         | ServiceError::InvalidPassword(_) => {
             error!(error = %failure, "not an error of what was asked for");
             Trouble::Unavailable
         }
     }
+}
+
+/// What a session tells of a message that cannot be read; the log names it.
+pub fn unread(account: AccountId, message: MessageId, failure: &ServiceError) -> Trouble {
+    if failure.is_damage() {
+        error!(%account, %message, error = %failure, "a stored message is damaged");
+        return Trouble::Corrupt;
+    }
+    trouble(failure)
+}
+
+/// What a session tells of a message that has fewer octets than its row says.
+pub fn shorter(message: MessageId) -> Trouble {
+    error!(%message, "a stored message is shorter than its row says");
+    Trouble::Corrupt
 }
 
 /// What a session tells of a login that failed.

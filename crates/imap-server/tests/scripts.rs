@@ -83,3 +83,14 @@ fn clients_get_what_they_are_known_to_need() {
 fn the_sessions_of_the_rfcs_go_as_they_are_printed() {
     scripts("rfc");
 }
+
+/// What a client writes through one node another client reads through the next, in every script.
+#[test]
+fn every_script_goes_the_same_with_its_connections_spread_over_three_nodes() {
+    let all = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testkit/scripts");
+    let mut topics: Vec<_> = all.read_dir().unwrap().map(|topic| topic.unwrap().path()).collect();
+    topics.sort();
+    for topic in topics {
+        run_folder(&topic, common::ScriptPeer::of_three_nodes);
+    }
+}

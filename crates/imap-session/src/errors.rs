@@ -74,6 +74,11 @@ pub(crate) fn trouble(trouble: Trouble) -> Reply {
         Trouble::Unavailable => {
             Reply::no("The mail store cannot be reached, try again later").with(Code::Unavailable)
         }
+        // RFC 9208 §4.3.1: also for the quota of the whole server.
+        Trouble::StorageFull => {
+            Reply::no("The mail store is full; expunge something, or try again later")
+                .with(Code::OverQuota)
+        }
         Trouble::Corrupt => Reply::no("Stored mail is damaged").with(Code::Corruption),
         Trouble::Limit => {
             Reply::no("The server has too much to do, try again later").with(Code::Limit)
@@ -96,7 +101,8 @@ pub(crate) fn unexpected(answer: &Answer) -> Reply {
         | Answer::ClientResponse(_)
         | Answer::Submitted(Ok(_))
         | Answer::Rows(_)
-        | Answer::Read(_) => server_bug(),
+        | Answer::Read(_)
+        | Answer::Held(_) => server_bug(),
     }
 }
 

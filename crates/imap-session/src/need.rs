@@ -13,6 +13,7 @@
 //! | [`Need::Submit`], [`Need::Append`] | `Submitted` |
 //! | [`Need::Rows`] | `Rows` |
 //! | [`Need::Read`] | `Read` |
+//! | [`Need::Hold`] | `Held` |
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -48,6 +49,9 @@ pub enum Need {
     Rows(Vec<MessageId>),
     /// Read these octets of stored messages, at most [`Need::READ_BYTES_MAX`] in all.
     Read(Vec<ReadRequest>),
+    /// Read these octets, at most [`Need::HOLD_BYTES_MAX`] in all, and keep them for the parts of
+    /// messages that are written next: a literal is only announced when it can be sent.
+    Hold(Vec<ReadRequest>),
     /// Send what the output holds before going on: there is more to come than should be kept.
     Flush,
 }
@@ -57,6 +61,9 @@ impl Need {
     pub const ROWS_MAX: usize = 64;
     /// Most octets of messages asked for at once: the text of a long message, for searching.
     pub const READ_BYTES_MAX: u64 = 4 << 20;
+    /// Most octets that are held for the output. A message of this length is known to be sound
+    /// before its literal is announced; of a longer one only the beginning is.
+    pub const HOLD_BYTES_MAX: u64 = 256 << 10;
 }
 
 /// One step of a SASL exchange.
@@ -137,9 +144,20 @@ pub enum Answer {
     /// be too many bytes at once; the session then asks for the rest. `None` for a message that no
     /// longer exists.
     Rows(Vec<Option<Arc<mime::Message>>>),
-    /// Octets, one for each request; `None` if the message no longer exists.
-    Read(Vec<Option<Vec<u8>>>),
+    /// Octets, one for each request.
+    Read(Vec<Result<Vec<u8>, Unread>>),
+    /// Whether the octets are there to be sent, one for each request.
+    Held(Vec<Result<(), Unread>>),
     /// It could not be done.
+    Failed(Trouble),
+}
+
+/// Why octets of one message could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// The message no longer exists.
+    Gone,
+    /// It exists, but not so that it can be read.
     Failed(Trouble),
 }
 
@@ -174,6 +192,8 @@ pub enum AuthenticationRefused {
 pub enum Trouble {
     /// Storage does not answer or refuses to write; it may work later.
     Unavailable,
+    /// No space is left for anything new.
+    StorageFull,
     /// Stored data are not what they should be.
     Corrupt,
     /// A limit of the server, as memory for staged messages.

@@ -1,5 +1,7 @@
 //! Accounts: made, listed, given a new password, removed.
 
+mod spread;
+
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +16,7 @@ use crate::auth::scram::{SALT_BYTES, ScramKeys};
 use crate::clock::World;
 use crate::codec::CorruptRecord;
 use crate::codec::credential::Credential;
-use crate::codec::rows::HeadRow;
+use crate::codec::rows::{HeadRow, Marks};
 use crate::commit::{CommitBuilder, Extra, OperationWrites};
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
@@ -160,6 +162,14 @@ impl Service {
     /// `NoSuchAccount`, `Busy` if the account is changed all the time, errors of the store.
     pub async fn remove_account(&self, name: &str) -> Result<(), ServiceError> {
         let shared = &self.shared;
+        if shared.config.shards.is_some() {
+            let found = self.find_account(name).await?.ok_or(ServiceError::NoSuchAccount)?;
+            let (store, world) = (Arc::clone(&shared.store), shared.world.clone());
+            let (id, name) = (found.id, found.name);
+            blocking(move || spread::remove(&*store, id, &name, &world)).await?;
+            shared.close_account(id).await;
+            return Ok(());
+        }
         for _ in 0..ATTEMPTS_MAX {
             let found = self.find_account(name).await?.ok_or(ServiceError::NoSuchAccount)?;
             let id = found.id;
@@ -213,9 +223,20 @@ impl Shared {
         let name = AccountName::new(name).map_err(ServiceError::InvalidName)?;
         let prepared = prepare_password(password).map_err(ServiceError::InvalidPassword)?;
         let credential = self.new_credential(&name, prepared).await?;
+        if let Some(shards) = &self.config.shards {
+            let (store, world) = (Arc::clone(&self.store), self.world.clone());
+            let shard = spread::shard_of(shards, id);
+            let new = spread::NewAccount { id, name, credential, shard };
+            return blocking(move || spread::create(&*store, &new, &world)).await;
+        }
         for _ in 0..ATTEMPTS_MAX {
             let floor = self.read(UidValidityFloor::read).await?;
-            let commit = first_commit(id, &name, &credential, floor, &self.world)?;
+            let commit = named(
+                first_commit(id, &credential, floor.value, &self.world)?,
+                id,
+                &name,
+                floor.stored,
+            );
             match self.commit(commit).await {
                 Ok(()) => return Ok(id),
                 // An account was removed meanwhile, perhaps the one that had this name.
@@ -285,13 +306,13 @@ fn make_credential(
 }
 
 /// The highest UIDVALIDITY of any removed account, and how it is stored.
-struct UidValidityFloor {
-    value: u32,
-    stored: Expected,
+pub(crate) struct UidValidityFloor {
+    pub(crate) value: u32,
+    pub(crate) stored: Expected,
 }
 
 impl UidValidityFloor {
-    fn read(view: &dyn View) -> Result<Self, ServiceError> {
+    pub(crate) fn read(view: &dyn View) -> Result<Self, ServiceError> {
         let key = keys::UID_VALIDITY_FLOOR;
         let Some(stored) = view.get(key)? else {
             return Ok(Self { value: 0, stored: Expected::Absent });
@@ -307,6 +328,9 @@ fn removal_commit(view: &dyn View, found: &AccountSummary) -> Result<Commit, Ser
     let keys = AccountKeys::new(found.id);
     let directory = keys::directory(&found.name);
     let (head, row) = (keys.key(&AccountKey::Head), load_head(view, &keys)?);
+    if row.frozen {
+        return Err(ServiceError::Moving);
+    }
     let floor = UidValidityFloor::read(view)?;
     let raised = floor.value.max(row.head.last_uid_validity);
     Ok(Commit::new()
@@ -318,19 +342,18 @@ fn removal_commit(view: &dyn View, found: &AccountSummary) -> Result<Commit, Ser
         .write(Write::delete(directory))
         .write(Write::delete(head))
         .write(Write::delete(keys.key(&AccountKey::Credential)))
-        .write(Write::put(keys::removal(found.id), Vec::new())))
+        .write(Write::put(keys::removal(found.id), Removal::Decided.encode())))
 }
 
-/// The commit that makes an account: its name, its credential, its first mailboxes.
+/// The commit that makes an account without a name: its credential, its first mailboxes.
 fn first_commit(
     id: AccountId,
-    name: &AccountName,
     credential: &Credential,
-    floor: UidValidityFloor,
+    floor: u32,
     world: &World,
 ) -> Result<Commit, ServiceError> {
     let keys = AccountKeys::new(id);
-    let head = Head { last_uid_validity: floor.value, ..Head::default() };
+    let head = Head { last_uid_validity: floor, ..Head::default() };
     let before = Account::restore(head, Vec::new(), Vec::new())?;
     let context = Context { now: world.clock.now_secs() };
     let decision = decide(&before, &Operation::CreateAccount, &context)?;
@@ -343,20 +366,77 @@ fn first_commit(
     if !world.random.fill(&mut mark) {
         return Err(ServiceError::NoRandomness);
     }
-    let row = HeadRow { head: *after.head(), mark: u128::from_be_bytes(mark) };
-    let directory = keys::directory(name);
-    // The third condition is FLOOR_CONDITION.
+    let mark = u128::from_be_bytes(mark);
+    let row = HeadRow { head: *after.head(), mark, past: Marks::default(), frozen: false };
     Ok(builder
         .finish(Expected::Absent, &after, &row)
-        .when(directory.clone(), Expected::Absent)
-        .when(keys::UID_VALIDITY_FLOOR, floor.stored)
-        .write(Write::put(directory, id.get().to_be_bytes()))
         .write(Write::put(keys.key(&AccountKey::Credential), credential.encode())))
 }
+
+/// Adds the name to a commit that makes an account.
+fn named(commit: Commit, id: AccountId, name: &AccountName, floor: Expected) -> Commit {
+    let directory = keys::directory(name);
+    // After the one of the head: the floor is FLOOR_CONDITION.
+    commit
+        .when(directory.clone(), Expected::Absent)
+        .when(keys::UID_VALIDITY_FLOOR, floor)
+        .when(keys::arrival(name), Expected::Absent)
+        .write(Write::put(directory, id.get().to_be_bytes()))
+}
+
+/// Why rows of an account without a name, or soon without one, are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// It was removed; its rows are on their way out.
+    Decided,
+    /// It is on its way in from another place.
+    Arriving,
+    /// It is being made since then, seconds since 1970, and gets its name at the end.
+    Making(i64),
+    /// It is to be removed and has its name still.
+    Begun(String),
+}
+
+impl Removal {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Decided => Vec::new(),
+            Self::Arriving => b"a".to_vec(),
+            Self::Making(since) => [&b"n"[..], &since.to_be_bytes()].concat(),
+            Self::Begun(name) => [b"d", name.as_bytes()].concat(),
+        }
+    }
+
+    pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self, CorruptRecord> {
+        let damaged = || CorruptRecord::new(key, "it does not tell why");
+        let Some((kind, rest)) = value.split_first() else { return Ok(Self::Decided) };
+        match kind {
+            b'a' if rest.is_empty() => Ok(Self::Arriving),
+            b'n' => {
+                let since = rest.try_into().map(i64::from_be_bytes);
+                since.map(Self::Making).map_err(|_| damaged())
+            }
+            b'd' => String::from_utf8(rest.to_vec()).map(Self::Begun).map_err(|_| damaged()),
+            _ => Err(damaged()),
+        }
+    }
+}
+
+pub(crate) use self::spread::finish as finish_removal;
 
 /// Removes what is left of a removed account, step by step, and then the mark that says so. A blob
 /// that somebody still holds stays, and the mark with it, for the next sweep.
 pub(crate) fn purge(store: &dyn Store, id: AccountId) -> Result<(), ServiceError> {
+    if purge_rows(store, id)? {
+        let marks = [keys::removal(id), keys::placement(id)];
+        let writes = marks.map(Write::delete).to_vec();
+        store.commit_wait(Commit { writes, ..Commit::default() })?;
+    }
+    Ok(())
+}
+
+/// Removes everything of an account that is in a store; `true` if no blob is left.
+pub(crate) fn purge_rows(store: &dyn Store, id: AccountId) -> Result<bool, ServiceError> {
     let keys = AccountKeys::new(id);
     loop {
         let page = store::scan_page(&*store.view()?, &keys.all(), SWEEP_STEP_ROWS)?;
@@ -366,10 +446,7 @@ pub(crate) fn purge(store: &dyn Store, id: AccountId) -> Result<(), ServiceError
         let writes = page.rows.into_iter().map(|(key, _)| Write::delete(key)).collect();
         store.commit_wait(Commit { writes, ..Commit::default() })?;
     }
-    if purge_blobs(store, &keys)? {
-        store.commit_wait(Commit::new().write(Write::delete(keys::removal(id))))?;
-    }
-    Ok(())
+    purge_blobs(store, &keys)
 }
 
 /// `true` if no blob is left in the account's scope.
@@ -377,18 +454,17 @@ fn purge_blobs(store: &dyn Store, keys: &AccountKeys) -> Result<bool, ServiceErr
     let mut after = BlobKey::new(keys.prefix(), [0; 32].into());
     let mut is_empty = true;
     loop {
-        let as_of = store.view()?.at();
-        let mut ids = Vec::new();
+        let mut blobs = Vec::new();
         store.list_blobs(Some(&after), &mut |blob| {
-            if blob.key.scope != keys.prefix() || ids.len() == SWEEP_STEP_ROWS {
+            if blob.key.scope != keys.prefix() || blobs.len() == SWEEP_STEP_ROWS {
                 return ControlFlow::Break(());
             }
-            ids.push(blob.key.id);
+            blobs.push((blob.key.id, blob.named_at));
             ControlFlow::Continue(())
         })?;
-        let Some(last) = ids.last() else { return Ok(is_empty) };
+        let Some((last, _)) = blobs.last() else { return Ok(is_empty) };
         after = BlobKey::new(keys.prefix(), *last);
-        let deleted = store.delete_blobs(keys.prefix(), &ids, as_of)?;
+        let deleted = store.delete_blobs(keys.prefix(), &blobs)?;
         is_empty &= !deleted.contains(&Deletion::InUse);
     }
 }

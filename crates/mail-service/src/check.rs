@@ -11,7 +11,7 @@ use mail_types::{AccountId, MailboxId, MailboxName, MessageId, ModSeq, ThreadId,
 use mailbox::{Account, MembershipRow, apply};
 use store::{BlobId, BlobKey, Store, StoreError};
 
-use crate::accounts::parse_directory;
+use crate::accounts::{Removal, parse_directory};
 use crate::codec::message::StoredMessage;
 use crate::codec::rows::{RemovedMailbox, decode_membership};
 use crate::error::ServiceError;
@@ -116,9 +116,11 @@ fn check_directory(
         }
         ControlFlow::Continue(())
     })?;
-    view.scan(&keys::removal_all(), &mut |key, _| {
+    view.scan(&keys::removal_all(), &mut |key, value| {
         let id = keys::removal_account(key);
-        if id.is_none_or(|id| names.contains_key(&id)) {
+        // One whose removal has only begun has its name still.
+        let is_begun = matches!(Removal::decode(key, value), Ok(Removal::Begun(_)));
+        if id.is_none_or(|id| names.contains_key(&id) && !is_begun) {
             report.note(id, "it is being removed and has a name");
         }
         ControlFlow::Continue(())

@@ -38,6 +38,10 @@ pub enum ServiceError {
     WriteRefused,
     /// Too much is waiting; nothing changed, try again later.
     Busy,
+    /// The account is being moved to another store; nothing changed, try again later.
+    Moving,
+    /// There is no shard of this name.
+    NoSuchShard,
     /// A stored record is damaged. What it belongs to cannot be told.
     Corrupt(CorruptRecord),
     /// Stored records contradict each other.
@@ -48,6 +52,20 @@ pub enum ServiceError {
     NoRandomness,
     /// The service is shutting down.
     Closed,
+}
+
+impl ServiceError {
+    /// Whether something that is stored is not as it was written.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt(_) | Self::Inconsistent(_) => true,
+            Self::Store(error) => {
+                matches!(error, StoreError::Corrupt { .. } | StoreError::BlobMissing { .. })
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Why a text cannot be an account's name.
@@ -120,6 +138,8 @@ impl fmt::Display for ServiceError {
             Self::StorageFull => f.write_str("no space left"),
             Self::WriteRefused => f.write_str("the disk refused a write"),
             Self::Busy => f.write_str("busy"),
+            Self::NoSuchShard => f.write_str("no such shard"),
+            Self::Moving => f.write_str("the account is being moved"),
             Self::Corrupt(record) => write!(f, "{record}"),
             Self::Inconsistent(corruption) => write!(f, "inconsistent: {corruption}"),
             Self::Store(error) => write!(f, "store: {error}"),

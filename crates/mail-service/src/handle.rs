@@ -166,6 +166,20 @@ impl AccountHandle {
         .await
     }
 
+    /// As [`AccountHandle::read`], with an answer for each part: one that cannot be read does not
+    /// hide the others.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn read_each(
+        &self,
+        parts: Vec<(MessageId, Range<u64>)>,
+    ) -> Result<Vec<Result<Option<Vec<u8>>, ServiceError>>, ServiceError> {
+        let (shared, id) = (Arc::clone(&self.shared), self.open.id());
+        let read = move |(message, range)| shared.bytes_of(id, message, range);
+        blocking(move || Ok(parts.into_iter().map(read).collect())).await
+    }
+
     /// Opens a message to be read piece by piece; `None` if it does not exist.
     ///
     /// # Errors

@@ -7,9 +7,12 @@
 //! | key | value | written when |
 //! |---|---|---|
 //! | `c` | the next account id | an account is made |
+//! | `i` name | an account that is arriving from another place | an account is moved here |
 //! | `n` name | account id | an account is made or removed |
-//! | `r` account | nothing: its rows are being removed | an account is removed |
+//! | `p` account | the shard that it lives in; at home without | an account is made or moved |
+//! | `r` account | why its rows are or may have to be removed | an account is made or removed |
 //! | `s` | the secret behind invented SCRAM salts | the store is first opened |
+//! | `w` account | a move to another shard that has begun | an account is moved |
 //! | `v` | the highest UIDVALIDITY of any removed account | an account is removed |
 //! | `a` account `h` | head: modseq, id counters, a mark | every change |
 //! | `a` account `k` | credential: name, password hash, SCRAM keys | a password is set |
@@ -21,6 +24,9 @@
 //! | `a` account `l` modseq page | log entry, in pages | every change |
 //! | `a` account `t` hash | thread of the message with this Message-ID | a message arrives |
 //! | `a` account `u` name | subscription to a name | SUBSCRIBE |
+//!
+//! With several databases the keys of accounts are spread over them ([`LAYOUT`]), and all others
+//! are in the first.
 //!
 //! One flag change writes four small rows: membership, mailbox record, log, head.
 
@@ -53,6 +59,38 @@ pub fn directory_all() -> KeyRange {
 #[must_use]
 pub fn directory_name(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(key.strip_prefix(b"n")?).ok()
+}
+
+/// How keys are divided among several stores.
+pub const LAYOUT: store::spread::Layout = store::spread::Layout {
+    scope_of: |key| key.get(..PREFIX_BYTES).filter(|prefix| prefix.first() == Some(&b'a')),
+    placement: |scope| [b"p", scope.get(1..).unwrap_or_default()].concat(),
+    // Head and credential: what a session and a login look at first.
+    is_witness: |key| key.len() == PREFIX_BYTES + 1 && matches!(key.last(), Some(b'h' | b'k')),
+};
+
+/// Where an account's shard is named.
+#[must_use]
+pub fn placement(account: AccountId) -> Vec<u8> {
+    numbered(b"p", account.get())
+}
+
+/// Marks an account that is being moved to another shard.
+#[must_use]
+pub fn moving(account: AccountId) -> Vec<u8> {
+    numbered(b"w", account.get())
+}
+
+/// Marks an account that is arriving from another place under this name.
+#[must_use]
+pub fn arrival(name: &AccountName) -> Vec<u8> {
+    [b"i", name.as_str().as_bytes()].concat()
+}
+
+/// All accounts that are arriving.
+#[must_use]
+pub fn arrivals_all() -> KeyRange {
+    KeyRange::prefix(b"i")
 }
 
 /// Marks an account whose rows are being removed.

@@ -19,6 +19,10 @@ pub struct ServiceConfig {
     pub cached_entries_max: usize,
     /// Whether other processes write to the same store.
     pub sharing: Sharing,
+    /// When accounts are spread over several stores: the shards that new ones go to in turns, at
+    /// home if there are none. An account and the directory share no commit then. `None`: there is
+    /// one store.
+    pub shards: Option<Vec<String>>,
 }
 
 /// Who else writes to the store.
@@ -66,6 +70,7 @@ impl Default for ServiceConfig {
             retention_secs: 30 * 86_400,
             cached_entries_max: 2_000_000,
             sharing: Sharing::Exclusive,
+            shards: None,
         }
     }
 }

@@ -52,8 +52,20 @@ pub(crate) struct Pending {
     pub(crate) staged: Vec<Arc<StagedRow>>,
     pub(crate) answer: oneshot::Sender<Answer>,
     pub(crate) attempts: u32,
+    /// Attempts whose outcome was not told, oldest first.
+    pub(crate) unsure: Vec<Unsure>,
     /// The account stays open until the answer is given.
     _account: Arc<OpenAccount>,
+}
+
+/// A commit that may have happened.
+pub(crate) struct Unsure {
+    /// Its mark.
+    pub(crate) mark: u128,
+    /// The mark of the head that it was built on.
+    pub(crate) base: u128,
+    /// What it would have come to.
+    pub(crate) outcome: Outcome,
 }
 
 impl OpenAccount {
@@ -67,6 +79,9 @@ impl OpenAccount {
             let keys = keys.clone();
             shared.read(move |view| load_account(view, &keys)).await?
         };
+        if row.frozen {
+            return Err(ServiceError::Moving);
+        }
         let mut seed = [0; 8];
         if !shared.world.random.fill(&mut seed) {
             return Err(ServiceError::NoRandomness);
@@ -122,7 +137,8 @@ impl OpenAccount {
     ) -> Answer {
         let (answer, answered) = oneshot::channel();
         let _account = Arc::clone(self);
-        let pending = Pending { operation, staged, answer, attempts: 0, _account };
+        let (attempts, unsure) = (0, Vec::new());
+        let pending = Pending { operation, staged, answer, attempts, unsure, _account };
         self.send(Request::Operation(pending), answered).await
     }
 
@@ -154,19 +170,28 @@ impl OpenAccount {
         answered.await.unwrap_or(Err(ServiceError::NoSuchAccount))
     }
 
-    /// Other processes' commits are heard of by hints, if there are other processes.
-    pub(crate) fn follow(&self, shared: &Shared) -> Option<Watch> {
-        if shared.config.sharing == Sharing::Exclusive {
-            return None;
-        }
-        let head = self.keys.key(&AccountKey::Head);
-        let requests = self.requests.downgrade();
-        let wake = move || {
-            if let Some(requests) = requests.upgrade() {
-                // A full queue will be decided soon, and that looks at the head too.
-                let _ = requests.try_send(Request::Hint);
-            }
-        };
-        Some(shared.store.watch(&head, Box::new(wake)))
+    /// Whom the hints of the store are for.
+    pub(crate) fn hinted(&self) -> mpsc::WeakSender<Request> {
+        self.requests.downgrade()
     }
+}
+
+/// Other processes' commits are heard of by hints, if there are other processes.
+pub(crate) fn follow(
+    shared: &Shared,
+    keys: &AccountKeys,
+    hinted: &mpsc::WeakSender<Request>,
+) -> Option<Watch> {
+    if shared.config.sharing == Sharing::Exclusive {
+        return None;
+    }
+    let head = keys.key(&AccountKey::Head);
+    let requests = hinted.clone();
+    let wake = move || {
+        if let Some(requests) = requests.upgrade() {
+            // A full queue will be decided soon, and that looks at the head too.
+            let _ = requests.try_send(Request::Hint);
+        }
+    };
+    Some(shared.store.watch(&head, Box::new(wake)))
 }

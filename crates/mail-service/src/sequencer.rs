@@ -8,24 +8,31 @@
 //! When a commit fails, all that were built on it fail too, because each head carries a mark that
 //! no other commit has. Then the task reads what the store holds and decides again what was not
 //! done.
+//!
+//! With [`Sharing::Shared`] other processes write as well, and two things are added. What changes
+//! nothing commits nothing, so that it was decided on the newest state has to be looked up before
+//! it is answered. And an answer of the store may be lost with the connection: the marks in the
+//! head tell whether the commit happened.
 
 mod batch;
 mod read;
+mod recover;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mail_types::AccountId;
 use mailbox::{Account, Outcome, Refusal};
+use store::limits::RECHECK_INTERVAL;
 use store::{StoreError, Watch};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::codec::rows::HeadRow;
 use crate::contents::Pins;
 use crate::error::ServiceError;
 use crate::keys::AccountKeys;
-use crate::limits::{ATTEMPTS_MAX, BUSY_PAUSE, COMMITS_IN_FLIGHT_MAX, WAITING_OPERATIONS_MAX};
-use crate::open::{OpenAccount, Pending, Request};
+use crate::limits::{COMMITS_IN_FLIGHT_MAX, Sharing, WAITING_OPERATIONS_MAX};
+use crate::open::{OpenAccount, Pending, Request, follow};
 use crate::service::Shared;
 use crate::thread::RecentThreads;
 
@@ -61,7 +68,11 @@ pub(crate) struct Sequencer {
     /// A commit's outcome is not known or a reload failed: read the store before going on.
     is_stale: bool,
     is_closing: bool,
-    _hints: Option<Watch>,
+    /// Whom hints are for, to ask for them again where the account has moved to.
+    hinted: mpsc::WeakSender<Request>,
+    hints: Option<Watch>,
+    /// The account was seen being moved.
+    has_moved: bool,
 }
 
 impl Sequencer {
@@ -92,7 +103,9 @@ impl Sequencer {
             batches: 0,
             is_stale: false,
             is_closing: false,
-            _hints: open.follow(shared),
+            hints: follow(shared, open.keys(), &open.hinted()),
+            hinted: open.hinted(),
+            has_moved: false,
         }
     }
 
@@ -131,8 +144,20 @@ impl Sequencer {
                 Some(request) => self.backlog.push_back(request),
                 None => self.is_closing = true,
             },
+            // Hints may be lost.
+            () = tokio::time::sleep(RECHECK_INTERVAL), if self.is_followed() => {
+                self.backlog.push_back(Request::Hint);
+            }
             else => {}
         }
+    }
+
+    /// Whether somebody waits for what others write.
+    fn is_followed(&self) -> bool {
+        self.shared.config.sharing == Sharing::Shared
+            && !self.is_closing
+            && self.in_flight.is_empty()
+            && self.published.receiver_count() > 0
     }
 
     /// Takes what else has come meanwhile, without waiting.
@@ -191,52 +216,16 @@ impl Sequencer {
         });
     }
 
-    /// After a failed commit: goes back to what the store holds, answers what cannot be done and
-    /// puts the rest back into the queue, in order.
-    async fn recover(&mut self) {
-        let failed: Vec<Batch> = self.in_flight.drain(..).collect();
-        self.is_stale = true;
-        self.recent_threads.clear();
-        let mut again = VecDeque::new();
-        let mut is_busy = false;
-        for batch in failed {
-            let retries = match batch.result {
-                Some(Err(StoreError::Conflict { .. })) => true,
-                Some(Err(StoreError::Busy)) => {
-                    is_busy = true;
-                    true
-                }
-                _ => false,
-            };
-            for (mut pending, decided) in batch.decided {
-                pending.attempts += 1;
-                if retries && pending.attempts < ATTEMPTS_MAX {
-                    again.push_back(Request::Operation(pending));
-                    continue;
-                }
-                let answer = match &batch.result {
-                    // A commit that was built on this one has succeeded, so this one did too.
-                    Some(Ok(())) => decided.map_err(ServiceError::from),
-                    Some(Err(StoreError::Conflict { .. })) | None => Err(ServiceError::Busy),
-                    Some(Err(error)) => Err(error.clone().into()),
-                };
-                let account = batch.after.clone();
-                let _ = pending.answer.send(answer.map(|outcome| (account, outcome)));
-            }
-        }
-        again.append(&mut self.backlog);
-        self.backlog = again;
-        self.tentative = self.durable.clone();
-        if is_busy {
-            tokio::time::sleep(BUSY_PAUSE).await;
-        }
-    }
-
     /// Answers everything that waits with an error.
     fn fail(&mut self, error: &ServiceError) {
         for request in self.backlog.drain(..) {
             match request {
-                Request::Operation(pending) => drop(pending.answer.send(Err(error.clone()))),
+                Request::Operation(pending) => {
+                    // It may have happened: that nothing changed would be too much said.
+                    let is_known = pending.unsure.is_empty();
+                    let error = if is_known { error } else { &ServiceError::WriteRefused };
+                    drop(pending.answer.send(Err(error.clone())));
+                }
                 Request::Load { answer, .. } | Request::Refresh { answer } => {
                     drop(answer.send(Err(error.clone())));
                 }
@@ -255,6 +244,7 @@ impl Sequencer {
                 return Ok(());
             }
             self.reload().await?;
+            self.answer_unsure();
         }
         while let Some(request) = self.backlog.front() {
             match request {
@@ -295,7 +285,15 @@ impl Sequencer {
     async fn answer_barrier(&mut self, request: Request) -> Result<(), ServiceError> {
         let (result, answer) = match request {
             Request::Load { mailbox, answer } => (self.load(mailbox).await, Some(answer)),
-            Request::Refresh { answer } => (self.refresh().await, Some(answer)),
+            Request::Refresh { answer } => {
+                let others = self.waiting_refreshes();
+                let result = self.refresh().await;
+                for answer in others {
+                    let state = || self.durable.0.clone();
+                    let _ = answer.send(result.clone().map(|()| state()));
+                }
+                (result, Some(answer))
+            }
             Request::Hint => (self.refresh().await, None),
             Request::Operation(_) | Request::Unload { .. } => return Ok(()),
         };
@@ -307,5 +305,16 @@ impl Sequencer {
             let _ = answer.send(result.map(|()| self.durable.0.clone()));
         }
         if is_gone { Err(ServiceError::NoSuchAccount) } else { Ok(()) }
+    }
+
+    /// Whoever asked for a look before it is made is answered by the same look.
+    fn waiting_refreshes(&mut self) -> Vec<oneshot::Sender<Result<Account, ServiceError>>> {
+        let mut waiting = Vec::new();
+        while let Some(Request::Refresh { .. } | Request::Hint) = self.backlog.front() {
+            if let Some(Request::Refresh { answer }) = self.backlog.pop_front() {
+                waiting.push(answer);
+            }
+        }
+        waiting
     }
 }

@@ -14,6 +14,7 @@ use crate::keys;
 use crate::limits::{ServiceConfig, WAITING_LOGINS_MAX};
 use crate::registry::Registry;
 use crate::rows::RowCache;
+use crate::scrub::ScrubTally;
 
 /// The core of a server. Cheap to clone; all clones are one service.
 #[derive(Clone)]
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) contents: Contents,
     pub(crate) rows: RowCache,
+    /// What scrubs have seen.
+    pub(crate) scrubs: ScrubTally,
     pub(crate) credentials: CredentialCache,
     /// One permit for each argon2 computation that may run.
     pub(crate) hashing: Arc<Semaphore>,
@@ -65,6 +68,7 @@ impl Service {
             registry: Registry::default(),
             contents: Contents::new(config.cached_entries_max),
             rows: RowCache::default(),
+            scrubs: ScrubTally::default(),
             hashing: Arc::new(Semaphore::new(hashing)),
             waiting: Arc::new(Semaphore::new(WAITING_LOGINS_MAX)),
             dummy_hash: dummy_hash.into(),

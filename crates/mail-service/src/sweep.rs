@@ -9,19 +9,24 @@
 //! - A message counts as unused if its number was given before the sweep began and no membership
 //!   names it. Memberships are looked at before expunged ones: a message that moves meanwhile
 //!   leaves an expunged membership where it was, so it is seen at one of the two places.
-//! - A blob that was named after the sweep began to read message rows is kept by the store.
+//! - Blobs are listed before message rows are read. One that a commit names after that is not as it
+//!   was listed any more, so the store keeps it; a name that came earlier is among the rows.
+//! - Rows that damage has hidden name nothing, and what they named would be deleted. So messages
+//!   are only deleted after every mailbox has been found to hold as many as it counts, and blobs
+//!   only after every message that is in use has been found.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use mail_types::{AccountId, ModSeq, ThreadId};
-use mailbox::{Change, LogEntry, Operation};
-use store::{BlobId, BlobKey, Commit, Deletion, KeyRange, Store, View, Write};
+use mail_types::{AccountId, MessageId, ModSeq, ThreadId};
+use mailbox::{Change, Corruption, LogEntry, Operation};
+use store::{BlobId, BlobKey, Commit, CommitNo, Deletion, KeyRange, Store, View, Write};
 
-use crate::accounts::purge;
+use crate::accounts::{Removal, finish_removal};
+use crate::codec::CorruptRecord;
 use crate::codec::message::StoredMessage;
-use crate::codec::rows::{RemovedMailbox, decode_membership_message};
+use crate::codec::rows::{RemovedMailbox, decode_mailbox, decode_membership_message};
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::limits::SWEEP_STEP_ROWS;
@@ -82,10 +87,16 @@ impl Service {
     pub async fn sweep_account(&self, id: AccountId) -> Result<SweepReport, ServiceError> {
         let cutoff = self.shared.world.clock.now_secs() - self.shared.config.retention_secs;
         let keys = AccountKeys::new(id);
-        let due = {
+        let found = {
             let keys = keys.clone();
-            self.shared.read(move |view| prunable(view, &keys, cutoff)).await?
+            let read = move |view: &dyn View| {
+                let is_frozen = load_head(view, &keys)?.frozen;
+                // What is being moved is swept where it arrives.
+                if is_frozen { Ok(None) } else { prunable(view, &keys, cutoff).map(Some) }
+            };
+            self.shared.read(read).await?
         };
+        let Some(due) = found else { return Ok(SweepReport::default()) };
         if let Some(floor) = due {
             self.account(id).await?.submit(Operation::Prune { floor }).await?;
         }
@@ -97,15 +108,16 @@ impl Service {
     async fn finish_removals(&self) -> Result<(), ServiceError> {
         let removed = self.shared.read(|view| {
             let mut removed = Vec::new();
-            scan(view, &keys::removal_all(), |key, _| {
-                removed.push(keys::removal_account(key).ok_or_else(|| strange_key(key))?);
+            scan(view, &keys::removal_all(), |key, value| {
+                let id = keys::removal_account(key).ok_or_else(|| strange_key(key))?;
+                removed.push((id, Removal::decode(key, value)?));
                 Ok(())
             })?;
             Ok(removed)
         });
-        for id in removed.await? {
-            let store = Arc::clone(&self.shared.store);
-            blocking(move || purge(&*store, id)).await?;
+        for (id, removal) in removed.await? {
+            let (store, world) = (Arc::clone(&self.shared.store), self.shared.world.clone());
+            blocking(move || finish_removal(&*store, id, &removal, &world)).await?;
         }
         Ok(())
     }
@@ -117,18 +129,19 @@ impl Service {
             let mut swept = 0;
             let mut after: Option<BlobKey> = None;
             loop {
-                let view = store.view()?;
-                let as_of = view.at();
                 let mut scope = None;
                 store.list_blobs(after.as_ref(), &mut |blob| {
                     scope = Some(blob.key.scope);
                     ControlFlow::Break(())
                 })?;
                 let Some(scope) = scope else { return Ok(swept) };
-                let head = [&scope[..], b"h"].concat();
-                if view.get(&head)?.is_none() {
-                    drop(view);
-                    swept += delete_unnamed(&*store, &scope, as_of, |_| false)?;
+                let is_stray = || is_stray(&*store.view()?, &scope);
+                if is_stray()? {
+                    let listed = list_scope(&*store, &scope)?;
+                    // The account may have been made before they were listed.
+                    if is_stray()? {
+                        swept += delete_listed(&*store, &scope, &listed)?;
+                    }
                 }
                 after = Some(BlobKey::new(&scope, [u8::MAX; 32].into()));
             }
@@ -145,6 +158,23 @@ impl SweepReport {
         self.blobs += other.blobs;
         self.log_rows += other.log_rows;
     }
+}
+
+/// Whether the scope is that of no account, nor of one that is arriving: that gets its head last.
+fn is_stray(view: &dyn View, scope: &[u8]) -> Result<bool, ServiceError> {
+    // One row is enough: only a removal that has ended leaves none, while damage may hide some.
+    let mut has_rows = false;
+    view.scan(&KeyRange::prefix(scope), &mut |_, _| {
+        has_rows = true;
+        ControlFlow::Break(())
+    })?;
+    if has_rows {
+        return Ok(false);
+    }
+    let number = scope.get(1..).and_then(|number| number.try_into().ok());
+    let Some(number) = number else { return Ok(true) };
+    let mark = view.get(&keys::removal(AccountId(u64::from_be_bytes(number))))?;
+    Ok(mark != Some(Removal::Arriving.encode()))
 }
 
 /// The modseq up to which history is older than `cutoff`, if there is anything worth forgetting: an
@@ -187,10 +217,12 @@ impl Sweep<'_> {
                 Some(AccountKey::Expunged(_, modseq, _)) => Ok(modseq <= head.history_floor),
                 _ => Err(strange_key(key)),
             })?;
+        self.verify_counts()?;
         let bound = head.next_message.get();
         let used = self.used_messages(bound)?;
-        let as_of = self.store.view()?.at();
+        let mut blobs = list_scope(self.store, self.keys.prefix())?;
         let (mut named, mut threads) = (HashSet::new(), HashSet::new());
+        let mut missing = used.clone();
         report.messages = self.visit(&self.keys.messages(), |key, value| {
             let Some(AccountKey::Message(id)) = self.keys.parse(key) else {
                 return Err(strange_key(key));
@@ -198,18 +230,49 @@ impl Sweep<'_> {
             if id.get() < bound && !used.contains(id.get()) {
                 return Ok(true);
             }
+            missing.remove(id.get());
             let row = StoredMessage::decode(key, value)?;
             named.extend(row.blobs().map(short));
             threads.insert(row.thread);
             Ok(false)
         })?;
+        if let Some(id) = missing.first() {
+            let key = self.keys.key(&AccountKey::Message(MessageId(id)));
+            return Err(CorruptRecord::new(&key, "the message has no row").into());
+        }
         self.visit(&self.keys.threads(), |key, value| {
             let thread: ThreadId = decode_thread(key, value)?;
             Ok(thread.get() < bound && !threads.contains(&thread))
         })?;
-        let is_named = |id: &BlobId| named.contains(&short(*id));
-        report.blobs = delete_unnamed(self.store, self.keys.prefix(), as_of, is_named)?;
+        blobs.retain(|(id, _)| !named.contains(&short(*id)));
+        report.blobs = delete_listed(self.store, self.keys.prefix(), &blobs)?;
         Ok(report)
+    }
+
+    /// Every mailbox holds as many messages as it counts.
+    fn verify_counts(&self) -> Result<(), ServiceError> {
+        let mut mailboxes = Vec::new();
+        scan(&*self.store.view()?, &self.keys.mailboxes(), |key, _| {
+            match self.keys.parse(key) {
+                Some(AccountKey::Mailbox(id)) => mailboxes.push((id, key.to_vec())),
+                _ => return Err(strange_key(key)),
+            }
+            Ok(())
+        })?;
+        for (id, key) in mailboxes {
+            let view = self.store.view()?;
+            let Some(value) = view.get(&key)? else { continue };
+            let record = decode_mailbox(&key, &value, id)?;
+            let mut held = 0;
+            scan(&*view, &self.keys.memberships(id), |_, _| {
+                held += 1;
+                Ok(())
+            })?;
+            if held != record.counts.messages {
+                return Err(Corruption::ContentsDisagree(id).into());
+            }
+        }
+        Ok(())
     }
 
     /// Mailboxes that were removed before the cutoff, with their memberships.
@@ -291,39 +354,31 @@ impl Sweep<'_> {
     }
 }
 
-/// Deletes the blobs of a scope that are not named, step by step.
-fn delete_unnamed(
+/// The blobs of a scope as they are now: 40 bytes each.
+fn list_scope(store: &dyn Store, scope: &[u8]) -> Result<Vec<(BlobId, CommitNo)>, ServiceError> {
+    let mut listed = Vec::new();
+    store.list_blobs(Some(&BlobKey::new(scope, [0; 32].into())), &mut |blob| {
+        if blob.key.scope != scope {
+            return ControlFlow::Break(());
+        }
+        listed.push((blob.key.id, blob.named_at));
+        ControlFlow::Continue(())
+    })?;
+    Ok(listed)
+}
+
+/// Deletes blobs of a scope that are still as they were listed, step by step.
+fn delete_listed(
     store: &dyn Store,
     scope: &[u8],
-    as_of: store::CommitNo,
-    is_named: impl Fn(&BlobId) -> bool,
+    blobs: &[(BlobId, CommitNo)],
 ) -> Result<u64, ServiceError> {
-    let mut after = BlobKey::new(scope, [0; 32].into());
     let mut deleted = 0;
-    loop {
-        let (mut seen, mut ids) = (0, Vec::new());
-        let mut last = None;
-        store.list_blobs(Some(&after), &mut |blob| {
-            if blob.key.scope != scope {
-                return ControlFlow::Break(());
-            }
-            if !is_named(&blob.key.id) {
-                ids.push(blob.key.id);
-            }
-            seen += 1;
-            if seen < SWEEP_STEP_ROWS {
-                return ControlFlow::Continue(());
-            }
-            last = Some(blob.key);
-            ControlFlow::Break(())
-        })?;
-        if !ids.is_empty() {
-            let outcomes = store.delete_blobs(scope, &ids, as_of)?;
-            deleted += outcomes.iter().filter(|o| **o == Deletion::Deleted).count() as u64;
-        }
-        let Some(last) = last else { return Ok(deleted) };
-        after = last;
+    for step in blobs.chunks(SWEEP_STEP_ROWS) {
+        let outcomes = store.delete_blobs(scope, step)?;
+        deleted += outcomes.iter().filter(|o| **o == Deletion::Deleted).count() as u64;
     }
+    Ok(deleted)
 }
 
 /// Eight bytes of a blob's name: enough to tell blobs apart, and a collision only keeps garbage.
@@ -333,7 +388,7 @@ fn short(id: BlobId) -> u64 {
 }
 
 /// A set of message numbers: a bit for each that was ever given out.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Bits {
     words: Vec<u64>,
 }
@@ -347,6 +402,19 @@ impl Bits {
         if let Some(word) = self.words.get_mut(at) {
             *word |= 1 << (number % 64);
         }
+    }
+
+    fn remove(&mut self, number: u64) {
+        let at = usize::try_from(number / 64).unwrap_or(usize::MAX);
+        if let Some(word) = self.words.get_mut(at) {
+            *word &= !(1 << (number % 64));
+        }
+    }
+
+    /// The smallest number in it.
+    fn first(&self) -> Option<u64> {
+        let (at, word) = (0..).zip(&self.words).find(|(_, word)| **word != 0)?;
+        Some(at * 64 + u64::from(word.trailing_zeros()))
     }
 
     fn contains(&self, number: u64) -> bool {
@@ -367,5 +435,11 @@ mod tests {
         }
         let held: Vec<u64> = (0..2000).filter(|n| bits.contains(*n)).collect();
         assert_eq!(held, [0, 1, 63, 64, 1000]);
+        let mut taken = Vec::new();
+        while let Some(first) = bits.first() {
+            taken.push(first);
+            bits.remove(first);
+        }
+        assert_eq!(taken, held);
     }
 }

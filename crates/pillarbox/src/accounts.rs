@@ -4,13 +4,14 @@
 use std::io::{BufRead, Read};
 use std::path::Path;
 
-use mail_service::{ImportOutcome, Service, ServiceError};
+use mail_service::{ImportOutcome, ScrubReport, Service, ServiceError};
 use mail_types::Secret;
 
 use crate::cli::{AccountCommand, Data, Named};
 use crate::control::{ControlClient, Password, Reply, Request};
 use crate::engine::{self, Missing, Place};
 use crate::failure::Failure;
+use crate::moving;
 use crate::say;
 
 /// Carries out an account command.
@@ -31,6 +32,7 @@ pub async fn run(command: AccountCommand) -> Result<(), Failure> {
         AccountCommand::Remove { name, data } => {
             once((Request::Remove { name }, data), Missing::Refuse).await
         }
+        AccountCommand::Move { name, to, data } => moving::run(&name, &to, data).await,
         AccountCommand::List(data) => list(data).await,
         AccountCommand::Import { file, data } => import(&file, data).await,
     }
@@ -60,6 +62,10 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
             }
         }
         Request::Counters => Reply::Failed { reason: "no server is running".to_owned() },
+        Request::Scrubbed => {
+            let ScrubReport { passes, bytes, damaged } = service.scrubbed();
+            Reply::Scrubbed { passes, bytes, damaged }
+        }
         Request::List { after } => match service.list_accounts().await {
             Ok(accounts) => {
                 let names = accounts.iter().map(|account| account.name.as_str());
@@ -168,7 +174,11 @@ async fn import(file: &Path, data: Data) -> Result<(), Failure> {
 fn failed(reply: Reply) -> Failure {
     match reply {
         Reply::Failed { reason } => Failure::failed(reason),
-        Reply::Done | Reply::Imported { .. } | Reply::Names { .. } | Reply::Counters { .. } => {
+        Reply::Done
+        | Reply::Imported { .. }
+        | Reply::Names { .. }
+        | Reply::Counters { .. }
+        | Reply::Scrubbed { .. } => {
             Failure::failed("the server gave the reply to another question")
         }
     }

@@ -40,6 +40,18 @@ pub enum Command {
     },
     /// Verify everything that is stored. The server must not be running.
     Check(Data),
+    /// Put the store right after something happened to it.
+    Repair(Repair),
+}
+
+#[derive(Debug, Args)]
+pub struct Repair {
+    /// The database has lost changes that clients were told of, as by a failover or a restore:
+    /// raise all numbers, so that none is given out twice.
+    #[arg(long, required = true)]
+    pub after_data_loss: bool,
+    #[command(flatten)]
+    pub data: Data,
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +117,18 @@ pub enum AccountCommand {
     List(Data),
     /// Change an account's password; the new one is read from standard input.
     Passwd(Named),
+    /// Move an account to another database or to another server's store, with all that clients
+    /// know of it. Killed and run again, it goes on.
+    Move {
+        /// Name of the account.
+        name: String,
+        /// Where to: the name of a shard, `home`, the data folder of another server (with a `/` in
+        /// it), or its configuration file.
+        #[arg(long, value_name = "SHARD|FILE")]
+        to: String,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Remove an account with all its mail.
     Remove {
         /// Name of the account.
@@ -148,6 +172,9 @@ mod tests {
             "pillarbox account list --data d",
             "pillarbox account passwd dock --password-stdin --config c",
             "pillarbox account remove dock --config c",
+            "pillarbox account move dock --to one --config c",
+            "pillarbox account move dock --to /etc/pillarbox.toml --data d",
+            "pillarbox repair --after-data-loss --config c",
             "pillarbox check --data d --log json",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));

@@ -2,21 +2,29 @@
 //! and what to do about it.
 
 mod reader;
+mod storage;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mail_service::PasswordCost;
 use net::{Address, CertificateFiles};
 
 use self::reader::{Document, Table};
+#[cfg(feature = "postgres")]
+pub use self::storage::{Bucket, Database};
+pub use self::storage::{HOME, PostgresStorage, Storage};
+use crate::scrub::ScrubPace;
 
 /// What the operator decided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Everything the server keeps on this machine.
     pub data: PathBuf,
+    /// Where mail is kept.
+    pub storage: Storage,
     /// The server's name in greetings and trace fields.
     pub hostname: String,
     /// The certificate; without it a self-signed one is made and kept in `data`.
@@ -25,6 +33,8 @@ pub struct Config {
     pub listeners: Vec<Listen>,
     /// What a password hash costs.
     pub passwords: PasswordCost,
+    /// How stored mail is read again in search of damage.
+    pub scrub: ScrubPace,
 }
 
 /// One address and what is spoken there.
@@ -87,22 +97,28 @@ impl Config {
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Mistake>> {
         let document = Document::new(text);
         let root = document.root();
-        root.only(&["data", "hostname", "tls", "listen", "auth"]);
+        root.only(&[
+            "data", "hostname", "tls", "listen", "auth", "store", "bodies", "shard", "scrub",
+        ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
         let certificate = certificate(&root, folder);
         let listeners = listeners(&root);
         let passwords = passwords(&root);
+        let storage = storage::storage(&root, folder);
+        let scrub = scrub(&root);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
         }
         document.finish()?;
         Ok(Self {
             data: data.unwrap_or_default(),
+            storage,
             hostname: hostname.unwrap_or_default(),
             certificate,
             listeners: listeners.into_iter().map(|(_, listen)| listen).collect(),
             passwords,
+            scrub,
         })
     }
 }
@@ -194,6 +210,19 @@ fn passwords(root: &Table<'_>) -> PasswordCost {
     cost
 }
 
+fn scrub(root: &Table<'_>) -> ScrubPace {
+    let mut pace = ScrubPace::default();
+    let Some(scrub) = root.table("scrub") else { return pace };
+    scrub.only(&["mib_per_second", "days"]);
+    if let Some(rate) = scrub.number("mib_per_second", 0..=1000) {
+        pace.bytes_per_second = u64::from(rate) << 20;
+    }
+    if let Some(days) = scrub.number("days", 1..=365) {
+        pace.interval = Duration::from_secs(u64::from(days) * 24 * 3600);
+    }
+    pace
+}
+
 const PROTOCOLS: &[(&str, Protocol)] = &[("imap", Protocol::Imap), ("lmtp", Protocol::Lmtp)];
 
 const TLS_MODES: &[(&str, TlsMode)] =
@@ -219,6 +248,9 @@ mod tests {
         tls = "none"
         [auth]
         argon2 = { memory_kib = 65536, iterations = 3, parallelism = 2 }
+        [scrub]
+        mib_per_second = 2
+        days = 30
     "#;
 
     fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
@@ -240,6 +272,8 @@ mod tests {
         assert_eq!(config.listeners[1].protocol, Protocol::Lmtp);
         assert_eq!(config.passwords.memory_kib, 65536);
         assert_eq!(config.passwords.iterations, 3);
+        assert_eq!(config.scrub.bytes_per_second, 2 << 20);
+        assert_eq!(config.scrub.interval, Duration::from_secs(30 * 24 * 3600));
     }
 
     #[test]
@@ -249,6 +283,7 @@ mod tests {
         let config = parse(text).unwrap();
         assert_eq!(config.certificate, None);
         assert_eq!(config.passwords, PasswordCost::default());
+        assert_eq!(config.scrub, ScrubPace::default());
         assert_eq!(config.data, Path::new("/etc/pillarbox/d"));
     }
 

@@ -34,6 +34,8 @@ pub enum Request {
     Remove { name: String },
     /// What the store has done since the server was started.
     Counters,
+    /// What the scrub has found since the server was started.
+    Scrubbed,
 }
 
 /// What came of it.
@@ -48,6 +50,8 @@ pub enum Reply {
     Names { names: Vec<String> },
     /// Of [`Request::Counters`].
     Counters { commits: u64, groups: u64, syncs: u64, pack_bytes: u64, row_bytes: u64 },
+    /// Of [`Request::Scrubbed`].
+    Scrubbed { passes: u64, bytes: u64, damaged: u64 },
     /// It was not done.
     Failed { reason: String },
 }
@@ -66,18 +70,18 @@ impl std::fmt::Debug for Password {
 /// The server's end.
 pub struct ControlServer {
     service: Service,
-    store: Arc<Local>,
+    store: Option<Arc<Local>>,
 }
 
 impl ControlServer {
-    /// Answers for a service and the store below it.
-    pub fn new(service: Service, store: Arc<Local>) -> Arc<Self> {
+    /// Answers for a service and the engine below it, if it counts.
+    pub fn new(service: Service, store: Option<Arc<Local>>) -> Arc<Self> {
         Arc::new(Self { service, store })
     }
 
     async fn answer(&self, line: &[u8]) -> Reply {
         match serde_json::from_slice(line) {
-            Ok(Request::Counters) => counters(&self.store),
+            Ok(Request::Counters) => counters(self.store.as_deref()),
             Ok(request) => {
                 // Request prints no secret: passwords have a type that does not.
                 info!(?request, "control");
@@ -88,7 +92,10 @@ impl ControlServer {
     }
 }
 
-fn counters(store: &Local) -> Reply {
+fn counters(store: Option<&Local>) -> Reply {
+    let Some(store) = store else {
+        return Reply::Failed { reason: "this engine has no counters".to_owned() };
+    };
     let counters = store.counters();
     Reply::Counters {
         commits: counters.commits,

@@ -1,21 +1,26 @@
-//! Where the data are, and opening them with the engine of this machine.
+//! Where the data are, and opening them with the engine that the configuration names.
+
+#[cfg(feature = "postgres")]
+mod postgres;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mail_service::{PasswordCost, Service, ServiceConfig, World};
+use mail_service::{PasswordCost, Service, ServiceConfig, Sharing, World};
 use store::{Store, StoreError};
 use store_local::{Local, Options};
 
 use crate::cli::Data;
-use crate::config::Config;
+use crate::config::{Config, HOME, PostgresStorage, Storage};
 use crate::failure::Failure;
 
 /// A data folder and how the accounts in it are kept.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// The folder.
+    /// The folder: mail, or with another engine what only this node needs.
     pub data: PathBuf,
+    /// Where mail is kept.
+    pub storage: Storage,
     /// What a password hash costs.
     pub passwords: PasswordCost,
 }
@@ -39,11 +44,11 @@ impl Place {
         let is_configured = data.config.is_some();
         let place = match (data.config, data.data) {
             (Some(file), _) => Self::of(&read_config(&file)?),
-            (None, Some(data)) => Self { data, passwords: PasswordCost::default() },
+            (None, Some(data)) => Self::local(data, PasswordCost::default()),
             (None, None) => return Err(Failure::usage("name the data by --config or --data")),
         };
         let may_make = missing == Missing::Make && is_configured;
-        if !place.data.is_dir() && !may_make {
+        if place.storage == Storage::Local && !place.data.is_dir() && !may_make {
             let folder = place.data.display();
             return Err(Failure::usage(format!(
                 "no data folder {folder}; has the server ever run?"
@@ -54,7 +59,21 @@ impl Place {
 
     /// The data of a configuration.
     pub fn of(config: &Config) -> Self {
-        Self { data: config.data.clone(), passwords: config.passwords }
+        let storage = config.storage.clone();
+        Self { data: config.data.clone(), storage, passwords: config.passwords }
+    }
+
+    /// A data folder of the local engine.
+    pub fn local(data: PathBuf, passwords: PasswordCost) -> Self {
+        Self { data, storage: Storage::Local, passwords }
+    }
+
+    /// What the operator knows it by.
+    pub fn shown(&self) -> String {
+        match self.storage {
+            Storage::Local => self.data.display().to_string(),
+            Storage::Postgres(_) => "PostgreSQL".to_owned(),
+        }
     }
 }
 
@@ -73,39 +92,103 @@ pub fn read_config(file: &Path) -> Result<Config, Failure> {
     })
 }
 
-/// Opens the store of a data folder.
+/// An open store, and what of it the contract does not tell.
+pub struct Stores {
+    /// The store, all shards together.
+    pub all: Arc<dyn Store>,
+    /// The one that keeps the names of all accounts.
+    pub home: Arc<dyn Store>,
+    /// The others, by their names.
+    pub shards: Vec<(String, Arc<dyn Store>)>,
+    /// The engine of this machine, whose counters the operator may ask for.
+    pub local: Option<Arc<Local>>,
+}
+
+/// Opens the store of a place.
 ///
 /// # Errors
-/// When it is open elsewhere, damaged, or cannot be written.
-pub async fn open_store(data: &Path) -> Result<Arc<Local>, Failure> {
-    let path = data.to_owned();
-    let opened = tokio::task::spawn_blocking(move || Local::open(&path, Options::default())).await;
-    let opened = opened.map_err(|error| Failure::failed(error.to_string()))?;
-    opened.map(Arc::new).map_err(|error| match error {
+/// When it is open elsewhere, damaged, out of reach, or cannot be written.
+pub async fn open_store(place: &Place) -> Result<Stores, Failure> {
+    let place = place.clone();
+    let opened = tokio::task::spawn_blocking(move || match &place.storage {
+        Storage::Local => open_local(&place.data),
+        Storage::Postgres(storage) => open_postgres(&place, storage),
+    });
+    opened.await.map_err(|error| Failure::failed(error.to_string()))?
+}
+
+fn open_local(data: &Path) -> Result<Stores, Failure> {
+    let opened = Local::open(data, Options::default()).map_err(|error| match error {
         StoreError::Locked { by } => {
             Failure::failed(format!("{} is in use by {by}; stop it first", data.display()))
         }
         error => Failure::failed(format!("{}: {error}", data.display())),
-    })
+    });
+    let local = Arc::new(opened?);
+    let all: Arc<dyn Store> = Arc::clone(&local) as Arc<dyn Store>;
+    Ok(Stores { home: Arc::clone(&all), all, shards: Vec::new(), local: Some(local) })
 }
 
-/// Opens the service on the store of a data folder.
+#[cfg(feature = "postgres")]
+fn open_postgres(place: &Place, storage: &PostgresStorage) -> Result<Stores, Failure> {
+    // The control socket and the certificate are this node's own.
+    std::fs::create_dir_all(&place.data)
+        .map_err(|error| Failure::failed(format!("{}: {error}", place.data.display())))?;
+    let (home, shards) = postgres::open(storage)?;
+    Ok(spread(home, shards))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn open_postgres(_: &Place, _: &PostgresStorage) -> Result<Stores, Failure> {
+    Err(Failure::usage("this program was built without PostgreSQL"))
+}
+
+/// Stores that look like one, if there are several.
+#[cfg(feature = "postgres")]
+fn spread(home: Arc<dyn Store>, shards: Vec<(String, Arc<dyn Store>)>) -> Stores {
+    let all: Arc<dyn Store> = if shards.is_empty() {
+        Arc::clone(&home)
+    } else {
+        let layout = mail_service::keys::LAYOUT;
+        Arc::new(store::spread::Spread::new(Arc::clone(&home), shards.clone(), layout))
+    };
+    Stores { all, home, shards, local: None }
+}
+
+/// Opens the service on the store of a place.
 ///
 /// # Errors
 /// As [`open_store`].
 pub async fn open(place: &Place) -> Result<Opened, Failure> {
-    let store = open_store(&place.data).await?;
-    let config = ServiceConfig { passwords: place.passwords, ..ServiceConfig::default() };
-    let contract: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-    let service = Service::open(contract, config, World::system()).await;
-    let failed = |error| Failure::failed(format!("{}: {error}", place.data.display()));
-    Ok(Opened { service: service.map_err(failed)?, store })
+    let stores = open_store(place).await?;
+    let service = Service::open(Arc::clone(&stores.all), place.service_config(), World::system());
+    let failed = |error| Failure::failed(format!("{}: {error}", place.shown()));
+    Ok(Opened { service: service.await.map_err(failed)?, stores })
 }
 
-/// A service and the engine below it, whose counters the operator may ask for.
+impl Place {
+    fn service_config(&self) -> ServiceConfig {
+        let config = ServiceConfig { passwords: self.passwords, ..ServiceConfig::default() };
+        match &self.storage {
+            Storage::Local => config,
+            Storage::Postgres(storage) => {
+                ServiceConfig { sharing: Sharing::Shared, shards: new_accounts(storage), ..config }
+            }
+        }
+    }
+}
+
+/// Where new accounts go, if there is more than one database.
+fn new_accounts(storage: &PostgresStorage) -> Option<Vec<String>> {
+    let named = storage.new_accounts.iter();
+    let shards = named.map(|name| if name == HOME { String::new() } else { name.clone() });
+    (!storage.shards.is_empty()).then(|| shards.collect())
+}
+
+/// A service and the stores below it.
 pub struct Opened {
     /// The service.
     pub service: Service,
-    /// Its store.
-    pub store: Arc<Local>,
+    /// Its stores.
+    pub stores: Stores,
 }

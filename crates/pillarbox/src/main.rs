@@ -8,10 +8,13 @@ mod control;
 mod engine;
 mod failure;
 mod log;
+mod moving;
 mod ready;
+mod repair;
 mod sample;
 mod sample_loader;
 mod say;
+mod scrub;
 mod serve;
 mod server;
 mod settings;
@@ -43,7 +46,9 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let default = match cli.command {
         Command::Serve(_) => "info",
-        Command::Try(_) | Command::Account { .. } | Command::Check(_) => "warn",
+        Command::Try(_) | Command::Account { .. } | Command::Check(_) | Command::Repair(_) => {
+            "warn"
+        }
     };
     log::start(cli.log, cli.log_filter.as_deref(), default)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -57,6 +62,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Account { command } => accounts::run(command).await,
             Command::Check(data) => check::run(data).await,
+            Command::Repair(arguments) => repair::run(arguments).await,
         }
     })
 }

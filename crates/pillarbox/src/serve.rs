@@ -3,7 +3,7 @@
 use net::Tls;
 
 use crate::cli::Serve;
-use crate::config::Config;
+use crate::config::{Config, Storage};
 use crate::engine::{self, Place};
 use crate::failure::Failure;
 use crate::say;
@@ -19,15 +19,22 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
         let loaded = Tls::new(files);
         loaded.map_err(|error| Failure::usage(format!("[tls]: {error}")))?;
     }
+    let place = Place::of(&config);
     if arguments.check {
+        if place.storage != Storage::Local {
+            // What this machine alone has needs no other to be reached.
+            let store = engine::open_store(&place).await?.all;
+            let closed = tokio::task::spawn_blocking(move || store.close()).await;
+            drop(closed);
+        }
         say::line(format_args!("{}: no mistakes", arguments.config.display()));
         return Ok(());
     }
     // First the data: a second server on the same folder shall not take the ports either.
-    let opened = engine::open(&Place::of(&config)).await?;
+    let opened = engine::open(&place).await?;
     let listeners = server::bind(&config.listeners)?;
-    let Config { data, hostname, certificate, .. } = config;
-    let server = Server::start(opened, Setup { data, hostname, certificate, listeners })?;
+    let Config { data, hostname, certificate, scrub, .. } = config;
+    let server = Server::start(opened, Setup { data, hostname, certificate, listeners, scrub })?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;
     }

@@ -21,6 +21,7 @@ use crate::control::{self, ControlServer};
 use crate::engine::Opened;
 use crate::failure::Failure;
 use crate::ready::{Ready, ReadyAddress};
+use crate::scrub::{self, ScrubPace};
 
 /// What a server is started with.
 pub struct Setup {
@@ -32,12 +33,15 @@ pub struct Setup {
     pub certificate: Option<CertificateFiles>,
     /// The sockets, bound.
     pub listeners: Vec<(Listen, Listener)>,
+    /// How stored mail is read again in search of damage.
+    pub scrub: ScrubPace,
 }
 
 /// A running server.
 pub struct Server {
     service: Service,
     housekeeping: JoinHandle<()>,
+    scrubbing: JoinHandle<()>,
     signals: Signals,
     shutdown: Shutdown,
     tls: Tls,
@@ -85,7 +89,7 @@ impl Server {
     /// # Errors
     /// When the certificate cannot be used or the control socket not be bound.
     pub fn start(opened: Opened, setup: Setup) -> Result<Self, Failure> {
-        let Opened { service, store } = opened;
+        let Opened { service, stores } = opened;
         raise_file_limit();
         // Before anybody is told that the server is ready: a signal must not find it unprepared.
         let signals = Signals::new()?;
@@ -105,13 +109,14 @@ impl Server {
                 ..Ready::default()
             },
             housekeeping: tokio::spawn(housekeeping(service.clone())),
+            scrubbing: tokio::spawn(scrub::run(service.clone(), setup.scrub)),
             signals,
             service,
             shutdown: Shutdown::default(),
             tls,
             certificate,
         };
-        let control_server = ControlServer::new(server.service.clone(), store);
+        let control_server = ControlServer::new(server.service.clone(), stores.local);
         server.spawn(control, Arrival::Clear, &Gate::new(CONTROL_LIMITS), control_server);
         let gate = Gate::new(Limits::default());
         let throttle = Arc::new(LoginThrottle::default());
@@ -196,6 +201,7 @@ impl Server {
 
     async fn end(self) -> Result<(), Failure> {
         self.housekeeping.abort();
+        self.scrubbing.abort();
         self.shutdown.begin();
         if !self.shutdown.drained(DRAIN_PATIENCE).await {
             warn!("some connections did not end in time");

@@ -18,6 +18,7 @@ use crate::ready::{self, ReadyAccount};
 use crate::sample::{Addresses, Holder, SAMPLES};
 use crate::sample_loader;
 use crate::say;
+use crate::scrub::ScrubPace;
 use crate::server::{Server, Setup};
 use crate::settings;
 
@@ -27,7 +28,7 @@ use crate::settings;
 /// When it cannot be started.
 pub async fn run(arguments: Try) -> Result<(), Failure> {
     let (_temporary, data) = folder(&arguments)?;
-    let opened = engine::open(&Place { data: data.clone(), passwords: PASSWORDS }).await?;
+    let opened = engine::open(&Place::local(data.clone(), PASSWORDS)).await?;
     let accounts = accounts(&opened.service, &data, arguments.empty).await?;
     let mut listeners = Vec::new();
     let mut ports = Vec::new();
@@ -42,7 +43,7 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
         listeners.push((Listen { protocol, address, tls }, listener));
     }
     let hostname = "localhost".to_owned();
-    let setup = Setup { data, hostname, certificate: None, listeners };
+    let setup = Setup { data, hostname, certificate: None, listeners, scrub: ScrubPace::default() };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();

@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mail_service::{DeliverError, Route, Service, Staging};
+use mail_service::{DeliverError, Route, Service, ServiceError, Staging};
 use net::{Guard, HANDSHAKE_PATIENCE, Peer, READ_BYTES_MAX, Refused, Security, Stream, TlsServer};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::trace::{Arrival, Trace, mail_date};
 use crate::{Event, Offer, Reply, Session, StartTls};
@@ -245,6 +245,10 @@ fn failed(error: &DeliverError) -> Reply {
         DeliverError::NoSuchUser => Reply::new(550, "5.1.1", "No such user here"),
         DeliverError::TooLarge => Reply::new(552, "5.3.4", "Message too long"),
         DeliverError::MailboxFull => Reply::new(552, "5.2.2", "Mailbox full"),
+        DeliverError::Temporary(ServiceError::StorageFull) => {
+            warn!("delivery failed for now: no space is left");
+            FULL
+        }
         DeliverError::Temporary(cause) => {
             error!(%cause, "delivery failed for now");
             NOT_NOW
@@ -264,6 +268,9 @@ fn now_secs() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
+
+/// The whole server, not the mailbox. RFC 3463 §3.4
+const FULL: Reply = Reply::new(452, "4.3.1", "The mail store is full, try again later");
 
 const NOT_NOW: Reply = Reply::new(451, "4.3.0", "Not now, try again later");
 

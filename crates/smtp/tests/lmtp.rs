@@ -9,7 +9,9 @@ use mail_service::{PasswordCost, Service, ServiceConfig, World};
 use mail_types::{MailboxName, Secret};
 use net::{Peer, Service as _, Shutdown, Stream};
 use smtp::{LmtpServer, LmtpSettings};
+use store::fault::{Call, Fault, Faulty};
 use store::mem::Mem;
+use store::{Store, StoreError};
 
 struct Harness {
     service: Service,
@@ -19,6 +21,10 @@ struct Harness {
 
 impl Harness {
     async fn new(message_bytes_max: u64) -> Self {
+        Self::on(Arc::new(Mem::new()), message_bytes_max).await
+    }
+
+    async fn on(store: Arc<dyn Store>, message_bytes_max: u64) -> Self {
         let passwords = PasswordCost { memory_kib: 8, iterations: 1, ..PasswordCost::default() };
         let config = ServiceConfig {
             passwords,
@@ -26,7 +32,6 @@ impl Harness {
             domains: vec!["pillarbox.example".to_owned()],
             ..ServiceConfig::default()
         };
-        let store = Arc::new(Mem::new());
         let service = Service::open(store, config, World::system()).await.unwrap();
         for name in ["home", "work"] {
             service.create_account(name, Secret::new("low-tide")).await.unwrap();
@@ -177,6 +182,31 @@ async fn s040_a_message_that_is_broken_off_is_never_delivered() {
     harness.shutdown.begin();
     assert!(harness.shutdown.drained(Duration::from_secs(10)).await);
     assert!(harness.messages("home", "INBOX").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_full_store_is_told_for_now_and_takes_mail_again_when_there_is_space() {
+    let store = Arc::new(Faulty::new(Arc::new(Mem::new())));
+    let faults = store.faults();
+    let harness = Harness::on(store, 1 << 20).await;
+    let mut client = harness.connect().await;
+    for call in [Call::StartBlob, Call::WriteBlob, Call::FinishBlob, Call::Commit] {
+        faults.always(call, Fault::Fail(StoreError::StorageFull));
+        client.say("MAIL FROM:<a@harbour.example>").await;
+        client.say("RCPT TO:<home@pillarbox.example>").await;
+        client.say("DATA").await;
+        client.send("Subject: no room\r\n\r\nx\r\n.\r\n").await;
+        let reply = client.reply().await;
+        assert!(reply.starts_with("452 4.3.1"), "{call:?}: {reply}");
+        faults.heal();
+    }
+    assert!(harness.messages("home", "INBOX").await.is_empty());
+    client.say("MAIL FROM:<a@harbour.example>").await;
+    client.say("RCPT TO:<home@pillarbox.example>").await;
+    client.say("DATA").await;
+    client.send("Subject: room\r\n\r\nx\r\n.\r\n").await;
+    assert!(client.reply().await.starts_with("250"));
+    assert_eq!(harness.messages("home", "INBOX").await.len(), 1);
 }
 
 #[tokio::test]

@@ -258,9 +258,7 @@ impl Committer<'_> {
                     }
                     Answer::Commit(answer)
                 }
-                Item::Delete { keys, as_of, .. } => {
-                    Answer::Delete(self.delete(keys, *as_of, group)?)
-                }
+                Item::Delete { blobs, .. } => Answer::Delete(self.delete(blobs, group)?),
                 Item::Move { moves, .. } => {
                     self.record_moves(moves, group)?;
                     Answer::Moved
@@ -311,12 +309,11 @@ impl Committer<'_> {
 
     fn delete(
         &mut self,
-        keys: &[BlobKey],
-        as_of: CommitNo,
+        blobs: &[(BlobKey, CommitNo)],
         group: &mut Group,
     ) -> Result<Vec<Deletion>, StoreError> {
-        let mut answers = Vec::with_capacity(keys.len());
-        for key in keys {
+        let mut answers = Vec::with_capacity(blobs.len());
+        for (key, listed_at) in blobs {
             let Some(doom) = self.shared.leases.doom(key) else {
                 answers.push(Deletion::InUse);
                 continue;
@@ -324,7 +321,7 @@ impl Committer<'_> {
             answers.push(match self.statements.blob_named_at(key)? {
                 None if self.shared.packs().unrecorded(key).is_some() => Deletion::InUse,
                 None => Deletion::Missing,
-                Some((named_at, ..)) if named_at > as_of => Deletion::InUse,
+                Some((named_at, ..)) if named_at != *listed_at => Deletion::InUse,
                 Some((_, pack, length)) => {
                     self.statements.delete_blob(key)?;
                     group.payload.push(&Change::Forget { key: key.clone() });

@@ -256,14 +256,13 @@ impl Store for Local {
     fn delete_blobs(
         &self,
         scope: &[u8],
-        ids: &[BlobId],
-        as_of: CommitNo,
+        blobs: &[(BlobId, CommitNo)],
     ) -> Result<Vec<Deletion>, StoreError> {
-        let mut answers = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(DELETIONS_PER_GROUP) {
-            let keys = ids.iter().map(|id| BlobKey::new(scope, *id)).collect();
+        let mut answers = Vec::with_capacity(blobs.len());
+        for blobs in blobs.chunks(DELETIONS_PER_GROUP) {
+            let blobs = blobs.iter().map(|&(id, at)| (BlobKey::new(scope, id), at)).collect();
             let (done, answered) = sync_channel(1);
-            self.shared.queue.push(Item::Delete { keys, as_of, done });
+            self.shared.queue.push(Item::Delete { blobs, done });
             answers.extend(answered.recv().map_err(|_| StoreError::Closed)??);
         }
         Ok(answers)

@@ -18,6 +18,7 @@ mod checkpoint;
 mod committer;
 mod counters;
 mod disk;
+mod ends;
 mod engine;
 mod error;
 mod folder;

@@ -12,20 +12,9 @@ use crate::pack::Location;
 
 /// One thing for the committer to do.
 pub(crate) enum Item {
-    Commit {
-        commit: Commit,
-        bytes: usize,
-        done: Done,
-    },
-    Delete {
-        keys: Vec<BlobKey>,
-        as_of: CommitNo,
-        done: SyncSender<Result<Vec<Deletion>, StoreError>>,
-    },
-    Move {
-        moves: Vec<Move>,
-        done: SyncSender<Result<(), StoreError>>,
-    },
+    Commit { commit: Commit, bytes: usize, done: Done },
+    Delete { blobs: Vec<(BlobKey, CommitNo)>, done: SyncSender<Result<Vec<Deletion>, StoreError>> },
+    Move { moves: Vec<Move>, done: SyncSender<Result<(), StoreError>> },
 }
 
 /// A record that has been copied to another pack.
@@ -40,7 +29,7 @@ impl Item {
     fn bytes(&self) -> usize {
         match self {
             Self::Commit { bytes, .. } => *bytes,
-            Self::Delete { keys, .. } => keys.len() * size_of::<BlobKey>(),
+            Self::Delete { blobs, .. } => blobs.len() * size_of::<(BlobKey, CommitNo)>(),
             Self::Move { moves, .. } => moves.len() * size_of::<Move>(),
         }
     }

@@ -17,6 +17,7 @@ use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, p
 use store::{BlobId, BlobInfo, BlobKey, CommitNo, KeyRange, Order, StoreError, Visitor};
 
 use crate::disk::private;
+use crate::ends;
 use crate::error::{query_failed, statement_failed, write_failed};
 use crate::folder;
 use crate::log::{Applied, LogKey, Position};
@@ -63,6 +64,7 @@ pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
     let wal = connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()));
     wal.map_err(failed)?;
     connection.execute_batch(SCHEMA).map_err(failed)?;
+    ends::make(&connection).map_err(failed)?;
     let insert = "INSERT INTO log_key (id, key) VALUES (0, ?1)";
     connection.execute(insert, [LogKey::random().0]).map_err(failed)?;
     if !matches!(checkpoint(&connection).map_err(failed)?, Copied::Everything(_)) {
@@ -81,6 +83,7 @@ pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
 pub(crate) fn open_writer(path: &Path, cache_bytes: usize) -> Result<Connection, StoreError> {
     let connection = open(path, cache_bytes)?;
     let failed = |error: rusqlite::Error| statement_failed(&error);
+    // Before anything is changed: it may be the database of another program.
     let age = age(&connection)?;
     connection.pragma_update(None, "page_size", signed(PAGE_BYTES)).map_err(failed)?;
     let mode: String = connection
@@ -110,6 +113,7 @@ pub(crate) fn open_writer(path: &Path, cache_bytes: usize) -> Result<Connection,
 fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     connection.execute_batch(UPGRADE)?;
+    ends::make(connection)?;
     let key = LogKey::random();
     connection.execute("INSERT INTO log_key (id, key) VALUES (0, ?1)", [key.0])?;
     let number = connection.query_row(
@@ -255,14 +259,21 @@ pub(crate) fn get(connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>
     let mut statement =
         connection.prepare_cached("SELECT value, sum FROM row WHERE key = ?1").map_err(failed)?;
     let mut rows = statement.query([key]).map_err(failed)?;
-    let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
+    let Some(row) = rows.next().map_err(failed)? else {
+        return ends::confirm_absent(connection, key).map(|()| None);
+    };
     let value = bytes(row, 0).map_err(failed)?;
     check_row(key, value, row, 1)?;
-    Ok(Some(value.to_vec()))
+    Ok(ends::shown(key, value).map(<[u8]>::to_vec))
 }
 
 /// Compares a row with its sum; a row of version 1 has none.
-fn check_row(key: &[u8], value: &[u8], row: &Row<'_>, index: usize) -> Result<(), StoreError> {
+pub(crate) fn check_row(
+    key: &[u8],
+    value: &[u8],
+    row: &Row<'_>,
+    index: usize,
+) -> Result<(), StoreError> {
     let found: Option<i64> = row.get(index).map_err(|error| query_failed(&error))?;
     if found.is_none_or(|found| found == sum(&[key, value])) {
         Ok(())
@@ -271,7 +282,7 @@ fn check_row(key: &[u8], value: &[u8], row: &Row<'_>, index: usize) -> Result<()
     }
 }
 
-fn damaged_row(key: &[u8]) -> StoreError {
+pub(crate) fn damaged_row(key: &[u8]) -> StoreError {
     StoreError::corrupt(format_args!("database: row {}", hex(key)))
 }
 
@@ -292,45 +303,52 @@ pub(crate) fn scan(
         return Ok(());
     }
     let failed = |error: rusqlite::Error| query_failed(&error);
-    let sql = match (range.order, &range.end) {
-        (Order::Ascending, Some(_)) => {
-            "SELECT key, value, sum FROM row WHERE key >= ?1 AND key < ?2 ORDER BY key"
+    let end = range.end.as_deref().unwrap_or(ends::LAST);
+    // Without the other bound: the row that ends the scan shows whether it ended where it should.
+    let (sql, from) = match range.order {
+        Order::Ascending => {
+            ends::confirm_below(connection, &range.start)?;
+            ("SELECT key, value, sum FROM row WHERE key >= ?1 ORDER BY key", range.start.as_slice())
         }
-        (Order::Ascending, None) => "SELECT key, value, sum FROM row WHERE key >= ?1 ORDER BY key",
-        (Order::Descending, Some(_)) => {
-            "SELECT key, value, sum FROM row WHERE key >= ?1 AND key < ?2 ORDER BY key DESC"
-        }
-        (Order::Descending, None) => {
-            "SELECT key, value, sum FROM row WHERE key >= ?1 ORDER BY key DESC"
+        Order::Descending => {
+            ends::confirm_from(connection, end)?;
+            ("SELECT key, value, sum FROM row WHERE key < ?1 ORDER BY key DESC", end)
         }
     };
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
-    let rows = match &range.end {
-        Some(end) => statement.query(params![range.start, end]),
-        None => statement.query(params![range.start]),
-    };
-    let mut rows = rows.map_err(failed)?;
+    let mut rows = statement.query([from]).map_err(failed)?;
     // Pages that have changed places on the disk hold rows whose sums are right.
     let mut last: Option<Vec<u8>> = None;
     while let Some(row) = rows.next().map_err(failed)? {
         let (key, value) = (bytes(row, 0).map_err(failed)?, bytes(row, 1).map_err(failed)?);
         check_row(key, value, row, 2)?;
-        let in_range = match &last {
-            None => key >= range.start.as_slice(),
-            Some(last) if range.order == Order::Ascending => key > last.as_slice(),
-            Some(last) => key < last.as_slice(),
+        let in_order = match (&last, range.order) {
+            (None, Order::Ascending) => key >= from,
+            (None, Order::Descending) => key < from,
+            (Some(last), Order::Ascending) => key > last.as_slice(),
+            (Some(last), Order::Descending) => key < last.as_slice(),
         };
-        if !in_range || range.end.as_ref().is_some_and(|end| key >= end.as_slice()) {
+        if !in_order {
             return Err(damaged_row(key));
         }
-        if visit(key, value).is_break() {
-            break;
+        let is_over = match range.order {
+            Order::Ascending => key >= end,
+            Order::Descending => key < range.start.as_slice(),
+        };
+        let shown = ends::shown(key, value).filter(|_| !is_over);
+        let stopped = shown.is_some_and(|value| visit(key, value).is_break());
+        if is_over || stopped {
+            return ends::confirm_found(connection, key);
         }
         let last = last.get_or_insert_default();
         last.clear();
         last.extend_from_slice(key);
     }
-    Ok(())
+    match (range.order, last) {
+        // Nothing is below the first row.
+        (Order::Descending, Some(last)) if last.is_empty() => Ok(()),
+        _ => Err(ends::no_end()),
+    }
 }
 
 /// Some rows that were compared with their sums.
@@ -564,18 +582,25 @@ impl<'c> Statements<'c> {
             Some(row) => {
                 let value = bytes(row, 0).map_err(failed)?;
                 check_row(key, value, row, 1)?;
-                Ok(look(Some(value)))
+                Ok(look(ends::shown(key, value)))
             }
             None => Ok(look(None)),
         }
     }
 
     pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let stored = ends::stored(key, value);
+        let value = stored.as_deref().unwrap_or(value);
         let sum = sum(&[key, value]);
         self.put.execute(params![key, value, sum]).map(drop).map_err(failed)
     }
 
     pub(crate) fn delete(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        if key.is_empty() {
+            // The row stays, as an end.
+            let none = sum(&[key, b""]);
+            return self.put.execute(params![key, b"", none]).map(drop).map_err(failed);
+        }
         self.delete.execute([key]).map(drop).map_err(failed)
     }
 
@@ -692,7 +717,7 @@ fn location(row: &Row<'_>, first: usize) -> rusqlite::Result<Location> {
     })
 }
 
-fn bytes<'r>(row: &'r Row<'_>, index: usize) -> rusqlite::Result<&'r [u8]> {
+pub(crate) fn bytes<'r>(row: &'r Row<'_>, index: usize) -> rusqlite::Result<&'r [u8]> {
     match row.get_ref(index)? {
         ValueRef::Blob(bytes) => Ok(bytes),
         other => {

@@ -12,12 +12,13 @@ mod upgrade;
 
 use std::fs;
 use std::io::Write as _;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use store::{BlobKey, BlobLease, Commit, Store};
+use store::{BlobId, BlobKey, BlobLease, Commit, CommitNo, Store};
 
 use crate::disk::{Clock, OsDisk};
 use crate::{Disk, Local, Options};
@@ -43,6 +44,17 @@ fn put(store: &Local, bytes: &[u8]) -> BlobLease {
     let lease = store.put_blob(b"a", bytes).unwrap();
     store.commit_wait(Commit::new().naming(lease.clone())).unwrap();
     lease
+}
+
+/// Blobs with what a listing says of them, in the order asked.
+fn listed(store: &Local, ids: &[BlobId]) -> Vec<(BlobId, CommitNo)> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut visit = |blob: store::BlobInfo| {
+        found.insert(blob.key.id, blob.named_at);
+        ControlFlow::Continue(())
+    };
+    store.list_blobs(None, &mut visit).unwrap();
+    ids.iter().map(|id| (*id, found[id])).collect()
 }
 
 /// Bytes that do not compress.

@@ -96,7 +96,7 @@ pub struct BlobInfo {
     pub size: u64,
     /// Length as stored, after compression.
     pub stored_bytes: u64,
-    /// The last commit that recorded or named it.
+    /// The last commit that recorded or named it: changes whenever a commit carries its lease.
     pub named_at: CommitNo,
 }
 
@@ -150,7 +150,7 @@ pub enum Deletion {
     Deleted,
     /// There was none.
     Missing,
-    /// It is leased, or was named after the sweep looked; look again later.
+    /// It is leased, or was recorded or named since it was listed; look again later.
     InUse,
 }
 

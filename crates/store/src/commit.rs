@@ -2,14 +2,16 @@
 
 use crate::{BlobLease, StoreError};
 
-/// Position of a commit in the order of all commits of a store; the first is 1.
+/// The number of a commit; the first may be 1, and none comes twice, whatever fails or restarts.
 ///
-/// A view is "at" a commit: it shows that commit and all before it.
+/// Of two commits where one was submitted after the other was acknowledged, the later has the
+/// higher number. Commits that overlap may get numbers in any order where several processes share
+/// a store: only an engine of one process promises that numbers are the order of all commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct CommitNo(pub u64);
 
 impl CommitNo {
-    /// The position after this one.
+    /// The number after this one.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)

@@ -15,15 +15,18 @@ pub trait Store: Send + Sync {
     /// perhaps some that are about to be). Cheap; lives at most `limits::VIEW_LIFETIME`.
     ///
     /// # Errors
-    /// `Busy` when `limits::VIEWS_MAX` stay open for too long, `ReadFailed`, `Closed`.
+    /// `Busy` when `limits::VIEWS_MAX` stay open for too long, `ReadFailed`, `Unavailable`,
+    /// `Closed`.
     fn view(&self) -> Result<Box<dyn View>, StoreError>;
 
     /// Submits a commit and returns at once; `done` is called exactly once, after the commit is on
-    /// stable storage or has failed. Commits submitted by one thread are decided in that order.
+    /// stable storage or has failed. Commits whose first conditions are on the same key are decided
+    /// in the order in which they were submitted; others may overtake each other.
     ///
     /// The answer is an error of: `Conflict`, `BlobMissing` (a lease of a blob that is not there,
     /// as after a restart), `TooLarge`, `Busy`, `StorageFull`, `Closed` (nothing was written);
-    /// `WriteRefused` (unknown until the store is opened again).
+    /// `Unavailable` (nothing was written either); `OutcomeUnknown` (only of this commit: read
+    /// again); `WriteRefused` (unknown until the store is opened again).
     fn commit(&self, commit: Commit, done: Done);
 
     /// Calls `wake` soon after a commit that wrote a key with this prefix, until the [`Watch`] is
@@ -35,7 +38,7 @@ pub trait Store: Send + Sync {
     /// leases them all the same.
     ///
     /// # Errors
-    /// `TooLarge`, `StorageFull`, `WriteRefused`, `Closed`.
+    /// `TooLarge`, `StorageFull`, `WriteRefused`, `Busy`, `Unavailable`, `Closed`.
     fn put_blob(&self, scope: &[u8], bytes: &[u8]) -> Result<BlobLease, StoreError> {
         let mut writer = self.blob_writer(scope)?;
         writer.write(bytes)?;
@@ -52,26 +55,32 @@ pub trait Store: Send + Sync {
     /// Opens a blob for reading. The reader keeps working when the blob is deleted meanwhile.
     ///
     /// # Errors
-    /// `BlobMissing`, `Corrupt`, `ReadFailed`, `Closed`.
+    /// `BlobMissing`, `Corrupt`, `ReadFailed`, `Unavailable`, `Closed`.
     fn open_blob(&self, scope: &[u8], id: &BlobId) -> Result<Box<dyn BlobReader>, StoreError>;
 
-    /// Deletes blobs that no row named in a view at `as_of`. A blob that is leased, or was recorded
-    /// or named by a later commit, stays. Durable when it returns; answers in the order of `ids`.
+    /// Deletes blobs that are still exactly as a listing showed them: each comes with its
+    /// [`BlobInfo::named_at`]. A blob that is leased, or was recorded or named again since that
+    /// listing, stays. Durable when it returns; answers in the order of `blobs`.
+    ///
+    /// So a sweeper lists first, then opens its views and finds what rows name, and then deletes
+    /// the rest as listed. A commit that named a blob after the listing has changed its `named_at`;
+    /// one that came before is seen by the views. No order of commits is needed for that, only that
+    /// no number comes twice.
     ///
     /// # Errors
-    /// `StorageFull`, `WriteRefused`, `Busy`, `Closed`.
+    /// `StorageFull`, `WriteRefused`, `Busy`, `Unavailable`, `Closed`.
     fn delete_blobs(
         &self,
         scope: &[u8],
-        ids: &[BlobId],
-        as_of: CommitNo,
+        blobs: &[(BlobId, CommitNo)],
     ) -> Result<Vec<Deletion>, StoreError>;
 
     /// Visits recorded blobs in the order of scope and id, beginning after `after`; a blob whose
-    /// put is not yet covered by a commit may be absent.
+    /// lease no commit has carried may be absent. Not a consistent scope: each blob is as it
+    /// was at some moment of the call.
     ///
     /// # Errors
-    /// `ReadFailed`, `Closed`.
+    /// `ReadFailed`, `Unavailable`, `Closed`.
     fn list_blobs(
         &self,
         after: Option<&BlobKey>,
@@ -82,7 +91,8 @@ pub trait Store: Send + Sync {
     /// normal work.
     ///
     /// # Errors
-    /// `StorageFull`, `WriteRefused`, `ReadFailed`, `Closed`; what was stored stays as it was.
+    /// `StorageFull`, `WriteRefused`, `ReadFailed`, `Unavailable`, `Closed`; what was stored stays
+    /// as it was.
     fn reclaim(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -123,7 +133,9 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<u8>, StoreError> {
         let reader = self.open_blob(scope, id)?;
         let end = range.end.min(reader.size());
-        let mut bytes = Vec::new();
+        // All of it at once: a buffer that grows leaves pages of every size behind in the thread.
+        let expected = usize::try_from(end.saturating_sub(range.start)).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(expected);
         let mut at = range.start;
         while at < end {
             let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(BLOB_READ_BYTES_MAX);
@@ -169,15 +181,16 @@ pub trait Store: Send + Sync {
 /// Takes one row of a scan, key and value, and says whether to go on.
 pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
-/// A consistent read scope: exactly the commits at or before [`View::at`].
+/// A consistent read scope: whole commits, and the same ones however often it is asked.
 pub trait View: Send + Sync {
-    /// The last commit that the view shows.
+    /// Not below any commit that was acknowledged before the view was opened, and below every
+    /// commit that is submitted later. With one process per store, the last commit that it shows.
     fn at(&self) -> CommitNo;
 
     /// The value of a key.
     ///
     /// # Errors
-    /// `ViewExpired`, `ReadFailed`, `Corrupt`, `Closed`.
+    /// `ViewExpired`, `ReadFailed`, `Unavailable`, `Corrupt`, `Closed`.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// The values of several keys, in the order asked.
@@ -202,13 +215,14 @@ pub trait BlobWriter: Send {
     /// Appends bytes. After an error the writer can only be dropped.
     ///
     /// # Errors
-    /// `TooLarge`, `StorageFull`, `WriteRefused`.
+    /// `TooLarge`, `StorageFull`, `WriteRefused`, `Busy`, `Unavailable`.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// Bytes written so far.
     fn size(&self) -> u64;
 
-    /// Ends the blob, which can be read from now on and is durable with the next commit.
+    /// Ends the blob. This store can read it from now on as long as the lease lives; it is durable,
+    /// and there for other processes, with the commit that carries the lease.
     ///
     /// # Errors
     /// As [`BlobWriter::write`].
@@ -224,7 +238,7 @@ pub trait BlobReader: Send + Sync {
     /// less than both at the end of the blob. Beyond the end it is empty.
     ///
     /// # Errors
-    /// `Corrupt` when a checksum fails: never wrong bytes. `ReadFailed`.
+    /// `Corrupt` when a checksum fails: never wrong bytes. `ReadFailed`, `Unavailable`.
     fn read_at(&self, offset: u64, bytes_max: usize) -> Result<Vec<u8>, StoreError>;
 }
 

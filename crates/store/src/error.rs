@@ -20,6 +20,19 @@ pub enum StoreError {
         /// What the system said.
         reason: Arc<str>,
     },
+    /// The connection was lost while the commit was on its way, and whether it happened could not
+    /// be found out in time; it may even happen a little later, if its conditions still hold then.
+    /// The store goes on: read again, and decide again.
+    OutcomeUnknown {
+        /// What the system said.
+        reason: Arc<str>,
+    },
+    /// What the store is kept by cannot be reached now. Nothing was written; the same call may
+    /// succeed later.
+    Unavailable {
+        /// What the system said.
+        reason: Arc<str>,
+    },
     /// No space is left. Nothing was written; the same call may succeed once there is space.
     StorageFull,
     /// The disk refused a read.
@@ -98,6 +111,18 @@ impl StoreError {
         Self::WriteRefused { reason: reason.to_string().into() }
     }
 
+    /// A commit of unknown outcome, with the reason given by the system.
+    #[must_use]
+    pub fn outcome_unknown(reason: impl fmt::Display) -> Self {
+        Self::OutcomeUnknown { reason: reason.to_string().into() }
+    }
+
+    /// A store out of reach, with the reason given by the system.
+    #[must_use]
+    pub fn unavailable(reason: impl fmt::Display) -> Self {
+        Self::Unavailable { reason: reason.to_string().into() }
+    }
+
     /// A refused read, with the reason given by the system.
     #[must_use]
     pub fn read_failed(reason: impl fmt::Display) -> Self {
@@ -116,6 +141,10 @@ impl fmt::Display for StoreError {
         match self {
             Self::Conflict { condition } => write!(f, "condition {condition} did not hold"),
             Self::WriteRefused { reason } => write!(f, "write refused: {reason}"),
+            Self::OutcomeUnknown { reason } => {
+                write!(f, "not known whether the commit happened: {reason}")
+            }
+            Self::Unavailable { reason } => write!(f, "store out of reach: {reason}"),
             Self::StorageFull => f.write_str("no space left in the store"),
             Self::ReadFailed { reason } => write!(f, "read failed: {reason}"),
             Self::Corrupt { what } => write!(f, "damaged: {what}"),

@@ -3,11 +3,11 @@
 //! Faults are planned by kind of call and by how many such calls pass before, so that a test is
 //! the same each time.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::plan::Plan;
 use crate::{
     BlobId, BlobInfo, BlobKey, BlobLease, BlobReader, BlobWriter, Commit, CommitNo, Deletion, Done,
     KeyRange, Store, StoreError, View, Visitor, Watch,
@@ -70,49 +70,34 @@ impl fmt::Debug for Fault {
 /// The plan of faults. Clones share it.
 #[derive(Clone, Default)]
 pub struct Faults {
-    plan: Arc<Mutex<Plan>>,
-}
-
-#[derive(Default)]
-struct Plan {
-    calls: BTreeMap<Call, u64>,
-    faults: BTreeMap<(Call, u64), Fault>,
-    always: BTreeMap<Call, Fault>,
+    plan: Arc<Mutex<Plan<Call, Fault>>>,
 }
 
 impl Faults {
     /// The `nth` call of this kind from now on (1 is the next) meets the fault.
     pub fn on(&self, call: Call, nth: u64, fault: Fault) {
-        let mut plan = self.lock();
-        let number = plan.calls.get(&call).copied().unwrap_or(0) + nth;
-        plan.faults.insert((call, number), fault);
+        self.lock().on(call, nth, fault);
     }
 
     /// Every call of this kind meets the fault until [`Faults::heal`].
     pub fn always(&self, call: Call, fault: Fault) {
-        self.lock().always.insert(call, fault);
+        self.lock().always(call, fault);
     }
 
     /// Forgets all planned faults.
     pub fn heal(&self) {
-        let mut plan = self.lock();
-        plan.faults.clear();
-        plan.always.clear();
+        self.lock().heal();
     }
 
     /// Calls of this kind so far.
     #[must_use]
     pub fn count(&self, call: Call) -> u64 {
-        self.lock().calls.get(&call).copied().unwrap_or(0)
+        self.lock().count(call)
     }
 
     /// Counts a call and says what happens to it.
     fn next(&self, call: Call) -> Option<Fault> {
-        let mut plan = self.lock();
-        let count = plan.calls.entry(call).or_insert(0);
-        *count += 1;
-        let number = *count;
-        plan.faults.remove(&(call, number)).or_else(|| plan.always.get(&call).cloned())
+        self.lock().next(call)
     }
 
     /// Runs a call as planned.
@@ -132,7 +117,7 @@ impl Faults {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Plan> {
+    fn lock(&self) -> MutexGuard<'_, Plan<Call, Fault>> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -207,10 +192,9 @@ impl Store for Faulty {
     fn delete_blobs(
         &self,
         scope: &[u8],
-        ids: &[BlobId],
-        as_of: CommitNo,
+        blobs: &[(BlobId, CommitNo)],
     ) -> Result<Vec<Deletion>, StoreError> {
-        self.faults.run(Call::DeleteBlobs, || self.inner.delete_blobs(scope, ids, as_of))
+        self.faults.run(Call::DeleteBlobs, || self.inner.delete_blobs(scope, blobs))
     }
 
     fn list_blobs(

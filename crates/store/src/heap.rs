@@ -16,7 +16,7 @@ pub trait Heap: Send + Sync {
     /// dropping the writer leaves no object.
     ///
     /// # Errors
-    /// `Busy` when too much waits already, `WriteRefused`.
+    /// `Busy` when too much waits already, `Unavailable`, `WriteRefused`.
     fn writer(&self, key: &HeapKey) -> Result<Box<dyn HeapWriter>, StoreError>;
 
     /// Reads a part of an object; what lies beyond its end is left out. The caller verifies the
@@ -29,7 +29,7 @@ pub trait Heap: Send + Sync {
     /// Deletes an object; fine when there is none.
     ///
     /// # Errors
-    /// `WriteRefused`: it may still be there.
+    /// `Unavailable`, `WriteRefused`: it may still be there.
     fn delete(&self, key: &HeapKey) -> Result<(), StoreError>;
 
     /// Visits the objects in the order of their keys, beginning after `after`.
@@ -48,14 +48,14 @@ pub trait HeapWriter: Send {
     /// Appends bytes. After an error the writer can only be dropped.
     ///
     /// # Errors
-    /// `WriteRefused`, `Busy`.
+    /// `Unavailable`, `WriteRefused`, `StorageFull`, `Busy`.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// Ends the object: it is durable and readable when this returns `Ok`. After an error it may
     /// or may not exist; nobody names it then, and a later clean-up removes it.
     ///
     /// # Errors
-    /// `WriteRefused`, `Busy`.
+    /// `Unavailable`, `WriteRefused`, `StorageFull`, `Busy`.
     fn finish(self: Box<Self>) -> Result<(), StoreError>;
 }
 

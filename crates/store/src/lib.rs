@@ -9,9 +9,9 @@
 //!    [`BlobLease`] that comes back;
 //! 2. commit the row that names the blob, with the lease inside the [`Commit`].
 //!
-//! A blob is durable at the latest when a commit that was submitted after its put returned is
-//! acknowledged. So one group of commits needs one sync of blobs and one of rows, however many
-//! blobs it names, and a crash leaves blobs that nobody names but never a name without its blob.
+//! A blob is durable at the latest when a commit that carries its lease is acknowledged. So one
+//! group of commits needs one sync of blobs and one of rows, however many blobs it names, and a
+//! crash leaves blobs that nobody names but never a name without its blob.
 //!
 //! Calls block the calling thread for a disk read at most, except [`Store::commit`], which returns
 //! at once and answers through a callback, so an asynchronous caller can bridge it to a future.
@@ -27,6 +27,9 @@ mod key;
 mod lease;
 pub mod limits;
 pub mod mem;
+pub mod mem_heap;
+mod plan;
+pub mod spread;
 mod watch;
 
 pub use blob::{BlobId, BlobInfo, BlobKey, BlobLease, Deletion, InvalidBlobId};

@@ -110,25 +110,24 @@ impl Store for Mem {
     fn delete_blobs(
         &self,
         scope: &[u8],
-        ids: &[BlobId],
-        as_of: CommitNo,
+        blobs: &[(BlobId, CommitNo)],
     ) -> Result<Vec<Deletion>, StoreError> {
         let mut state = self.open()?;
-        let delete = |id: &BlobId| {
-            let key = BlobKey::new(scope, *id);
+        let delete = |&(id, listed): &(BlobId, CommitNo)| {
+            let key = BlobKey::new(scope, id);
             if self.leases.contains(&key) {
                 return Deletion::InUse;
             }
             match state.blobs.get(&key) {
                 None => Deletion::Missing,
-                Some(blob) if blob.named_at.is_none_or(|at| at > as_of) => Deletion::InUse,
+                Some(blob) if blob.named_at != Some(listed) => Deletion::InUse,
                 Some(_) => {
                     state.blobs.remove(&key);
                     Deletion::Deleted
                 }
             }
         };
-        Ok(ids.iter().map(delete).collect())
+        Ok(blobs.iter().map(delete).collect())
     }
 
     fn list_blobs(

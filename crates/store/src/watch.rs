@@ -117,6 +117,15 @@ impl Watchers {
         }
     }
 
+    /// Wakes everybody: when hints may have been lost.
+    pub fn wake_all(&self) {
+        let all: Vec<Wake> =
+            self.lock().by_prefix.values().flat_map(|watches| watches.values().cloned()).collect();
+        for wake in all {
+            wake();
+        }
+    }
+
     /// The lock is not held while they are called, so that a wake may drop or add a watch.
     fn interested<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> BTreeMap<u64, Wake> {
         let registry = self.lock();

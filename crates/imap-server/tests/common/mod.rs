@@ -7,9 +7,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use imap_server::{FailedLogin, ImapServer, ImapSettings, Patience};
-use mail_service::{PasswordCost, Service, ServiceConfig, World};
+use mail_service::{PasswordCost, Service, ServiceConfig, Sharing, World};
 use mail_types::Secret;
 use net::{LoginThrottle, Peer, Service as _, Shutdown, Stream};
+use store::Store;
 use store::mem::Mem;
 use testkit::script::{self, Received};
 use tokio::runtime::Runtime;
@@ -23,6 +24,13 @@ pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 /// A service with one account on a new store.
 pub async fn service() -> Service {
+    let service = service_on(Arc::new(Mem::new()), Sharing::Exclusive).await;
+    service.create_account(USER, Secret::new(PASSWORD)).await.unwrap();
+    service
+}
+
+/// A service on this store, without accounts.
+pub async fn service_on(store: Arc<dyn Store>, sharing: Sharing) -> Service {
     let passwords = PasswordCost {
         memory_kib: 8,
         iterations: 1,
@@ -30,10 +38,8 @@ pub async fn service() -> Service {
         scram_iterations: 4096,
         concurrent_max: 0,
     };
-    let config = ServiceConfig { passwords, ..ServiceConfig::default() };
-    let service = Service::open(Arc::new(Mem::new()), config, World::system()).await.unwrap();
-    service.create_account(USER, Secret::new(PASSWORD)).await.unwrap();
-    service
+    let config = ServiceConfig { passwords, sharing, ..ServiceConfig::default() };
+    Service::open(store, config, World::system()).await.unwrap()
 }
 
 /// Settings under which failed logins are answered at once.
@@ -51,7 +57,24 @@ pub struct Live {
 
 impl Live {
     pub async fn new(settings: ImapSettings) -> Self {
-        let service = service().await;
+        Self::of(service().await, settings)
+    }
+
+    /// Servers as of several processes on one store, with one account.
+    pub async fn nodes(count: usize) -> Vec<Self> {
+        let store = Mem::new();
+        let mut nodes = Vec::new();
+        for _ in 0..count {
+            let service = service_on(Arc::new(store.clone()), Sharing::Shared).await;
+            nodes.push(Self::of(service, settings()));
+        }
+        let created = nodes[0].service.create_account(USER, Secret::new(PASSWORD)).await;
+        created.unwrap();
+        nodes
+    }
+
+    /// A server for this service.
+    pub fn of(service: Service, settings: ImapSettings) -> Self {
         let throttle = Arc::new(LoginThrottle::default());
         let server = Arc::new(ImapServer::new(service.clone(), throttle, settings));
         Self { server, shutdown: Arc::default(), service }
@@ -135,6 +158,19 @@ impl Client {
         lines
     }
 
+    /// Lines up to the tagged one of this tag, or to the end of the stream.
+    pub async fn rest_or(&mut self, tag: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(line) = self.try_line().await {
+            let ends = line.split(' ').next() == Some(tag);
+            lines.push(line);
+            if ends {
+                break;
+            }
+        }
+        lines
+    }
+
     /// Everything up to the end of the stream.
     pub async fn rest(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -145,9 +181,9 @@ impl Client {
     }
 }
 
-/// A live server for the scripts of the testkit.
+/// Live servers for the scripts of the testkit: each connection goes to the next of them.
 pub struct ScriptPeer {
-    live: Live,
+    lives: Vec<Live>,
     clients: HashMap<usize, Client>,
     /// Who sent last: its reply is waited for longer than the news of others.
     sender: usize,
@@ -157,15 +193,24 @@ pub struct ScriptPeer {
 
 impl ScriptPeer {
     pub fn new() -> Self {
-        let live = RUNTIME.block_on(Live::new(settings()));
-        Self { live, clients: HashMap::new(), sender: 0, heard: false }
+        Self::of(vec![RUNTIME.block_on(Live::new(settings()))])
+    }
+
+    /// Three nodes on one store.
+    pub fn of_three_nodes() -> Self {
+        Self::of(RUNTIME.block_on(Live::nodes(3)))
+    }
+
+    fn of(lives: Vec<Live>) -> Self {
+        Self { lives, clients: HashMap::new(), sender: 0, heard: false }
     }
 }
 
 impl script::Peer for ScriptPeer {
     fn connect(&mut self, connection: usize) {
         let _context = RUNTIME.enter();
-        self.clients.insert(connection, self.live.connect());
+        let live = &self.lives[connection % self.lives.len()];
+        self.clients.insert(connection, live.connect());
         self.sender = connection;
         self.heard = false;
     }

@@ -9,6 +9,7 @@ use mailbox::{
 };
 
 use super::{CorruptRecord, Fault, Reader, Writer, decode};
+use crate::limits::Sharing;
 
 /// The head of an account with the mark of the commit that wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,20 @@ pub struct HeadRow {
     /// No two commits write the same mark. Two writers that both took the next modseq make
     /// different heads, so that a commit prepared on top of one cannot succeed on the other.
     pub mark: u128,
+    /// The marks of the commits before it, newest first; zero where there is none. By them a writer
+    /// that lost its answer learns what became of its commit. Empty unless several processes share
+    /// the store: alone, a writer knows what it wrote.
+    pub past: Marks,
+    /// Whether the account is being moved to another store: then nobody may change it.
+    pub frozen: bool,
 }
+
+/// Marks of earlier commits.
+pub type Marks = [u128; MARKS_MAX];
+
+/// Earlier commits that a head remembers: more than two nodes make between a lost answer and the
+/// look at what became of it. Each costs 16 bytes of every commit.
+pub const MARKS_MAX: usize = 12;
 
 impl HeadRow {
     /// As stored.
@@ -31,7 +45,33 @@ impl HeadRow {
         w.number(self.head.next_message.get());
         w.number(u64::from(self.head.last_uid_validity));
         w.number(self.head.history_floor.get());
+        let past = self.past.iter().filter(|mark| **mark != 0).count();
+        // Without either it is what it was before there were several nodes.
+        if past > 0 || self.frozen {
+            let frozen = if self.frozen { FROZEN } else { 0 };
+            w.byte(frozen | u8::try_from(past).unwrap_or_default());
+            for mark in self.past.iter().take(past) {
+                w.fixed(&mark.to_be_bytes());
+            }
+        }
         w.finish()
+    }
+
+    /// The row of the commit that comes after this one.
+    #[must_use]
+    pub fn next(&self, head: Head, mark: u128, sharing: Sharing) -> Self {
+        let mut past = Marks::default();
+        if sharing == Sharing::Shared {
+            let earlier = std::iter::once(&self.mark).chain(&self.past);
+            past.iter_mut().zip(earlier).for_each(|(to, from)| *to = *from);
+        }
+        Self { head, mark, past, frozen: self.frozen }
+    }
+
+    /// Whether the commit with this mark led to this row, as far back as it remembers.
+    #[must_use]
+    pub fn follows(&self, mark: u128) -> bool {
+        self.mark == mark || self.past.contains(&mark)
     }
 
     /// From storage.
@@ -48,10 +88,26 @@ impl HeadRow {
                 last_uid_validity: r.number_u32()?,
                 history_floor: modseq(r)?,
             };
-            Ok(Self { head, mark })
+            let mut row = Self { head, mark, past: Marks::default(), frozen: false };
+            if r.is_empty() {
+                return Ok(row);
+            }
+            let more = r.byte()?;
+            row.frozen = more & FROZEN != 0;
+            let past = usize::from(more & !FROZEN);
+            if more == 0 || past > MARKS_MAX {
+                return Err("it cannot have so many marks");
+            }
+            for mark in row.past.iter_mut().take(past) {
+                *mark = u128::from_be_bytes(r.fixed()?);
+            }
+            Ok(row)
         })
     }
 }
+
+/// The bit that says so, beside the number of marks.
+const FROZEN: u8 = 0x80;
 
 /// A mailbox record as stored. Its id is in the key.
 #[must_use]
@@ -318,9 +374,25 @@ pub(crate) mod tests {
     #[test]
     fn heads_read_back_and_damage_is_noticed() {
         let head = Head { modseq: ModSeq::new(600).unwrap(), ..Head::default() };
-        let row = HeadRow { head, mark: 1 << 99 };
+        let row = HeadRow { head, mark: 1 << 99, past: Marks::default(), frozen: false };
         assert_eq!(HeadRow::decode(b"k", &row.encode()), Ok(row));
         assert_damage_is_noticed(&row.encode(), |bytes| HeadRow::decode(b"k", bytes));
+        let shared = row.next(head, 7, Sharing::Shared).next(head, 8, Sharing::Shared);
+        for row in [shared, HeadRow { frozen: true, ..shared }, HeadRow { frozen: true, ..row }] {
+            assert_eq!(HeadRow::decode(b"k", &row.encode()), Ok(row));
+        }
+    }
+
+    #[test]
+    fn a_head_remembers_the_marks_before_it_and_forgets_the_oldest() {
+        let mut row =
+            HeadRow { head: Head::default(), mark: 1, past: Marks::default(), frozen: false };
+        for mark in 2..=20 {
+            row = row.next(Head::default(), mark, Sharing::Shared);
+        }
+        let known: Vec<u128> = (1..=20).filter(|mark| row.follows(*mark)).collect();
+        assert_eq!(known, (8..=20).collect::<Vec<_>>());
+        assert_eq!(row.next(Head::default(), 21, Sharing::Exclusive).past, Marks::default());
     }
 
     #[test]

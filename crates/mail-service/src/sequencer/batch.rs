@@ -6,13 +6,15 @@ use store::{Expected, Write};
 use tokio::runtime::RuntimeFlavor;
 
 use super::{Batch, Sequencer};
-use crate::codec::rows::HeadRow;
 use crate::commit::{CommitBuilder, Extra, OperationWrites, added_messages};
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
-use crate::limits::OPERATIONS_PER_COMMIT_MAX;
+use crate::limits::{OPERATIONS_PER_COMMIT_MAX, Sharing};
 use crate::open::{Pending, Request};
 use crate::thread::RecentThreads;
+
+/// Operations with what they come to.
+type Decided = Vec<(Pending, Result<Outcome, Refusal>)>;
 
 impl Sequencer {
     /// Decides operations and submits them as one commit. `false` if it has to wait for commits in
@@ -23,19 +25,23 @@ impl Sequencer {
             if !self.in_flight.is_empty() {
                 return Ok(false);
             }
-            if let Err(error) = self.load(mailbox).await {
+            match self.load(mailbox).await {
+                // Another process has removed it: decided on what was read now, it is refused.
+                Ok(()) | Err(ServiceError::NoSuchMailbox) => {}
                 // One damaged mailbox must not stop the others.
-                if let Some(Request::Operation(pending)) = self.backlog.pop_front() {
-                    let _ = pending.answer.send(Err(error));
-                }
+                Err(error) => self.refuse_front(error),
             }
             return Ok(true);
         }
-        self.submit_batch();
-        Ok(true)
+        match self.submit_batch() {
+            Some(decided) => self.answer_unchanged(decided).await,
+            None => Ok(true),
+        }
     }
 
-    fn submit_batch(&mut self) {
+    /// Decides what waits and sends its commit; gives back what changes nothing and has no commit
+    /// to go with.
+    fn submit_batch(&mut self) -> Option<Decided> {
         let keys = self.keys.clone();
         let mut builder = CommitBuilder::new(&keys);
         let mut after = self.tentative.0.clone();
@@ -72,26 +78,17 @@ impl Sequencer {
                 Step::Failed(error) => self.refuse_front(error),
             }
         }
+        if after.modseq() == self.tentative.0.modseq() {
+            return Some(decided);
+        }
         self.send_batch(builder, after, decided);
+        None
     }
 
-    fn send_batch(
-        &mut self,
-        builder: CommitBuilder<'_>,
-        after: Account,
-        decided: Vec<(Pending, Result<Outcome, Refusal>)>,
-    ) {
-        if after.modseq() == self.tentative.0.modseq() {
-            // Nothing to commit; the answers depend on what is in flight and are given after it.
-            match self.in_flight.back_mut() {
-                Some(batch) => batch.decided.extend(decided),
-                None => self.answer_unchanged(decided),
-            }
-            return;
-        }
+    fn send_batch(&mut self, builder: CommitBuilder<'_>, after: Account, decided: Decided) {
         self.batches += 1;
         let mark = self.mark | u128::from(self.batches);
-        let row = HeadRow { head: *after.head(), mark };
+        let row = self.tentative.1.next(*after.head(), mark, self.shared.config.sharing);
         let before = Expected::Value(self.tentative.1.encode());
         let commit = builder.finish(before, &after, &row);
         self.tentative = (after.clone(), row);
@@ -103,7 +100,42 @@ impl Sequencer {
         self.shared.store.commit(commit, Box::new(answer));
     }
 
-    fn answer_unchanged(&self, decided: Vec<(Pending, Result<Outcome, Refusal>)>) {
+    /// Answers what changes nothing. `false` if it has to wait for commits in flight first.
+    async fn answer_unchanged(&mut self, decided: Decided) -> Result<bool, ServiceError> {
+        if self.shared.config.sharing == Sharing::Exclusive {
+            // The answers depend on what is in flight and are given after it.
+            match self.in_flight.back_mut() {
+                Some(batch) => batch.decided.extend(decided),
+                None => self.tell_unchanged(decided),
+            }
+            return Ok(true);
+        }
+        // Another process may have changed what this was decided on: a flag that is set here may
+        // have been removed there, and then there is something to do.
+        if !self.in_flight.is_empty() {
+            self.put_back(decided);
+            return Ok(false);
+        }
+        let known = self.durable.1;
+        if let Err(error) = self.refresh().await {
+            self.put_back(decided);
+            return Err(error);
+        }
+        if self.durable.1 == known {
+            self.tell_unchanged(decided);
+        } else {
+            self.put_back(decided);
+        }
+        Ok(true)
+    }
+
+    fn put_back(&mut self, decided: Decided) {
+        for (pending, _) in decided.into_iter().rev() {
+            self.backlog.push_front(Request::Operation(pending));
+        }
+    }
+
+    fn tell_unchanged(&self, decided: Decided) {
         for (pending, result) in decided {
             let account = self.durable.0.clone();
             let answer = result.map(|outcome| (account, outcome)).map_err(ServiceError::from);
@@ -124,6 +156,8 @@ impl Sequencer {
 
     fn refuse_front(&mut self, error: ServiceError) {
         if let Some(pending) = self.pop_operation() {
+            // An earlier attempt may have happened: that nothing changed would be too much said.
+            let error = if pending.unsure.is_empty() { error } else { ServiceError::WriteRefused };
             let _ = pending.answer.send(Err(error));
         }
     }

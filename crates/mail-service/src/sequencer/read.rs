@@ -9,6 +9,7 @@ use crate::error::ServiceError;
 use crate::limits::ATTEMPTS_MAX;
 use crate::loader::{load_account, load_contents, load_head};
 use crate::log::catch_up;
+use crate::open::follow;
 
 impl Sequencer {
     /// Loads a mailbox's contents into the state. Nothing is in flight.
@@ -67,10 +68,13 @@ impl Sequencer {
         let keys = self.keys.clone();
         let known = self.durable.0.clone();
         let pinned = self.pins.pinned();
-        let (account, row) = self
+        let read = self
             .shared
             .read(move |view| {
                 let row = load_head(view, &keys)?;
+                if row.frozen {
+                    return Err(ServiceError::Moving);
+                }
                 if row.head.modseq >= known.modseq()
                     && row.head.history_floor <= known.modseq()
                     && let Ok(newer) = catch_up(view, &keys, &known)
@@ -87,8 +91,15 @@ impl Sequencer {
                 }
                 Ok((account, row))
             })
-            .await?;
-        self.durable = (account, row);
+            .await;
+        if matches!(read, Err(ServiceError::Moving)) {
+            self.has_moved = true;
+            self.is_stale = true;
+        }
+        self.durable = read?;
+        if std::mem::take(&mut self.has_moved) {
+            self.hints = follow(&self.shared, &self.keys, &self.hinted);
+        }
         self.tentative = self.durable.clone();
         self.is_stale = false;
         self.publish();

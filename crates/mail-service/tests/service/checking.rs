@@ -1,5 +1,6 @@
 //! The verifier finds every kind of damage that a test can plant.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mail_service::codec::message::StoredMessage;
@@ -11,7 +12,7 @@ use mail_service::{Sharing, check};
 use mail_types::{AccountId, MailboxId, MessageId, ModSeq, ThreadId, Uid, UidSet};
 use mailbox::Operation;
 use store::mem::Mem;
-use store::{BlobKey, Commit, Store, View, Write};
+use store::{BlobInfo, BlobKey, Commit, Deletion, Store, View, Write};
 
 use crate::common::{Setup, account_of, append, assert_clean, inbox, mailbox_id, secret};
 
@@ -172,8 +173,15 @@ async fn a_damaged_or_lost_blob_is_found() {
     });
     assert!(text.await.contains("damaged"));
     let text = findings(|store, keys| {
-        let (id, at) = (blob(store, keys), store.view().unwrap().at());
-        store.delete_blobs(keys.prefix(), &[id], at).unwrap();
+        let key = BlobKey::new(keys.prefix(), blob(store, keys));
+        let mut listed = None;
+        let visit = &mut |blob: BlobInfo| {
+            listed = (blob.key == key).then_some(blob.named_at);
+            listed.map_or(ControlFlow::Continue(()), |_| ControlFlow::Break(()))
+        };
+        store.list_blobs(None, visit).unwrap();
+        let deleted = store.delete_blobs(keys.prefix(), &[(key.id, listed.unwrap())]);
+        assert_eq!(deleted, Ok(vec![Deletion::Deleted]));
     });
     assert!(text.await.contains("missing"));
 }

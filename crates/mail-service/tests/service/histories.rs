@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
-use mail_service::{AccountHandle, MailboxPin, Service, Sharing};
+use mail_service::{AccountHandle, MailboxPin, Service, ServiceError, Sharing};
 use mail_types::{Flags, Keyword, ModSeq, SystemFlags, Uid, UidSet};
-use mailbox::{Account, FlagMode, MailboxSnapshot, Operation};
+use mailbox::{Account, FlagMode, MailboxSnapshot, Operation, Outcome};
 use store::Store;
 use store::mem::Mem;
 
-use crate::common::{Dice, Setup, account_of, append, assert_clean, name};
+use crate::common::{Dice, Setup, account_of, append_to, assert_clean, mail, name};
 
 const NAMES: [&str; 7] = ["INBOX", "Archive", "a", "a/b", "a/b/c", "z", "Trash"];
 
-/// One random step. Refusals are part of the history.
-async fn step(account: &AccountHandle, dice: &Dice) {
+/// One random step, and what it came to. Refusals are part of the history.
+pub async fn step(
+    account: &AccountHandle,
+    dice: &Dice,
+) -> Result<(Account, Outcome), ServiceError> {
     let current = account.current();
     let ids: Vec<_> = current.mailboxes().map(|m| m.record().id).collect();
     let pick = || ids[usize::try_from(dice.below(ids.len() as u64)).unwrap()];
@@ -30,8 +33,7 @@ async fn step(account: &AccountHandle, dice: &Dice) {
     };
     let operation = match dice.below(16) {
         0..=3 => {
-            append(account, pick(), dice.below(12)).await;
-            return;
+            return append_to(account, pick(), mail(dice.below(12)).as_bytes()).await;
         }
         4..=7 => {
             let modes = [FlagMode::Add, FlagMode::Remove, FlagMode::Replace];
@@ -50,12 +52,18 @@ async fn step(account: &AccountHandle, dice: &Dice) {
         14 => Operation::Unsubscribe { name: any_name() },
         _ => Operation::ClaimRecent { mailbox: pick() },
     };
-    // A refusal changes nothing; what matters here is that the rows agree afterwards.
-    let _ = account.submit(operation).await;
+    account.submit(operation).await
+}
+
+/// A step of one writer alone: only the rules of mail can refuse it. A refusal changes nothing;
+/// what matters here is that the rows agree afterwards.
+async fn one_step(account: &AccountHandle, dice: &Dice) {
+    let result = step(account, dice).await;
+    assert!(matches!(result, Ok(_) | Err(ServiceError::Refused(_))), "{result:?}");
 }
 
 /// All mailboxes loaded.
-async fn loaded(account: &AccountHandle) -> (Account, Vec<MailboxPin>) {
+pub async fn loaded(account: &AccountHandle) -> (Account, Vec<MailboxPin>) {
     let mut pins = Vec::new();
     for mailbox in account.state().await.unwrap().mailboxes() {
         pins.push(account.load(mailbox.record().id).await.unwrap().1);
@@ -63,7 +71,7 @@ async fn loaded(account: &AccountHandle) -> (Account, Vec<MailboxPin>) {
     (account.state().await.unwrap(), pins)
 }
 
-fn assert_same(one: &Account, other: &Account, seed: u64) {
+pub fn assert_same(one: &Account, other: &Account, seed: u64) {
     assert_eq!(one.head(), other.head(), "seed {seed}");
     let records = |a: &Account| a.mailboxes().map(|m| m.record().clone()).collect::<Vec<_>>();
     assert_eq!(records(one), records(other), "seed {seed}");
@@ -96,7 +104,7 @@ async fn every_random_history_reloads_from_its_rows_as_it_was_in_memory() {
         let mut pins = loaded(&account).await.1;
         for round in 0..6 {
             for _ in 0..12 {
-                step(&account, &dice).await;
+                one_step(&account, &dice).await;
             }
             let (in_memory, more) = loaded(&account).await;
             pins.extend(more);
@@ -120,7 +128,7 @@ async fn a_follower_reaches_the_same_state_by_the_log() {
         let _pins = (loaded(&writer).await.1, loaded(&reader).await.1);
         for _ in 0..5 {
             for _ in 0..8 {
-                step(&writer, &dice).await;
+                one_step(&writer, &dice).await;
             }
             let (theirs, _kept) = loaded(&reader).await;
             assert_same(&loaded(&writer).await.0, &theirs, seed);

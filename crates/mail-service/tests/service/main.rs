@@ -3,8 +3,13 @@
 
 mod changes;
 mod checking;
+mod clocks;
 mod common;
 mod histories;
 mod logins;
 mod mail;
+mod moving;
+mod nodes;
+mod repairing;
+mod scrubbing;
 mod sweeping;

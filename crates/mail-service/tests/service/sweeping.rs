@@ -5,9 +5,9 @@ use std::sync::Arc;
 use mail_service::{NewMail, Sharing, check};
 use mail_types::{Flags, InternalDate, MessageId, ModSeq, SystemFlags, Uid, UidSet};
 use mailbox::{FlagMode, Operation};
-use store::Store;
 use store::fault::{Call, Fault, Faulty};
 use store::mem::Mem;
+use store::{Commit, KeyRange, Store, Write};
 
 use crate::common::{
     START, Setup, account_of, append, append_text, assert_clean, inbox, mail, mailbox_id, name,
@@ -52,6 +52,34 @@ async fn expunged_mail_is_kept_through_its_retention_and_gone_after_it() {
     setup.clock.advance(40 * DAY);
     service.sweep().await.unwrap();
     assert_eq!(account.current().modseq(), modseq);
+}
+
+#[tokio::test]
+async fn rows_that_are_missing_do_not_take_the_mail_they_name_with_them() {
+    let (setup, store) = (Setup::new(Sharing::Exclusive), Mem::new());
+    let service = setup.open(Arc::new(store.clone())).await;
+    let account = account_of(&service, "dock").await;
+    for number in 1..=3 {
+        append(&account, inbox(&account), number).await;
+    }
+    let rows =
+        store::scan_page(&*store.view().unwrap(), &KeyRange::prefix(b""), 1000).unwrap().rows;
+    // Every row that is mail in INBOX, a message, or the account's head, as if a page were lost.
+    let mut tried = 0;
+    for (key, value) in rows {
+        let commit = Commit::new().write(Write::delete(key.clone()));
+        store.commit_wait(commit).unwrap();
+        let swept = service.sweep().await;
+        store.commit_wait(Commit::new().write(Write::put(key.clone(), value))).unwrap();
+        tried += u64::from(swept.is_err());
+        for id in 1..=3 {
+            let text = account.read(vec![(MessageId(id), 0..u64::MAX)]).await.unwrap().remove(0);
+            let sent = mail(id);
+            assert_eq!(text.as_deref(), Some(sent.as_bytes()), "without {:?}", key.escape_ascii());
+        }
+    }
+    assert!(tried >= 6, "a sweep noticed only {tried} missing rows");
+    assert_clean(&store);
 }
 
 #[tokio::test]

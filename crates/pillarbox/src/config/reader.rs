@@ -89,6 +89,11 @@ impl<'d> Table<'d> {
         self.entries.contains_key(key)
     }
 
+    /// The line of a key, if it is there.
+    pub fn line_of(&self, key: &str) -> Option<usize> {
+        self.value(key).map(|(line, _)| line)
+    }
+
     /// Notes every key that is not among `known`.
     pub fn only(&self, known: &[&str]) {
         for (key, _) in self.entries.iter() {
@@ -123,6 +128,36 @@ impl<'d> Table<'d> {
                 None
             }
         }
+    }
+
+    /// A text that may be missing but not be empty, and its line.
+    pub fn optional_text(&self, key: &str) -> Option<(usize, String)> {
+        if self.has(key) { self.text(key) } else { None }
+    }
+
+    /// The texts of a list that may be missing, each with the line of the list.
+    pub fn texts(&self, key: &str) -> Vec<(usize, String)> {
+        let Some((line, value)) = self.value(key) else { return Vec::new() };
+        let text = |value: &Spanned<DeValue<'_>>| value.get_ref().as_str().map(str::to_owned);
+        let all: Option<Vec<_>> =
+            value.as_array().and_then(|array| array.iter().map(text).collect());
+        match all {
+            Some(all) => all.into_iter().map(|text| (line, text)).collect(),
+            None => {
+                self.wrong_kind(line, key, "a list of texts in quotes", value);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A yes or no that may be missing.
+    pub fn truth(&self, key: &str) -> Option<bool> {
+        let (line, value) = self.value(key)?;
+        let truth = value.as_bool();
+        if truth.is_none() {
+            self.wrong_kind(line, key, "true or false", value);
+        }
+        truth
     }
 
     /// One of several words, which must be there, and its line.

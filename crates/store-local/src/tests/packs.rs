@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use store::{BlobLease, Commit, Deletion, Store, StoreError, Write};
 
-use super::{copy_folder, noise, open, options, pack_files, put};
+use super::{copy_folder, listed, noise, open, options, pack_files, put};
 use crate::disk::{Disk, OsDisk};
 use crate::log::group::{Change, Changes};
 use crate::log::walk::{Found, Kind, Segment};
@@ -18,8 +18,8 @@ fn small_packs(path: &std::path::Path) -> Local {
 fn delete(store: &Local, leases: Vec<BlobLease>) {
     let ids: Vec<_> = leases.iter().map(BlobLease::id).collect();
     drop(leases);
-    let as_of = store.commit_wait(Commit::new()).unwrap();
-    let deleted = store.delete_blobs(b"a", &ids, as_of).unwrap();
+    store.commit_wait(Commit::new()).unwrap();
+    let deleted = store.delete_blobs(b"a", &listed(store, &ids)).unwrap();
     assert!(deleted.iter().all(|deleted| *deleted == Deletion::Deleted), "{deleted:?}");
 }
 

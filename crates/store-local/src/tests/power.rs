@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use store::{BlobId, Commit, Deletion, Store, StoreError, Write};
 
-use super::{copy_folder, in_memory, noise, options, report};
+use super::{copy_folder, in_memory, listed, noise, options, report};
 use crate::disk::{Disk, DiskFile, OsDisk};
 use crate::{Local, Options};
 
@@ -269,8 +269,9 @@ fn act(store: &Local, named: &mut BTreeMap<BlobId, Vec<u8>>, random: &mut u64) {
                 return;
             };
             let forget = Commit::new().write(Write::delete(*id.as_bytes()));
-            let as_of = store.commit_wait(forget).unwrap();
-            assert_eq!(store.delete_blobs(b"a", &[id], as_of), Ok(vec![Deletion::Deleted]));
+            store.commit_wait(forget).unwrap();
+            let blobs = listed(store, &[id]);
+            assert_eq!(store.delete_blobs(b"a", &blobs), Ok(vec![Deletion::Deleted]));
             named.remove(&id);
         }
         1 => store.reclaim().unwrap(),

@@ -76,7 +76,9 @@ fn what_a_killed_process_had_written_is_in_the_database_before_anybody_reads_it(
         let alone = folder.path().join("alone.db");
         fs::copy(&database, &alone).unwrap();
         let alone = rusqlite::Connection::open(alone).unwrap();
-        alone.query_row("SELECT count(*) FROM row", [], |row| row.get::<_, i64>(0)).unwrap_or(0)
+        // The two rows at the ends of the table are the engine's own.
+        let count = "SELECT count(*) FROM row WHERE key <> x'' AND length(key) < 1025";
+        alone.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap_or(0)
     };
     assert_eq!(rows(), 0, "the row is in the log alone");
     let again = open(&killed);

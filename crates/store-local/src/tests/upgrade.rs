@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::params;
 use store::{BlobId, BlobKey, Commit, Deletion, Store, StoreError, Write};
 
-use super::{copy_folder, noise, open, options, pack_files, put};
+use super::{copy_folder, listed, noise, open, options, pack_files, put};
 use crate::Local;
 use crate::disk::OsDisk;
 use crate::pack::format::{FRAME_BYTES, Frames, pack_header};
@@ -71,8 +71,8 @@ fn folder_of_version_1_is_taken_over() {
     let new = put(&store, &noise(99, 9_000));
     assert_eq!(store.view().unwrap().at().0, 42);
     let gone = BlobId::of(&bodies[0]);
-    let as_of = store.commit_wait(Commit::new().write(Write::put(b"k", b"v"))).unwrap();
-    assert_eq!(store.delete_blobs(b"a", &[gone], as_of), Ok(vec![Deletion::Deleted]));
+    store.commit_wait(Commit::new().write(Write::put(b"k", b"v"))).unwrap();
+    assert_eq!(store.delete_blobs(b"a", &listed(&store, &[gone])), Ok(vec![Deletion::Deleted]));
     let mut damage = Vec::new();
     store.verify(&mut |what| damage.push(what.to_owned())).unwrap();
     assert_eq!(damage, Vec::<String>::new());

@@ -88,7 +88,7 @@ pub(super) fn scopes_are_apart(engine: &mut dyn Engine) {
     assert_eq!(store.blob_size(b"b", &id), Ok(None), "a scope sees another's blob");
     let lease = must("put", store.put_blob(b"b", b"mine"));
     must("commit", store.commit_wait(Commit::new().naming(lease)));
-    must("delete", store.delete_blobs(b"a", &[id], number));
+    must("delete", store.delete_blobs(b"a", &[(id, number)]));
     assert_eq!(store.blob_size(b"a", &id), Ok(None));
     must("the other scope keeps its copy", store.verify_blob(b"b", &id));
 }

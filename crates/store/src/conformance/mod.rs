@@ -6,11 +6,13 @@
 mod blobs;
 mod commits;
 mod durability;
+pub mod heap;
 mod sweeps;
 mod views;
 
 use std::sync::Arc;
 
+use crate::limits::VIEWS_MAX;
 use crate::{BlobKey, Store};
 
 /// An engine under test, with the means to hurt it.
@@ -20,6 +22,12 @@ pub trait Engine {
 
     /// Opens the same data again; [`Engine::store`] is another one then.
     fn restart(&mut self, how: Restart);
+
+    /// How many views may be open at one time; the contract's maximum, unless the engine has one of
+    /// its own.
+    fn views_max(&self) -> usize {
+        VIEWS_MAX
+    }
 
     /// Changes stored bytes of a blob behind the store's back.
     fn damage_blob(&mut self, key: &BlobKey);
@@ -54,7 +62,7 @@ pub const CASES: &[Case] = &[
     ("too_many_views_are_refused", views::too_many_views_are_refused),
     ("failed_conditions_write_nothing", commits::failed_conditions_write_nothing),
     ("later_writes_of_a_commit_win", commits::later_writes_win),
-    ("commits_of_one_thread_keep_their_order", commits::order_of_one_thread_is_kept),
+    ("commits_on_one_key_keep_their_order", commits::order_of_one_thread_is_kept),
     ("racing_increments_lose_none", commits::racing_increments_lose_none),
     ("what_is_too_large_is_refused", commits::too_large_is_refused),
     ("the_largest_allowed_commit_works", commits::largest_values_work),

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::{Engine, Random, must};
-use crate::limits::VIEWS_MAX;
 use crate::{Commit, KeyRange, Order, StoreError, Write, scan_page};
 
 pub(super) fn commit_is_seen_by_later_views_only(engine: &mut dyn Engine) {
@@ -135,7 +134,7 @@ pub(super) fn scan_visitor_may_commit(engine: &mut dyn Engine) {
 
 pub(super) fn too_many_views_are_refused(engine: &mut dyn Engine) {
     let store = engine.store();
-    let mut views: Vec<_> = (0..VIEWS_MAX).map(|_| must("view", store.view())).collect();
+    let mut views: Vec<_> = (0..engine.views_max()).map(|_| must("view", store.view())).collect();
     assert_eq!(store.view().err(), Some(StoreError::Busy), "views have a maximum");
     views.pop();
     must("a closed view makes room", store.view());

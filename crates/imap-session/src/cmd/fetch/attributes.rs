@@ -13,6 +13,7 @@ use mime::header::{FieldFilter, subset};
 use mime::{Encoding, Message, SectionKind};
 
 use super::needs;
+use crate::Trouble;
 
 /// What was loaded of one message.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +41,8 @@ pub(crate) enum Untold {
     Gone,
     /// Its encoding cannot be removed. RFC 3516 §4.3
     UnknownEncoding,
+    /// It is there, but cannot be read.
+    Unreadable(Trouble),
 }
 
 impl Subject<'_> {

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use imap_proto::types::FetchItem;
+use imap_proto::types::{BodyData, FetchAttribute, FetchItem};
+use imap_proto::{BlobSlice, Transform};
 use mail_types::{MessageId, SeqNum, Uid, UidSet};
 use mailbox::EntryRef;
 use mime::{Decoder, LineEnds, Message};
@@ -14,7 +15,7 @@ use super::unknown_encoding;
 use crate::cmd::copy::expunge_issued;
 use crate::render::Out;
 use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
-use crate::{Answer, Need, ReadRequest, errors, render};
+use crate::{Answer, Need, ReadRequest, Unread, errors, render};
 
 /// What is still to be told.
 pub(crate) struct Job {
@@ -93,7 +94,7 @@ impl Job {
                     }
                     match subject.attribute(item) {
                         Ok(attribute) => fetch.attribute(&attribute),
-                        Err(untold) => self.untold = Some(untold),
+                        Err(untold) => note(&mut self.untold, untold),
                     }
                 }
                 fetch.finish();
@@ -143,15 +144,15 @@ impl Job {
         if let Some(index) = batch.iter().position(|waiting| !waiting.encoded.is_empty()) {
             return self.count(batch, index);
         }
-        self.write(&batch, run);
-        self.pause(run)
+        let told = self.tell(&batch, run);
+        self.hold(told, run)
     }
 
     fn with_headers(
-        self,
+        mut self,
         mut batch: Vec<Waiting>,
         targets: &[usize],
-        blocks: Vec<Option<Vec<u8>>>,
+        blocks: Vec<Result<Vec<u8>, Unread>>,
         run: &mut Run<'_>,
     ) -> Flow {
         if blocks.len() != targets.len() {
@@ -161,8 +162,12 @@ impl Job {
             let Some(waiting) = batch.get_mut(*index) else { continue };
             let Some(range) = waiting.headers.pop_front() else { continue };
             match block {
-                Some(block) => drop(waiting.loaded.headers.insert(range.start, block)),
-                None => waiting.row = None,
+                Ok(block) => drop(waiting.loaded.headers.insert(range.start, block)),
+                Err(why) => {
+                    waiting.row = None;
+                    waiting.headers.clear();
+                    note(&mut self.untold, why.into());
+                }
             }
         }
         self.load(batch, run)
@@ -186,22 +191,27 @@ impl Job {
             let Answer::Read(mut pieces) = answer else {
                 return Err(errors::unexpected(&answer));
             };
-            self.counted(batch, counting, pieces.pop().flatten(), run)
+            let piece = pieces.pop().unwrap_or(Err(Unread::Gone));
+            self.counted(batch, counting, piece, run)
         })
     }
 
     fn counted(
-        self,
+        mut self,
         mut batch: Vec<Waiting>,
         mut counting: Counting,
-        piece: Option<Vec<u8>>,
+        piece: Result<Vec<u8>, Unread>,
         run: &mut Run<'_>,
     ) -> Flow {
         let waiting = batch.get_mut(counting.index).ok_or_else(errors::server_bug)?;
-        let Some(piece) = piece.filter(|piece| !piece.is_empty()) else {
-            waiting.row = None;
-            waiting.encoded.clear();
-            return self.load(batch, run);
+        let piece = match piece {
+            Ok(piece) if !piece.is_empty() => piece,
+            missing => {
+                waiting.row = None;
+                waiting.encoded.clear();
+                note(&mut self.untold, missing.err().unwrap_or(Unread::Gone).into());
+                return self.load(batch, run);
+            }
         };
         let mut decoded = Vec::new();
         counting.decoder.push(&piece, &mut decoded);
@@ -217,12 +227,14 @@ impl Job {
         self.load(batch, run)
     }
 
-    fn write(&mut self, batch: &[Waiting], run: &mut Run<'_>) {
-        let Some(selected) = &run.state.selected else { return };
+    /// What is to be told of each message of the batch.
+    fn tell(&mut self, batch: &[Waiting], run: &mut Run<'_>) -> VecDeque<Told> {
+        let Some(selected) = &run.state.selected else { return VecDeque::new() };
         let view = &selected.view;
         let out = &mut Out::new(run.sink, run.state.enabled);
         let uids: UidSet = batch.iter().map(|waiting| waiting.uid).collect();
         let mut waiting = batch.iter();
+        let mut all = VecDeque::with_capacity(batch.len());
         for (seq, entry) in view.entries(&uids) {
             let Some(waiting) = waiting.find(|waiting| waiting.uid == entry.uid()) else {
                 continue;
@@ -230,22 +242,75 @@ impl Job {
             let flags = Some(render::flag_list(out, view, &entry));
             let row = waiting.row.as_deref();
             let subject = Subject { entry, flags, row, loaded: &waiting.loaded };
-            self.write_one(seq, &subject, out);
+            all.push_back(self.tell_one(seq, &subject, out));
         }
+        all
     }
 
-    fn write_one(&mut self, seq: SeqNum, subject: &Subject<'_>, out: &mut Out<'_>) {
+    fn tell_one(&mut self, seq: SeqNum, subject: &Subject<'_>, out: &Out<'_>) -> Told {
         let extra = self.extra(subject.entry.uid(), out);
         let mut attributes = Vec::with_capacity(self.items.len() + extra.len());
         for item in self.items.iter().chain(&extra) {
             match subject.attribute(item) {
                 Ok(attribute) => attributes.push(attribute),
-                Err(untold) => self.untold = Some(untold),
+                Err(untold) => note(&mut self.untold, untold),
             }
         }
-        if !attributes.is_empty() {
-            render::fetch(out, seq, attributes);
+        Told { seq, attributes }
+    }
+
+    /// Writes what is told, after the octets that its literals announce have been read.
+    fn hold(self, mut told: VecDeque<Told>, run: &mut Run<'_>) -> Flow {
+        let (mut group, mut requests) = (Vec::new(), Vec::new());
+        let mut left = Need::HOLD_BYTES_MAX;
+        while let Some(next) = told.pop_front() {
+            if !group.is_empty() && next.held_bytes() > left {
+                told.push_front(next);
+                break;
+            }
+            next.request(&mut left, &mut requests);
+            group.push(next);
         }
+        if requests.is_empty() {
+            return self.write(group, told, run);
+        }
+        let count = requests.len();
+        wait(Need::Hold(requests), move |answer, run| match answer {
+            Answer::Held(held) if held.len() == count => self.held(group, held, told, run),
+            other => Err(errors::unexpected(&other)),
+        })
+    }
+
+    fn held(
+        mut self,
+        mut group: Vec<Told>,
+        held: Vec<Result<(), Unread>>,
+        rest: VecDeque<Told>,
+        run: &mut Run<'_>,
+    ) -> Flow {
+        let mut held = held.into_iter();
+        for told in &mut group {
+            told.attributes.retain(|attribute| {
+                let asked = slice_of(attribute).and_then(|_| held.next());
+                let Some(Err(why)) = asked else { return true };
+                note(&mut self.untold, why.into());
+                false
+            });
+        }
+        self.write(group, rest, run)
+    }
+
+    fn write(self, group: Vec<Told>, rest: VecDeque<Told>, run: &mut Run<'_>) -> Flow {
+        let out = &mut Out::new(run.sink, run.state.enabled);
+        for Told { seq, attributes } in group {
+            if !attributes.is_empty() {
+                render::fetch(out, seq, attributes);
+            }
+        }
+        if rest.is_empty() {
+            return self.pause(run);
+        }
+        wait_ready(Need::Flush, |run| self.hold(rest, run))
     }
 
     /// With `\Seen` set on the way, the new flags are told, and all that goes with them.
@@ -275,6 +340,64 @@ impl Job {
             None => Reply::ok("FETCH completed"),
             Some(Untold::Gone) => expunge_issued(),
             Some(Untold::UnknownEncoding) => unknown_encoding(),
+            Some(Untold::Unreadable(trouble)) => errors::trouble(trouble),
+        }
+    }
+}
+
+/// Notes why something is not told. That stored mail is damaged is the worst of reasons.
+fn note(known: &mut Option<Untold>, untold: Untold) {
+    if !matches!(known, Some(Untold::Unreadable(_))) {
+        *known = Some(untold);
+    }
+}
+
+/// What is to be told of one message.
+struct Told {
+    seq: SeqNum,
+    attributes: Vec<FetchAttribute>,
+}
+
+impl Told {
+    /// Octets that are asked for before it is written.
+    fn held_bytes(&self) -> u64 {
+        self.attributes.iter().filter_map(slice_of).map(|slice| slice.length).sum()
+    }
+
+    /// Asks for what its literals hold, as far as `left` reaches: of a message that is longer the
+    /// beginning has to do.
+    fn request(&self, left: &mut u64, requests: &mut Vec<ReadRequest>) {
+        for slice in self.attributes.iter().filter_map(slice_of) {
+            let length = slice.length.min(*left);
+            *left -= length;
+            let range = slice.range.start..slice.range.start.saturating_add(length);
+            requests.push(ReadRequest { message: slice.message, range });
+        }
+    }
+}
+
+/// The part of a message that an attribute sends as it is stored. What is sent decoded was read
+/// when its length was counted.
+fn slice_of(attribute: &FetchAttribute) -> Option<&BlobSlice> {
+    let data = match attribute {
+        FetchAttribute::Rfc822(data)
+        | FetchAttribute::Rfc822Header(data)
+        | FetchAttribute::Rfc822Text(data)
+        | FetchAttribute::Section { data, .. }
+        | FetchAttribute::Binary { data, .. } => data,
+        _ => return None,
+    };
+    match data {
+        BodyData::Blob(slice) if slice.transform == Transform::Identity => Some(slice),
+        _ => None,
+    }
+}
+
+impl From<Unread> for Untold {
+    fn from(why: Unread) -> Self {
+        match why {
+            Unread::Gone => Self::Gone,
+            Unread::Failed(trouble) => Self::Unreadable(trouble),
         }
     }
 }

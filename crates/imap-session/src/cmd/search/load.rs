@@ -10,8 +10,8 @@ use mailbox::search::{
 };
 use mime::{Content as PartContent, Message, Part};
 
-use crate::reply::{Flow, Run, wait};
-use crate::{Answer, Need, ReadRequest, errors};
+use crate::reply::{Flow, Reply, Run, wait};
+use crate::{Answer, Need, ReadRequest, Unread, errors};
 
 /// A search in progress.
 pub(crate) struct Job {
@@ -122,7 +122,7 @@ impl Job {
         let requests = ranges.into_iter().map(|range| ReadRequest { message, range }).collect();
         wait(Need::Read(requests), move |answer, run| {
             let Answer::Read(blocks) = answer else { return Err(errors::unexpected(&answer)) };
-            self.with_blocks(need, reading, texts, &blocks, run)
+            self.with_blocks(need, reading, texts, &readable(blocks)?, run)
         })
     }
 
@@ -158,6 +158,17 @@ struct Reading {
     candidate: Candidate,
     batch: VecDeque<Candidate>,
     finish: Finish,
+}
+
+/// What was read; `None` of a message that is gone. One that is there but cannot be read ends the
+/// search: whether it matches is not known.
+fn readable(blocks: Vec<Result<Vec<u8>, Unread>>) -> Result<Vec<Option<Vec<u8>>>, Reply> {
+    let one = |block| match block {
+        Ok(block) => Ok(Some(block)),
+        Err(Unread::Gone) => Ok(None),
+        Err(Unread::Failed(why)) => Err(errors::trouble(why)),
+    };
+    blocks.into_iter().map(one).collect()
 }
 
 /// The header of the message, and with TEXT those of its parts and of messages inside.
