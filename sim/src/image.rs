@@ -327,7 +327,7 @@ mod tests {
     fn torn_writes_mix_old_and_new_sectors_and_come_again_for_the_same_seed() {
         let disk = disk();
         let mut seen = std::collections::BTreeSet::new();
-        for seed in 0..60 {
+        for seed in 0..300 {
             let variant = Variant { number: 2, seed };
             let torn = bytes(&disk, variant);
             assert_eq!(torn, bytes(&disk, variant), "seed {seed}");

@@ -2,9 +2,9 @@
 //!
 //! Each account has a stream of steps, one after the other, each with at most one change; streams
 //! run beside each other, so that commits form groups. After a step one line goes to standard
-//! output in one write: `ack ACCOUNT STEP MODSEQ`. Then the account is written down in a side folder.
-//! So for every moment of the recording it is known which steps were acknowledged, and for every
-//! step what the account has to look like.
+//! output in one write: `ack ACCOUNT STEP MODSEQ`. Then the account is written down in a side
+//! folder. So for every moment of the recording it is known which steps were acknowledged, and for
+//! every step what the account has to look like.
 
 mod mail;
 mod steps;

@@ -286,3 +286,17 @@ impl DiskFile for CountedFile {
         self.file.length()
     }
 }
+
+#[test]
+fn database_that_was_never_finished_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["store.new", "store.new-journal", "store.new-wal"] {
+        fs::write(folder.path().join(name), noise(1, 9000)).unwrap();
+    }
+    let lease = put(&open(folder.path()), b"Subject: low water");
+    open(folder.path()).verify_blob(b"a", &lease.id()).unwrap();
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.retain(|name| name.to_string_lossy().starts_with("store.new"));
+    assert!(names.is_empty(), "{names:?}");
+}
