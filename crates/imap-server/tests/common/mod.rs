@@ -23,12 +23,12 @@ pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 /// A service with one account on a new store.
 pub async fn service() -> Service {
-    let service = service_on(Mem::new(), Sharing::Exclusive).await;
+    let service = service_sharing(Mem::new(), Sharing::Exclusive).await;
     service.create_account(USER, Secret::new(PASSWORD)).await.unwrap();
     service
 }
 
-async fn service_on(store: Mem, sharing: Sharing) -> Service {
+async fn service_sharing(store: Mem, sharing: Sharing) -> Service {
     let passwords = PasswordCost {
         memory_kib: 8,
         iterations: 1,
@@ -63,7 +63,7 @@ impl Live {
         let store = Mem::new();
         let mut nodes = Vec::new();
         for _ in 0..count {
-            let service = service_on(store.clone(), Sharing::Shared).await;
+            let service = service_sharing(store.clone(), Sharing::Shared).await;
             nodes.push(Self::of(service, settings()));
         }
         let created = nodes[0].service.create_account(USER, Secret::new(PASSWORD)).await;
