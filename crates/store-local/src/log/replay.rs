@@ -181,7 +181,11 @@ impl Replay<'_> {
                 offset = tail.applied.at.offset;
             } else if open.first_group != expected(pending, tail) {
                 let at = Position { segment: open.id, offset: 0 };
-                return Ok(Some(Spot { index, at, look: Look::Damaged }));
+                // A segment may be made while the group before its first one is being synced: then
+                // that group may be missing, up to the name of its own segment.
+                let is_next = open.first_group == expected(pending, tail) + 1;
+                let look = if is_next { Look::Torn } else { Look::Damaged };
+                return Ok(Some(Spot { index, at, look }));
             }
             loop {
                 let at = Position { segment: open.id, offset };

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 
 use super::{copy_folder, listed, noise, open, options, pack_files, put};
 use crate::disk::OsDisk;
+use crate::log::LogKey;
+use crate::log::format::segment_header;
 use crate::log::walk::{Found, Segment};
 use crate::{Disk, Local, Options};
 
@@ -22,6 +24,7 @@ struct Killed {
     /// Where records begin in the first segment, and the end of the last.
     groups: Vec<u64>,
     end: u64,
+    key: LogKey,
 }
 
 const ROWS: u64 = 20;
@@ -62,7 +65,7 @@ impl Killed {
                 Found::Invalid(look) => panic!("{look:?}"),
             }
         }
-        Self { outer, copies: 0, bodies, gone, groups, end }
+        Self { outer, copies: 0, bodies, gone, groups, end, key }
     }
 
     /// The killed store with the packs that it had and the database of its first day.
@@ -152,6 +155,25 @@ fn torn_end_is_cut_off_and_the_log_goes_on_there() {
         fs::remove_dir_all(folder).unwrap();
     }
     assert!(before < last);
+}
+
+#[test]
+fn segment_made_while_the_group_before_it_was_being_synced_goes_with_that_group() {
+    let mut killed = Killed::new();
+    let last = *killed.groups.last().unwrap();
+    for (later, opens) in [(1, true), (2, false)] {
+        let folder = killed.with_old_database();
+        OsDisk.open(&segment_path(&folder)).unwrap().truncate(last).unwrap();
+        let first_group = killed.groups.len() as u64 + later;
+        let next = folder.join("packs").join(crate::pack::file_name(3));
+        fs::write(&next, segment_header(&killed.key, 3, first_group)).unwrap();
+        match Local::open(&folder, options(Arc::new(OsDisk))) {
+            Ok(store) => killed.check(&store, ROWS),
+            // A group behind the missing one was written, so that one was synced.
+            Err(error) => assert!(matches!(error, StoreError::Corrupt { .. }), "{error}"),
+        }
+        assert_eq!(next.exists(), !opens);
+    }
 }
 
 #[test]
