@@ -7,7 +7,7 @@ use store::limits::{BLOB_READ_BYTES_MAX, check_blob_size};
 use store::{BlobId, BlobKey, BlobLease, BlobReader, BlobWriter, HeapKey, HeapWriter, StoreError};
 
 use crate::body::{FRAME_BYTES, Frames, INLINE_BYTES_MAX, Table, decode_inline, encode_inline};
-use crate::pending::{Body, Fresh};
+use crate::pending::{Body, Fresh, Guard};
 use crate::shared::Shared;
 
 /// Takes the bytes of one blob: short ones stay in memory, longer ones go on in frames.
@@ -111,11 +111,14 @@ fn object_key(scope: &[u8]) -> Result<HeapKey, StoreError> {
 
 /// Opens a blob: one that waits here for its commit, or one that a row records.
 pub(crate) fn open(shared: &Arc<Shared>, key: &BlobKey) -> Result<Box<dyn BlobReader>, StoreError> {
-    if let Some(fresh) = shared.pending.fresh(key) {
+    if let Some((fresh, lease)) = shared.pending.read(key) {
         return match &fresh.body {
             Body::Inline(body) => inline(&key.id, fresh.size, body),
             Body::Object { key: object, stored_bytes } => {
-                Ok(in_heap(shared, &key.id, fresh.size, *stored_bytes, object.clone()))
+                let mut reader =
+                    in_heap(shared, &key.id, fresh.size, *stored_bytes, object.clone());
+                reader.lease = Some(lease);
+                Ok(Box::new(reader))
             }
         };
     }
@@ -137,7 +140,7 @@ pub(crate) fn open(shared: &Arc<Shared>, key: &BlobKey) -> Result<Box<dyn BlobRe
     let object = row.get::<_, Option<&str>>(3).and_then(HeapKey::new).ok_or_else(|| {
         StoreError::corrupt(format_args!("blob {}: its row names no object", key.id))
     })?;
-    Ok(in_heap(shared, &key.id, size, stored.unsigned_abs(), object))
+    Ok(Box::new(in_heap(shared, &key.id, size, stored.unsigned_abs(), object)))
 }
 
 fn inline(id: &BlobId, size: u64, body: &[u8]) -> Result<Box<dyn BlobReader>, StoreError> {
@@ -150,8 +153,9 @@ fn in_heap(
     size: u64,
     stored_bytes: u64,
     object: HeapKey,
-) -> Box<dyn BlobReader> {
-    Box::new(InHeap {
+) -> InHeap {
+    InHeap {
+        lease: None,
         shared: Arc::clone(shared),
         id: *id,
         size,
@@ -160,7 +164,7 @@ fn in_heap(
         whole: OnceLock::new(),
         frames: OnceLock::new(),
         last: Mutex::new(None),
-    })
+    }
 }
 
 struct Inline {
@@ -180,6 +184,8 @@ impl BlobReader for Inline {
 
 /// Reads an object: a short one at once, a long one by parts, after its table.
 struct InHeap {
+    /// Keeps an object that no row names yet, and perhaps none will.
+    lease: Option<Guard>,
     shared: Arc<Shared>,
     id: BlobId,
     size: u64,

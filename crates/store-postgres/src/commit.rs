@@ -7,7 +7,7 @@ use store::{BlobKey, Commit, CommitNo, Expected, StoreError, Write};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use crate::pending::{Body, Fresh, Pending};
+use crate::pending::{Body, Claim, Fresh, Pending};
 
 /// A commit as arrays: later writes to a key have won, and keys are in order, so that two commits
 /// lock rows in the same order.
@@ -48,23 +48,26 @@ pub(crate) struct Bodies {
 }
 
 impl Bodies {
-    /// What this process still has of the leased blobs, and which it must find recorded.
-    pub(crate) fn of(commit: &Commit, pending: &Pending) -> Self {
+    /// What this process still has of the leased blobs, and which it must find recorded. `None`
+    /// while another commit is recording one of them.
+    pub(crate) fn of(commit: &Commit, pending: &Pending) -> Option<Self> {
         let mut seen = HashSet::new();
-        let (mut fresh, mut known) = (Vec::new(), Vec::new());
+        let mut bodies = Self { fresh: Vec::new(), known: Vec::new() };
         for lease in &commit.leases {
             if !seen.insert(lease.key()) {
                 continue;
             }
-            match pending.fresh(lease.key()) {
-                Some(body) => fresh.push((lease.key().clone(), body)),
-                None => known.push(lease.key().clone()),
+            match pending.claim(lease.key()) {
+                Claim::Fresh(body) => bodies.fresh.push((lease.key().clone(), body)),
+                Claim::Known => bodies.known.push(lease.key().clone()),
+                // Lets go of the others: two commits never wait for each other.
+                Claim::Taken => return None,
             }
         }
         // In order, as everybody locks them.
-        fresh.sort_by(|one, other| one.0.cmp(&other.0));
-        known.sort();
-        Self { fresh, known }
+        bodies.fresh.sort_by(|one, other| one.0.cmp(&other.0));
+        bodies.known.sort();
+        Some(bodies)
     }
 
     /// Notes which objects are in rows now. `objects` are those that the rows of this commit name.
@@ -82,6 +85,12 @@ impl Bodies {
     /// Notes that it is not known whether objects are in rows.
     pub(crate) fn unknown(&self) {
         self.fresh.iter().for_each(|(_, body)| body.unknown());
+    }
+}
+
+impl Drop for Bodies {
+    fn drop(&mut self) {
+        self.fresh.iter().for_each(|(_, body)| body.let_go());
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) enum Body {
 
 /// No row names the object; whoever lets go of the blob deletes it.
 const UNRECORDED: u8 = 0;
+/// A commit that may record it is on its way, and no other one may try: after the row of the first
+/// has been deleted on another node, and the object with it, the second would name it again.
+const CLAIMED: u8 = 3;
 /// A commit whose outcome is not known may have recorded it: a later clean-up decides.
 const UNKNOWN: u8 = 1;
 /// A row names it, or named it once. Its object belongs to that row from then on: when the row is
@@ -55,31 +58,51 @@ impl Fresh {
 
     pub(crate) fn unknown(&self) {
         // A state that is known to be recorded stays so.
-        let _ =
-            self.state.compare_exchange(UNRECORDED, UNKNOWN, Ordering::AcqRel, Ordering::Acquire);
+        self.change(CLAIMED, UNKNOWN);
     }
 
     /// The commit has not happened after all.
     pub(crate) fn not_recorded(&self) {
-        let _ =
-            self.state.compare_exchange(UNKNOWN, UNRECORDED, Ordering::AcqRel, Ordering::Acquire);
+        self.change(UNKNOWN, UNRECORDED);
+    }
+
+    /// The commit is over; what it did not record another one may.
+    pub(crate) fn let_go(&self) {
+        self.change(CLAIMED, UNRECORDED);
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Whether a commit may record this body: bytes always, an object only once.
     fn is_usable(&self) -> bool {
         match self.body {
             Body::Inline(_) => true,
-            Body::Object { .. } => self.state.load(Ordering::Acquire) == UNRECORDED,
+            Body::Object { .. } => {
+                matches!(self.state.load(Ordering::Acquire), UNRECORDED | CLAIMED)
+            }
         }
     }
 
     /// The object that nobody will ever name.
     pub(crate) fn orphan(&self) -> Option<&HeapKey> {
         match &self.body {
+            // No commit is on its way any more: it would hold a lease.
             Body::Object { key, .. } if self.is_usable() => Some(key),
             Body::Object { .. } | Body::Inline(_) => None,
         }
     }
+}
+
+/// What a commit gets of a leased blob.
+pub(crate) enum Claim {
+    /// Its body, to record.
+    Fresh(Arc<Fresh>),
+    /// Nothing: it must be recorded already.
+    Known,
+    /// Nothing yet: another commit is recording it.
+    Taken,
 }
 
 /// Blobs with living leases. Clones share it.
@@ -127,8 +150,27 @@ impl Pending {
         BlobLease::new(key, size, Arc::new(guard))
     }
 
+    /// Takes the body of a leased blob for a commit, until [`Fresh::let_go`].
+    pub(crate) fn claim(&self, key: &BlobKey) -> Claim {
+        let Some(body) = self.fresh(key) else { return Claim::Known };
+        match body.body {
+            Body::Inline(_) => Claim::Fresh(body),
+            Body::Object { .. } if body.change(UNRECORDED, CLAIMED) => Claim::Fresh(body),
+            Body::Object { .. } => Claim::Taken,
+        }
+    }
+
+    /// The body of a leased blob for somebody who reads it, and a lease of the reader's own: the
+    /// object may turn out not to be the one that a row names, and is discarded with the last.
+    pub(crate) fn read(&self, key: &BlobKey) -> Option<(Arc<Fresh>, Guard)> {
+        let mut held = self.lock();
+        let known = held.get_mut(key).filter(|known| known.body.is_usable())?;
+        known.leases += 1;
+        Some((Arc::clone(&known.body), Guard { pending: self.clone(), key: key.clone() }))
+    }
+
     /// The body of a leased blob, if a commit may record it.
-    pub(crate) fn fresh(&self, key: &BlobKey) -> Option<Arc<Fresh>> {
+    fn fresh(&self, key: &BlobKey) -> Option<Arc<Fresh>> {
         let held = self.lock();
         let body = &held.get(key)?.body;
         body.is_usable().then(|| Arc::clone(body))
@@ -166,7 +208,8 @@ impl Pending {
     }
 }
 
-struct Guard {
+/// One lease.
+pub(crate) struct Guard {
     pending: Pending,
     key: BlobKey,
 }
@@ -223,11 +266,39 @@ mod tests {
     }
 
     #[test]
+    fn object_that_is_being_read_is_discarded_after_the_reader() {
+        let (pending, discarded) = pending();
+        let key = BlobKey::new(b"a", BlobId::of(b"x"));
+        let lease = pending.hold(key.clone(), object("one"));
+        let reader = pending.read(&key).unwrap();
+        // Its commit found that the blob was recorded already, with another object.
+        drop(lease);
+        assert!(discarded.lock().unwrap().is_empty());
+        drop(reader);
+        assert_eq!(*discarded.lock().unwrap(), ["one"]);
+    }
+
+    #[test]
+    fn object_is_recorded_by_one_commit_at_a_time() {
+        let (pending, _) = pending();
+        let key = BlobKey::new(b"a", BlobId::of(b"x"));
+        let _lease = pending.hold(key.clone(), object("one"));
+        let Claim::Fresh(body) = pending.claim(&key) else { panic!("it is free") };
+        assert!(matches!(pending.claim(&key), Claim::Taken));
+        assert!(pending.fresh(&key).is_some(), "it can be read meanwhile");
+        body.let_go();
+        assert!(matches!(pending.claim(&key), Claim::Fresh(_)));
+        body.recorded(&["one".to_owned()]);
+        body.let_go();
+        assert!(matches!(pending.claim(&key), Claim::Known));
+    }
+
+    #[test]
     fn object_of_an_unknown_commit_is_left_to_the_clean_up() {
         let (pending, discarded) = pending();
         let key = BlobKey::new(b"a", BlobId::of(b"x"));
         let lease = pending.hold(key.clone(), object("one"));
-        pending.fresh(&key).unwrap().unknown();
+        assert!(matches!(pending.claim(&key), Claim::Fresh(body) if { body.unknown(); true }));
         drop(lease);
         assert!(discarded.lock().unwrap().is_empty());
     }

@@ -71,7 +71,14 @@ impl Writer {
         let mut attempts = 0;
         loop {
             // Anew at each attempt: another commit may have recorded an object meanwhile.
-            let bodies = Bodies::of(commit, &self.shared.pending);
+            let Some(bodies) = Bodies::of(commit, &self.shared.pending) else {
+                attempts += 1;
+                if begun.elapsed() > RETRY_PATIENCE {
+                    return Err(StoreError::Busy);
+                }
+                self.back_off(attempts).await;
+                continue;
+            };
             let plan = Plan::new(commit, &bodies);
             match self.attempt(&plan, &bodies, begun).await {
                 Attempt::Answered(answer) => return answer,
