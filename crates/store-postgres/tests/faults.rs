@@ -142,14 +142,19 @@ fn outcome_that_cannot_be_found_out_is_called_unknown_and_the_store_goes_on() {
         let away = store.view().err();
         let put = store.commit_wait(Commit::new().write(Write::put(b"k", b""))).err();
         proxy.join();
-        // Where the cut came first, the commit may have been tried again before the parting.
-        let is_told = matches!(raised, Raise::Unknown(_) | Raise::Acknowledged);
         let is_away = |error: &Option<StoreError>| {
             matches!(error, Some(StoreError::Unavailable { .. } | StoreError::Busy))
         };
         let again = counter.raise(200);
         let (count, rows) = counted(&store);
         let has_first = rows.contains(&Counter::row(1, number));
+        // Where the cut came first, the commit may have been tried again before the parting, or
+        // have been found not to have happened.
+        let is_told = match &raised {
+            Raise::Unknown(_) | Raise::Acknowledged => true,
+            Raise::Refused(StoreError::Unavailable { .. }) => !has_first,
+            Raise::Refused(_) => false,
+        };
         let is_whole = rows.len() as u64 == count
             && count == 2 + u64::from(has_first)
             && (raised != Raise::Acknowledged || has_first);
