@@ -279,7 +279,28 @@ fn no_failing_call_to_the_disk_loses_what_was_acknowledged() {
                 nth += if nth < 24 { 1 } else { 3 };
             }
             assert!(cases > 4, "{fault:?} {lasts:?}: only {cases} cases");
-            report(&format!("call of the packs fails: {fault:?}, {lasts:?}"), cases);
+            report(&format!("{}, {}", fault.words(), lasts.words()), cases);
+        }
+    }
+}
+
+impl Fault {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Io => "a call to the disk fails",
+            Self::Full => "a call to the disk finds it full",
+            Self::TooManyFiles => "a call to the disk finds too many files open",
+            Self::Short => "a write to the disk is cut short",
+            Self::Sync => "a sync of the disk fails",
+        }
+    }
+}
+
+impl Lasts {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::ForEver => "for ever",
         }
     }
 }
