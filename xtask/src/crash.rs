@@ -5,6 +5,7 @@
 //! debug assertions, because what they say is worth knowing here.
 
 use crate::Result;
+use crate::faults;
 use crate::run;
 
 /// `[--seeds N] [--from SEED] [--variants N] [--operations N] [--every N] [--threads N]`: power
@@ -45,7 +46,9 @@ fn build() -> Result<()> {
 
 fn sim(command: &str, arguments: &[&str]) -> Result<()> {
     let program = run::target().join("debug").join("sim");
-    run::run(std::process::Command::new(program).arg(command).args(arguments))
+    let mut sim = std::process::Command::new(program);
+    sim.arg(command).args(arguments).env(faults::VARIABLE, faults::file());
+    run::run(&mut sim)
 }
 
 /// Where images that do not hold are kept, with their recordings.
