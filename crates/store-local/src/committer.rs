@@ -239,16 +239,17 @@ impl Committer<'_> {
         self.statements.begin()?;
         // No view lies between the commits of a group, so one number does for all of them.
         let named_at = self.at.next();
+        let mut recorded = HashSet::new();
         for (key, location) in &fresh.blobs {
-            let (key, location) = (key.clone(), *location);
+            let location = *location;
             // A blob that was recorded a moment ago keeps its place; the second copy is dead.
-            if self.statements.insert_blob(&key, location, named_at)? == Changed::One {
+            if self.statements.insert_blob(key, location, named_at)? == Changed::One {
                 group.add_live(location.pack, location.length);
-                group.payload.push(&Change::Record { key, location, named_at });
+                group.payload.push(&Change::Record { key: key.clone(), location, named_at });
+                recorded.insert(key);
             }
             group.wrote(1);
         }
-        let recorded: HashSet<&BlobKey> = fresh.blobs.iter().map(|(key, _)| key).collect();
         for item in items {
             let answer = match item {
                 Item::Commit { commit, bytes, .. } => {
@@ -265,6 +266,11 @@ impl Committer<'_> {
                 }
             };
             group.answers.push(answer);
+        }
+        if !recorded.is_empty() && group.at == self.at {
+            // None of these commits names them. The one that will must get another number: a
+            // listing may show this one meanwhile.
+            group.at = named_at;
         }
         self.set_packs(fresh, group)
     }

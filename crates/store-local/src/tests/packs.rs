@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use store::{BlobLease, Commit, Deletion, Store, StoreError, Write};
+use store::{BlobKey, BlobLease, Commit, Deletion, Store, StoreError, Write};
 
 use super::{copy_folder, listed, noise, open, options, pack_files, put};
 use crate::disk::{Disk, OsDisk};
@@ -46,6 +46,25 @@ fn sealed_pack_goes_with_its_last_blob() {
     store.reclaim().unwrap();
     assert_eq!(pack_files(folder.path()), 1);
     second.iter().for_each(|lease| store.verify_blob(b"a", &lease.id()).unwrap());
+}
+
+/// Two putters of one body: while one looks whether it is there, the other's is recorded.
+#[test]
+fn second_copy_of_a_recorded_blob_is_named_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let bytes = noise(1, 3000);
+    let id = put(&store, &bytes).id();
+    let looked = listed(&store, &[id]);
+    let key = BlobKey::new(b"a", id);
+    let lease = store.shared().leases.take(key.clone(), 3000);
+    let at = store.shared().readers.locate(&key).unwrap().unwrap();
+    let mut record = vec![0; usize::try_from(at.length).unwrap()];
+    store.shared().packs().file(at.pack).unwrap().read_at(at.offset, &mut record).unwrap();
+    store.shared().packs().append(&key, &record, 3000).unwrap();
+    store.commit_wait(Commit::new().write(Write::put(b"row", b"")).naming(lease)).unwrap();
+    assert_eq!(store.delete_blobs(b"a", &looked).unwrap(), [Deletion::InUse]);
+    store.verify_blob(b"a", &id).unwrap();
 }
 
 #[test]

@@ -80,6 +80,7 @@ pub const CASES: &[Case] = &[
     ("commit_numbers_never_repeat", durability::commit_numbers_never_repeat),
     ("a_leased_blob_is_not_swept", sweeps::leased_blob_is_not_swept),
     ("a_newly_named_blob_is_not_swept", sweeps::newly_named_blob_is_not_swept),
+    ("a_blob_named_after_a_listing_is_not_swept", sweeps::blob_named_after_a_listing_is_not_swept),
     ("a_deleted_blob_can_be_put_again", sweeps::deleted_blob_can_be_put_again),
     ("an_open_reader_outlives_deletion", sweeps::open_reader_outlives_deletion),
     ("sweeps_never_take_what_racing_commits_name", sweeps::racing_sweeps_take_nothing_named),

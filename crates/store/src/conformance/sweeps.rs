@@ -47,6 +47,22 @@ pub(super) fn newly_named_blob_is_not_swept(engine: &mut dyn Engine) {
     assert_eq!(sweep(store.as_ref(), id, named), Deletion::Deleted);
 }
 
+/// An engine may record a blob before any commit names it, as with the deletion of another one.
+pub(super) fn blob_named_after_a_listing_is_not_swept(engine: &mut dyn Engine) {
+    let store = engine.store();
+    let (first, second) = (b"named at last", b"never stored ");
+    let lease = must("put", store.put_blob(b"a", first));
+    let id = lease.id();
+    assert_eq!(sweep(store.as_ref(), BlobId::of(second), CommitNo(0)), Deletion::Missing);
+    let looked = listed(store.as_ref(), None, usize::MAX);
+    let commit = Commit::new().write(Write::put(b"row", *id.as_bytes())).naming(lease);
+    must("commit", store.commit_wait(commit));
+    for blob in looked.iter().filter(|blob| blob.key.id == id) {
+        assert_eq!(sweep(store.as_ref(), id, blob.named_at), Deletion::InUse);
+    }
+    must("read", store.verify_blob(b"a", &id));
+}
+
 pub(super) fn deleted_blob_can_be_put_again(engine: &mut dyn Engine) {
     let store = engine.store();
     let bytes = Random::new(0xdead).bytes(200_000);
