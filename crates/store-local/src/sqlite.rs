@@ -92,6 +92,8 @@ pub(crate) fn open_writer(path: &Path, cache_bytes: usize) -> Result<Connection,
     if mode != "wal" {
         return Err(StoreError::Unsupported { found: format!("journal mode {mode}").into() });
     }
+    // The first transaction in the new mode makes the file of the log.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
     // SQLite makes these names durable too, but goes on when that fails. A journal that comes back
     // would take back what the database has become, and a log that is gone leaves it half copied.
     path.parent().map_or(Ok(()), folder::sync)?;
