@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::Result;
 use crate::corpus;
 use crate::run;
+use crate::tools;
 
 /// Builds the program, fetches the corpus when a test needs it, and runs the named tests, or all;
 /// `--engine` names what mail is kept in.
@@ -30,6 +31,7 @@ pub fn on_engine(engine: &str, names: &[String]) -> Result<()> {
     let program = program()?;
     let mut python = run::command("python3 -B e2e/run.py");
     python.args(names).env("PILLARBOX", program).env("PILLARBOX_ENGINE", engine);
+    python.env("PILLARBOX_CLIENTS", tools::clients()?);
     if engine == "postgres+s3" {
         python.env("PILLARBOX_S3", s3_for_tests()?);
     }

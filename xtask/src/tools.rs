@@ -1,4 +1,5 @@
-//! What the checks need from outside: Debian packages, and two cargo tools kept below target/.
+//! What the checks need from outside: Debian packages; mail clients from the registries of Python
+//! and Node.js, and two cargo tools, kept below target/.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -13,16 +14,24 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("offlineimap", "offlineimap3"),
     ("imapfilter", "imapfilter"),
     ("curl", "curl"),
+    ("fetchmail", "fetchmail"),
+    ("interimap", "interimap"),
+    ("mutt", "mutt"),
+    ("node", "nodejs"),
+    ("pip3", "python3-pip"),
     ("python3", "python3"),
     ("npm", "npm"),
     ("git", "git"),
     ("tar", "tar"),
     ("sha512sum", "coreutils"),
-    ("strace", "strace"),
     ("cc", "gcc"),
     ("strace", "strace"),
     ("initdb", "postgresql-15"),
 ];
+
+/// Clients that tests use as libraries.
+const PYTHON_CLIENTS: &[&str] = &["imapclient==4.1.0"];
+const NODE_CLIENTS: &[&str] = &["imapflow@2.10.2"];
 
 /// Where Debian keeps programs that are not on PATH.
 const PROGRAMS_ELSEWHERE: &[&str] = &["/usr/lib/postgresql/15/bin"];
@@ -51,6 +60,34 @@ pub fn packages() -> Result<()> {
     }
     let remedy = format!("apt-get install --no-install-recommends {}", still.join(" "));
     Err(format!("programs that the tests start are missing; as root: {remedy}").into())
+}
+
+/// Installs the clients that come from the registries of languages, of fixed versions, from
+/// whatever registries pip and npm are set up for. Returns their folder.
+///
+/// # Errors
+/// When one cannot be installed.
+pub fn clients() -> Result<PathBuf> {
+    let folder = run::target().join("clients");
+    let wanted = format!("{} {}", PYTHON_CLIENTS.join(" "), NODE_CLIENTS.join(" "));
+    let done = folder.join("done");
+    if std::fs::read_to_string(&done).is_ok_and(|found| found == wanted) {
+        return Ok(folder);
+    }
+    println!("clients: installing {wanted}");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(folder.join("node"))?;
+    let mut pip = run::command(
+        "python3 -m pip install --quiet --no-input --disable-pip-version-check --target",
+    );
+    run::run(pip.arg(folder.join("python")).args(PYTHON_CLIENTS))?;
+    let mut npm = run::command("npm install --silent --ignore-scripts --no-audit --no-fund");
+    run::run(npm.arg("--prefix").arg(folder.join("node")).args(NODE_CLIENTS))?;
+    // Written last: a folder without it is half-made.
+    std::fs::write(done, wanted)?;
+    Ok(folder)
 }
 
 fn missing_packages() -> Vec<&'static str> {
