@@ -1,8 +1,10 @@
-//! What the compiler does not check: length of functions, a purpose for every file, and words
-//! that must not be committed. The rules stand in STYLE.md; each says how to satisfy it.
+//! What the compiler does not check: length of functions, a purpose for every file, words that must
+//! not be committed, and the table of RFCs. The rules stand in STYLE.md; each says how to satisfy
+//! it.
 
 mod functions;
 mod mask;
+mod rfcs;
 mod words;
 
 use std::fs;
@@ -29,6 +31,9 @@ pub fn check() -> Result<()> {
         let Ok(bytes) = fs::read(root.join(path)) else { continue };
         let Ok(text) = String::from_utf8(bytes) else { continue };
         faults.extend(words::in_any_file(path, &text));
+        if path == rfcs::PATH {
+            faults.extend(rfcs::check(&root, &text));
+        }
         if path.ends_with(".rs") {
             sources.push((path, Masked::new(&text), text));
         }
