@@ -298,7 +298,7 @@ fn deep_and_hostile_responses_are_refused_and_never_panic() {
 
 #[test]
 fn what_a_client_does_not_know_is_read_over() {
-    assert_eq!(read("* XLIST (x) y"), Response::Other(b"XLIST (x) y".to_vec()));
+    assert_eq!(read("* XYLIST (x) y"), Response::Other(b"XYLIST (x) y".to_vec()));
     let Response::Fetch { attributes, .. } =
         read("* 3 FETCH (X-GM-MSGID 123 UID 9 X-GM-LABELS (\\Inbox \"a b\" {1}\r\nx) FLAGS ())")
     else {

@@ -79,6 +79,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "UNSUBSCRIBE" => CommandBody::Unsubscribe(rename::one_mailbox(cursor)?),
         "LIST" => CommandBody::List(list::command(cursor)?),
         "LSUB" => CommandBody::Lsub(list::lsub(cursor)?),
+        "XLIST" => CommandBody::Xlist(list::lsub(cursor)?),
         "STATUS" => CommandBody::Status(status::command(cursor)?),
         "APPEND" => CommandBody::Append(append::command(cursor)?),
         "SEARCH" => CommandBody::Search(search::command(cursor, numbers)?),

@@ -40,7 +40,7 @@ pub fn command(cursor: &mut Cursor<'_>) -> Result<List> {
     Ok(list)
 }
 
-/// `lsub = "LSUB" SP mailbox SP list-mailbox`
+/// `lsub = "LSUB" SP mailbox SP list-mailbox`, and XLIST, which has the same arguments.
 pub fn lsub(cursor: &mut Cursor<'_>) -> Result<Lsub> {
     cursor.space()?;
     let reference = reference(cursor)?;

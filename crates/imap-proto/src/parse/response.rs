@@ -98,6 +98,7 @@ fn named(cursor: &mut Cursor<'_>) -> Result<Option<Response>> {
         }
         "LIST" => Response::List(list::reply(cursor)?),
         "LSUB" => Response::Lsub(list::reply(cursor)?),
+        "XLIST" => Response::Xlist(list::reply(cursor)?),
         "NAMESPACE" => Response::Namespace(namespace::reply(cursor)?),
         "STATUS" => Response::StatusData(status::reply(cursor)?),
         "SEARCH" => search::reply(cursor)?,

@@ -122,7 +122,8 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
         }
         CommandBody::Create(arguments) => create::command(out, arguments),
         CommandBody::List(arguments) => list::command(out, arguments),
-        CommandBody::Lsub(arguments) => list::lsub(out, arguments),
+        CommandBody::Lsub(arguments) => list::lsub(out, "LSUB", arguments),
+        CommandBody::Xlist(arguments) => list::lsub(out, "XLIST", arguments),
         CommandBody::Status(arguments) => status::command(out, arguments),
         CommandBody::Append(arguments) => append::command(out, arguments),
         numbered => numbered_body(out, numbered),

@@ -44,9 +44,10 @@ pub fn command(out: &mut Writer<'_>, list: &List) {
     }
 }
 
-/// `lsub = "LSUB" SP mailbox SP list-mailbox`
-pub fn lsub(out: &mut Writer<'_>, lsub: &Lsub) {
-    out.text("LSUB ");
+/// `lsub = "LSUB" SP mailbox SP list-mailbox`, and XLIST.
+pub fn lsub(out: &mut Writer<'_>, name: &str, lsub: &Lsub) {
+    out.text(name);
+    out.space();
     out.mailbox(&lsub.reference);
     out.space();
     out.list_mailbox(&lsub.pattern);

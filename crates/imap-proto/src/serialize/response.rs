@@ -41,6 +41,10 @@ fn data(out: &mut Writer<'_>, response: &Response) {
             out.text("LSUB ");
             list::reply(out, reply);
         }
+        Response::Xlist(reply) => {
+            out.text("XLIST ");
+            list::reply(out, reply);
+        }
         Response::Namespace(reply) => namespace::reply(out, reply),
         Response::StatusData(reply) => status::reply(out, reply),
         Response::Search { numbers, mod_seq } => search::reply(out, numbers, *mod_seq),

@@ -102,6 +102,8 @@ pub enum CommandBody {
     List(List),
     /// LSUB. RFC 3501 §6.3.9
     Lsub(Lsub),
+    /// XLIST: what Gmail had before RFC 6154; some clients still ask for it.
+    Xlist(Lsub),
     /// NAMESPACE. RFC 9051 §6.3.10
     Namespace,
     /// STATUS. RFC 9051 §6.3.11

@@ -26,6 +26,8 @@ pub enum Response {
     List(ListReply),
     /// `* LSUB`. RFC 3501 §7.2.3
     Lsub(ListReply),
+    /// `* XLIST`, in answer to XLIST only.
+    Xlist(ListReply),
     /// `* NAMESPACE`. RFC 9051 §7.3.2
     Namespace(NamespaceReply),
     /// `* STATUS`. RFC 9051 §7.3.4

@@ -25,6 +25,7 @@ mod starttls;
 mod status;
 mod store;
 mod subscribe;
+mod xlist;
 
 use imap_proto::types::{CommandBody, Numbering};
 
@@ -54,6 +55,7 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Unsubscribe(mailbox) => subscribe::begin_unsubscribe(&mailbox, run),
         CommandBody::List(list) => list::begin(list),
         CommandBody::Lsub(lsub) => lsub::begin(lsub),
+        CommandBody::Xlist(xlist) => xlist::begin(xlist),
         CommandBody::Namespace => namespace::begin(run),
         CommandBody::Status(status) => status::begin(status),
         CommandBody::Append(append) => append::begin(append),
@@ -96,6 +98,7 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Unsubscribe(_)
         | CommandBody::List(_)
         | CommandBody::Lsub(_)
+        | CommandBody::Xlist(_)
         | CommandBody::Namespace
         | CommandBody::Status(_)
         | CommandBody::Append(_)
