@@ -123,6 +123,11 @@ impl Sorter {
         self.criteria.iter().any(|criterion| criterion.key.needs_row())
     }
 
+    /// Whether messages are sorted by this key.
+    pub fn sorts_by(&self, key: SortKey) -> bool {
+        self.criteria.iter().any(|criterion| criterion.key == key)
+    }
+
     /// Adds a message. Its texts may be left out if no row is needed.
     pub fn add(&mut self, entry: &EntryRef<'_>, texts: &SortTexts) {
         let value = |criterion: &Criterion| self.value(criterion.key, entry, texts);
