@@ -319,6 +319,27 @@ fn search(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = CommandBody> {
     )
 }
 
+fn sort_or_thread(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = CommandBody> {
+    let criterion = (proptest::sample::select(SortKey::ALL.to_vec()), any::<bool>())
+        .prop_map(|(key, reverse)| SortCriterion { key, reverse });
+    let algorithm = proptest::sample::select(ThreadAlgorithm::ALL.to_vec());
+    let criteria = vec(criterion, 1..4);
+    (search(key), criteria, algorithm, any::<bool>()).prop_map(
+        |(body, criteria, algorithm, is_sort)| {
+            let CommandBody::Search(search) = body else { unreachable!("made as a search") };
+            let search = Search { charset: search.charset.or(Some("UTF-8".to_owned())), ..search };
+            if is_sort {
+                CommandBody::Sort(Sort { criteria, search })
+            } else {
+                CommandBody::Thread(Thread {
+                    algorithm,
+                    search: Search { returns: None, ..search },
+                })
+            }
+        },
+    )
+}
+
 fn any_body() -> impl Strategy<Value = CommandBody> {
     let keys = || prop_oneof![old_key(), new_key()].boxed();
     let select = || {
@@ -332,6 +353,7 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
     let uses = vec("\\\\[A-Z][a-z]{3,8}".prop_map(|name| UseAttribute::from_name(&name)), 0..3);
     prop_oneof![
         4 => search(keys()),
+        2 => sort_or_thread(keys()),
         4 => fetch,
         2 => list().prop_map(CommandBody::List),
         2 => append().prop_map(CommandBody::Append),

@@ -1,6 +1,7 @@
 //! What a session remembers from one command to the next.
 
 use mail_types::{InternalDate, MailboxId, UidSet};
+use mailbox::collate::Collation;
 use mailbox::{Account, View};
 
 use imap_proto::types::NameEncoding;
@@ -16,6 +17,8 @@ pub(crate) struct State {
     pub(crate) enabled: Enabled,
     pub(crate) selected: Option<Selected>,
     pub(crate) failed_logins: u32,
+    /// How texts are compared: the active comparator. RFC 5255 §4.2
+    pub(crate) collation: Collation,
 }
 
 /// What the client switched on for the rest of the connection. RFC 5161
@@ -68,6 +71,7 @@ impl State {
             enabled: Enabled::default(),
             selected: None,
             failed_logins: 0,
+            collation: Collation::default(),
         }
     }
 

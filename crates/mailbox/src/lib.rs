@@ -9,6 +9,7 @@
 
 mod account;
 mod apply;
+pub mod collate;
 mod decide;
 #[cfg(test)]
 mod histories;
@@ -19,6 +20,9 @@ mod operation;
 pub mod qresync;
 pub mod search;
 mod snapshot;
+pub mod sort;
+pub mod subject;
+pub mod thread;
 mod touched;
 pub mod tree;
 mod view;

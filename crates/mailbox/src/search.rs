@@ -8,6 +8,7 @@ mod needle;
 
 use mail_types::{Keyword, MessageId, ModSeq, SystemFlags, ThreadId, Uid, UidSet};
 
+use crate::collate::Comparator;
 use crate::{EntryRef, View};
 use needle::Needle;
 
@@ -208,8 +209,16 @@ impl Program {
     /// # Errors
     /// If it is larger than a limit allows.
     pub fn new(key: &Key) -> Result<Self, SearchLimit> {
+        Self::with_comparator(key, Comparator::default())
+    }
+
+    /// Prepares a query whose texts are compared in this way. RFC 5255 §4.2
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_comparator(key: &Key, comparator: Comparator) -> Result<Self, SearchLimit> {
         let mut left = Self::KEYS_MAX;
-        let root = compile(key, 0, &mut left)?;
+        let root = compile(key, 0, &mut left, comparator)?;
         let bounds = bounds(&root);
         Ok(Self { root, bounds })
     }
@@ -264,13 +273,19 @@ enum Node {
     Or(Vec<Node>),
 }
 
-fn compile(key: &Key, depth: usize, left: &mut usize) -> Result<Node, SearchLimit> {
+fn compile(
+    key: &Key,
+    depth: usize,
+    left: &mut usize,
+    comparator: Comparator,
+) -> Result<Node, SearchLimit> {
     if depth > Program::DEPTH_MAX {
         return Err(SearchLimit::TooDeep);
     }
     *left = left.checked_sub(1).ok_or(SearchLimit::TooManyKeys)?;
+    let needle = |text: &str| needle(text, comparator);
     let mut list = |keys: &[Key]| {
-        let nodes = keys.iter().map(|key| compile(key, depth + 1, left));
+        let nodes = keys.iter().map(|key| compile(key, depth + 1, left, comparator));
         let mut nodes = nodes.collect::<Result<Vec<Node>, _>>()?;
         nodes.sort_by_key(Node::cost);
         Ok(nodes)
@@ -302,17 +317,17 @@ fn compile(key: &Key, depth: usize, left: &mut usize) -> Result<Node, SearchLimi
         Key::Body(text) | Key::Text(text) if text.is_empty() => Node::Always,
         Key::Body(text) => Node::Body(needle(text)?),
         Key::Text(text) => Node::Text(needle(text)?),
-        Key::Not(key) => Node::Not(Box::new(compile(key, depth + 1, left)?)),
+        Key::Not(key) => Node::Not(Box::new(compile(key, depth + 1, left, comparator)?)),
         Key::And(keys) => Node::And(list(keys)?),
         Key::Or(keys) => Node::Or(list(keys)?),
     })
 }
 
-fn needle(text: &str) -> Result<Needle, SearchLimit> {
+fn needle(text: &str, comparator: Comparator) -> Result<Needle, SearchLimit> {
     if text.len() > Program::NEEDLE_BYTES_MAX {
         return Err(SearchLimit::TextTooLong);
     }
-    Ok(Needle::new(text))
+    Ok(Needle::new(text, comparator))
 }
 
 /// The messages outside of which nothing can match.

@@ -3,8 +3,8 @@
 use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, ParseError, Result};
 use super::{
-    append, authenticate, copy, create, enable, fetch, id, list, login, rename, search, select,
-    status, store,
+    append, authenticate, comparator, copy, create, enable, fetch, id, list, login, rename, search,
+    select, sort, status, store, thread,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -69,6 +69,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "AUTHENTICATE" => CommandBody::Authenticate(authenticate::command(cursor)?),
         "LOGIN" => CommandBody::Login(login::command(cursor)?),
         "ENABLE" => CommandBody::Enable(enable::command(cursor)?),
+        "COMPARATOR" => CommandBody::Comparator(comparator::command(cursor)?),
         "ID" => CommandBody::Id(id::command(cursor)?),
         "SELECT" => CommandBody::Select(select::command(cursor)?),
         "EXAMINE" => CommandBody::Examine(select::command(cursor)?),
@@ -83,6 +84,8 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "STATUS" => CommandBody::Status(status::command(cursor)?),
         "APPEND" => CommandBody::Append(append::command(cursor)?),
         "SEARCH" => CommandBody::Search(search::command(cursor, numbers)?),
+        "SORT" => CommandBody::Sort(sort::command(cursor, numbers)?),
+        "THREAD" => CommandBody::Thread(thread::command(cursor, numbers)?),
         "FETCH" => CommandBody::Fetch(fetch::command(cursor, numbers)?),
         "STORE" => CommandBody::Store(store::command(cursor, numbers)?),
         "COPY" => CommandBody::Copy(copy::command(cursor, numbers)?),
@@ -92,7 +95,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
 }
 
 /// ```text
-/// uid         = "UID" SP (copy / move / fetch / search / store / uid-expunge)
+/// uid         = "UID" SP (copy / move / fetch / search / sort / store / thread / uid-expunge)
 /// uid-expunge = "EXPUNGE" SP sequence-set
 /// ```
 fn uid(cursor: &mut Cursor<'_>) -> Result<CommandBody> {
@@ -102,6 +105,8 @@ fn uid(cursor: &mut Cursor<'_>) -> Result<CommandBody> {
     let uids = Numbering::Uid;
     Ok(match name.as_str() {
         "SEARCH" => CommandBody::Search(search::command(cursor, uids)?),
+        "SORT" => CommandBody::Sort(sort::command(cursor, uids)?),
+        "THREAD" => CommandBody::Thread(thread::command(cursor, uids)?),
         "FETCH" => CommandBody::Fetch(fetch::command(cursor, uids)?),
         "STORE" => CommandBody::Store(store::command(cursor, uids)?),
         "COPY" => CommandBody::Copy(copy::command(cursor, uids)?),

@@ -8,7 +8,7 @@ use super::cursor::{Cursor, Frame};
 use super::enable::capabilities;
 use super::error::{ErrorKind, Result};
 use super::flags::flag_list;
-use super::{fetch, id, list, namespace, search, status};
+use super::{comparator, fetch, id, list, namespace, search, sort, status, thread};
 use crate::types::{Code, Continuation, Response, Status, StatusKind, StatusTarget};
 
 /// Parses one response: a greeting, an untagged or tagged response, or a continuation.
@@ -102,6 +102,9 @@ fn named(cursor: &mut Cursor<'_>) -> Result<Option<Response>> {
         "NAMESPACE" => Response::Namespace(namespace::reply(cursor)?),
         "STATUS" => Response::StatusData(status::reply(cursor)?),
         "SEARCH" => search::reply(cursor)?,
+        "SORT" => sort::reply(cursor)?,
+        "THREAD" => thread::reply(cursor)?,
+        "COMPARATOR" => Response::Comparator(comparator::reply(cursor)?),
         "ESEARCH" => Response::Esearch(search::esearch(cursor)?),
         "VANISHED" => {
             cursor.space()?;

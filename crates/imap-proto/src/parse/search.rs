@@ -1,6 +1,6 @@
 //! SEARCH, the command and its answers. RFC 9051 §6.4.4, §7.3.3
 
-use mail_types::{Keyword, SystemFlags};
+use mail_types::{Keyword, ModSeq, SystemFlags};
 
 use super::cursor::Cursor;
 use super::error::{ErrorKind, Result};
@@ -25,13 +25,7 @@ pub fn command(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Search> 
     }
     if cursor.eat_word("CHARSET") {
         cursor.space()?;
-        let start = cursor.clone();
-        let name = cursor.astring()?;
-        let is_name = !name.is_empty() && name.len() <= CHARSET_BYTES_MAX;
-        match String::from_utf8(name.into_owned()).ok().filter(|n| is_name && n.is_ascii()) {
-            Some(name) => search.charset = Some(name),
-            None => return start.expected("name of a charset"),
-        }
+        search.charset = Some(charset(cursor)?);
         cursor.space()?;
     }
     let mut budget = SearchKey::KEYS_MAX;
@@ -40,6 +34,15 @@ pub fn command(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Search> 
         search.keys.push(key(cursor, 0, &mut budget)?);
     }
     Ok(search)
+}
+
+/// `charset = atom / quoted`
+pub fn charset(cursor: &mut Cursor<'_>) -> Result<String> {
+    let start = cursor.clone();
+    let name = cursor.astring()?;
+    let is_name = !name.is_empty() && name.len() <= CHARSET_BYTES_MAX;
+    let name = String::from_utf8(name.into_owned()).ok().filter(|n| is_name && n.is_ascii());
+    name.map_or_else(|| start.expected("name of a charset"), Ok)
 }
 
 /// `search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE"`
@@ -56,7 +59,7 @@ fn return_option(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
 }
 
 /// One key. `depth` counts the keys around it, `budget` the keys that may still come.
-fn key(cursor: &mut Cursor<'_>, depth: usize, budget: &mut usize) -> Result<SearchKey> {
+pub fn key(cursor: &mut Cursor<'_>, depth: usize, budget: &mut usize) -> Result<SearchKey> {
     if depth > SearchKey::DEPTH_MAX {
         return cursor.fail(ErrorKind::TooDeep, "search key");
     }
@@ -198,6 +201,12 @@ fn mod_seq_key(cursor: &mut Cursor<'_>) -> Result<SearchKey> {
 
 /// `"SEARCH" *(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]`
 pub fn reply(cursor: &mut Cursor<'_>) -> Result<Response> {
+    let (numbers, mod_seq) = numbers(cursor)?;
+    Ok(Response::Search { numbers, mod_seq })
+}
+
+/// `*(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]`
+pub fn numbers(cursor: &mut Cursor<'_>) -> Result<(Vec<u32>, Option<ModSeq>)> {
     let (mut numbers, mut mod_seq) = (Vec::new(), None);
     while cursor.space_before_more() {
         if cursor.peek() != Some(b'(') {
@@ -214,7 +223,7 @@ pub fn reply(cursor: &mut Cursor<'_>) -> Result<Response> {
         })?;
         break;
     }
-    Ok(Response::Search { numbers, mod_seq })
+    Ok((numbers, mod_seq))
 }
 
 /// ```text

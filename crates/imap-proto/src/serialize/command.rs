@@ -2,7 +2,8 @@
 
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
-    append, authenticate, copy, create, fetch, id, list, login, search, select, status, store,
+    append, authenticate, comparator, copy, create, fetch, id, list, login, search, select, sort,
+    status, store, thread,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -105,6 +106,7 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
                 out.text(name);
             }
         }
+        CommandBody::Comparator(orders) => comparator::command(out, orders),
         CommandBody::Delete(mailbox) => one_mailbox(out, "DELETE ", mailbox),
         CommandBody::Subscribe(mailbox) => one_mailbox(out, "SUBSCRIBE ", mailbox),
         CommandBody::Unsubscribe(mailbox) => one_mailbox(out, "UNSUBSCRIBE ", mailbox),
@@ -140,6 +142,14 @@ fn numbered_body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::Search(arguments) => {
             uid(out, arguments.numbering);
             search::command(out, arguments);
+        }
+        CommandBody::Sort(arguments) => {
+            uid(out, arguments.search.numbering);
+            sort::command(out, arguments);
+        }
+        CommandBody::Thread(arguments) => {
+            uid(out, arguments.search.numbering);
+            thread::command(out, arguments);
         }
         CommandBody::Fetch(arguments) => {
             uid(out, arguments.numbering);

@@ -1,7 +1,7 @@
 //! A whole response. RFC 9051 §7
 
 use super::writer::Writer;
-use super::{code, fetch, flags, id, list, namespace, search, status};
+use super::{code, comparator, fetch, flags, id, list, namespace, search, sort, status, thread};
 use crate::Sink;
 use crate::base64;
 use crate::types::{Continuation, NameEncoding, Response, Status, StatusTarget};
@@ -48,6 +48,9 @@ fn data(out: &mut Writer<'_>, response: &Response) {
         Response::Namespace(reply) => namespace::reply(out, reply),
         Response::StatusData(reply) => status::reply(out, reply),
         Response::Search { numbers, mod_seq } => search::reply(out, numbers, *mod_seq),
+        Response::Sort { numbers, mod_seq } => sort::reply(out, numbers, *mod_seq),
+        Response::Thread(members) => thread::reply(out, members),
+        Response::Comparator(reply) => comparator::reply(out, reply),
         Response::Esearch(reply) => search::esearch(out, reply),
         Response::Exists(number) => numbered(out, *number, "EXISTS"),
         Response::Recent(number) => numbered(out, *number, "RECENT"),

@@ -8,6 +8,16 @@ use crate::types::{Esearch, Numbering, Search, SearchKey, SearchReturn};
 /// `search = "SEARCH" [search-return-opts] SP search-program`
 pub fn command(out: &mut Writer<'_>, search: &Search) {
     out.text("SEARCH");
+    returns(out, search);
+    if let Some(charset) = &search.charset {
+        out.text(" CHARSET ");
+        out.astring(charset.as_bytes());
+    }
+    keys(out, search);
+}
+
+/// `[SP "RETURN" SP "(" [search-return-opt …] ")"]`
+pub fn returns(out: &mut Writer<'_>, search: &Search) {
     if let Some(returns) = &search.returns {
         out.text(" RETURN ");
         out.list(returns, |out, option| {
@@ -20,10 +30,10 @@ pub fn command(out: &mut Writer<'_>, search: &Search) {
             });
         });
     }
-    if let Some(charset) = &search.charset {
-        out.text(" CHARSET ");
-        out.astring(charset.as_bytes());
-    }
+}
+
+/// `1*(SP search-key)`
+pub fn keys(out: &mut Writer<'_>, search: &Search) {
     for part in &search.keys {
         out.space();
         key(out, part);
@@ -132,6 +142,11 @@ fn date(out: &mut Writer<'_>, name: &str, day: i64) {
 /// `"SEARCH" *(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]`
 pub fn reply(out: &mut Writer<'_>, numbers: &[u32], mod_seq: Option<ModSeq>) {
     out.text("SEARCH");
+    self::numbers(out, numbers, mod_seq);
+}
+
+/// `*(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]`
+pub fn numbers(out: &mut Writer<'_>, numbers: &[u32], mod_seq: Option<ModSeq>) {
     for found in numbers {
         out.space();
         out.number(*found);

@@ -6,7 +6,8 @@ use std::fmt;
 use mail_types::{ModSeq, Secret, UidValidity};
 
 use super::{
-    Append, Fetch, List, Lsub, MailboxArg, Search, SequenceSet, StatusCommand, Store, UseAttribute,
+    Append, Fetch, List, Lsub, MailboxArg, Search, SequenceSet, Sort, StatusCommand, Store, Thread,
+    UseAttribute,
 };
 
 /// A command's tag: what its tagged response repeats. RFC 9051 §9 (`tag`)
@@ -110,6 +111,8 @@ pub enum CommandBody {
     Status(StatusCommand),
     /// APPEND of one or more messages. RFC 9051 §6.3.12, RFC 3502
     Append(Append),
+    /// COMPARATOR with the comparators asked for, in the order of preference. RFC 5255 §4.7
+    Comparator(Vec<String>),
     /// IDLE; it ends with a line `DONE`. RFC 9051 §6.3.13
     Idle,
     /// CLOSE. RFC 9051 §6.4.1
@@ -124,6 +127,10 @@ pub enum CommandBody {
     UidExpunge(SequenceSet),
     /// SEARCH and UID SEARCH. RFC 9051 §6.4.4
     Search(Search),
+    /// SORT and UID SORT. RFC 5256 §3
+    Sort(Sort),
+    /// THREAD and UID THREAD. RFC 5256 §3
+    Thread(Thread),
     /// FETCH and UID FETCH. RFC 9051 §6.4.5
     Fetch(Fetch),
     /// STORE and UID STORE. RFC 9051 §6.4.6

@@ -3,6 +3,7 @@
 
 mod append;
 mod command;
+mod comparator;
 mod fetch;
 mod flag;
 mod list;
@@ -10,14 +11,17 @@ mod mailbox;
 mod response;
 mod search;
 mod sequence;
+mod sort;
 mod status;
 mod store;
+mod thread;
 
 pub use append::{Append, AppendForm, AppendMessage, Literal};
 pub use command::{
     Authenticate, Capability, Command, CommandBody, CopyMove, Create, IdParams, Login, Numbering,
     Qresync, Rename, Select, Tag,
 };
+pub use comparator::ComparatorReply;
 pub use fetch::{
     BodyData, Fetch, FetchAttribute, FetchItem, HeaderFields, Partial, Peek, Preview, Section,
     SectionText,
@@ -31,5 +35,7 @@ pub use mailbox::{InvalidName, ListPattern, MailboxArg, NameEncoding};
 pub use response::{Code, Continuation, Esearch, Response, Status, StatusKind, StatusTarget};
 pub use search::{HeaderKey, ModSeqScope, Search, SearchKey, SearchReturn};
 pub use sequence::{SeqBound, SeqRange, SequenceSet};
+pub use sort::{Sort, SortCriterion, SortKey};
 pub use status::{StatusCommand, StatusItem, StatusReply, StatusValue};
 pub use store::{Store, StoreAction, StoreReply};
+pub use thread::{Thread, ThreadAlgorithm, ThreadMember};

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use mail_types::{ModSeq, SeqNum, Uid, UidValidity};
 
 use super::{
-    Capability, FetchAttribute, FlagList, IdParams, ListReply, NamespaceReply, Numbering,
-    SequenceSet, StatusReply, Tag,
+    Capability, ComparatorReply, FetchAttribute, FlagList, IdParams, ListReply, NamespaceReply,
+    Numbering, SequenceSet, StatusReply, Tag, ThreadMember,
 };
 
 /// One response: a line, with its literals.
@@ -40,6 +40,18 @@ pub enum Response {
         /// Highest modseq of the messages found.
         mod_seq: Option<ModSeq>,
     },
+    /// `* SORT`, with the highest modseq of the hits if MODSEQ was searched for. RFC 5256 §4,
+    /// RFC 7162 §3.1.9
+    Sort {
+        /// Sequence numbers or UIDs, in the order asked for.
+        numbers: Vec<u32>,
+        /// Highest modseq of the messages found.
+        mod_seq: Option<ModSeq>,
+    },
+    /// `* THREAD`. RFC 5256 §4
+    Thread(Vec<ThreadMember>),
+    /// `* COMPARATOR`. RFC 5255 §4.8
+    Comparator(ComparatorReply),
     /// `* ESEARCH`. RFC 9051 §7.3.3
     Esearch(Esearch),
     /// `* n EXISTS`. RFC 9051 §7.4.1
@@ -156,6 +168,8 @@ pub enum Code {
     AuthorizationFailed,
     /// `BADCHARSET` with the charsets that can be used. RFC 9051 §7.1
     BadCharset(Vec<String>),
+    /// `BADCOMPARATOR`: none of those asked for is known. RFC 5255 §4.9
+    BadComparator,
     /// `CANNOT`
     Cannot,
     /// `CAPABILITY`
@@ -288,11 +302,12 @@ pub enum Continuation {
 }
 
 /// The codes that have no arguments.
-const BARE_CODES: [(Code, &str); 30] = [
+const BARE_CODES: [(Code, &str); 31] = [
     (Code::Alert, "ALERT"),
     (Code::AlreadyExists, "ALREADYEXISTS"),
     (Code::AuthenticationFailed, "AUTHENTICATIONFAILED"),
     (Code::AuthorizationFailed, "AUTHORIZATIONFAILED"),
+    (Code::BadComparator, "BADCOMPARATOR"),
     (Code::Cannot, "CANNOT"),
     (Code::ClientBug, "CLIENTBUG"),
     (Code::Closed, "CLOSED"),

@@ -4,6 +4,7 @@ mod append;
 mod authenticate;
 mod capability;
 mod close;
+mod comparator;
 mod copy;
 mod create;
 mod delete;
@@ -21,10 +22,12 @@ mod noop;
 mod rename;
 mod search;
 mod select;
+mod sort;
 mod starttls;
 mod status;
 mod store;
 mod subscribe;
+mod thread;
 mod xlist;
 
 use imap_proto::types::{CommandBody, Numbering};
@@ -59,12 +62,15 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Namespace => namespace::begin(run),
         CommandBody::Status(status) => status::begin(status),
         CommandBody::Append(append) => append::begin(append),
+        CommandBody::Comparator(orders) => comparator::begin(&orders, run),
         CommandBody::Idle => idle::begin(),
         CommandBody::Close => close::begin_close(run),
         CommandBody::Unselect => close::begin_unselect(run),
         CommandBody::Expunge => expunge::begin(None, run),
         CommandBody::UidExpunge(set) => expunge::begin(Some(set), run),
         CommandBody::Search(search) => search::begin(search, run),
+        CommandBody::Sort(sort) => sort::begin(sort, run),
+        CommandBody::Thread(thread) => thread::begin(thread, run),
         CommandBody::Fetch(fetch) => fetch::begin(fetch, run),
         CommandBody::Store(store) => store::begin(store, run),
         CommandBody::Copy(copy) => copy::begin(copy, copy::Kind::Copy, run),
@@ -102,6 +108,7 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Namespace
         | CommandBody::Status(_)
         | CommandBody::Append(_)
+        | CommandBody::Comparator(_)
         | CommandBody::Idle => Allowed::AfterLogin,
         CommandBody::Close
         | CommandBody::Unselect
@@ -109,6 +116,8 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Expunge
         | CommandBody::UidExpunge(_)
         | CommandBody::Search(_)
+        | CommandBody::Sort(_)
+        | CommandBody::Thread(_)
         | CommandBody::Fetch(_)
         | CommandBody::Store(_)
         | CommandBody::Copy(_)
@@ -136,6 +145,8 @@ pub(crate) fn told_at_end(body: &CommandBody) -> Told {
         CommandBody::Store(store) if store.numbering == Numbering::Sequence => Told::NoExpunge,
         // UID SEARCH may take sequence numbers too. RFC 7162 §3.2.10.2
         CommandBody::Search(_) => Told::NoExpunge,
+        // RFC 5256 §3 forbids them during SORT and THREAD; with UIDs the same as for UID SEARCH.
+        CommandBody::Sort(_) | CommandBody::Thread(_) => Told::NoExpunge,
         CommandBody::Logout
         | CommandBody::StartTls
         | CommandBody::Select(_)

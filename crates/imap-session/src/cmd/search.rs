@@ -3,9 +3,10 @@
 //! What the snapshot decides is decided in one pass; for the rest the messages are loaded a few at
 //! a time, only as much of each as the query needs.
 
-mod keys;
+pub(crate) mod keys;
 mod load;
 mod result;
+pub(crate) mod rows;
 
 use imap_proto::types::{Code, Numbering, Search, SearchReturn};
 use mail_types::UidSet;
@@ -14,22 +15,28 @@ use mailbox::search::Program;
 use crate::errors;
 use crate::reply::{Flow, Reply, Run, end};
 use crate::sync;
-use load::Job;
+use load::{Finish, Job};
 
 pub(crate) fn begin(search: Search, run: &mut Run<'_>) -> Flow {
     // RFC 6855 §3: after UTF8=ACCEPT a charset is an error of syntax.
     if run.state.enabled.utf8 && search.charset.is_some() {
         return Err(Reply::bad("No CHARSET after ENABLE UTF8=ACCEPT"));
     }
+    check(&search, run)?;
+    sync::prepare(move |run| plan(search, run))
+}
+
+/// What is told of a search before it begins, also of that in SORT and THREAD.
+pub(crate) fn check(search: &Search, run: &mut Run<'_>) -> Result<(), Reply> {
     if !keys::charset_is_known(search.charset.as_deref()) {
-        forget_saved(&search, run);
+        forget_saved(search, run);
         let names = vec!["US-ASCII".to_owned(), "UTF-8".to_owned()];
         return Err(Reply::no("The charset is not known").with(Code::BadCharset(names)));
     }
     if keys::has_modseq(&search.keys) {
         sync::enable_condstore(run);
     }
-    sync::prepare(move |run| plan(search, run))
+    Ok(())
 }
 
 /// A SEARCH with SAVE that is answered with NO leaves `$` empty. RFC 5182 §2.1
@@ -41,12 +48,18 @@ fn forget_saved(search: &Search, run: &mut Run<'_>) {
 }
 
 fn plan(search: Search, run: &mut Run<'_>) -> Flow {
+    let query = search.clone();
+    find(&query, run, Box::new(move |matched, run| finish(&search, matched, run)))
+}
+
+/// Finds the messages that match, and goes on with them.
+pub(crate) fn find(search: &Search, run: &mut Run<'_>, finish: Finish) -> Flow {
     let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
-    let key = keys::translate(&search, selected);
-    let program = match Program::new(&key) {
+    let key = keys::translate(search, selected);
+    let program = match Program::with_comparator(&key, run.state.collation.comparator) {
         Ok(program) => program,
         Err(_) => {
-            forget_saved(&search, run);
+            forget_saved(search, run);
             return Err(Reply::no("The search is too large").with(Code::Limit));
         }
     };
@@ -58,7 +71,7 @@ fn plan(search: Search, run: &mut Run<'_>) -> Flow {
         undecided: sifted.undecided,
         now: run.now.seconds(),
     };
-    job.next(run, Box::new(move |matched, run| finish(&search, matched, run)))
+    job.next(run, finish)
 }
 
 fn finish(search: &Search, matched: UidSet, run: &mut Run<'_>) -> Flow {

@@ -1,0 +1,84 @@
+//! SORT, the command and its answer. RFC 5256 §5, RFC 5267 §5
+
+use super::cursor::Cursor;
+use super::error::{ErrorKind, Result};
+use super::search;
+use crate::types::{
+    Numbering, Response, Search, SearchKey, SearchReturn, Sort, SortCriterion, SortKey,
+};
+
+/// ```text
+/// sort            = ["UID" SP] "SORT" SP sort-criteria SP search-criteria
+/// extended-sort   = ["UID" SP] "SORT" search-return-opts SP sort-criteria SP search-criteria
+/// sort-criteria   = "(" sort-criterion *(SP sort-criterion) ")"
+/// ```
+pub fn command(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Sort> {
+    cursor.space()?;
+    let mut returns = None;
+    if cursor.eat_word("RETURN") {
+        cursor.space()?;
+        returns = Some(cursor.list(RETURNS_MAX, "return options", return_option)?);
+        cursor.space()?;
+    }
+    let criteria = cursor.list1(CRITERIA_MAX, "sort criterion", criterion)?;
+    cursor.space()?;
+    let search = search_criteria(cursor, numbering)?;
+    Ok(Sort { criteria, search: Search { returns, ..search } })
+}
+
+/// ```text
+/// search-criteria = charset 1*(SP search-key)
+/// charset         = atom / quoted
+/// ```
+pub fn search_criteria(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Search> {
+    let charset = Some(search::charset(cursor)?);
+    let mut budget = SearchKey::KEYS_MAX;
+    cursor.space()?;
+    let mut keys = vec![search::key(cursor, 0, &mut budget)?];
+    while cursor.space_before_more() {
+        keys.push(search::key(cursor, 0, &mut budget)?);
+    }
+    Ok(Search { numbering, returns: None, charset, keys })
+}
+
+/// The return options of ESEARCH. RFC 5267 §3.1, RFC 5182 §2.4
+fn return_option(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
+    let start = cursor.clone();
+    Ok(match cursor.keyword("return option")?.as_str() {
+        "MIN" => SearchReturn::Min,
+        "MAX" => SearchReturn::Max,
+        "ALL" => SearchReturn::All,
+        "COUNT" => SearchReturn::Count,
+        "SAVE" => SearchReturn::Save,
+        _ => return start.expected("known return option"),
+    })
+}
+
+/// ```text
+/// sort-criterion = ["REVERSE" SP] sort-key
+/// sort-key       = "ARRIVAL" / "CC" / "DATE" / "FROM" / "SIZE" / "SUBJECT" / "TO" /
+///                  "DISPLAYFROM" / "DISPLAYTO"
+/// ```
+fn criterion(cursor: &mut Cursor<'_>) -> Result<SortCriterion> {
+    let reverse = cursor.eat_word("REVERSE");
+    if reverse {
+        cursor.space()?;
+    }
+    let start = cursor.clone();
+    let name = cursor.keyword("sort key")?;
+    match SortKey::ALL.into_iter().find(|key| key.as_str() == name) {
+        Some(key) => Ok(SortCriterion { key, reverse }),
+        None => start.fail(ErrorKind::Syntax, "known sort key"),
+    }
+}
+
+/// `sort-data = "SORT" [1*(SP nz-number) [SP search-sort-mod-seq]]`. RFC 7162 §7
+pub fn reply(cursor: &mut Cursor<'_>) -> Result<Response> {
+    let (numbers, mod_seq) = search::numbers(cursor)?;
+    Ok(Response::Sort { numbers, mod_seq })
+}
+
+/// Most return options; there are five, and a client has no reason to repeat one.
+const RETURNS_MAX: usize = 16;
+/// Most criteria. There are nine keys, and only the first of each decides anything.
+const CRITERIA_MAX: usize = 32;
