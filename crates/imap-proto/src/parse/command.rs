@@ -3,8 +3,8 @@
 use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, ParseError, Result};
 use super::{
-    append, authenticate, copy, create, enable, fetch, id, list, login, rename, search, select,
-    status, store,
+    append, authenticate, copy, create, enable, esearch, fetch, id, list, login, rename, search,
+    select, status, store,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -82,6 +82,8 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "STATUS" => CommandBody::Status(status::command(cursor)?),
         "APPEND" => CommandBody::Append(append::command(cursor)?),
         "SEARCH" => CommandBody::Search(search::command(cursor, numbers)?),
+        "ESEARCH" => CommandBody::MultiSearch(esearch::command(cursor)?),
+        "CANCELUPDATE" => CommandBody::CancelUpdate(esearch::cancel_update(cursor)?),
         "FETCH" => CommandBody::Fetch(fetch::command(cursor, numbers)?),
         "STORE" => CommandBody::Store(store::command(cursor, numbers)?),
         "COPY" => CommandBody::Copy(copy::command(cursor, numbers)?),
@@ -101,6 +103,8 @@ fn uid(cursor: &mut Cursor<'_>) -> Result<CommandBody> {
     let uids = Numbering::Uid;
     Ok(match name.as_str() {
         "SEARCH" => CommandBody::Search(search::command(cursor, uids)?),
+        // RFC 7377 §2 writes it so in passing. Its numbers are UIDs in any case.
+        "ESEARCH" => CommandBody::MultiSearch(esearch::command(cursor)?),
         "FETCH" => CommandBody::Fetch(fetch::command(cursor, uids)?),
         "STORE" => CommandBody::Store(store::command(cursor, uids)?),
         "COPY" => CommandBody::Copy(copy::command(cursor, uids)?),
