@@ -2,12 +2,14 @@
 
 mod append;
 mod authenticate;
+mod cancel_update;
 mod capability;
 mod close;
 mod copy;
 mod create;
 mod delete;
 mod enable;
+mod esearch;
 mod expunge;
 mod fetch;
 mod id;
@@ -32,6 +34,7 @@ use crate::capability::Login;
 use crate::reply::{Flow, Reply, Run};
 use crate::state::{Access, State};
 use crate::sync::Told;
+pub(crate) use search::context::{self, Context};
 
 /// Starts a command.
 pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
@@ -63,6 +66,8 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Expunge => expunge::begin(None, run),
         CommandBody::UidExpunge(set) => expunge::begin(Some(set), run),
         CommandBody::Search(search) => search::begin(search, run),
+        CommandBody::MultiSearch(multi) => esearch::begin(multi, run),
+        CommandBody::CancelUpdate(tags) => cancel_update::begin(&tags, run),
         CommandBody::Fetch(fetch) => fetch::begin(fetch, run),
         CommandBody::Store(store) => store::begin(store, run),
         CommandBody::Copy(copy) => copy::begin(copy, copy::Kind::Copy, run),
@@ -99,6 +104,7 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Namespace
         | CommandBody::Status(_)
         | CommandBody::Append(_)
+        | CommandBody::MultiSearch(_)
         | CommandBody::Idle => Allowed::AfterLogin,
         CommandBody::Close
         | CommandBody::Unselect
@@ -106,6 +112,7 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Expunge
         | CommandBody::UidExpunge(_)
         | CommandBody::Search(_)
+        | CommandBody::CancelUpdate(_)
         | CommandBody::Fetch(_)
         | CommandBody::Store(_)
         | CommandBody::Copy(_)
@@ -132,7 +139,7 @@ pub(crate) fn told_at_end(body: &CommandBody) -> Told {
         CommandBody::Fetch(fetch) if fetch.numbering == Numbering::Sequence => Told::NoExpunge,
         CommandBody::Store(store) if store.numbering == Numbering::Sequence => Told::NoExpunge,
         // UID SEARCH may take sequence numbers too. RFC 7162 §3.2.10.2
-        CommandBody::Search(_) => Told::NoExpunge,
+        CommandBody::Search(_) | CommandBody::MultiSearch(_) => Told::NoExpunge,
         CommandBody::Logout
         | CommandBody::StartTls
         | CommandBody::Select(_)
