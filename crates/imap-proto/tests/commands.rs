@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use imap_proto::parse::{self, ErrorKind, Frame};
 use imap_proto::types::{
     AppendForm, Command, CommandBody, FetchItem, ListPattern, MailboxArg, NameEncoding, Numbering,
-    Peek, Preview, SearchKey, SearchReturn, SeqBound, SeqRange, SequenceSet, StatusItem,
-    StoreAction, StoreReply,
+    PartialRange, Peek, Preview, ResultEnd, SearchKey, SearchReturn, SearchSource, SeqBound,
+    SeqRange, SequenceSet, StatusItem, StoreAction, StoreReply,
 };
+use mail_types::ModSeq;
 
 fn command(text: &str) -> CommandBody {
     let parsed = parse::command(Frame::whole(text.as_bytes()));
@@ -194,8 +195,76 @@ fn search_return_options_and_charsets_are_read_in_order() {
 }
 
 #[test]
+fn a_part_of_a_result_counts_from_one_of_its_ends() {
+    let range = |text: &str| {
+        let CommandBody::Search(search) = command(&format!("a SEARCH RETURN ({text}) ALL")) else {
+            panic!("no SEARCH")
+        };
+        search.returns.unwrap()
+    };
+    let part = |from, first, last| SearchReturn::Partial(PartialRange { from, first, last });
+    assert_eq!(range("PARTIAL 500:1"), [part(ResultEnd::Oldest, 500, 1)]);
+    assert_eq!(
+        range("COUNT partial -1:-100"),
+        [SearchReturn::Count, part(ResultEnd::Newest, 1, 100)]
+    );
+    let CommandBody::Fetch(fetch) =
+        command("a UID FETCH 1:9 PREVIEW (PARTIAL -1:-3 CHANGEDSINCE 5)")
+    else {
+        panic!("no FETCH")
+    };
+    let last_three = PartialRange { from: ResultEnd::Newest, first: 1, last: 3 };
+    assert_eq!(fetch.partial, Some(last_three));
+    assert_eq!(fetch.changed_since, ModSeq::new(5));
+}
+
+#[test]
+fn esearch_names_its_sources() {
+    let CommandBody::MultiSearch(multi) = command(
+        "a ESEARCH IN (selected subtree (\"a b\" c) subtree-one x mailboxes y) RETURN (ALL) 1:5",
+    ) else {
+        panic!("no ESEARCH")
+    };
+    let name = |text: &str| MailboxArg::from_wire(text.as_bytes().to_vec());
+    assert_eq!(
+        multi.sources.unwrap(),
+        [
+            SearchSource::Selected,
+            SearchSource::Subtree(vec![name("a b"), name("c")]),
+            SearchSource::SubtreeOne(vec![name("x")]),
+            SearchSource::Mailboxes(vec![name("y")]),
+        ]
+    );
+    assert_eq!(multi.search.numbering, Numbering::Uid);
+    let CommandBody::MultiSearch(multi) = command("a UID ESEARCH FROM \"frobozz\" 1:100") else {
+        panic!("no ESEARCH")
+    };
+    assert_eq!(multi.sources, None);
+    assert_eq!(multi.search.keys.len(), 2);
+}
+
+#[test]
+fn cancelupdate_takes_tags() {
+    let CommandBody::CancelUpdate(tags) = command("a CANCELUPDATE \"B01\" \"B02\"") else {
+        panic!("no CANCELUPDATE")
+    };
+    assert_eq!(tags, ["B01", "B02"]);
+}
+
+#[test]
 fn errors_tell_the_tag_the_offset_and_what_was_expected() {
     for (text, offset, expected) in [
+        ("a SEARCH RETURN (PARTIAL 0:5) ALL", 25, "number above zero"),
+        ("a SEARCH RETURN (PARTIAL 1:*) ALL", 27, "number below 2^32"),
+        ("a SEARCH RETURN (PARTIAL -1:5) ALL", 28, "position that counts from the same end"),
+        ("a SEARCH RETURN (PARTIAL) ALL", 24, "space"),
+        ("a ESEARCH IN () ALL", 14, "source of ESEARCH"),
+        ("a ESEARCH IN (selected-delayed) ALL", 14, "known source of ESEARCH"),
+        ("a ESEARCH IN (personal (depth 1)) ALL", 23, "source of ESEARCH"),
+        ("a ESEARCH IN (mailboxes ()) ALL", 25, "mailbox"),
+        ("a CANCELUPDATE", 14, "space"),
+        ("a CANCELUPDATE \"\"", 15, "tag of a search"),
+        ("a SEARCH FUZZY", 14, "space"),
         ("a SELECT", 8, "space"),
         ("a SELECT INBOX (FOO)", 16, "CONDSTORE or one QRESYNC"),
         ("a SELECT INBOX ()", 16, "parameter of SELECT"),

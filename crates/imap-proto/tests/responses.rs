@@ -42,11 +42,10 @@ fn wire_04_the_tag_of_esearch_is_quoted() {
     let reply = Esearch {
         tag: Some("a1".to_owned()),
         numbering: Numbering::Uid,
-        min: None,
-        max: None,
         count: Some(3),
         all: Some(uids(&[1, 2, 7]).into()),
         mod_seq: ModSeq::new(9),
+        ..Esearch::default()
     };
     let text = written(&Response::Esearch(reply));
     assert_eq!(text, "* ESEARCH (TAG \"a1\") UID COUNT 3 ALL 1:2,7 MODSEQ 9\r\n");

@@ -205,6 +205,7 @@ fn new_key() -> impl Strategy<Value = SearchKey> {
         object_id().prop_map(SearchKey::EmailId),
         object_id().prop_map(SearchKey::ThreadId),
         (mod_seq(), scope).prop_map(|(mod_seq, scope)| SearchKey::ModSeq { mod_seq, scope }),
+        bytes().prop_map(|text| SearchKey::Fuzzy(Box::new(SearchKey::Subject(text)))),
     ]
 }
 
@@ -308,7 +309,11 @@ fn search(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = CommandBody> {
             Just(SearchReturn::Max),
             Just(SearchReturn::All),
             Just(SearchReturn::Count),
-            Just(SearchReturn::Save)
+            Just(SearchReturn::Save),
+            partial_range().prop_map(SearchReturn::Partial),
+            Just(SearchReturn::Relevancy),
+            Just(SearchReturn::Context),
+            Just(SearchReturn::Update),
         ],
         0..4,
     ));
@@ -327,7 +332,14 @@ fn sort_or_thread(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = Comman
     (search(key), criteria, algorithm, any::<bool>()).prop_map(
         |(body, criteria, algorithm, is_sort)| {
             let CommandBody::Search(search) = body else { unreachable!("made as a search") };
-            let search = Search { charset: search.charset.or(Some("UTF-8".to_owned())), ..search };
+            // The others are for SEARCH only.
+            let is_served = |option: &SearchReturn| {
+                use SearchReturn::{All, Count, Max, Min, Save};
+                matches!(option, Min | Max | All | Count | Save)
+            };
+            let charset = search.charset.or(Some("UTF-8".to_owned()));
+            let returns = search.returns.map(|r| r.into_iter().filter(is_served).collect());
+            let search = Search { charset, returns, ..search };
             if is_sort {
                 CommandBody::Sort(Sort { criteria, search })
             } else {
@@ -340,20 +352,52 @@ fn sort_or_thread(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = Comman
     )
 }
 
+fn partial_range() -> impl Strategy<Value = PartialRange> {
+    let from = prop_oneof![Just(ResultEnd::Oldest), Just(ResultEnd::Newest)];
+    (from, 1..=u32::MAX, 1..=u32::MAX).prop_map(|(from, first, last)| PartialRange {
+        from,
+        first,
+        last,
+    })
+}
+
+fn multi_search() -> impl Strategy<Value = CommandBody> {
+    let names = || vec(mailbox(), 1..3);
+    let source = prop_oneof![
+        Just(SearchSource::Selected),
+        Just(SearchSource::Inboxes),
+        Just(SearchSource::Personal),
+        Just(SearchSource::Subscribed),
+        names().prop_map(SearchSource::Subtree),
+        names().prop_map(SearchSource::SubtreeOne),
+        names().prop_map(SearchSource::Mailboxes),
+    ];
+    let search = search(prop_oneof![old_key(), new_key()].boxed());
+    (option::of(vec(source, 1..3)), search).prop_map(|(sources, search)| {
+        let CommandBody::Search(search) = search else { panic!("no search") };
+        let search = Search { numbering: Numbering::Uid, ..search };
+        CommandBody::MultiSearch(MultiSearch { sources, search })
+    })
+}
+
 fn any_body() -> impl Strategy<Value = CommandBody> {
     let keys = || prop_oneof![old_key(), new_key()].boxed();
     let select = || {
         (mailbox(), any::<bool>(), option::of(qresync()))
             .prop_map(|(mailbox, condstore, qresync)| Select { mailbox, condstore, qresync })
     };
-    let fetch = (numbering(), set(), vec(fetch_item(), 1..5), option::of(mod_seq()), any::<bool>())
-        .prop_map(|(numbering, set, items, changed_since, vanished)| {
-            CommandBody::Fetch(Fetch { numbering, set, items, changed_since, vanished })
-        });
+    let modifiers = (option::of(mod_seq()), any::<bool>(), option::of(partial_range()));
+    let fetch = (numbering(), set(), vec(fetch_item(), 1..5), modifiers).prop_map(
+        |(numbering, set, items, (changed_since, vanished, partial))| {
+            CommandBody::Fetch(Fetch { numbering, set, items, changed_since, vanished, partial })
+        },
+    );
     let uses = vec("\\\\[A-Z][a-z]{3,8}".prop_map(|name| UseAttribute::from_name(&name)), 0..3);
     prop_oneof![
         4 => search(keys()),
         2 => sort_or_thread(keys()),
+        2 => multi_search(),
+        1 => vec("[A-Za-z0-9.]{1,8}", 1..4).prop_map(CommandBody::CancelUpdate),
         4 => fetch,
         2 => list().prop_map(CommandBody::List),
         2 => append().prop_map(CommandBody::Append),
@@ -426,7 +470,7 @@ fn covered_body() -> impl Strategy<Value = CommandBody> {
         }),
         1 => (numbering(), plain_set(), vec(fetch_items, 1..4)).prop_map(
             |(numbering, set, items)| CommandBody::Fetch(Fetch {
-                numbering, set, items, changed_since: None, vanished: false
+                numbering, set, items, changed_since: None, vanished: false, partial: None
             })
         ),
         1 => (mailbox(), flags(), date(), vec(1_u8..=255, 0..20)).prop_map(
@@ -606,6 +650,7 @@ fn code() -> impl Strategy<Value = Code> {
         vec("[A-Z0-9-]{1,9}", 0..3).prop_map(Code::BadCharset),
         vec("[A-Z0-9=-]{1,9}".prop_map(Capability::from), 0..4).prop_map(Code::Capability),
         mod_seq().prop_map(Code::HighestModSeq),
+        "[A-Za-z0-9.]{1,8}".prop_map(Code::NoUpdate),
         object_id().prop_map(Code::MailboxId),
         plain_set().prop_map(Code::Modified),
         flag_list().prop_map(Code::PermanentFlags),
@@ -657,15 +702,33 @@ fn esearch() -> impl Strategy<Value = Esearch> {
     let number = || option::of(1..=u32::MAX);
     let tag = option::of("[A-Za-z0-9.]{1,8}");
     let found = (number(), number(), option::of(any::<u32>()));
-    (tag, numbering(), found, option::of(plain_set()), option::of(mod_seq())).prop_map(
-        |(tag, numbering, (min, max, count), all, mod_seq)| Esearch {
-            tag,
-            numbering,
-            min,
-            max,
-            count,
-            all,
-            mod_seq,
+    let partial = (partial_range(), option::of(plain_set()))
+        .prop_map(|(range, found)| PartialResult { range, found });
+    let source = (mailbox(), (1..=u32::MAX).prop_map(|n| UidValidity::new(n).unwrap()));
+    let positions = || vec((any::<u32>(), plain_set()), 1..3);
+    let update = prop_oneof![
+        positions().prop_map(SearchUpdate::AddTo),
+        positions().prop_map(SearchUpdate::RemoveFrom),
+    ];
+    let scores = option::of(vec(1_u8..=100, 0..4));
+    let new = (option::of(source), option::of(partial), scores, vec(update, 0..3));
+    let all = (option::of(plain_set()), option::of(mod_seq()));
+    (tag, numbering(), found, all, new).prop_map(
+        |(tag, numbering, (min, max, count), (all, mod_seq), new)| {
+            let (source, partial, relevancy, updates) = new;
+            Esearch {
+                tag,
+                source,
+                numbering,
+                min,
+                max,
+                count,
+                all,
+                partial,
+                relevancy,
+                mod_seq,
+                updates,
+            }
         },
     )
 }

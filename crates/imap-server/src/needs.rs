@@ -161,7 +161,11 @@ impl Connection {
         let Some(open) = &mut self.open else { return self.satisfy_stranger(need).await };
         let answer = match need {
             Need::Refresh => open.refresh().await,
-            Need::Open(mailbox) => open.load(mailbox).await,
+            Need::Open(mailbox) => {
+                // A search in many mailboxes loads them one after the other.
+                open.keep(self.session.selected_mailbox());
+                open.load(mailbox).await
+            }
             Need::Submit(operation) => open.submit(operation).await,
             Need::Append(request) => self.add(request).await,
             Need::Rows(messages) => open.rows(&messages).await,

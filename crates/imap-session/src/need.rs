@@ -39,7 +39,8 @@ pub enum Need {
     /// Make the context's account at least as new as the last commit that anyone was told of.
     Refresh,
     /// Load the contents of this mailbox into the context's account, if it still exists. They stay
-    /// loaded in every newer account while this session has the mailbox selected.
+    /// loaded in every newer account while this session has the mailbox selected; of another
+    /// mailbox, until the next one is opened or the command ends.
     Open(MailboxId),
     /// Have this decided and committed. On success the context's account includes the change.
     Submit(Operation),

@@ -45,6 +45,23 @@ pub(crate) fn resolve_leniently(
     }
 }
 
+/// The UIDs that a search names, also those of messages that are yet to come: a search whose
+/// changes are told goes on, and no message above the last one is found before. `*` is the message
+/// that is the last one now. RFC 5267 §4.3
+pub(crate) fn uids_to_come(set: &SequenceSet, selected: &Selected) -> UidSet {
+    let last = selected.view.last_uid();
+    let range = |first: SeqBound, end: SeqBound| match (first.number(), end.number()) {
+        (Some(first), Some(end)) => Some((Uid::new(first)?, Uid::new(end)?)),
+        (Some(number), None) | (None, Some(number)) => {
+            let number = Uid::new(number)?;
+            Some((last.map_or(number, |last| number.min(last)), Uid::MAX))
+        }
+        (None, None) => last.map(|last| (last, last)),
+    };
+    let ranges = set.ranges().iter().filter_map(|r| range(r.first, r.last));
+    with_saved(UidSet::from_ranges(ranges), set, selected)
+}
+
 fn uids(set: &SequenceSet, selected: &Selected) -> UidSet {
     let bound = |bound: SeqBound| match bound {
         SeqBound::Number(n) => Uid::new(n).map(Bound::Number),

@@ -8,6 +8,7 @@ use imap_proto::types::{
 use mail_types::MailboxId;
 
 use crate::capability::{Login, capabilities};
+use crate::cmd::context;
 use crate::render::Out;
 use crate::reply::{Flow, Next, Reply, Resume, Run};
 use crate::state::State;
@@ -37,6 +38,9 @@ enum Stage {
     Waiting(Resume),
     /// It has ended, but the selected mailbox must be loaded before the news can be told.
     Ending(Reply),
+    /// It has ended, and the news are told, but searches whose changes are told want to read the
+    /// messages that came or changed.
+    Settling(Reply, Resume),
     /// IDLE.
     Idle(Idle),
 }
@@ -47,6 +51,8 @@ enum Idle {
     Quiet,
     /// The contents of the mailbox, to tell news.
     Loading,
+    /// What searches whose changes are told want to read.
+    Settling(Resume),
 }
 
 impl Session {
@@ -89,9 +95,17 @@ impl Session {
             Stage::Ending(reply) => {
                 // Whatever the answer: what cannot be told now is told after a later command.
                 self.tell_news(&tag, told, world, sink);
-                self.finish(&tag, reply, sink)
+                self.settle(tag, told, reply, world, sink)
             }
-            Stage::Idle(_) => {
+            Stage::Settling(reply, resume) => {
+                let flow = self.run(&tag, world, sink, |run| resume(answer, run));
+                self.settled(tag, told, reply, Some(flow), sink)
+            }
+            Stage::Idle(Idle::Settling(resume)) => {
+                let flow = self.run(&tag, world, sink, |run| resume(answer, run));
+                self.idle_settled(tag, told, Some(flow))
+            }
+            Stage::Idle(Idle::Quiet | Idle::Loading) => {
                 let stage = Stage::Idle(Idle::Quiet);
                 self.running = Some(Running { tag, told, stage });
                 match answer {
@@ -109,7 +123,9 @@ impl Session {
             Some(Running { stage: Stage::Idle(Idle::Quiet), .. }) => {
                 self.idle_news(Idle::Loading, world, sink)
             }
-            Some(Running { stage: Stage::Idle(Idle::Loading), .. }) => Step::Idle,
+            Some(Running { stage: Stage::Idle(Idle::Loading | Idle::Settling(_)), .. }) => {
+                Step::Idle
+            }
             _ => Step::Done(Then::Continue),
         }
     }
@@ -171,13 +187,13 @@ impl Session {
         Out::new(sink, self.state.enabled)
     }
 
-    fn run(
+    fn run<T>(
         &mut self,
         tag: &Tag,
         world: World<'_>,
         sink: &mut dyn Sink,
-        piece: impl FnOnce(&mut Run<'_>) -> Flow,
-    ) -> Flow {
+        piece: impl FnOnce(&mut Run<'_>) -> T,
+    ) -> T {
         let account = world.account;
         piece(&mut Run { state: &mut self.state, tag, account, now: world.now, sink })
     }
@@ -206,7 +222,7 @@ impl Session {
             return self.finish(&tag, reply, sink);
         }
         match self.tell_news(&tag, told, world, sink) {
-            CaughtUp::Yes => self.finish(&tag, reply, sink),
+            CaughtUp::Yes => self.settle(tag, told, reply, world, sink),
             CaughtUp::NotLoaded(mailbox) => {
                 self.running = Some(Running { tag, told, stage: Stage::Ending(reply) });
                 Step::Need(Need::Open(mailbox))
@@ -240,10 +256,59 @@ impl Session {
             (CaughtUp::NotLoaded(mailbox), Idle::Loading) => {
                 (Idle::Loading, Step::Need(Need::Open(mailbox)))
             }
-            (CaughtUp::NotLoaded(_) | CaughtUp::Yes, _) => (Idle::Quiet, Step::Idle),
+            (CaughtUp::NotLoaded(_), _) => (Idle::Quiet, Step::Idle),
+            (CaughtUp::Yes, _) => {
+                let flow = self.run(&tag, world, sink, context::settle);
+                return self.idle_settled(tag, told, flow);
+            }
         };
         self.running = Some(Running { tag, told, stage: Stage::Idle(stage) });
         step
+    }
+
+    fn idle_settled(&mut self, tag: Tag, told: Told, flow: Option<Flow>) -> Step {
+        // What cannot be read now is told after another change, or a later command.
+        let (stage, step) = match flow {
+            Some(Ok(Next::Wait(need, resume))) => (Idle::Settling(resume), Step::Need(need)),
+            _ => (Idle::Quiet, Step::Idle),
+        };
+        self.running = Some(Running { tag, told, stage: Stage::Idle(stage) });
+        step
+    }
+
+    /// The news are told; ends the command when searches have read what they must.
+    fn settle(
+        &mut self,
+        tag: Tag,
+        told: Told,
+        reply: Reply,
+        world: World<'_>,
+        sink: &mut dyn Sink,
+    ) -> Step {
+        let flow = match told {
+            Told::Nothing => None,
+            Told::Everything | Told::NoExpunge => self.run(&tag, world, sink, context::settle),
+        };
+        self.settled(tag, told, reply, flow, sink)
+    }
+
+    fn settled(
+        &mut self,
+        tag: Tag,
+        told: Told,
+        reply: Reply,
+        flow: Option<Flow>,
+        sink: &mut dyn Sink,
+    ) -> Step {
+        match flow {
+            Some(Ok(Next::Wait(need, resume))) => {
+                let stage = Stage::Settling(reply, resume);
+                self.running = Some(Running { tag, told, stage });
+                Step::Need(need)
+            }
+            // What cannot be read now is told after a later command.
+            _ => self.finish(&tag, reply, sink),
+        }
     }
 
     /// The selected mailbox was deleted elsewhere. A client cannot be brought to the authenticated

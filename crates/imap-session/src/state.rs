@@ -8,6 +8,7 @@ use imap_proto::types::NameEncoding;
 
 use crate::SessionConfig;
 use crate::capability::Login;
+use crate::cmd::Context;
 
 /// Everything besides the command in progress.
 #[derive(Debug)]
@@ -43,6 +44,14 @@ pub(crate) struct Selected {
     pub(crate) view: View,
     /// `$`: the result of the last SEARCH with SAVE. RFC 5182
     pub(crate) saved: UidSet,
+    /// Searches whose changes are told. RFC 5267 §4.3
+    pub(crate) contexts: Vec<Context>,
+}
+
+impl Selected {
+    pub(crate) fn new(mailbox: MailboxId, access: Access, view: View) -> Self {
+        Self { mailbox, access, view, saved: UidSet::new(), contexts: Vec::new() }
+    }
 }
 
 /// Whether commands may change the selected mailbox.

@@ -4,6 +4,7 @@ use imap_proto::types::{Code, Response, Status, StatusKind};
 use mail_types::{MailboxId, UidSet};
 use mailbox::{Delta, Expunges, OwnStore, View};
 
+use crate::cmd::context;
 use crate::render::{Fetched, Out};
 use crate::reply::{Flow, Next, Reply, Run, wait_ready};
 use crate::{Need, Trouble, errors, render};
@@ -84,6 +85,7 @@ pub(crate) fn advance(told: Told, silence: Silence<'_>, run: &mut Run<'_>) -> Ca
         Silence::Own(own, _) => Some(own),
     };
     let uid_next = selected.view.uid_next();
+    let before = (!selected.contexts.is_empty()).then(|| selected.view.snapshot().clone());
     let delta = selected.view.advance(&contents, expunges, own);
     if delta.is_empty() {
         return CaughtUp::Yes;
@@ -95,7 +97,11 @@ pub(crate) fn advance(told: Told, silence: Silence<'_>, run: &mut Run<'_>) -> Ca
     }
     // An expunged message leaves `$`. RFC 5182 §2.1
     selected.saved = selected.saved.difference(&delta.vanished);
+    context::tell_expunged(&delta, run);
     write_delta(&delta, &silence, run);
+    if let Some(before) = before {
+        context::tell_changed(&delta, &before, uid_next, run);
+    }
     CaughtUp::Yes
 }
 

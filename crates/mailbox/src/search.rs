@@ -4,13 +4,15 @@
 //! header or its text, in this order of cost; an evaluation says what it needs next instead of
 //! loading it, and within AND and OR the cheap keys come first.
 
+mod fuzzy;
+mod matcher;
 mod needle;
 
 use mail_types::{Keyword, MessageId, ModSeq, SystemFlags, ThreadId, Uid, UidSet};
 
 use crate::collate::Comparator;
 use crate::{EntryRef, View};
-use needle::Needle;
+use matcher::{Likeness, Matcher};
 
 /// A search key. Keys that are the opposite of another are written with `Not`: UNSEEN is not SEEN,
 /// OLD is not RECENT, NEW is RECENT and not SEEN. Sequence numbers are resolved to UIDs before.
@@ -56,6 +58,9 @@ pub enum Key {
     Body(String),
     /// TEXT
     Text(String),
+    /// FUZZY: texts are matched by words that are like those asked for; all other keys mean the
+    /// same as without it. RFC 6203 §3, §5
+    Fuzzy(Box<Key>),
     /// NOT
     Not(Box<Key>),
     /// A list of keys: all of them.
@@ -104,7 +109,7 @@ pub enum SearchLimit {
     TooManyKeys,
     /// Nested deeper than [`Program::DEPTH_MAX`].
     TooDeep,
-    /// A text longer than [`Program::NEEDLE_BYTES_MAX`].
+    /// A text longer than [`Program::NEEDLE_BYTES_MAX`], or of too many words after FUZZY.
     TextTooLong,
 }
 
@@ -218,7 +223,7 @@ impl Program {
     /// As [`Self::new`].
     pub fn with_comparator(key: &Key, comparator: Comparator) -> Result<Self, SearchLimit> {
         let mut left = Self::KEYS_MAX;
-        let root = compile(key, 0, &mut left, comparator)?;
+        let root = compile(key, 0, &mut left, Likeness::Exact(comparator))?;
         let bounds = bounds(&root);
         Ok(Self { root, bounds })
     }
@@ -226,6 +231,18 @@ impl Program {
     /// Whether the message matches, as far as the content given tells.
     pub fn evaluate(&self, subject: &Subject<'_>, content: &Content<'_>) -> Verdict {
         self.root.test(subject, content)
+    }
+
+    /// How relevant a message that matches is, as far as the content given tells: points for each
+    /// word that FUZZY found, more in a subject than in a body. Zero without FUZZY.
+    pub fn relevancy(&self, content: &Content<'_>) -> u32 {
+        self.root.relevancy(content)
+    }
+
+    /// Whether two states of one message cannot be told apart by this query, whatever the content
+    /// of the message is: then its verdict need not be found anew.
+    pub fn sees_no_difference(&self, before: &Subject<'_>, after: &Subject<'_>) -> bool {
+        self.root.sees_no_difference(before, after)
     }
 
     /// All that the snapshot alone decides about a view's messages, in one pass.
@@ -264,10 +281,10 @@ enum Node {
     ModSeq(ModSeq),
     Message(MessageId),
     Thread(ThreadId),
-    Field(Field, Needle),
-    Header(String, Needle),
-    Body(Needle),
-    Text(Needle),
+    Field(Field, Matcher),
+    Header(String, Matcher),
+    Body(Matcher),
+    Text(Matcher),
     Not(Box<Node>),
     And(Vec<Node>),
     Or(Vec<Node>),
@@ -277,19 +294,19 @@ fn compile(
     key: &Key,
     depth: usize,
     left: &mut usize,
-    comparator: Comparator,
+    likeness: Likeness,
 ) -> Result<Node, SearchLimit> {
     if depth > Program::DEPTH_MAX {
         return Err(SearchLimit::TooDeep);
     }
     *left = left.checked_sub(1).ok_or(SearchLimit::TooManyKeys)?;
-    let needle = |text: &str| needle(text, comparator);
     let mut list = |keys: &[Key]| {
-        let nodes = keys.iter().map(|key| compile(key, depth + 1, left, comparator));
+        let nodes = keys.iter().map(|key| compile(key, depth + 1, left, likeness));
         let mut nodes = nodes.collect::<Result<Vec<Node>, _>>()?;
         nodes.sort_by_key(Node::cost);
         Ok(nodes)
     };
+    let matcher = |text: &str| Matcher::new(text, likeness);
     Ok(match key {
         Key::All => Node::Always,
         Key::Nothing => Node::Never,
@@ -307,27 +324,21 @@ fn compile(
         Key::ModSeq(modseq) => Node::ModSeq(*modseq),
         Key::Message(id) => Node::Message(*id),
         Key::Thread(id) => Node::Thread(*id),
-        Key::Field(field, text) => Node::Field(*field, needle(text)?),
+        Key::Field(field, text) => Node::Field(*field, matcher(text)?),
         // Roundcube asks for HEADER SUBJECT; the row answers it as fast as SUBJECT.
         Key::Header(name, text) => match Field::from_name(name) {
-            Some(field) => Node::Field(field, needle(text)?),
-            None => Node::Header(name.clone(), needle(text)?),
+            Some(field) => Node::Field(field, matcher(text)?),
+            None => Node::Header(name.clone(), matcher(text)?),
         },
         // Every text holds the empty one.
         Key::Body(text) | Key::Text(text) if text.is_empty() => Node::Always,
-        Key::Body(text) => Node::Body(needle(text)?),
-        Key::Text(text) => Node::Text(needle(text)?),
-        Key::Not(key) => Node::Not(Box::new(compile(key, depth + 1, left, comparator)?)),
+        Key::Body(text) => Node::Body(matcher(text)?),
+        Key::Text(text) => Node::Text(matcher(text)?),
+        Key::Fuzzy(key) => compile(key, depth + 1, left, Likeness::Like)?,
+        Key::Not(key) => Node::Not(Box::new(compile(key, depth + 1, left, likeness)?)),
         Key::And(keys) => Node::And(list(keys)?),
         Key::Or(keys) => Node::Or(list(keys)?),
     })
-}
-
-fn needle(text: &str, comparator: Comparator) -> Result<Needle, SearchLimit> {
-    if text.len() > Program::NEEDLE_BYTES_MAX {
-        return Err(SearchLimit::TextTooLong);
-    }
-    Ok(Needle::new(text, comparator))
 }
 
 /// The messages outside of which nothing can match.
@@ -410,7 +421,7 @@ impl Node {
                 Some(text) => needle.is_in(text).into(),
                 None => Verdict::Needs(ContentNeed::Text),
             },
-            Self::Text(needle) => test_text(needle, content),
+            Self::Text(matcher) => matcher.test_text(content),
             Self::Not(node) => match node.test(subject, content) {
                 Verdict::Yes => Verdict::No,
                 Verdict::No => Verdict::Yes,
@@ -418,6 +429,50 @@ impl Node {
             },
             Self::And(nodes) => test_all(nodes, Verdict::Yes, Verdict::No, subject, content),
             Self::Or(nodes) => test_all(nodes, Verdict::No, Verdict::Yes, subject, content),
+        }
+    }
+
+    fn relevancy(&self, content: &Content<'_>) -> u32 {
+        match self {
+            Self::Field(field, matcher) => {
+                let text = content.row.as_ref().and_then(|row| row.field(*field));
+                text.map_or(0, |text| matcher.relevancy(text).saturating_mul(field.weight()))
+            }
+            Self::Header(name, matcher) => {
+                let fields = content.header.unwrap_or_default().iter();
+                let named = fields.filter(|field| field.name.eq_ignore_ascii_case(name));
+                let points = named.map(|field| matcher.relevancy(field.value));
+                points.fold(0, u32::saturating_add).saturating_mul(HEADER_WEIGHT)
+            }
+            Self::Body(matcher) => {
+                let points = content.text.map_or(0, |text| matcher.relevancy(text));
+                points.saturating_mul(BODY_WEIGHT)
+            }
+            Self::Text(matcher) => matcher.text_relevancy(content),
+            Self::And(nodes) | Self::Or(nodes) => {
+                nodes.iter().map(|node| node.relevancy(content)).fold(0, u32::saturating_add)
+            }
+            // What is not there, and what is there or not, is no more or less so.
+            _ => 0,
+        }
+    }
+
+    fn sees_no_difference(&self, before: &Subject<'_>, after: &Subject<'_>) -> bool {
+        match self {
+            Self::Not(node) => node.sees_no_difference(before, after),
+            Self::And(nodes) | Self::Or(nodes) => {
+                nodes.iter().all(|node| node.sees_no_difference(before, after))
+            }
+            // Content never changes.
+            Self::SentDate(_)
+            | Self::Field(..)
+            | Self::Header(..)
+            | Self::Body(_)
+            | Self::Text(_) => true,
+            leaf => {
+                let content = Content::default();
+                leaf.test(before, &content) == leaf.test(after, &content)
+            }
         }
     }
 }
@@ -445,23 +500,6 @@ fn test_all(
         }
     }
     result
-}
-
-/// TEXT: header or body. The header is asked for first because it is cheaper.
-fn test_text(needle: &Needle, content: &Content<'_>) -> Verdict {
-    let in_line = |field: &HeaderText<'_>| {
-        needle.is_in(field.value) || needle.is_in(&format!("{}: {}", field.name, field.value))
-    };
-    if content.header.is_some_and(|fields| fields.iter().any(in_line))
-        || content.text.is_some_and(|text| needle.is_in(text))
-    {
-        return Verdict::Yes;
-    }
-    match (content.header, content.text) {
-        (None, _) => Verdict::Needs(ContentNeed::Header),
-        (Some(_), None) => Verdict::Needs(ContentNeed::Text),
-        (Some(_), Some(_)) => Verdict::No,
-    }
 }
 
 impl From<bool> for Verdict {
@@ -495,6 +533,14 @@ impl Field {
             Self::Subject => "Subject",
         }
     }
+
+    /// How much a word in this field counts, compared with one in the body.
+    const fn weight(self) -> u32 {
+        match self {
+            Self::Subject => 10,
+            Self::From | Self::To | Self::Cc | Self::Bcc => 6,
+        }
+    }
 }
 
 impl<'a> RowText<'a> {
@@ -510,3 +556,7 @@ impl<'a> RowText<'a> {
 }
 
 const DAY_SECS: i64 = 86_400;
+/// How much a word in another header field counts.
+const HEADER_WEIGHT: u32 = 3;
+/// How much a word in the body counts.
+const BODY_WEIGHT: u32 = 1;

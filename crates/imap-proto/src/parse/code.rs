@@ -54,7 +54,7 @@ fn known(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
 ///                  "MODIFIED" SP sequence-set / "MAILBOXID" SP "(" objectid ")" /
 ///                  "BADCHARSET" [SP "(" charset *(SP charset) ")"] /
 ///                  "APPENDUID" SP nz-number SP uid-set /
-///                  "COPYUID" SP nz-number SP uid-set SP uid-set / …
+///                  "COPYUID" SP nz-number SP uid-set SP uid-set / "NOUPDATE" SP quoted / …
 /// ```
 fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
     Ok(match name {
@@ -65,6 +65,12 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
         "HIGHESTMODSEQ" => Some(Code::HighestModSeq(nz_mod_seq(cursor)?)),
         "MODIFIED" => Some(Code::Modified(cursor.number_set(usize::MAX)?)),
         "MAILBOXID" => Some(Code::MailboxId(object_id(cursor)?)),
+        "NOUPDATE" => {
+            let tag = cursor.quoted()?;
+            // Where a code ends must not depend on whether it is known.
+            let tag = String::from_utf8(tag.into_owned()).ok().filter(|tag| !tag.contains(']'));
+            tag.map(Code::NoUpdate)
+        }
         "BADCHARSET" => {
             let names = cursor.list(CHARSETS_MAX, "charsets", |cursor| {
                 // charset = atom / quoted, neither with the bracket that ends the code: where a

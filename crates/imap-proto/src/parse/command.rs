@@ -3,8 +3,8 @@
 use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, ParseError, Result};
 use super::{
-    append, authenticate, comparator, copy, create, enable, fetch, id, list, login, rename, search,
-    select, sort, status, store, thread,
+    append, authenticate, comparator, copy, create, enable, esearch, fetch, id, list, login,
+    rename, search, select, sort, status, store, thread,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -86,6 +86,8 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "SEARCH" => CommandBody::Search(search::command(cursor, numbers)?),
         "SORT" => CommandBody::Sort(sort::command(cursor, numbers)?),
         "THREAD" => CommandBody::Thread(thread::command(cursor, numbers)?),
+        "ESEARCH" => CommandBody::MultiSearch(esearch::command(cursor)?),
+        "CANCELUPDATE" => CommandBody::CancelUpdate(esearch::cancel_update(cursor)?),
         "FETCH" => CommandBody::Fetch(fetch::command(cursor, numbers)?),
         "STORE" => CommandBody::Store(store::command(cursor, numbers)?),
         "COPY" => CommandBody::Copy(copy::command(cursor, numbers)?),
@@ -107,6 +109,8 @@ fn uid(cursor: &mut Cursor<'_>) -> Result<CommandBody> {
         "SEARCH" => CommandBody::Search(search::command(cursor, uids)?),
         "SORT" => CommandBody::Sort(sort::command(cursor, uids)?),
         "THREAD" => CommandBody::Thread(thread::command(cursor, uids)?),
+        // RFC 7377 §2 writes it so in passing. Its numbers are UIDs in any case.
+        "ESEARCH" => CommandBody::MultiSearch(esearch::command(cursor)?),
         "FETCH" => CommandBody::Fetch(fetch::command(cursor, uids)?),
         "STORE" => CommandBody::Store(store::command(cursor, uids)?),
         "COPY" => CommandBody::Copy(copy::command(cursor, uids)?),

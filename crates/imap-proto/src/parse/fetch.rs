@@ -7,6 +7,7 @@ use super::envelope::envelope;
 use super::error::{ErrorKind, Result};
 use super::flags::flag_list;
 use super::list::skip_value;
+use super::search::partial_range;
 use super::section::{origin, partial, section, section_binary};
 use super::select::nz_mod_seq;
 use super::status::object_id;
@@ -21,8 +22,14 @@ pub fn command(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Fetch> {
     cursor.space()?;
     let set = cursor.sequence_set()?;
     cursor.space()?;
-    let mut fetch =
-        Fetch { numbering, set, items: Vec::new(), changed_since: None, vanished: false };
+    let mut fetch = Fetch {
+        numbering,
+        set,
+        items: Vec::new(),
+        changed_since: None,
+        vanished: false,
+        partial: None,
+    };
     if cursor.peek() == Some(b'(') {
         fetch.items = cursor.list1(FetchItem::ITEMS_MAX, "fetch item", item)?;
     } else if let Some(items) = macro_items(cursor) {
@@ -50,7 +57,12 @@ fn macro_items(cursor: &mut Cursor<'_>) -> Option<Vec<FetchItem>> {
     }
 }
 
-/// `fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED"`. RFC 7162 §7
+/// ```text
+/// fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" /
+///                  "PARTIAL" SP partial-range
+/// ```
+///
+/// RFC 7162 §7, RFC 9394 §4
 fn modifier(cursor: &mut Cursor<'_>, fetch: &mut Fetch) -> Result<()> {
     let start = cursor.clone();
     match cursor.keyword("modifier of FETCH")?.as_str() {
@@ -59,7 +71,11 @@ fn modifier(cursor: &mut Cursor<'_>, fetch: &mut Fetch) -> Result<()> {
             fetch.changed_since = Some(nz_mod_seq(cursor)?);
         }
         "VANISHED" => fetch.vanished = true,
-        _ => return start.expected("one CHANGEDSINCE or VANISHED"),
+        "PARTIAL" if fetch.partial.is_none() => {
+            cursor.space()?;
+            fetch.partial = Some(partial_range(cursor)?);
+        }
+        _ => return start.expected("one CHANGEDSINCE, VANISHED or PARTIAL"),
     }
     Ok(())
 }
@@ -118,7 +134,7 @@ fn preview(cursor: &mut Cursor<'_>) -> Result<Preview> {
     let mut inside = cursor.clone();
     inside.eat(b'(');
     inside.skip_spaces();
-    if inside.eat_word("CHANGEDSINCE") || inside.eat_word("VANISHED") {
+    if ["CHANGEDSINCE", "VANISHED", "PARTIAL"].into_iter().any(|word| inside.eat_word(word)) {
         *cursor = before;
         return Ok(Preview::Full);
     }
@@ -237,5 +253,5 @@ fn body_data(cursor: &mut Cursor<'_>) -> Result<BodyData> {
     })
 }
 
-/// There are two modifiers; the limit only bounds the loop.
+/// There are three modifiers; the limit only bounds the loop.
 const MODIFIERS_MAX: usize = 8;

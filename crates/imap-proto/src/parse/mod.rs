@@ -15,6 +15,7 @@ mod cursor;
 mod enable;
 mod envelope;
 mod error;
+mod esearch;
 mod fetch;
 mod flags;
 mod id;

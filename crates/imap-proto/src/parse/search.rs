@@ -1,6 +1,6 @@
 //! SEARCH, the command and its answers. RFC 9051 §6.4.4, §7.3.3
 
-use mail_types::{Keyword, ModSeq, SystemFlags};
+use mail_types::{Keyword, ModSeq, SystemFlags, UidValidity};
 
 use super::cursor::Cursor;
 use super::error::{ErrorKind, Result};
@@ -8,7 +8,8 @@ use super::list::skip_value;
 use super::select::{mod_seq, nz_mod_seq};
 use super::status::bare_object_id;
 use crate::types::{
-    Esearch, HeaderKey, ModSeqScope, Numbering, Response, Search, SearchKey, SearchReturn,
+    Esearch, HeaderKey, ModSeqScope, Numbering, PartialRange, PartialResult, Response, ResultEnd,
+    Search, SearchKey, SearchReturn, SearchUpdate, SequenceSet,
 };
 
 /// ```text
@@ -17,6 +18,11 @@ use crate::types::{
 /// ```
 pub fn command(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Search> {
     cursor.space()?;
+    arguments(cursor, numbering)
+}
+
+/// What follows `SEARCH SP`, or the sources of ESEARCH.
+pub fn arguments(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Search> {
     let mut search = Search { numbering, returns: None, charset: None, keys: Vec::new() };
     if cursor.eat_word("RETURN") {
         cursor.space()?;
@@ -45,7 +51,10 @@ pub fn charset(cursor: &mut Cursor<'_>) -> Result<String> {
     name.map_or_else(|| start.expected("name of a charset"), Ok)
 }
 
-/// `search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE"`
+/// ```text
+/// search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE" / "PARTIAL" SP partial-range /
+///                     "RELEVANCY" / "CONTEXT" / "UPDATE"
+/// ```
 fn return_option(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
     let start = cursor.clone();
     Ok(match cursor.keyword("return option")?.as_str() {
@@ -54,8 +63,33 @@ fn return_option(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
         "ALL" => SearchReturn::All,
         "COUNT" => SearchReturn::Count,
         "SAVE" => SearchReturn::Save,
+        "PARTIAL" => {
+            cursor.space()?;
+            SearchReturn::Partial(partial_range(cursor)?)
+        }
+        "RELEVANCY" => SearchReturn::Relevancy,
+        "CONTEXT" => SearchReturn::Context,
+        "UPDATE" => SearchReturn::Update,
         _ => return start.expected("known return option"),
     })
+}
+
+/// ```text
+/// partial-range       = partial-range-first / partial-range-last
+/// partial-range-first = nz-number ":" nz-number
+/// partial-range-last  = "-" nz-number ":" "-" nz-number
+/// ```
+pub fn partial_range(cursor: &mut Cursor<'_>) -> Result<PartialRange> {
+    let from = if cursor.peek() == Some(b'-') { ResultEnd::Newest } else { ResultEnd::Oldest };
+    let position = |cursor: &mut Cursor<'_>| {
+        if from == ResultEnd::Newest {
+            cursor.byte(b'-', "position that counts from the same end")?;
+        }
+        cursor.nz_number()
+    };
+    let first = position(cursor)?;
+    cursor.byte(b':', ": of a range")?;
+    Ok(PartialRange { from, first, last: position(cursor)? })
 }
 
 /// One key. `depth` counts the keys around it, `budget` the keys that may still come.
@@ -88,6 +122,7 @@ pub fn key(cursor: &mut Cursor<'_>, depth: usize, budget: &mut usize) -> Result<
     }
     cursor.space()?;
     match name.as_str() {
+        "FUZZY" => Ok(SearchKey::Fuzzy(Box::new(key(cursor, depth + 1, budget)?))),
         "NOT" => Ok(SearchKey::Not(Box::new(key(cursor, depth + 1, budget)?))),
         "OR" => {
             let left = key(cursor, depth + 1, budget)?;
@@ -228,32 +263,20 @@ pub fn numbers(cursor: &mut Cursor<'_>) -> Result<(Vec<u32>, Option<ModSeq>)> {
 
 /// ```text
 /// esearch-response   = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
-/// search-correlator  = SP "(" "TAG" SP tag-string ")"
+/// search-correlator  = SP "(" one-correlator *(SP one-correlator) ")"
 /// search-return-data = "MIN" SP nz-number / "MAX" SP nz-number / "ALL" SP sequence-set /
-///                      "COUNT" SP number / "MODSEQ" SP mod-sequence-value / label SP value
+///                      "COUNT" SP number / "MODSEQ" SP mod-sequence-value /
+///                      "PARTIAL" SP "(" partial-range SP (sequence-set / "NIL") ")" /
+///                      "RELEVANCY" SP "(" [score *(SP score)] ")" /
+///                      ("ADDTO" / "REMOVEFROM") SP "(" position SP sequence-set … ")" /
+///                      label SP value
 /// ```
 pub fn esearch(cursor: &mut Cursor<'_>) -> Result<Esearch> {
-    let mut reply = Esearch {
-        tag: None,
-        numbering: Numbering::Sequence,
-        min: None,
-        max: None,
-        count: None,
-        all: None,
-        mod_seq: None,
-    };
+    let mut reply = Esearch::default();
     let mut is_first = true;
     while cursor.space_before_more() {
         if is_first && cursor.peek() == Some(b'(') {
-            cursor.list1(1, "TAG", |cursor| {
-                if !cursor.eat_word("TAG") {
-                    return cursor.expected("TAG");
-                }
-                cursor.space()?;
-                let tag = cursor.astring()?;
-                reply.tag = Some(String::from_utf8_lossy(&tag).into_owned());
-                Ok(())
-            })?;
+            correlators(cursor, &mut reply)?;
             is_first = false;
             continue;
         }
@@ -262,22 +285,84 @@ pub fn esearch(cursor: &mut Cursor<'_>) -> Result<Esearch> {
             "UID" => reply.numbering = Numbering::Uid,
             name => {
                 cursor.space()?;
-                match name {
-                    "MIN" => reply.min = Some(cursor.nz_number()?),
-                    "MAX" => reply.max = Some(cursor.nz_number()?),
-                    "COUNT" => reply.count = Some(cursor.number()?),
-                    "ALL" => reply.all = Some(cursor.number_set(usize::MAX)?),
-                    "MODSEQ" => reply.mod_seq = Some(nz_mod_seq(cursor)?),
-                    _ => skip_value(cursor, 0)?,
-                }
+                return_data(name, cursor, &mut reply)?;
             }
         }
     }
     Ok(reply)
 }
 
+fn return_data(name: &str, cursor: &mut Cursor<'_>, reply: &mut Esearch) -> Result<()> {
+    match name {
+        "MIN" => reply.min = Some(cursor.nz_number()?),
+        "MAX" => reply.max = Some(cursor.nz_number()?),
+        "COUNT" => reply.count = Some(cursor.number()?),
+        "ALL" => reply.all = Some(cursor.number_set(usize::MAX)?),
+        "MODSEQ" => reply.mod_seq = Some(nz_mod_seq(cursor)?),
+        "PARTIAL" => reply.partial = Some(partial_result(cursor)?),
+        "RELEVANCY" => reply.relevancy = Some(cursor.list(usize::MAX, "score", score)?),
+        "ADDTO" => reply.updates.push(SearchUpdate::AddTo(positions(cursor)?)),
+        "REMOVEFROM" => reply.updates.push(SearchUpdate::RemoveFrom(positions(cursor)?)),
+        _ => skip_value(cursor, 0)?,
+    }
+    Ok(())
+}
+
+/// `one-correlator = "TAG" SP tag-string / "MAILBOX" SP astring / "UIDVALIDITY" SP nz-number`
+fn correlators(cursor: &mut Cursor<'_>, reply: &mut Esearch) -> Result<()> {
+    let (mut mailbox, mut uid_validity) = (None, None);
+    cursor.list1(CORRELATORS_MAX, "correlator", |cursor| {
+        let start = cursor.clone();
+        let name = cursor.keyword("correlator")?;
+        cursor.space()?;
+        match name.as_str() {
+            "TAG" => {
+                let tag = cursor.astring()?;
+                reply.tag = Some(String::from_utf8_lossy(&tag).into_owned());
+            }
+            "MAILBOX" => mailbox = Some(cursor.mailbox()?),
+            "UIDVALIDITY" => uid_validity = UidValidity::new(cursor.nz_number()?),
+            _ => return start.expected("TAG, MAILBOX or UIDVALIDITY"),
+        }
+        Ok(())
+    })?;
+    reply.source = mailbox.zip(uid_validity);
+    Ok(())
+}
+
+fn partial_result(cursor: &mut Cursor<'_>) -> Result<PartialResult> {
+    cursor.byte(b'(', "( of PARTIAL")?;
+    let range = partial_range(cursor)?;
+    cursor.space()?;
+    let found = match cursor.eat_word("NIL") {
+        true => None,
+        false => Some(cursor.number_set(usize::MAX)?),
+    };
+    cursor.skip_spaces();
+    cursor.byte(b')', ") of PARTIAL")?;
+    Ok(PartialResult { range, found })
+}
+
+/// `score = 1*3DIGIT`, from 1 to 100. RFC 6203 §7
+fn score(cursor: &mut Cursor<'_>) -> Result<u8> {
+    let start = cursor.clone();
+    match u8::try_from(cursor.nz_number()?) {
+        Ok(score @ 1..=100) => Ok(score),
+        _ => start.fail(ErrorKind::Value, "score from 1 to 100"),
+    }
+}
+
+/// Pairs of a context position and a set. RFC 5267 §5 (`ret-data-addto`)
+fn positions(cursor: &mut Cursor<'_>) -> Result<Vec<(u32, SequenceSet)>> {
+    cursor.list1(usize::MAX, "context position", |cursor| {
+        let position = cursor.number()?;
+        cursor.space()?;
+        Ok((position, cursor.number_set(usize::MAX)?))
+    })
+}
+
 /// The keys that are followed by something.
-const KEYS_WITH_ARGUMENTS: [&str; 29] = [
+const KEYS_WITH_ARGUMENTS: [&str; 30] = [
     "BCC",
     "BODY",
     "CC",
@@ -305,10 +390,13 @@ const KEYS_WITH_ARGUMENTS: [&str; 29] = [
     "EMAILID",
     "THREADID",
     "MODSEQ",
+    "FUZZY",
     "NOT",
     "OR",
 ];
-/// Most return options; there are five, and a client has no reason to repeat one.
+/// Most return options; there are nine, and a client has no reason to repeat one.
 const RETURNS_MAX: usize = 16;
 /// Longest name of a charset; the longest registered one has 45 characters.
 const CHARSET_BYTES_MAX: usize = 64;
+/// There are three correlators; the limit only bounds the loop.
+const CORRELATORS_MAX: usize = 8;

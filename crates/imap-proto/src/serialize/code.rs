@@ -68,6 +68,10 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
             out.text(id);
             out.text(")");
         }
+        Code::NoUpdate(tag) => {
+            out.text("NOUPDATE ");
+            out.quoted(tag.as_bytes());
+        }
         Code::HighestModSeq(mod_seq) => named(out, "HIGHESTMODSEQ", mod_seq.get()),
         Code::UidNext(uid) => named(out, "UIDNEXT", uid.get().into()),
         Code::UidValidity(value) => named(out, "UIDVALIDITY", value.get().into()),

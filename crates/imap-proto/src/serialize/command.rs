@@ -132,7 +132,7 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
     }
 }
 
-/// The commands that have a UID form.
+/// The commands that have a UID form or go with those.
 fn numbered_body(out: &mut Writer<'_>, body: &CommandBody) {
     match body {
         CommandBody::UidExpunge(set) => {
@@ -151,6 +151,8 @@ fn numbered_body(out: &mut Writer<'_>, body: &CommandBody) {
             uid(out, arguments.search.numbering);
             thread::command(out, arguments);
         }
+        CommandBody::MultiSearch(arguments) => search::multi(out, arguments),
+        CommandBody::CancelUpdate(tags) => search::cancel_update(out, tags),
         CommandBody::Fetch(arguments) => {
             uid(out, arguments.numbering);
             fetch::command(out, arguments);

@@ -4,6 +4,7 @@ use mail_types::{BodyStructure, Envelope, Flags, InternalDate, ModSeq, SeqNum, U
 
 use super::envelope::envelope;
 use super::flags::{each, flag_list};
+use super::search::partial_range;
 use super::section::{origin as write_origin, partial, section, section_binary};
 use super::structure::{Form, structure};
 use super::writer::Writer;
@@ -18,18 +19,24 @@ pub fn command(out: &mut Writer<'_>, fetch: &Fetch) {
     out.set(&fetch.set);
     out.space();
     out.list(&fetch.items, item);
-    if fetch.changed_since.is_none() && !fetch.vanished {
-        return;
-    }
-    out.text(" (");
+    let mut before = " (";
     if let Some(mod_seq) = fetch.changed_since {
+        out.text(std::mem::replace(&mut before, " "));
         out.text("CHANGEDSINCE ");
         out.number(mod_seq.get());
     }
     if fetch.vanished {
-        out.text(if fetch.changed_since.is_some() { " VANISHED" } else { "VANISHED" });
+        out.text(std::mem::replace(&mut before, " "));
+        out.text("VANISHED");
     }
-    out.text(")");
+    if let Some(range) = fetch.partial {
+        out.text(std::mem::replace(&mut before, " "));
+        out.text("PARTIAL ");
+        partial_range(out, range);
+    }
+    if before == " " {
+        out.text(")");
+    }
 }
 
 fn item(out: &mut Writer<'_>, item: &FetchItem) {

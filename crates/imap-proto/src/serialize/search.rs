@@ -3,11 +3,66 @@
 use mail_types::{InternalDate, ModSeq, SystemFlags};
 
 use super::writer::Writer;
-use crate::types::{Esearch, Numbering, Search, SearchKey, SearchReturn};
+use crate::types::{
+    Esearch, MultiSearch, Numbering, PartialRange, ResultEnd, Search, SearchKey, SearchReturn,
+    SearchSource, SearchUpdate,
+};
 
 /// `search = "SEARCH" [search-return-opts] SP search-program`
 pub fn command(out: &mut Writer<'_>, search: &Search) {
     out.text("SEARCH");
+    arguments(out, search);
+}
+
+/// `esearch = "ESEARCH" [SP esearch-source-opts] [SP search-return-opts] SP search-program`
+pub fn multi(out: &mut Writer<'_>, multi: &MultiSearch) {
+    out.text("ESEARCH");
+    if let Some(sources) = &multi.sources {
+        out.text(" IN ");
+        out.list(sources, source);
+    }
+    arguments(out, &multi.search);
+}
+
+fn source(out: &mut Writer<'_>, source: &SearchSource) {
+    let (name, mailboxes) = match source {
+        SearchSource::Selected => ("selected", None),
+        SearchSource::Inboxes => ("inboxes", None),
+        SearchSource::Personal => ("personal", None),
+        SearchSource::Subscribed => ("subscribed", None),
+        SearchSource::Subtree(mailboxes) => ("subtree ", Some(mailboxes)),
+        SearchSource::SubtreeOne(mailboxes) => ("subtree-one ", Some(mailboxes)),
+        SearchSource::Mailboxes(mailboxes) => ("mailboxes ", Some(mailboxes)),
+    };
+    out.text(name);
+    match mailboxes.map(Vec::as_slice) {
+        None => {}
+        Some([mailbox]) => out.mailbox(mailbox),
+        Some(mailboxes) => out.list(mailboxes, |out, mailbox| out.mailbox(mailbox)),
+    }
+}
+
+/// `"CANCELUPDATE" 1*(SP quoted)`
+pub fn cancel_update(out: &mut Writer<'_>, tags: &[String]) {
+    out.text("CANCELUPDATE");
+    for tag in tags {
+        out.space();
+        out.quoted(tag.as_bytes());
+    }
+}
+
+/// `partial-range`. RFC 9394 §4
+pub fn partial_range(out: &mut Writer<'_>, range: PartialRange) {
+    let sign = match range.from {
+        ResultEnd::Oldest => "",
+        ResultEnd::Newest => "-",
+    };
+    number(out, sign, range.first.into());
+    out.text(":");
+    number(out, sign, range.last.into());
+}
+
+fn arguments(out: &mut Writer<'_>, search: &Search) {
     returns(out, search);
     if let Some(charset) = &search.charset {
         out.text(" CHARSET ");
@@ -27,7 +82,14 @@ pub fn returns(out: &mut Writer<'_>, search: &Search) {
                 SearchReturn::All => "ALL",
                 SearchReturn::Count => "COUNT",
                 SearchReturn::Save => "SAVE",
+                SearchReturn::Partial(_) => "PARTIAL ",
+                SearchReturn::Relevancy => "RELEVANCY",
+                SearchReturn::Context => "CONTEXT",
+                SearchReturn::Update => "UPDATE",
             });
+            if let SearchReturn::Partial(range) = option {
+                partial_range(out, *range);
+            }
         });
     }
 }
@@ -94,10 +156,8 @@ fn key(out: &mut Writer<'_>, search_key: &SearchKey) {
             }
             out.number(mod_seq.get());
         }
-        SearchKey::Not(inner) => {
-            out.text("NOT ");
-            key(out, inner);
-        }
+        SearchKey::Fuzzy(inner) => prefixed(out, "FUZZY ", inner),
+        SearchKey::Not(inner) => prefixed(out, "NOT ", inner),
         SearchKey::Or(left, right) => {
             out.text("OR ");
             key(out, left);
@@ -106,6 +166,11 @@ fn key(out: &mut Writer<'_>, search_key: &SearchKey) {
         }
         SearchKey::And(keys) => out.list(keys, key),
     }
+}
+
+fn prefixed(out: &mut Writer<'_>, name: &str, inner: &SearchKey) {
+    out.text(name);
+    key(out, inner);
 }
 
 /// The key for one system flag.
@@ -161,11 +226,7 @@ pub fn numbers(out: &mut Writer<'_>, numbers: &[u32], mod_seq: Option<ModSeq>) {
 /// `esearch-response`, the tag always in quotes.
 pub fn esearch(out: &mut Writer<'_>, reply: &Esearch) {
     out.text("ESEARCH");
-    if let Some(tag) = &reply.tag {
-        out.text(" (TAG ");
-        out.string(tag.as_bytes());
-        out.text(")");
-    }
+    correlators(out, reply);
     if reply.numbering == Numbering::Uid {
         out.text(" UID");
     }
@@ -179,7 +240,56 @@ pub fn esearch(out: &mut Writer<'_>, reply: &Esearch) {
         out.text(" ALL ");
         out.set(set);
     }
+    if let Some(partial) = &reply.partial {
+        out.text(" PARTIAL (");
+        partial_range(out, partial.range);
+        out.space();
+        match partial.found.as_ref().filter(|set| !set.is_empty()) {
+            Some(set) => out.set(set),
+            None => out.text("NIL"),
+        }
+        out.text(")");
+    }
+    if let Some(scores) = &reply.relevancy {
+        out.text(" RELEVANCY ");
+        out.list(scores, |out, score| out.number(*score));
+    }
     if let Some(mod_seq) = reply.mod_seq {
         number(out, " MODSEQ ", mod_seq.get());
+    }
+    for update in &reply.updates {
+        let (name, positions) = match update {
+            SearchUpdate::AddTo(positions) => (" ADDTO ", positions),
+            SearchUpdate::RemoveFrom(positions) => (" REMOVEFROM ", positions),
+        };
+        // An empty list or set could not be read.
+        if positions.iter().any(|(_, set)| set.is_empty()) || positions.is_empty() {
+            continue;
+        }
+        out.text(name);
+        out.list(positions, |out, (position, set)| {
+            out.number(*position);
+            out.space();
+            out.set(set);
+        });
+    }
+}
+
+/// `search-correlator = SP "(" one-correlator *(SP one-correlator) ")"`
+fn correlators(out: &mut Writer<'_>, reply: &Esearch) {
+    let mut before = " (";
+    if let Some(tag) = &reply.tag {
+        out.text(std::mem::replace(&mut before, " "));
+        out.text("TAG ");
+        out.string(tag.as_bytes());
+    }
+    if let Some((mailbox, uid_validity)) = &reply.source {
+        out.text(std::mem::replace(&mut before, " "));
+        out.text("MAILBOX ");
+        out.mailbox(mailbox);
+        number(out, " UIDVALIDITY ", uid_validity.get().into());
+    }
+    if before == " " {
+        out.text(")");
     }
 }

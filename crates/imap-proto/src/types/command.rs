@@ -6,8 +6,8 @@ use std::fmt;
 use mail_types::{ModSeq, Secret, UidValidity};
 
 use super::{
-    Append, Fetch, List, Lsub, MailboxArg, Search, SequenceSet, Sort, StatusCommand, Store, Thread,
-    UseAttribute,
+    Append, Fetch, List, Lsub, MailboxArg, MultiSearch, Search, SequenceSet, Sort, StatusCommand,
+    Store, Thread, UseAttribute,
 };
 
 /// A command's tag: what its tagged response repeats. RFC 9051 §9 (`tag`)
@@ -58,9 +58,10 @@ pub struct Command {
 }
 
 /// Whether numbers are UIDs: `UID FETCH` against `FETCH`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Numbering {
     /// Message sequence numbers.
+    #[default]
     Sequence,
     /// Unique identifiers.
     Uid,
@@ -131,6 +132,10 @@ pub enum CommandBody {
     Sort(Sort),
     /// THREAD and UID THREAD. RFC 5256 §3
     Thread(Thread),
+    /// ESEARCH: a search in several mailboxes. RFC 7377 §2
+    MultiSearch(MultiSearch),
+    /// CANCELUPDATE with the tags of searches, at least one. RFC 5267 §4.3.5
+    CancelUpdate(Vec<String>),
     /// FETCH and UID FETCH. RFC 9051 §6.4.5
     Fetch(Fetch),
     /// STORE and UID STORE. RFC 9051 §6.4.6

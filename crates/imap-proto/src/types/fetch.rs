@@ -2,7 +2,7 @@
 
 use mail_types::{BodyStructure, Envelope, InternalDate, ModSeq, Uid};
 
-use super::{FlagList, Numbering, SequenceSet};
+use super::{FlagList, Numbering, PartialRange, SequenceSet};
 use crate::BlobSlice;
 
 /// Arguments of FETCH.
@@ -19,6 +19,8 @@ pub struct Fetch {
     /// `VANISHED`: also tell what was expunged since. Only with UID FETCH and CHANGEDSINCE; that is
     /// for the session to check. RFC 7162 §3.2.6
     pub vanished: bool,
+    /// `PARTIAL`: only these of the messages in the set. RFC 9394 §3.3
+    pub partial: Option<PartialRange>,
 }
 
 /// Whether fetching sets `\Seen`.

@@ -33,7 +33,10 @@ pub use list::{
 };
 pub use mailbox::{InvalidName, ListPattern, MailboxArg, NameEncoding};
 pub use response::{Code, Continuation, Esearch, Response, Status, StatusKind, StatusTarget};
-pub use search::{HeaderKey, ModSeqScope, Search, SearchKey, SearchReturn};
+pub use search::{
+    HeaderKey, ModSeqScope, MultiSearch, PartialRange, PartialResult, ResultEnd, Search, SearchKey,
+    SearchReturn, SearchSource, SearchUpdate,
+};
 pub use sequence::{SeqBound, SeqRange, SequenceSet};
 pub use sort::{Sort, SortCriterion, SortKey};
 pub use status::{StatusCommand, StatusItem, StatusReply, StatusValue};

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use mail_types::{ModSeq, SeqNum, Uid, UidValidity};
 
 use super::{
-    Capability, ComparatorReply, FetchAttribute, FlagList, IdParams, ListReply, NamespaceReply,
-    Numbering, SequenceSet, StatusReply, Tag, ThreadMember,
+    Capability, ComparatorReply, FetchAttribute, FlagList, IdParams, ListReply, MailboxArg,
+    NamespaceReply, Numbering, PartialResult, SearchUpdate, SequenceSet, StatusReply, Tag,
+    ThreadMember,
 };
 
 /// One response: a line, with its literals.
@@ -215,6 +216,8 @@ pub enum Code {
     NoPerm,
     /// `NOTSAVED`. RFC 5182 §2.1
     NotSaved,
+    /// `NOUPDATE`: changes of the search with this tag are not told. RFC 5267 §4.3.1
+    NoUpdate(String),
     /// `OVERQUOTA`
     OverQuota,
     /// `PARSE`
@@ -269,10 +272,12 @@ impl Code {
 }
 
 /// An ESEARCH response. RFC 9051 §7.3.3
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Esearch {
     /// The tag of the command. Written as a quoted string: Outlook fails on an atom.
     pub tag: Option<String>,
+    /// `MAILBOX` and `UIDVALIDITY`: where it was found. RFC 7377 §2.1
+    pub source: Option<(MailboxArg, UidValidity)>,
     /// Whether the numbers are UIDs.
     pub numbering: Numbering,
     /// `MIN`
@@ -283,8 +288,14 @@ pub struct Esearch {
     pub count: Option<u32>,
     /// `ALL`; left out if nothing was found.
     pub all: Option<SequenceSet>,
+    /// `PARTIAL`. RFC 9394 §3.1
+    pub partial: Option<PartialResult>,
+    /// `RELEVANCY`: 1 to 100 for each message, in the order of the result. RFC 6203 §4
+    pub relevancy: Option<Vec<u8>>,
     /// `MODSEQ`. RFC 7162 §3.1.10
     pub mod_seq: Option<ModSeq>,
+    /// `ADDTO` and `REMOVEFROM`, in the order in which they are to be applied. RFC 5267 §4.3.2
+    pub updates: Vec<SearchUpdate>,
 }
 
 /// What a `+` asks for.

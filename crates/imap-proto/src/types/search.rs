@@ -2,7 +2,7 @@
 
 use mail_types::{Keyword, ModSeq, SystemFlags};
 
-use super::{Numbering, SequenceSet};
+use super::{MailboxArg, Numbering, SequenceSet};
 
 /// Arguments of SEARCH.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,89 @@ pub enum SearchReturn {
     Count,
     /// `SAVE`. RFC 5182
     Save,
+    /// `PARTIAL`: a part of the result. RFC 9394 §3.1
+    Partial(PartialRange),
+    /// `RELEVANCY`: a score for each message found. RFC 6203 §4
+    Relevancy,
+    /// `CONTEXT`: the client will ask for this again. RFC 5267 §4.2
+    Context,
+    /// `UPDATE`: tell changes of the result as they happen. RFC 5267 §4.3
+    Update,
+}
+
+/// `partial-range`: positions in a result, counted from one of its ends. RFC 9394 §4
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartialRange {
+    /// From which end positions count.
+    pub from: ResultEnd,
+    /// The position written first; never zero.
+    pub first: u32,
+    /// The position written last; never zero. It may be the lower one.
+    pub last: u32,
+}
+
+/// An end of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResultEnd {
+    /// The lowest UID: `1:500`.
+    Oldest,
+    /// The highest UID: `-1:-500`.
+    Newest,
+}
+
+/// `ret-data-partial`. RFC 9394 §4
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartialResult {
+    /// The range as it was asked for.
+    pub range: PartialRange,
+    /// What stands there; `None` if nothing does, which is written NIL.
+    pub found: Option<SequenceSet>,
+}
+
+/// A change of a result that the client asked to be told of. RFC 5267 §4.3.2
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SearchUpdate {
+    /// `ADDTO`: positions, and what comes there; at position zero where it belongs in mailbox
+    /// order. RFC 5267 §4.3.3
+    AddTo(Vec<(u32, SequenceSet)>),
+    /// `REMOVEFROM`. RFC 5267 §4.3.4
+    RemoveFrom(Vec<(u32, SequenceSet)>),
+}
+
+/// Arguments of ESEARCH. RFC 7377 §2
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MultiSearch {
+    /// `IN (…)`: which mailboxes; at least one source. `None` if it was not given, which asks for
+    /// the selected one.
+    pub sources: Option<Vec<SearchSource>>,
+    /// What is searched for. Its numbers are always UIDs. RFC 7377 §2.1
+    pub search: Search,
+}
+
+/// Mailboxes to be searched. RFC 7377 §2.2, RFC 5465 §6
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SearchSource {
+    /// `selected`
+    Selected,
+    /// `inboxes`: where mail is delivered to.
+    Inboxes,
+    /// `personal`: all mailboxes of the user.
+    Personal,
+    /// `subscribed`
+    Subscribed,
+    /// `subtree`: each of these and all below it.
+    Subtree(Vec<MailboxArg>),
+    /// `subtree-one`: each of these and its children.
+    SubtreeOne(Vec<MailboxArg>),
+    /// `mailboxes`: just these.
+    Mailboxes(Vec<MailboxArg>),
+}
+
+impl MultiSearch {
+    /// Most sources in one command: there are seven kinds.
+    pub const SOURCES_MAX: usize = 64;
+    /// Most mailboxes that one source names.
+    pub const NAMES_MAX: usize = 1000;
 }
 
 /// A header field to search in. A type of its own so that it cannot be taken for the text.
@@ -120,6 +203,8 @@ pub enum SearchKey {
     EmailId(String),
     /// `THREADID`. RFC 8474 §5.2
     ThreadId(String),
+    /// `FUZZY`: what is like it is enough. RFC 6203 §3
+    Fuzzy(Box<SearchKey>),
     /// `NOT`
     Not(Box<SearchKey>),
     /// `OR`
@@ -138,8 +223,8 @@ pub struct ModSeqScope {
 }
 
 impl SearchKey {
-    /// Deepest nesting of NOT, OR and parentheses. Clients that build `OR a (OR b (OR c …))` from a
-    /// list of words stay under it; recursion over a tree of this depth needs little stack.
+    /// Deepest nesting of NOT, OR, FUZZY and parentheses. Clients that build `OR a (OR b (OR c …))`
+    /// from a list of words stay under it; recursion over a tree of this depth needs little stack.
     pub const DEPTH_MAX: usize = 100;
     /// Most keys in one command. Each is tried on every message.
     pub const KEYS_MAX: usize = 4096;

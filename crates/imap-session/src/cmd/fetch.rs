@@ -1,4 +1,5 @@
-//! FETCH and UID FETCH. RFC 9051 §6.4.5, RFC 7162 §3.1.4, RFC 3516, RFC 8474, RFC 8514, RFC 8970
+//! FETCH and UID FETCH. RFC 9051 §6.4.5, RFC 7162 §3.1.4, RFC 3516, RFC 8474, RFC 8514, RFC 8970,
+//! RFC 9394 §3.3
 //!
 //! Messages are told in batches, each loaded, written and sent before the next, so that
 //! `FETCH 1:* (BODY[])` needs no more memory than a few messages. Items that stand in the snapshot
@@ -13,6 +14,7 @@ use mail_types::{Flags, ModSeq, SystemFlags, UidSet};
 use mailbox::qresync::{Known, resync};
 use mailbox::{FlagMode, Operation, Outcome, OwnStore};
 
+use super::search::part;
 use crate::render::Out;
 use crate::reply::{Flow, Reply, Run, wait};
 use crate::resolve::resolve;
@@ -49,6 +51,10 @@ fn check_vanished(fetch: &Fetch, run: &Run<'_>) -> Result<(), Reply> {
 fn plan(fetch: Fetch, run: &mut Run<'_>) -> Flow {
     let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
     let mut uids = resolve(&fetch.set, fetch.numbering, selected)?;
+    // Before CHANGEDSINCE: which of these messages have changed. RFC 9394 §3.4
+    if let Some(range) = fetch.partial {
+        uids = part(&uids.intersection(&selected.view.uids()), range);
+    }
     if fetch.vanished {
         tell_vanished(&fetch, run);
     }

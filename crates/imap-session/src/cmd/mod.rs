@@ -2,6 +2,7 @@
 
 mod append;
 mod authenticate;
+mod cancel_update;
 mod capability;
 mod close;
 mod comparator;
@@ -9,6 +10,7 @@ mod copy;
 mod create;
 mod delete;
 mod enable;
+mod esearch;
 mod expunge;
 mod fetch;
 mod id;
@@ -36,6 +38,7 @@ use crate::capability::Login;
 use crate::reply::{Flow, Reply, Run};
 use crate::state::{Access, State};
 use crate::sync::Told;
+pub(crate) use search::context::{self, Context};
 
 /// Starts a command.
 pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
@@ -71,6 +74,8 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Search(search) => search::begin(search, run),
         CommandBody::Sort(sort) => sort::begin(sort, run),
         CommandBody::Thread(thread) => thread::begin(thread, run),
+        CommandBody::MultiSearch(multi) => esearch::begin(multi, run),
+        CommandBody::CancelUpdate(tags) => cancel_update::begin(&tags, run),
         CommandBody::Fetch(fetch) => fetch::begin(fetch, run),
         CommandBody::Store(store) => store::begin(store, run),
         CommandBody::Copy(copy) => copy::begin(copy, copy::Kind::Copy, run),
@@ -109,6 +114,7 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Status(_)
         | CommandBody::Append(_)
         | CommandBody::Comparator(_)
+        | CommandBody::MultiSearch(_)
         | CommandBody::Idle => Allowed::AfterLogin,
         CommandBody::Close
         | CommandBody::Unselect
@@ -118,6 +124,7 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Search(_)
         | CommandBody::Sort(_)
         | CommandBody::Thread(_)
+        | CommandBody::CancelUpdate(_)
         | CommandBody::Fetch(_)
         | CommandBody::Store(_)
         | CommandBody::Copy(_)
@@ -144,7 +151,7 @@ pub(crate) fn told_at_end(body: &CommandBody) -> Told {
         CommandBody::Fetch(fetch) if fetch.numbering == Numbering::Sequence => Told::NoExpunge,
         CommandBody::Store(store) if store.numbering == Numbering::Sequence => Told::NoExpunge,
         // UID SEARCH may take sequence numbers too. RFC 7162 §3.2.10.2
-        CommandBody::Search(_) => Told::NoExpunge,
+        CommandBody::Search(_) | CommandBody::MultiSearch(_) => Told::NoExpunge,
         // RFC 5256 §3 forbids them during SORT and THREAD; with UIDs the same as for UID SEARCH.
         CommandBody::Sort(_) | CommandBody::Thread(_) => Told::NoExpunge,
         CommandBody::Logout

@@ -1,12 +1,17 @@
-//! SEARCH and UID SEARCH. RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5
+//! SEARCH and UID SEARCH. RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 5267, RFC 6203,
+//! RFC 7162 §3.1.5, RFC 9394 §3.1
 //!
 //! What the snapshot decides is decided in one pass; for the rest the messages are loaded a few at
 //! a time, only as much of each as the query needs.
 
+pub(crate) mod context;
 pub(crate) mod keys;
 mod load;
+mod partial;
 mod result;
 pub(crate) mod rows;
+
+use std::collections::BTreeMap;
 
 use imap_proto::types::{Code, Numbering, Search, SearchReturn};
 use mail_types::UidSet;
@@ -14,20 +19,27 @@ use mailbox::search::Program;
 
 use crate::errors;
 use crate::reply::{Flow, Reply, Run, end};
+use crate::state::Selected;
 use crate::sync;
-use load::{Finish, Job};
+use load::Job;
+pub(crate) use partial::part;
+pub(crate) use result::{Source, tell};
 
 pub(crate) fn begin(search: Search, run: &mut Run<'_>) -> Flow {
-    // RFC 6855 §3: after UTF8=ACCEPT a charset is an error of syntax.
-    if run.state.enabled.utf8 && search.charset.is_some() {
-        return Err(Reply::bad("No CHARSET after ENABLE UTF8=ACCEPT"));
-    }
     check(&search, run)?;
     sync::prepare(move |run| plan(search, run))
 }
 
-/// What is told of a search before it begins, also of that in SORT and THREAD.
+/// What is wrong with a search whatever the mailbox holds.
 pub(crate) fn check(search: &Search, run: &mut Run<'_>) -> Result<(), Reply> {
+    // RFC 6855 §3: after UTF8=ACCEPT a charset is an error of syntax.
+    if run.state.enabled.utf8 && search.charset.is_some() {
+        return Err(Reply::bad("No CHARSET after ENABLE UTF8=ACCEPT"));
+    }
+    check_returns(search)?;
+    if wants_updates(search) {
+        context::check_tag(run)?;
+    }
     if !keys::charset_is_known(search.charset.as_deref()) {
         forget_saved(search, run);
         let names = vec!["US-ASCII".to_owned(), "UTF-8".to_owned()];
@@ -39,43 +51,89 @@ pub(crate) fn check(search: &Search, run: &mut Run<'_>) -> Result<(), Reply> {
     Ok(())
 }
 
+fn check_returns(search: &Search) -> Result<(), Reply> {
+    let options = search.returns.as_deref().unwrap_or_default();
+    let partials = options.iter().filter(|o| matches!(o, SearchReturn::Partial(_))).count();
+    // RFC 9394 §3.1
+    if partials > 1 || (partials == 1 && options.contains(&SearchReturn::All)) {
+        return Err(Reply::bad("Only one of PARTIAL and ALL, and only once"));
+    }
+    // RFC 6203 §4
+    if options.contains(&SearchReturn::Relevancy) && !keys::has_fuzzy(&search.keys) {
+        return Err(Reply::bad("RELEVANCY goes with FUZZY only"));
+    }
+    Ok(())
+}
+
+/// Whether changes of the result are to be told. RFC 5267 §4.3
+pub(crate) fn wants_updates(search: &Search) -> bool {
+    search.returns.as_ref().is_some_and(|r| r.contains(&SearchReturn::Update))
+}
+
+/// Whether the result is to become `$`. RFC 5182 §2
+pub(crate) fn saves(search: &Search) -> bool {
+    search.returns.as_ref().is_some_and(|r| r.contains(&SearchReturn::Save))
+}
+
 /// A SEARCH with SAVE that is answered with NO leaves `$` empty. RFC 5182 §2.1
 fn forget_saved(search: &Search, run: &mut Run<'_>) {
-    let saves = search.returns.as_ref().is_some_and(|r| r.contains(&SearchReturn::Save));
-    if let Some(selected) = run.state.selected.as_mut().filter(|_| saves) {
+    if let Some(selected) = run.state.selected.as_mut().filter(|_| saves(search)) {
         selected.saved = UidSet::new();
     }
 }
 
 fn plan(search: Search, run: &mut Run<'_>) -> Flow {
-    let query = search.clone();
-    find(&query, run, Box::new(move |matched, run| finish(&search, matched, run)))
-}
-
-/// Finds the messages that match, and goes on with them.
-pub(crate) fn find(search: &Search, run: &mut Run<'_>, finish: Finish) -> Flow {
     let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
-    let key = keys::translate(search, selected);
-    let program = match Program::with_comparator(&key, run.state.collation.comparator) {
-        Ok(program) => program,
-        Err(_) => {
-            forget_saved(search, run);
-            return Err(Reply::no("The search is too large").with(Code::Limit));
-        }
-    };
-    let sifted = program.sift(&selected.view, run.now.seconds());
-    let job = Job {
-        has_text: keys::has_text(&search.keys),
-        program,
-        matched: sifted.matched,
-        undecided: sifted.undecided,
-        now: run.now.seconds(),
-    };
-    job.next(run, finish)
+    match job(&search, selected, run) {
+        Ok(job) => job.next(run, Box::new(move |job, run| finish(search, job, run))),
+        Err(reply) => refused(&search, reply, run),
+    }
 }
 
-fn finish(search: &Search, matched: UidSet, run: &mut Run<'_>) -> Flow {
-    result::tell(search, &matched, run);
+/// What follows a search in SORT and THREAD.
+type Then = Box<dyn FnOnce(UidSet, &mut Run<'_>) -> Flow + Send>;
+
+/// Finds the messages that match, for SORT and THREAD.
+pub(crate) fn find(search: &Search, run: &mut Run<'_>, then: Then) -> Flow {
+    let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
+    match job(search, selected, run) {
+        Ok(job) => job.next(run, Box::new(move |job, run| then(job.matched, run))),
+        Err(reply) => refused(search, reply, run),
+    }
+}
+
+/// Ends a search that cannot be done.
+pub(crate) fn refused(search: &Search, reply: Reply, run: &mut Run<'_>) -> Flow {
+    forget_saved(search, run);
+    Err(reply)
+}
+
+/// A search in a mailbox, as far as the snapshot decides it.
+pub(crate) fn job(search: &Search, selected: &Selected, run: &Run<'_>) -> Result<Job, Reply> {
+    let key = keys::translate(search, selected);
+    let program = Program::with_comparator(&key, run.state.collation.comparator)
+        .map_err(|_| Reply::no("The search is too large").with(Code::Limit))?;
+    let has_text = keys::has_text(&search.keys);
+    let is_scored = search.returns.as_ref().is_some_and(|r| r.contains(&SearchReturn::Relevancy));
+    let points = is_scored.then(BTreeMap::new);
+    Ok(Job { points, ..Job::new(selected.view.clone(), program, has_text, run.now) })
+}
+
+/// Keeps the result as `$` if that was asked for.
+pub(crate) fn save(search: &Search, job: &Job, run: &mut Run<'_>) {
+    if let Some(selected) = run.state.selected.as_mut()
+        && let Some(saved) = result::saved(search, &job.matched)
+    {
+        selected.saved = saved;
+    }
+}
+
+fn finish(search: Search, job: Job, run: &mut Run<'_>) -> Flow {
+    save(&search, &job, run);
+    tell(&search, &job, None, run);
+    if wants_updates(&search) {
+        context::add(search.numbering, job, None, run);
+    }
     end(Reply::ok(match search.numbering {
         Numbering::Uid => "UID SEARCH completed",
         Numbering::Sequence => "SEARCH completed",

@@ -77,7 +77,7 @@ fn open(opening: Opening, run: &mut Run<'_>) -> Flow {
     if run.state.enabled.rev2 {
         tell_name(id, &select.mailbox, run)?;
     }
-    run.state.selected = Some(Selected { mailbox: id, access, view, saved: UidSet::new() });
+    run.state.selected = Some(Selected::new(id, access, view));
     let reply = match access {
         Access::ReadWrite => Reply::ok("SELECT completed").with(Code::ReadWrite),
         Access::ReadOnly => Reply::ok("EXAMINE completed").with(Code::ReadOnly),

@@ -137,6 +137,7 @@ fn tell(sort: &Sort, sorted: &[Uid], run: &mut Run<'_>) {
             count: wants.count.then(|| u32::try_from(sorted.len()).unwrap_or(u32::MAX)),
             all: (wants.all && !sorted.is_empty()).then(|| in_order(&numbers())),
             mod_seq,
+            ..Esearch::default()
         }),
     };
     if wants.save {

@@ -4,7 +4,7 @@ use imap_proto::types::{Numbering, Search, SearchKey};
 use mail_types::{MessageId, ThreadId};
 use mailbox::search::{DateTest, Field, Key};
 
-use crate::resolve::resolve_leniently;
+use crate::resolve::{resolve_leniently, uids_to_come};
 use crate::state::Selected;
 
 /// Whether texts in this charset can be read; none means US-ASCII. RFC 9051 §6.4.4
@@ -22,14 +22,20 @@ pub(crate) fn has_text(keys: &[SearchKey]) -> bool {
     any(keys, &|key| matches!(key, SearchKey::Text(_)))
 }
 
+/// Whether something is searched for fuzzily: what RELEVANCY tells the score of. RFC 6203 §4
+pub(crate) fn has_fuzzy(keys: &[SearchKey]) -> bool {
+    any(keys, &|key| matches!(key, SearchKey::Fuzzy(_)))
+}
+
 fn any(keys: &[SearchKey], is_it: &dyn Fn(&SearchKey) -> bool) -> bool {
     keys.iter().any(|key| match key {
-        SearchKey::Not(key) => any(std::slice::from_ref(key), is_it),
+        key if is_it(key) => true,
+        SearchKey::Not(key) | SearchKey::Fuzzy(key) => any(std::slice::from_ref(key), is_it),
         SearchKey::Or(a, b) => {
             any(std::slice::from_ref(a), is_it) || any(std::slice::from_ref(b), is_it)
         }
         SearchKey::And(keys) => any(keys, is_it),
-        key => is_it(key),
+        _ => false,
     })
 }
 
@@ -60,7 +66,7 @@ impl Translator<'_> {
             SearchKey::Sequence(set) => {
                 Key::Uids(resolve_leniently(set, Numbering::Sequence, self.selected))
             }
-            SearchKey::Uid(set) => Key::Uids(resolve_leniently(set, Numbering::Uid, self.selected)),
+            SearchKey::Uid(set) => Key::Uids(uids_to_come(set, self.selected)),
             SearchKey::Bcc(text) => Key::Field(Field::Bcc, self.text(text)),
             SearchKey::Cc(text) => Key::Field(Field::Cc, self.text(text)),
             SearchKey::From(text) => Key::Field(Field::From, self.text(text)),
@@ -89,6 +95,7 @@ impl Translator<'_> {
             SearchKey::ModSeq { mod_seq, .. } => Key::ModSeq(*mod_seq),
             SearchKey::EmailId(id) => MessageId::parse(id).map_or(Key::Nothing, Key::Message),
             SearchKey::ThreadId(id) => ThreadId::parse(id).map_or(Key::Nothing, Key::Thread),
+            SearchKey::Fuzzy(key) => Key::Fuzzy(Box::new(self.key(key))),
             SearchKey::Not(key) => not(self.key(key)),
             SearchKey::Or(a, b) => Key::Or(vec![self.key(a), self.key(b)]),
             SearchKey::And(keys) => Key::And(keys.iter().map(|key| self.key(key)).collect()),

@@ -1,10 +1,11 @@
 //! Loads what a query needs of messages that the snapshot does not decide.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use mail_types::{Address, Envelope, MessageId, Uid, UidSet};
+use mail_types::{Address, Envelope, InternalDate, MessageId, Uid, UidSet};
+use mailbox::View;
 use mailbox::search::{
     Content, ContentNeed, HeaderText, Program, Recency, RowText, Subject, Verdict,
 };
@@ -15,16 +16,21 @@ use crate::{Answer, Need, ReadRequest, Unread, errors};
 
 /// A search in progress.
 pub(crate) struct Job {
-    pub(crate) program: Program,
+    /// The messages that are searched. A view of its own: it may be of another mailbox than the
+    /// selected one, and stays as it was while more is loaded.
+    pub(crate) view: View,
+    pub(crate) program: Arc<Program>,
     pub(crate) has_text: bool,
     pub(crate) matched: UidSet,
     pub(crate) undecided: UidSet,
+    /// Points of the messages that have some; `None` if nobody wants to know. RFC 6203 §4
+    pub(crate) points: Option<BTreeMap<Uid, u32>>,
     /// The time, seconds since 1970.
     pub(crate) now: i64,
 }
 
 /// What follows when all messages are decided.
-pub(crate) type Finish = Box<dyn FnOnce(UidSet, &mut Run<'_>) -> Flow + Send>;
+pub(crate) type Finish = Box<dyn FnOnce(Job, &mut Run<'_>) -> Flow + Send>;
 
 /// A message with its row.
 struct Candidate {
@@ -43,19 +49,30 @@ struct Texts {
 }
 
 impl Job {
+    /// A search in all messages of a view, as far as the snapshot decides it.
+    pub(crate) fn new(view: View, program: Program, has_text: bool, now: InternalDate) -> Self {
+        let sifted = program.sift(&view, now.seconds());
+        Self {
+            view,
+            program: Arc::new(program),
+            has_text,
+            matched: sifted.matched,
+            undecided: sifted.undecided,
+            points: None,
+            now: now.seconds(),
+        }
+    }
+
     /// Loads the rows of the next messages, or finishes.
     pub(crate) fn next(mut self, run: &mut Run<'_>, finish: Finish) -> Flow {
-        let ids: Vec<(Uid, MessageId)> = match &run.state.selected {
-            Some(selected) => selected
-                .view
-                .entries(&self.undecided)
-                .take(Need::ROWS_MAX)
-                .map(|(_, entry)| (entry.uid(), entry.message()))
-                .collect(),
-            None => Vec::new(),
-        };
+        let ids: Vec<(Uid, MessageId)> = self
+            .view
+            .entries(&self.undecided)
+            .take(Need::ROWS_MAX)
+            .map(|(_, entry)| (entry.uid(), entry.message()))
+            .collect();
         if ids.is_empty() {
-            return finish(self.matched, run);
+            return finish(self, run);
         }
         let rows = ids.iter().map(|(_, message)| *message).collect();
         let mut taken = UidSet::new();
@@ -81,9 +98,8 @@ impl Job {
         finish: Finish,
     ) -> Flow {
         while let Some(candidate) = batch.pop_front() {
-            match self.test(&candidate, &Texts::default(), run) {
-                Verdict::Yes => self.matched.insert(candidate.uid),
-                Verdict::No => {}
+            match self.test(&candidate, &Texts::default()) {
+                Verdict::Yes | Verdict::No => {}
                 Verdict::Needs(need) => {
                     return self.read(need, Reading { candidate, batch, finish }, Texts::default());
                 }
@@ -92,9 +108,9 @@ impl Job {
         self.next(run, finish)
     }
 
-    fn test(&self, candidate: &Candidate, texts: &Texts, run: &Run<'_>) -> Verdict {
-        let Some(selected) = &run.state.selected else { return Verdict::No };
-        let view = &selected.view;
+    /// Tests a message, and notes it if it matches.
+    fn test(&mut self, candidate: &Candidate, texts: &Texts) -> Verdict {
+        let view = &self.view;
         let Some(entry) = view.entry(candidate.uid) else { return Verdict::No };
         let recent = if view.is_recent(candidate.uid) { Recency::Recent } else { Recency::Old };
         let fields = Fields::of(&candidate.row);
@@ -107,7 +123,14 @@ impl Job {
             header: header.as_deref(),
             text: texts.text.as_deref(),
         };
-        self.program.evaluate(&Subject { entry, recent, now: self.now }, &content)
+        let verdict = self.program.evaluate(&Subject { entry, recent, now: self.now }, &content);
+        if verdict == Verdict::Yes {
+            self.matched.insert(candidate.uid);
+            if let Some(points) = &mut self.points {
+                points.insert(candidate.uid, self.program.relevancy(&content));
+            }
+        }
+        verdict
     }
 
     /// Reads the header or the text of one message and tests it again.
@@ -141,9 +164,8 @@ impl Job {
                 ContentNeed::Header => texts.header = Some(header_texts(blocks)),
                 ContentNeed::Text => texts.text = Some(body_text(&reading.candidate.row, blocks)),
             }
-            match self.test(&reading.candidate, &texts, run) {
-                Verdict::Yes => self.matched.insert(reading.candidate.uid),
-                Verdict::No => {}
+            match self.test(&reading.candidate, &texts) {
+                Verdict::Yes | Verdict::No => {}
                 // Each need is met once, so that no message is read for ever.
                 Verdict::Needs(next) if next != need => return self.read(next, reading, texts),
                 Verdict::Needs(_) => return Err(errors::server_bug()),
