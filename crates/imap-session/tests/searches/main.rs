@@ -268,7 +268,7 @@ const MESSAGES: [&[u8]; 4] = [
 /// Among them keys that are decided at once, some that need a message to be read, and some that
 /// need it or not, as the flags are. None depends on numbers of messages, which are those of the
 /// moment in which a search is given.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 19] = [
     "ALL",
     "UNSEEN",
     "FLAGGED UNDELETED",
@@ -278,6 +278,10 @@ const KEYS: [&str; 15] = [
     "KEYWORD Work",
     "NOT DELETED OR KEYWORD $Junk HEADER X-Kind a",
     "UID 1:*",
+    "UID 6:*",
+    "NOT UID *",
+    "UID *:4 SUBJECT tide",
+    "OR UID 3,* FLAGGED",
     "UID 5:9 UNSEEN",
     "LARGER 40",
     "FUZZY (SUBJECT tides UNSEEN)",
