@@ -46,8 +46,7 @@ pub(crate) fn resolve_leniently(
 }
 
 /// The UIDs that a search names, also those of messages that are yet to come: a search whose
-/// changes are told goes on, and no message above the last one is found before. `*` is the message
-/// that is the last one now. RFC 5267 §4.3
+/// changes are told goes on, and no message above the last one is found before. RFC 5267 §4.3
 pub(crate) fn uids_to_come(set: &SequenceSet, selected: &Selected) -> UidSet {
     let last = selected.view.last_uid();
     let range = |first: SeqBound, end: SeqBound| match (first.number(), end.number()) {

@@ -173,7 +173,7 @@ fn look(search: Search, id: MailboxId, ids: VecDeque<MailboxId>, run: &mut Run<'
             search::tell(&search, &job, Some(source.clone()), run);
             let is_selected = run.state.selected.as_ref().is_some_and(|s| s.mailbox == id);
             if is_selected && search::wants_updates(&search) {
-                context::add(search.numbering, job, Some(source), run);
+                context::add(&search, job, Some(source), run);
             }
             // What was found is sent; and the next mailbox is not looked at from inside this one.
             wait_ready(Need::Flush, move |run| next(search, ids, run))

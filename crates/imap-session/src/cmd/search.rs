@@ -132,7 +132,7 @@ fn finish(search: Search, job: Job, run: &mut Run<'_>) -> Flow {
     save(&search, &job, run);
     tell(&search, &job, None, run);
     if wants_updates(&search) {
-        context::add(search.numbering, job, None, run);
+        context::add(&search, job, None, run);
     }
     end(Reply::ok(match search.numbering {
         Numbering::Uid => "UID SEARCH completed",

@@ -13,16 +13,18 @@
 use std::sync::Arc;
 
 use imap_proto::types::{
-    Code, Esearch, Numbering, Response, SearchUpdate, SequenceSet, Status, StatusKind,
+    Code, Esearch, Numbering, Response, Search, SearchUpdate, SequenceSet, Status, StatusKind,
 };
 use mail_types::{SeqSet, Uid, UidSet};
 use mailbox::search::{Content, Program, Recency, Subject, Verdict};
 use mailbox::{Delta, EntryRef, MailboxSnapshot, View};
 
+use super::keys;
 use super::load::Job;
 use super::result::{Source, set};
 use crate::render::Out;
 use crate::reply::{Flow, Reply, Run, end};
+use crate::state::Selected;
 
 /// A search whose changes are told. It lives as long as its mailbox is selected.
 #[derive(Debug)]
@@ -33,10 +35,21 @@ pub(crate) struct Context {
     source: Option<Source>,
     program: Arc<Program>,
     has_text: bool,
+    /// Set if the search names `*` among UIDs.
+    last: Option<NamesLast>,
     /// What matches, as the client was told.
     matched: UidSet,
     /// Messages of which it is not known whether they match.
     due: UidSet,
+}
+
+/// A search that means something else when another message is the last one.
+#[derive(Debug)]
+struct NamesLast {
+    /// It, with the numbers and `$` of the moment in which it was given.
+    search: Search,
+    /// The message that `*` stands for now.
+    uid: Option<Uid>,
 }
 
 /// Most contexts at once. Each costs a test of every message that changes, and up to some 100 KiB
@@ -53,15 +66,20 @@ pub(crate) fn check_tag(run: &Run<'_>) -> Result<(), Reply> {
 }
 
 /// From now on changes of this result are told, or the client is told that they are not.
-pub(crate) fn add(numbering: Numbering, job: Job, source: Option<Source>, run: &mut Run<'_>) {
+pub(crate) fn add(search: &Search, job: Job, source: Option<Source>, run: &mut Run<'_>) {
     let tag = run.tag.as_str().to_owned();
     let Some(selected) = run.state.selected.as_mut() else { return refuse(run) };
     if selected.contexts.len() >= CONTEXTS_MAX {
         return refuse(run);
     }
     let Job { program, has_text, matched, .. } = job;
-    let due = UidSet::new();
-    selected.contexts.push(Context { tag, numbering, source, program, has_text, matched, due });
+    let last = keys::has_last(&search.keys).then(|| NamesLast {
+        search: keys::pinned(search, selected),
+        uid: selected.view.last_uid(),
+    });
+    let (numbering, due) = (search.numbering, UidSet::new());
+    let context = Context { tag, numbering, source, program, has_text, last, matched, due };
+    selected.contexts.push(context);
 }
 
 /// Everything else that the search asked for is done all the same. RFC 5267 §4.3.1
@@ -119,10 +137,16 @@ pub(crate) fn tell_changed(
 ) {
     let Some(selected) = run.state.selected.as_mut() else { return };
     let out = &mut Out::new(run.sink, run.state.enabled);
+    let mut contexts = std::mem::take(&mut selected.contexts);
     let view = &selected.view;
     let new = UidSet::range(first_new, Uid::MAX);
-    for context in &mut selected.contexts {
+    for context in &mut contexts {
         let mut news = News { now: run.now.seconds(), ..News::default() };
+        for uid in context.follow_last(selected) {
+            if let Some(entry) = view.entry(uid) {
+                context.look(view, None, entry, &mut news);
+            }
+        }
         for changed in &delta.changed {
             let Some(entry) = view.entry(changed.uid) else { continue };
             context.look(view, before.find(changed.uid), entry, &mut news);
@@ -135,6 +159,7 @@ pub(crate) fn tell_changed(
         context.due = context.due.difference(&news.decided).union(&news.due);
         context.tell(&news.added, &news.removed, view, out);
     }
+    selected.contexts = contexts;
 }
 
 /// Loads what is needed to decide about the messages that are due, and tells the client; `None`
@@ -183,6 +208,21 @@ struct News {
 }
 
 impl Context {
+    /// If another message is the last one now: the messages for which that matters.
+    fn follow_last(&mut self, selected: &Selected) -> Vec<Uid> {
+        let uid = selected.view.last_uid();
+        let Some(last) = self.last.as_mut().filter(|last| last.uid != uid) else {
+            return Vec::new();
+        };
+        let changed = last.uid.into_iter().chain(uid).collect();
+        last.uid = uid;
+        // It has as many keys as before, so it cannot be too large.
+        if let Ok(program) = Program::new(&keys::translate(&last.search, selected)) {
+            self.program = Arc::new(program);
+        }
+        changed
+    }
+
     /// Looks at a message that came or changed.
     fn look(
         &self,

@@ -1,6 +1,6 @@
 //! Search keys of the wire as keys of the model.
 
-use imap_proto::types::{Numbering, Search, SearchKey};
+use imap_proto::types::{Numbering, Search, SearchKey, SequenceSet};
 use mail_types::{MessageId, ThreadId};
 use mailbox::search::{DateTest, Field, Key};
 
@@ -37,6 +37,40 @@ fn any(keys: &[SearchKey], is_it: &dyn Fn(&SearchKey) -> bool) -> bool {
         SearchKey::And(keys) => any(keys, is_it),
         _ => false,
     })
+}
+
+/// Whether a UID key names `*`: what it means changes with the last message.
+pub(crate) fn has_last(keys: &[SearchKey]) -> bool {
+    any(keys, &|key| matches!(key, SearchKey::Uid(set) if set.has_last()))
+}
+
+/// The search with all that stands for messages of this moment, numbers and `$`, as UIDs: so it can
+/// be translated again when other messages have these numbers. RFC 5267 §4.3
+pub(crate) fn pinned(search: &Search, selected: &Selected) -> Search {
+    Search { keys: pin_all(&search.keys, selected), ..search.clone() }
+}
+
+fn pin_all(keys: &[SearchKey], selected: &Selected) -> Vec<SearchKey> {
+    keys.iter().map(|key| pin(key, selected)).collect()
+}
+
+fn pin(key: &SearchKey, selected: &Selected) -> SearchKey {
+    let boxed = |key| Box::new(pin(key, selected));
+    match key {
+        SearchKey::Sequence(set) => {
+            let uids = resolve_leniently(set, Numbering::Sequence, selected);
+            SearchKey::Uid(SequenceSet::from(&uids))
+        }
+        SearchKey::Uid(set) if set.has_saved() => {
+            let saved = SequenceSet::from(&selected.saved);
+            SearchKey::Uid(SequenceSet::new([set.ranges(), saved.ranges()].concat()))
+        }
+        SearchKey::Not(key) => SearchKey::Not(boxed(key)),
+        SearchKey::Fuzzy(key) => SearchKey::Fuzzy(boxed(key)),
+        SearchKey::Or(a, b) => SearchKey::Or(boxed(a), boxed(b)),
+        SearchKey::And(keys) => SearchKey::And(pin_all(keys, selected)),
+        other => other.clone(),
+    }
 }
 
 /// The whole query, with its sets resolved in the session's view.
