@@ -281,6 +281,14 @@ fn qresync() -> impl Strategy<Value = Qresync> {
     })
 }
 
+fn replace() -> impl Strategy<Value = Replace> {
+    let target = prop_oneof![Just(SeqBound::Last), (1..u32::MAX).prop_map(SeqBound::Number)];
+    (numbering(), target, append()).prop_map(|(numbering, target, mut append)| {
+        let message = append.messages.remove(0);
+        Replace { numbering, target, mailbox: append.mailbox, message }
+    })
+}
+
 fn append() -> impl Strategy<Value = Append> {
     let form =
         prop_oneof![Just(AppendForm::Plain), Just(AppendForm::Binary), Just(AppendForm::Utf8)];
@@ -348,6 +356,7 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         1 => Just(CommandBody::Namespace),
         1 => copy_move().prop_map(CommandBody::Copy),
         1 => copy_move().prop_map(CommandBody::Move),
+        1 => replace().prop_map(CommandBody::Replace),
         1 => set().prop_map(CommandBody::UidExpunge),
         1 => (mailbox(), status_items())
             .prop_map(|(mailbox, items)| CommandBody::Status(StatusCommand { mailbox, items })),

@@ -41,6 +41,7 @@ const ROWS: &[(&str, When)] = &[
     ("UIDPLUS", When::LoggedIn),
     ("UNSELECT", When::LoggedIn),
     ("MOVE", When::LoggedIn),
+    ("REPLACE", When::LoggedIn),
     ("CONDSTORE", When::LoggedIn),
     ("QRESYNC", When::LoggedIn),
     ("ESEARCH", When::LoggedIn),

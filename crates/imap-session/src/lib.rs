@@ -28,7 +28,7 @@ pub use config::{CleartextLogin, SessionConfig, TlsState};
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendRequest, AuthenticationRefused, ClientResponse, Need,
-    ReadRequest, SaslStep, Trouble, Unread,
+    ReadRequest, ReplaceRequest, SaslStep, Trouble, Unread,
 };
 pub use session::Session;
 pub use state::World;

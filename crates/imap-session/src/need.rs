@@ -10,7 +10,7 @@
 //! | [`Need::Sasl`] | `Challenge`, `Authenticated`, `AuthenticationRefused` |
 //! | [`Need::ClientResponse`] | `ClientResponse` |
 //! | [`Need::Refresh`], [`Need::Open`], [`Need::Flush`] | `Ready` |
-//! | [`Need::Submit`], [`Need::Append`] | `Submitted` |
+//! | [`Need::Submit`], [`Need::Append`], [`Need::Replace`] | `Submitted` |
 //! | [`Need::Rows`] | `Rows` |
 //! | [`Need::Read`] | `Read` |
 //! | [`Need::Hold`] | `Held` |
@@ -18,7 +18,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mail_types::{Flags, InternalDate, MailboxId, MessageId, Secret};
+use mail_types::{Flags, InternalDate, MailboxId, MessageId, Secret, Uid};
 use mailbox::{Operation, Outcome, Refusal};
 
 /// Something that has to be done before the command can go on.
@@ -45,6 +45,8 @@ pub enum Need {
     Submit(Operation),
     /// Have the staged literals of the command's messages added, all or none.
     Append(AppendRequest),
+    /// Have a staged message added and another one expunged, both or nothing.
+    Replace(ReplaceRequest),
     /// Load what was parsed of these messages, at most [`Need::ROWS_MAX`].
     Rows(Vec<MessageId>),
     /// Read these octets of stored messages, at most [`Need::READ_BYTES_MAX`] in all.
@@ -87,6 +89,19 @@ pub struct AppendRequest {
     pub mailbox: MailboxId,
     /// One for each, in order.
     pub messages: Vec<AppendItem>,
+}
+
+/// A REPLACE. RFC 8508
+#[derive(Debug)]
+pub struct ReplaceRequest {
+    /// Where the message is that goes.
+    pub from: MailboxId,
+    /// Which.
+    pub uid: Uid,
+    /// Where the new one goes.
+    pub to: MailboxId,
+    /// The new one.
+    pub message: AppendItem,
 }
 
 /// One message of an APPEND.

@@ -67,6 +67,11 @@ fn copy_and_move_are_seen_whole() {
 }
 
 #[test]
+fn replace_puts_one_message_in_the_place_of_another() {
+    scripts("replace");
+}
+
+#[test]
 fn idle_tells_news_at_once() {
     scripts("idle");
 }

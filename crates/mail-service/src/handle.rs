@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mail_types::{AccountId, Flags, InternalDate, MailboxId, MessageId};
+use mail_types::{AccountId, Flags, InternalDate, MailboxId, MessageId, Uid};
 use mailbox::{Account, NewMessage, Operation, Outcome};
 use store::BlobReader;
 use tokio::sync::watch;
@@ -32,6 +32,19 @@ pub struct NewMail {
     pub flags: Flags,
     /// INTERNALDATE.
     pub date: InternalDate,
+}
+
+impl NewMail {
+    /// What the rules of mail know of it; the sequencer chooses its conversation.
+    fn message(self) -> NewMessage {
+        NewMessage {
+            message: None,
+            thread: None,
+            size: self.staged.size(),
+            internal_date: self.date,
+            flags: self.flags,
+        }
+    }
 }
 
 impl AccountHandle {
@@ -121,17 +134,31 @@ impl AccountHandle {
         for mail in mails {
             let row = mail.staged.row(self.open.id()).ok_or(ServiceError::NoSuchMessage)?;
             rows.push(Arc::clone(row));
-            messages.push(NewMessage {
-                message: None,
-                thread: None,
-                size: mail.staged.size(),
-                internal_date: mail.date,
-                flags: mail.flags,
-            });
+            messages.push(mail.message());
         }
         let added = self.open.submit(Operation::AddMessages { mailbox, messages }, rows).await?;
         self.note_use(&added.0, mailbox);
         Ok(added)
+    }
+
+    /// Adds a staged message and expunges another one, both or nothing; durable when it returns.
+    /// RFC 8508 §3.4
+    ///
+    /// # Errors
+    /// As [`AccountHandle::append`].
+    pub async fn replace(
+        &self,
+        (from, uid): (MailboxId, Uid),
+        to: MailboxId,
+        mail: NewMail,
+    ) -> Result<(Account, Outcome), ServiceError> {
+        let row = mail.staged.row(self.open.id()).ok_or(ServiceError::NoSuchMessage)?;
+        let rows = vec![Arc::clone(row)];
+        let operation = Operation::Replace { from, uid, to, message: mail.message() };
+        let replaced = self.open.submit(operation, rows).await?;
+        self.note_use(&replaced.0, from);
+        self.note_use(&replaced.0, to);
+        Ok(replaced)
     }
 
     /// The rows of these messages in the order asked, at most
@@ -223,9 +250,9 @@ fn mailboxes_of(operation: &Operation) -> [Option<MailboxId>; 2] {
         Operation::SetFlags { mailbox, .. }
         | Operation::Expunge { mailbox, .. }
         | Operation::AddMessages { mailbox, .. } => [Some(*mailbox), None],
-        Operation::Copy { from, to, .. } | Operation::Move { from, to, .. } => {
-            [Some(*from), Some(*to)]
-        }
+        Operation::Copy { from, to, .. }
+        | Operation::Move { from, to, .. }
+        | Operation::Replace { from, to, .. } => [Some(*from), Some(*to)],
         _ => [None, None],
     }
 }

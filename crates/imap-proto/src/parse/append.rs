@@ -24,7 +24,7 @@ pub fn command(cursor: &mut Cursor<'_>) -> Result<Append> {
     Ok(Append { mailbox, messages })
 }
 
-fn message(cursor: &mut Cursor<'_>) -> Result<AppendMessage> {
+pub fn message(cursor: &mut Cursor<'_>) -> Result<AppendMessage> {
     let (flags, date) = options(cursor)?;
     if cursor.eat_word("UTF8") {
         cursor.space()?;
@@ -92,15 +92,30 @@ pub fn literal_role(prefix: Frame<'_>) -> LiteralRole {
     message_offer(prefix).map_or(LiteralRole::Argument, LiteralRole::Message)
 }
 
+/// What stands between REPLACE and its mailbox. RFC 8508 §5
+fn replaced(cursor: &mut Cursor<'_>) -> Option<()> {
+    cursor.space().ok()?;
+    cursor.seq_bound().ok()?;
+    cursor.space().ok()
+}
+
 fn message_offer(prefix: Frame<'_>) -> Option<Offered> {
     let tag = super::tag(prefix.bytes)?;
     let mut cursor = Cursor::new(prefix);
     cursor.take_while(|b| b != b' ');
     cursor.space().ok()?;
-    if !cursor.eat_word("APPEND") {
-        return None;
+    match cursor.keyword("name of a command").ok()?.as_str() {
+        "APPEND" => cursor.space().ok()?,
+        "REPLACE" => replaced(&mut cursor)?,
+        "UID" => {
+            cursor.space().ok()?;
+            if !cursor.eat_word("REPLACE") {
+                return None;
+            }
+            replaced(&mut cursor)?;
+        }
+        _ => return None,
     }
-    cursor.space().ok()?;
     // If the mailbox is the literal that is offered, it cannot be read yet and this is the end.
     let mailbox = cursor.mailbox().ok()?;
     for index in 0..Append::MESSAGES_MAX {

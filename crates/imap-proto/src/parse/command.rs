@@ -3,8 +3,8 @@
 use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, ParseError, Result};
 use super::{
-    append, authenticate, copy, create, enable, fetch, id, list, login, rename, search, select,
-    status, store,
+    append, authenticate, copy, create, enable, fetch, id, list, login, rename, replace, search,
+    select, status, store,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -81,6 +81,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "LSUB" => CommandBody::Lsub(list::lsub(cursor)?),
         "STATUS" => CommandBody::Status(status::command(cursor)?),
         "APPEND" => CommandBody::Append(append::command(cursor)?),
+        "REPLACE" => CommandBody::Replace(replace::command(cursor, numbers)?),
         "SEARCH" => CommandBody::Search(search::command(cursor, numbers)?),
         "FETCH" => CommandBody::Fetch(fetch::command(cursor, numbers)?),
         "STORE" => CommandBody::Store(store::command(cursor, numbers)?),
@@ -91,7 +92,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
 }
 
 /// ```text
-/// uid         = "UID" SP (copy / move / fetch / search / store / uid-expunge)
+/// uid         = "UID" SP (copy / move / fetch / replace / search / store / uid-expunge)
 /// uid-expunge = "EXPUNGE" SP sequence-set
 /// ```
 fn uid(cursor: &mut Cursor<'_>) -> Result<CommandBody> {
@@ -100,6 +101,7 @@ fn uid(cursor: &mut Cursor<'_>) -> Result<CommandBody> {
     let name = cursor.keyword("name of a command")?;
     let uids = Numbering::Uid;
     Ok(match name.as_str() {
+        "REPLACE" => CommandBody::Replace(replace::command(cursor, uids)?),
         "SEARCH" => CommandBody::Search(search::command(cursor, uids)?),
         "FETCH" => CommandBody::Fetch(fetch::command(cursor, uids)?),
         "STORE" => CommandBody::Store(store::command(cursor, uids)?),

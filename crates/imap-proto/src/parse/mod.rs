@@ -21,6 +21,7 @@ mod list;
 mod login;
 mod namespace;
 mod rename;
+mod replace;
 mod response;
 mod search;
 mod section;

@@ -14,7 +14,7 @@ pub fn command(out: &mut Writer<'_>, append: &Append) {
 }
 
 /// `append-message = [SP flag-list] [SP date-time] SP append-data`
-fn message(out: &mut Writer<'_>, message: &AppendMessage) {
+pub fn message(out: &mut Writer<'_>, message: &AppendMessage) {
     if !message.flags.is_empty() {
         out.space();
         flag_list(out, &message.flags);

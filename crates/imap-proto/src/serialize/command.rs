@@ -2,7 +2,8 @@
 
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
-    append, authenticate, copy, create, fetch, id, list, login, search, select, status, store,
+    append, authenticate, copy, create, fetch, id, list, login, replace, search, select, status,
+    store,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -135,6 +136,10 @@ fn numbered_body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::UidExpunge(set) => {
             out.text("UID EXPUNGE ");
             out.set(set);
+        }
+        CommandBody::Replace(arguments) => {
+            uid(out, arguments.numbering);
+            replace::command(out, arguments);
         }
         CommandBody::Search(arguments) => {
             uid(out, arguments.numbering);

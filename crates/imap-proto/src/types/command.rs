@@ -6,7 +6,8 @@ use std::fmt;
 use mail_types::{ModSeq, Secret, UidValidity};
 
 use super::{
-    Append, Fetch, List, Lsub, MailboxArg, Search, SequenceSet, StatusCommand, Store, UseAttribute,
+    Append, Fetch, List, Lsub, MailboxArg, Replace, Search, SequenceSet, StatusCommand, Store,
+    UseAttribute,
 };
 
 /// A command's tag: what its tagged response repeats. RFC 9051 §9 (`tag`)
@@ -120,6 +121,8 @@ pub enum CommandBody {
     Expunge,
     /// UID EXPUNGE of the UIDs in the set. RFC 9051 §6.4.9
     UidExpunge(SequenceSet),
+    /// REPLACE and UID REPLACE. RFC 8508
+    Replace(Replace),
     /// SEARCH and UID SEARCH. RFC 9051 §6.4.4
     Search(Search),
     /// FETCH and UID FETCH. RFC 9051 §6.4.5

@@ -7,6 +7,7 @@ mod fetch;
 mod flag;
 mod list;
 mod mailbox;
+mod replace;
 mod response;
 mod search;
 mod sequence;
@@ -28,6 +29,7 @@ pub use list::{
     NamespaceReply, UseAttribute,
 };
 pub use mailbox::{InvalidName, ListPattern, MailboxArg, NameEncoding};
+pub use replace::Replace;
 pub use response::{Code, Continuation, Esearch, Response, Status, StatusKind, StatusTarget};
 pub use search::{HeaderKey, ModSeqScope, Search, SearchKey, SearchReturn};
 pub use sequence::{SeqBound, SeqRange, SequenceSet};

@@ -43,7 +43,7 @@ fn submit(request: AppendRequest) -> Flow {
     })
 }
 
-fn item(message: AppendMessage, now: InternalDate) -> AppendItem {
+pub(crate) fn item(message: AppendMessage, now: InternalDate) -> AppendItem {
     let data = match message.data {
         Literal::Inline(bytes) => AppendData::Inline(bytes),
         Literal::Streamed { index, .. } => AppendData::Staged { index },
@@ -58,6 +58,6 @@ fn storable(list: FlagList) -> Flags {
 }
 
 /// Larger than APPENDLIMIT. RFC 7889 §4
-fn too_big() -> Reply {
+pub(crate) fn too_big() -> Reply {
     Reply::no("The message is larger than the server takes").with(Code::TooBig)
 }

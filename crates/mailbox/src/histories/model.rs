@@ -127,6 +127,18 @@ impl Model {
                 let changed = !source.is_empty();
                 Ok((Told::Copied(source, target), changed))
             }
+            Operation::Replace { from, uid, to, message } => {
+                let source = self.by_id(*from).ok_or(Refusal::NonExistent)?;
+                let is_there = source.messages.contains_key(&uid.get());
+                self.by_id(*to).ok_or(Refusal::NoTarget)?;
+                if !is_there {
+                    return Err(Refusal::NoSuchMessage);
+                }
+                let told = self.add_messages(*to, std::slice::from_ref(message), modseq, now)?;
+                let gone = Uids::from([uid.get()]);
+                self.by_id_mut(*from).ok_or(Refusal::NonExistent)?.expunge(&gone, modseq);
+                Ok(told)
+            }
             Operation::Expunge { mailbox, uids } => {
                 let mailbox = self.by_id_mut(*mailbox).ok_or(Refusal::NonExistent)?;
                 let is_deleted = |(uid, message): (&u32, &Message)| {
@@ -489,6 +501,9 @@ pub fn assert_told(outcome: &Outcome, told: &Told) {
         },
         Outcome::Copied(outcome) | Outcome::Moved(outcome) => {
             Told::Copied(uids(&outcome.source), uids(&outcome.target))
+        }
+        Outcome::Replaced { uid, message, .. } => {
+            Told::Added(Uids::from([uid.get()]), vec![message.get()])
         }
         Outcome::Expunged { uids: gone, .. } => Told::Expunged(uids(gone)),
         Outcome::RecentClaimed { uids: claimed } => Told::Recent(uids(claimed)),
