@@ -11,9 +11,9 @@ use imap_proto::flow::{AuthLine, server_line};
 use imap_proto::frame::{Decision, Event, Framer, Limits, Reply};
 use imap_proto::{BlobSlice, Sink, Transform, parse};
 use imap_session::{
-    Answer, AppendData, AppendItem, AppendRequest, AuthenticationRefused, CleartextLogin,
-    ClientResponse, LiteralRefusal, LiteralVerdict, Need, ReadRequest, ReplaceRequest, SaslStep,
-    Session, SessionConfig, Step, Then, Trouble, Unread, World,
+    Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,
+    CleartextLogin, ClientResponse, LiteralRefusal, LiteralVerdict, Need, ReadRequest,
+    ReplaceRequest, SaslStep, Session, SessionConfig, Step, Then, Trouble, Unread, World,
 };
 use mail_types::{InternalDate, MailboxId, MessageId};
 use mailbox::{Account, Context, NewMessage, Operation, Outcome, Refusal, apply, decide};
@@ -369,7 +369,7 @@ impl PureServer {
     fn append(&mut self, state: &mut Connection, request: AppendRequest) -> Answer {
         let mut items = Vec::new();
         for message in request.messages {
-            match arrived(state, message) {
+            match self.arrived(state, message) {
                 Ok(item) => items.push(item),
                 Err(trouble) => return Answer::Failed(trouble),
             }
@@ -379,7 +379,7 @@ impl PureServer {
 
     fn replace(&mut self, state: &mut Connection, request: ReplaceRequest) -> Answer {
         let ReplaceRequest { from, uid, to, message } = request;
-        let item = match arrived(state, message) {
+        let item = match self.arrived(state, message) {
             Ok(item) => item,
             Err(trouble) => return Answer::Failed(trouble),
         };
@@ -389,6 +389,32 @@ impl PureServer {
             self.keep(*message, item.0);
         }
         Answer::Submitted(outcome)
+    }
+
+    fn arrived(&self, state: &mut Connection, item: AppendItem) -> Result<Item, Trouble> {
+        let mut staged = |index| state.staged.remove(&index).ok_or(Trouble::Corrupt);
+        let bytes = match item.data {
+            AppendData::Inline(bytes) => bytes,
+            AppendData::Staged { index } => staged(index)?,
+            AppendData::Catenated(pieces) => {
+                let mut bytes = Vec::new();
+                for piece in pieces {
+                    bytes.extend(match piece {
+                        AppendPiece::Inline(octets) => octets,
+                        AppendPiece::Staged { index, size } => {
+                            let octets = staged(index)?;
+                            assert_eq!(octets.len() as u64, size, "of literal {index}");
+                            octets
+                        }
+                        AppendPiece::Stored(request) => {
+                            self.read(&request).ok_or(Trouble::Corrupt)?
+                        }
+                    });
+                }
+                bytes
+            }
+        };
+        Ok((bytes, item.flags, item.date))
     }
 
     fn keep(&mut self, id: MessageId, bytes: Vec<u8>) {
@@ -429,14 +455,6 @@ impl PureServer {
 
 /// A message as it comes: octets, flags, date.
 type Item = (Vec<u8>, mail_types::Flags, InternalDate);
-
-fn arrived(state: &mut Connection, item: AppendItem) -> Result<Item, Trouble> {
-    let bytes = match item.data {
-        AppendData::Inline(bytes) => bytes,
-        AppendData::Staged { index } => state.staged.remove(&index).ok_or(Trouble::Corrupt)?,
-    };
-    Ok((bytes, item.flags, item.date))
-}
 
 fn new_message((bytes, flags, date): &Item) -> NewMessage {
     NewMessage {

@@ -292,14 +292,17 @@ fn replace() -> impl Strategy<Value = Replace> {
 fn append() -> impl Strategy<Value = Append> {
     let form =
         prop_oneof![Just(AppendForm::Plain), Just(AppendForm::Binary), Just(AppendForm::Utf8)];
-    let message = (flag_list(), option::of(date()), form, vec(any::<u8>(), 0..40)).prop_map(
-        |(flags, date, form, octets)| AppendMessage {
-            flags,
-            date,
-            form,
-            data: Literal::Inline(octets),
-        },
-    );
+    let literal = || (form.clone(), vec(any::<u8>(), 0..40).prop_map(Literal::Inline));
+    let part = prop_oneof![
+        literal().prop_map(|(form, data)| CatPart::Text { form, data }),
+        bytes().prop_map(CatPart::Url),
+    ];
+    let data = prop_oneof![
+        literal().prop_map(|(form, data)| AppendPayload::Literal { form, data }),
+        vec(part, 1..4).prop_map(AppendPayload::Catenate),
+    ];
+    let message = (flag_list(), option::of(date()), data)
+        .prop_map(|(flags, date, data)| AppendMessage { flags, date, data });
     (mailbox(), vec(message, 1..3)).prop_map(|(mailbox, messages)| Append { mailbox, messages })
 }
 
@@ -422,8 +425,10 @@ fn covered_body() -> impl Strategy<Value = CommandBody> {
                 messages: vec![AppendMessage {
                     flags: flags.into(),
                     date: Some(date),
-                    form: AppendForm::Plain,
-                    data: Literal::Inline(octets),
+                    data: AppendPayload::Literal {
+                        form: AppendForm::Plain,
+                        data: Literal::Inline(octets),
+                    },
                 }],
             })
         ),
@@ -591,6 +596,7 @@ fn code() -> impl Strategy<Value = Code> {
             Code::CopyUid { uid_validity, source, target }
         }),
         vec("[A-Z0-9-]{1,9}", 0..3).prop_map(Code::BadCharset),
+        "[!-\\\\^-~]{1,20}".prop_map(Code::BadUrl),
         vec("[A-Z0-9=-]{1,9}".prop_map(Capability::from), 0..4).prop_map(Code::Capability),
         mod_seq().prop_map(Code::HighestModSeq),
         object_id().prop_map(Code::MailboxId),

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use imap_session::{
-    Answer, AppendData, AppendItem, AppendRequest, AuthenticationRefused, Need, ReadRequest,
-    ReplaceRequest, SaslStep, Unread,
+    Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused, Need,
+    ReadRequest, ReplaceRequest, SaslStep, Unread,
 };
 use mail_service::{
     AccountHandle, AuthError, MailboxPin, Mechanism, NewMail, SaslProgress, SaslSession,
-    ServiceError,
+    ServiceError, Staged,
 };
 use mail_types::{MailboxId, MessageId, Secret};
 use mailbox::{Account, Operation, Outcome};
@@ -328,8 +328,42 @@ async fn new_mail(
             staging.push(&bytes).await?;
             staging.finish().await?
         }
+        AppendData::Catenated(pieces) => catenate(literals, handle, pieces).await?,
     };
     Ok(NewMail { staged, flags, date })
+}
+
+/// Puts a message together, piece by piece: it is never in memory as a whole. RFC 4469 §3
+async fn catenate(
+    literals: &mut Literals,
+    handle: &AccountHandle,
+    pieces: Vec<AppendPiece>,
+) -> Result<Staged, ServiceError> {
+    let mut staging = handle.stage();
+    for piece in pieces {
+        let (reader, mut range) = match piece {
+            AppendPiece::Inline(bytes) => {
+                staging.push(&bytes).await?;
+                continue;
+            }
+            AppendPiece::Staged { index, size } => {
+                (handle.open_staged(literals.take(index)?).await?, 0..size)
+            }
+            AppendPiece::Stored(ReadRequest { message, range }) => {
+                let reader = handle.open_message(message).await?;
+                (reader.ok_or(ServiceError::NoSuchMessage)?, range)
+            }
+        };
+        while !range.is_empty() {
+            let octets = reader.read(range.clone()).await?;
+            if octets.is_empty() {
+                return Err(ServiceError::NoSuchMessage);
+            }
+            staging.push(&octets).await?;
+            range.start += octets.len() as u64;
+        }
+    }
+    staging.finish().await
 }
 
 impl Exchange {

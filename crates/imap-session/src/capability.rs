@@ -49,6 +49,9 @@ const ROWS: &[(&str, When)] = &[
     ("WITHIN", When::LoggedIn),
     ("BINARY", When::LoggedIn),
     ("MULTIAPPEND", When::LoggedIn),
+    ("CATENATE", When::LoggedIn),
+    // PARTIAL in the URLs of CATENATE. RFC 5550 §5
+    ("URL-PARTIAL", When::LoggedIn),
     ("LIST-EXTENDED", When::LoggedIn),
     ("LIST-STATUS", When::LoggedIn),
     ("SPECIAL-USE", When::LoggedIn),

@@ -125,6 +125,24 @@ pub enum AppendData {
     },
     /// They were kept.
     Inline(Vec<u8>),
+    /// They are to be put together. RFC 4469 §3
+    Catenated(Vec<AppendPiece>),
+}
+
+/// A piece of a message.
+#[derive(Debug)]
+pub enum AppendPiece {
+    /// The literal of this index of the command was staged while it arrived.
+    Staged {
+        /// Index as in [`imap_proto::types::Literal::Streamed`].
+        index: u32,
+        /// Octets.
+        size: u64,
+    },
+    /// Octets that were kept, or chosen from a header.
+    Inline(Vec<u8>),
+    /// Octets of a stored message.
+    Stored(ReadRequest),
 }
 
 /// Octets to read.

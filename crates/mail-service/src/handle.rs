@@ -222,7 +222,22 @@ impl AccountHandle {
             };
             let keys = AccountKeys::new(id);
             let reader = shared.store.open_blob(keys.prefix(), &row.blob)?;
-            Ok(Some(MessageReader { reader: Arc::from(reader), row }))
+            Ok(Some(MessageReader { reader: Arc::from(reader), _staged: None }))
+        })
+        .await
+    }
+
+    /// Opens a staged message to be read piece by piece, though nothing names it yet.
+    ///
+    /// # Errors
+    /// `NoSuchMessage` if it was staged for another account; as [`AccountHandle::read`].
+    pub async fn open_staged(&self, staged: Staged) -> Result<MessageReader, ServiceError> {
+        let (shared, id) = (Arc::clone(&self.shared), self.open.id());
+        blocking(move || {
+            let row = staged.row(id).ok_or(ServiceError::NoSuchMessage)?;
+            let keys = AccountKeys::new(id);
+            let reader = shared.store.open_blob(keys.prefix(), &row.blob())?;
+            Ok(MessageReader { reader: Arc::from(reader), _staged: Some(staged) })
         })
         .await
     }
@@ -261,16 +276,11 @@ fn mailboxes_of(operation: &Operation) -> [Option<MailboxId>; 2] {
 #[derive(Clone)]
 pub struct MessageReader {
     reader: Arc<dyn BlobReader>,
-    row: Arc<MessageRow>,
+    /// Keeps the bytes of a message that nothing names yet.
+    _staged: Option<Staged>,
 }
 
 impl MessageReader {
-    /// The message's row.
-    #[must_use]
-    pub fn row(&self) -> &Arc<MessageRow> {
-        &self.row
-    }
-
     /// RFC822.SIZE.
     #[must_use]
     pub fn size(&self) -> u64 {

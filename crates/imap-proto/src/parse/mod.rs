@@ -35,3 +35,4 @@ pub use command::{command, tag};
 pub use cursor::Frame;
 pub use error::{ErrorKind, ParseError};
 pub use response::response;
+pub(crate) use section::whole as parse_section;

@@ -14,7 +14,7 @@ mod sequence;
 mod status;
 mod store;
 
-pub use append::{Append, AppendForm, AppendMessage, Literal};
+pub use append::{Append, AppendForm, AppendMessage, AppendPayload, CatPart, Literal};
 pub use command::{
     Authenticate, Capability, Command, CommandBody, CopyMove, Create, IdParams, Login, Numbering,
     Qresync, Rename, Select, Tag,

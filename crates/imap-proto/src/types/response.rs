@@ -154,6 +154,8 @@ pub enum Code {
     AuthorizationFailed,
     /// `BADCHARSET` with the charsets that can be used. RFC 9051 §7.1
     BadCharset(Vec<String>),
+    /// `BADURL` with the first URL that is wrong, not in quotes. RFC 4469 §4.1, erratum 4046
+    BadUrl(String),
     /// `CANNOT`
     Cannot,
     /// `CAPABILITY`

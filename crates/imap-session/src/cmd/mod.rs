@@ -3,6 +3,7 @@
 mod append;
 mod authenticate;
 mod capability;
+mod catenate;
 mod close;
 mod copy;
 mod create;

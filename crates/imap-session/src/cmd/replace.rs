@@ -9,7 +9,8 @@ use imap_proto::types::{
 use mail_types::Uid;
 use mailbox::{Outcome, Refusal};
 
-use super::append::{item, too_big};
+use super::append::{check_not_empty, check_size};
+use super::catenate;
 use super::copy::expunge_issued;
 use super::expunge::{check_writable, with_highest};
 use crate::reply::{Flow, Reply, Run, end, wait};
@@ -20,20 +21,20 @@ use crate::{Answer, Need, ReplaceRequest, errors};
 
 pub(crate) fn begin(replace: Replace, run: &mut Run<'_>) -> Flow {
     check_writable(run)?;
-    // An empty message takes the command back, as in APPEND. RFC 3502 §6.3.11
-    if replace.message.data.size() == 0 {
-        return Err(Reply::no("A message without octets is no message"));
-    }
-    if replace.message.data.size() > run.state.config.append_limit {
-        return Err(too_big());
-    }
+    check_not_empty(&replace.message)?;
+    check_size(&replace.message, run.state.config.append_limit)?;
     sync::prepare(move |run| {
         let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
         let uid = target(&replace, selected)?;
         let name = replace.mailbox.name(run.state.names()).map_err(errors::bad_name)?;
         let to = run.account()?.by_name(&name).ok_or_else(errors::try_create)?.record().id;
-        let message = item(replace.message, run.now);
-        submit(ReplaceRequest { from: selected.mailbox, uid, to, message })
+        let from = selected.mailbox;
+        // The pieces of CATENATE work here too, those of the message that goes among them.
+        // RFC 8508 §4.2
+        catenate::gather(vec![replace.message], run, move |messages, _| {
+            let message = messages.into_iter().next().ok_or_else(errors::server_bug)?;
+            submit(ReplaceRequest { from, uid, to, message })
+        })
     })
 }
 

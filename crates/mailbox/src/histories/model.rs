@@ -128,28 +128,9 @@ impl Model {
                 Ok((Told::Copied(source, target), changed))
             }
             Operation::Replace { from, uid, to, message } => {
-                let source = self.by_id(*from).ok_or(Refusal::NonExistent)?;
-                let is_there = source.messages.contains_key(&uid.get());
-                self.by_id(*to).ok_or(Refusal::NoTarget)?;
-                if !is_there {
-                    return Err(Refusal::NoSuchMessage);
-                }
-                let told = self.add_messages(*to, std::slice::from_ref(message), modseq, now)?;
-                let gone = Uids::from([uid.get()]);
-                self.by_id_mut(*from).ok_or(Refusal::NonExistent)?.expunge(&gone, modseq);
-                Ok(told)
+                self.replace((*from, uid.get()), *to, message, modseq, now)
             }
-            Operation::Expunge { mailbox, uids } => {
-                let mailbox = self.by_id_mut(*mailbox).ok_or(Refusal::NonExistent)?;
-                let is_deleted = |(uid, message): (&u32, &Message)| {
-                    let named = uids.contains(mail_types::Uid::new(*uid).unwrap());
-                    (named && message.flags.contains("\\deleted")).then_some(*uid)
-                };
-                let gone: Uids = mailbox.messages.iter().filter_map(is_deleted).collect();
-                mailbox.expunge(&gone, modseq);
-                let changed = !gone.is_empty();
-                Ok((Told::Expunged(gone), changed))
-            }
+            Operation::Expunge { mailbox, uids } => self.expunge(*mailbox, uids, modseq),
             Operation::ClaimRecent { mailbox } => {
                 let mailbox = self.by_id_mut(*mailbox).ok_or(Refusal::NonExistent)?;
                 let claimed: Uids = (mailbox.recent_mark..mailbox.uid_next).collect();
@@ -320,6 +301,43 @@ impl Model {
         self.messages_made = made;
         let changed = !uids.is_empty();
         Ok((Told::Added(uids, ids), changed))
+    }
+
+    fn expunge(
+        &mut self,
+        mailbox: MailboxId,
+        uids: &UidSet,
+        modseq: u64,
+    ) -> Result<(Told, bool), Refusal> {
+        let mailbox = self.by_id_mut(mailbox).ok_or(Refusal::NonExistent)?;
+        let is_deleted = |(uid, message): (&u32, &Message)| {
+            let named = uids.contains(mail_types::Uid::new(*uid).unwrap());
+            (named && message.flags.contains("\\deleted")).then_some(*uid)
+        };
+        let gone: Uids = mailbox.messages.iter().filter_map(is_deleted).collect();
+        mailbox.expunge(&gone, modseq);
+        let changed = !gone.is_empty();
+        Ok((Told::Expunged(gone), changed))
+    }
+
+    fn replace(
+        &mut self,
+        (from, uid): (MailboxId, u32),
+        to: MailboxId,
+        message: &NewMessage,
+        modseq: u64,
+        now: i64,
+    ) -> Result<(Told, bool), Refusal> {
+        let source = self.by_id(from).ok_or(Refusal::NonExistent)?;
+        let is_there = source.messages.contains_key(&uid);
+        self.by_id(to).ok_or(Refusal::NoTarget)?;
+        if !is_there {
+            return Err(Refusal::NoSuchMessage);
+        }
+        let told = self.add_messages(to, std::slice::from_ref(message), modseq, now)?;
+        let source = self.by_id_mut(from).ok_or(Refusal::NonExistent)?;
+        source.expunge(&Uids::from([uid]), modseq);
+        Ok(told)
     }
 
     fn copy(
