@@ -11,9 +11,9 @@ use imap_proto::flow::{AuthLine, server_line};
 use imap_proto::frame::{Decision, Event, Framer, Limits, Reply};
 use imap_proto::{BlobSlice, Sink, Transform, parse};
 use imap_session::{
-    Answer, AppendData, AppendRequest, AuthenticationRefused, CleartextLogin, ClientResponse,
-    LiteralRefusal, LiteralVerdict, Need, ReadRequest, SaslStep, Session, SessionConfig, Step,
-    Then, Trouble, Unread, World,
+    Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,
+    CleartextLogin, ClientResponse, LiteralRefusal, LiteralVerdict, Need, ReadRequest,
+    ReplaceRequest, SaslStep, Session, SessionConfig, Step, Then, Trouble, Unread, World,
 };
 use mail_types::{InternalDate, MailboxId, MessageId};
 use mailbox::{Account, Context, NewMessage, Operation, Outcome, Refusal, apply, decide};
@@ -153,24 +153,12 @@ impl PureServer {
         Ok(decision.outcome)
     }
 
-    fn add(
-        &mut self,
-        mailbox: MailboxId,
-        items: Vec<(Vec<u8>, mail_types::Flags, InternalDate)>,
-    ) -> Result<Outcome, Refusal> {
-        let new = |(bytes, flags, date): &(Vec<u8>, mail_types::Flags, InternalDate)| NewMessage {
-            message: None,
-            thread: None,
-            size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-            internal_date: *date,
-            flags: flags.clone(),
-        };
-        let messages = items.iter().map(new).collect();
+    fn add(&mut self, mailbox: MailboxId, items: Vec<Item>) -> Result<Outcome, Refusal> {
+        let messages = items.iter().map(new_message).collect();
         let outcome = self.submit(&Operation::AddMessages { mailbox, messages })?;
         if let Outcome::Added { messages, .. } = &outcome {
             for (id, (bytes, ..)) in messages.iter().zip(items) {
-                let row = Arc::new(mime::parse(&bytes));
-                self.messages.insert(*id, Stored { bytes, row });
+                self.keep(*id, bytes);
             }
         }
         Ok(outcome)
@@ -355,6 +343,7 @@ impl PureServer {
             }
             Need::Submit(operation) => Answer::Submitted(self.submit(&operation)),
             Need::Append(request) => self.append(state, request),
+            Need::Replace(request) => self.replace(state, request),
             Need::Rows(ids) => {
                 assert!(ids.len() <= Need::ROWS_MAX, "{} rows at once", ids.len());
                 // A real server may give fewer rows than asked for.
@@ -380,16 +369,57 @@ impl PureServer {
     fn append(&mut self, state: &mut Connection, request: AppendRequest) -> Answer {
         let mut items = Vec::new();
         for message in request.messages {
-            let bytes = match message.data {
-                AppendData::Inline(bytes) => bytes,
-                AppendData::Staged { index } => match state.staged.remove(&index) {
-                    Some(bytes) => bytes,
-                    None => return Answer::Failed(Trouble::Corrupt),
-                },
-            };
-            items.push((bytes, message.flags, message.date));
+            match self.arrived(state, message) {
+                Ok(item) => items.push(item),
+                Err(trouble) => return Answer::Failed(trouble),
+            }
         }
         Answer::Submitted(self.add(request.mailbox, items))
+    }
+
+    fn replace(&mut self, state: &mut Connection, request: ReplaceRequest) -> Answer {
+        let ReplaceRequest { from, uid, to, message } = request;
+        let item = match self.arrived(state, message) {
+            Ok(item) => item,
+            Err(trouble) => return Answer::Failed(trouble),
+        };
+        let operation = Operation::Replace { from, uid, to, message: new_message(&item) };
+        let outcome = self.submit(&operation);
+        if let Ok(Outcome::Replaced { message, .. }) = &outcome {
+            self.keep(*message, item.0);
+        }
+        Answer::Submitted(outcome)
+    }
+
+    fn arrived(&self, state: &mut Connection, item: AppendItem) -> Result<Item, Trouble> {
+        let mut staged = |index| state.staged.remove(&index).ok_or(Trouble::Corrupt);
+        let bytes = match item.data {
+            AppendData::Inline(bytes) => bytes,
+            AppendData::Staged { index } => staged(index)?,
+            AppendData::Catenated(pieces) => {
+                let mut bytes = Vec::new();
+                for piece in pieces {
+                    bytes.extend(match piece {
+                        AppendPiece::Inline(octets) => octets,
+                        AppendPiece::Staged { index, size } => {
+                            let octets = staged(index)?;
+                            assert_eq!(octets.len() as u64, size, "of literal {index}");
+                            octets
+                        }
+                        AppendPiece::Stored(request) => {
+                            self.read(&request).ok_or(Trouble::Corrupt)?
+                        }
+                    });
+                }
+                bytes
+            }
+        };
+        Ok((bytes, item.flags, item.date))
+    }
+
+    fn keep(&mut self, id: MessageId, bytes: Vec<u8>) {
+        let row = Arc::new(mime::parse(&bytes));
+        self.messages.insert(id, Stored { bytes, row });
     }
 
     fn read(&self, request: &ReadRequest) -> Option<Vec<u8>> {
@@ -420,6 +450,19 @@ impl PureServer {
             self.drive(&mut state, step);
             self.connections.insert(id, state);
         }
+    }
+}
+
+/// A message as it comes: octets, flags, date.
+type Item = (Vec<u8>, mail_types::Flags, InternalDate);
+
+fn new_message((bytes, flags, date): &Item) -> NewMessage {
+    NewMessage {
+        message: None,
+        thread: None,
+        size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+        internal_date: *date,
+        flags: flags.clone(),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod frame;
 pub mod parse;
 pub mod serialize;
 pub mod types;
+pub mod url;
 pub mod utf7;
 
 mod base64;

@@ -7,8 +7,8 @@ use imap_proto::frame::{Decision, Event, Framer, Limits, Reply};
 use imap_proto::parse::{self, LiteralRole};
 use imap_proto::serialize::{self, ClientOptions, LiteralSupport};
 use imap_proto::types::{
-    Append, AppendForm, AppendMessage, Command, CommandBody, FlagList, Literal, Login, MailboxArg,
-    NameEncoding, Tag,
+    Append, AppendForm, AppendMessage, AppendPayload, CatPart, Command, CommandBody, FlagList,
+    Literal, Login, MailboxArg, NameEncoding, Tag,
 };
 use mail_types::{Flags, Secret, SystemFlags};
 
@@ -87,8 +87,10 @@ fn append() -> Command {
     let message = |(index, octets): (usize, &&[u8])| AppendMessage {
         flags: FlagList::from(Flags::system(SystemFlags::SEEN)),
         date: None,
-        form: AppendForm::Plain,
-        data: Literal::Streamed { index: index as u32, size: octets.len() as u64 },
+        data: AppendPayload::Literal {
+            form: AppendForm::Plain,
+            data: Literal::Streamed { index: index as u32, size: octets.len() as u64 },
+        },
     };
     let messages = MESSAGES.iter().enumerate().map(message).collect();
     let body = CommandBody::Append(Append { mailbox: MailboxArg::from_wire("Sent"), messages });
@@ -105,6 +107,28 @@ fn messages_are_streamed_through_and_come_out_as_they_went_in() {
         assert_eq!(heard.command, command, "{literals:?}");
         assert_eq!(heard.streamed, MESSAGES, "{literals:?}");
         assert_eq!(heard.continuations, continuations, "{literals:?}");
+    }
+}
+
+#[test]
+fn texts_of_a_catenated_message_are_streamed_and_its_urls_are_kept() {
+    let text = |index: u32| CatPart::Text {
+        form: AppendForm::Plain,
+        data: Literal::Streamed { index, size: MESSAGES[index as usize].len() as u64 },
+    };
+    let url = || CatPart::Url(b"/Drafts/;UID=20/;SECTION=HEADER.FIELDS%20(TO)".to_vec());
+    let message = |parts| AppendMessage {
+        flags: FlagList::default(),
+        date: None,
+        data: AppendPayload::Catenate(parts),
+    };
+    let messages = vec![message(vec![text(0)]), message(vec![url(), text(1), url(), text(2)])];
+    let body = CommandBody::Append(Append { mailbox: MailboxArg::from_wire("Sent"), messages });
+    let command = Command { tag: Tag::new("a1").unwrap(), body };
+    for literals in [LiteralSupport::Ask, LiteralSupport::Plus] {
+        let heard = talk(&command, literals);
+        assert_eq!(heard.command, command, "{literals:?}");
+        assert_eq!(heard.streamed, MESSAGES, "{literals:?}");
     }
 }
 

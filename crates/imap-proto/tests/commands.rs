@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use imap_proto::parse::{self, ErrorKind, Frame};
 use imap_proto::types::{
-    AppendForm, Command, CommandBody, FetchItem, ListPattern, MailboxArg, NameEncoding, Numbering,
-    PartialRange, Peek, Preview, ResultEnd, SearchKey, SearchReturn, SearchSource, SeqBound,
-    SeqRange, SequenceSet, StatusItem, StoreAction, StoreReply,
+    AppendForm, AppendMessage, AppendPayload, CatPart, Command, CommandBody, FetchItem,
+    ListPattern, Literal, MailboxArg, NameEncoding, Numbering, PartialRange, Peek, Preview,
+    ResultEnd, SearchKey, SearchReturn, SearchSource, SeqBound, SeqRange, SequenceSet, StatusItem,
+    StoreAction, StoreReply,
 };
 use mail_types::ModSeq;
 
@@ -170,11 +171,38 @@ fn append_is_read_in_all_its_forms() {
     ) else {
         panic!("no APPEND")
     };
-    let forms: Vec<AppendForm> = append.messages.iter().map(|m| m.form).collect();
+    let form = |message: &AppendMessage| match &message.data {
+        AppendPayload::Literal { form, .. } => *form,
+        AppendPayload::Catenate(parts) => panic!("{parts:?}"),
+    };
+    let forms: Vec<AppendForm> = append.messages.iter().map(form).collect();
     assert_eq!(forms, [AppendForm::Plain, AppendForm::Binary, AppendForm::Utf8]);
     assert_eq!(append.messages[0].date.unwrap().to_string(), " 7-Feb-1994 22:43:04 -0800");
     assert_eq!(error(b"a APPEND x UTF8 ({1}\r\nx)").offset, 17);
     assert_eq!(error(b"a APPEND x").expected, "space");
+}
+
+#[test]
+fn append_is_put_together_from_texts_and_urls() {
+    let line = "a append x (\\Seen) catenate (url /y/;UID=1 TEXT {2}\r\nhi Url \"/z/;UID=2\" \
+                UTF8 (~{1}\r\nx))";
+    let CommandBody::Append(append) = command(line) else { panic!("no APPEND") };
+    let AppendPayload::Catenate(parts) = &append.messages[0].data else { panic!("{append:?}") };
+    let text = |form, octets: &[u8]| CatPart::Text { form, data: Literal::Inline(octets.into()) };
+    let url = |url: &str| CatPart::Url(url.into());
+    assert_eq!(
+        parts.as_slice(),
+        [
+            url("/y/;UID=1"),
+            text(AppendForm::Plain, b"hi"),
+            url("/z/;UID=2"),
+            text(AppendForm::Utf8, b"x")
+        ]
+    );
+    assert_eq!(error(b"a APPEND x CATENATE ()").expected, "TEXT or URL");
+    assert_eq!(error(b"a APPEND x CATENATE ({1}\r\nx)").expected, "TEXT or URL");
+    assert_eq!(error(b"a APPEND x CATENATE (TEXT abc)").expected, "literal");
+    assert_eq!(error(b"a APPEND x CATENATE (URL /y;UID=1").expected, "space");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use imap_proto::frame::{
     Decision, Event, Framer, Limits, LiteralKind, LiteralSync, Offer, Reason, Rejection, Reply,
 };
 use imap_proto::parse::{self, Frame, LiteralRole};
-use imap_proto::types::{CommandBody, Literal, NameEncoding, Tag};
+use imap_proto::types::{AppendPayload, CommandBody, Literal, NameEncoding, Tag};
 
 /// What a framer said, with streamed chunks joined.
 #[derive(Debug, PartialEq, Clone)]
@@ -133,7 +133,14 @@ fn a_streamed_message_is_a_placeholder_in_the_command() {
     let command = parse::command(Frame { bytes, streamed }).unwrap();
     let CommandBody::Append(append) = command.body else { panic!("not APPEND") };
     assert_eq!(append.mailbox.decode(NameEncoding::ModifiedUtf7).unwrap(), "x");
-    let data: Vec<&Literal> = append.messages.iter().map(|m| &m.data).collect();
+    let data: Vec<&Literal> = append
+        .messages
+        .iter()
+        .filter_map(|message| match &message.data {
+            AppendPayload::Literal { data, .. } => Some(data),
+            AppendPayload::Catenate(_) => None,
+        })
+        .collect();
     assert_eq!(
         data,
         [&Literal::Streamed { index: 1, size: 3 }, &Literal::Streamed { index: 2, size: 2 }]

@@ -282,17 +282,28 @@ fn qresync() -> impl Strategy<Value = Qresync> {
     })
 }
 
+fn replace() -> impl Strategy<Value = Replace> {
+    let target = prop_oneof![Just(SeqBound::Last), (1..u32::MAX).prop_map(SeqBound::Number)];
+    (numbering(), target, append()).prop_map(|(numbering, target, mut append)| {
+        let message = append.messages.remove(0);
+        Replace { numbering, target, mailbox: append.mailbox, message }
+    })
+}
+
 fn append() -> impl Strategy<Value = Append> {
     let form =
         prop_oneof![Just(AppendForm::Plain), Just(AppendForm::Binary), Just(AppendForm::Utf8)];
-    let message = (flag_list(), option::of(date()), form, vec(any::<u8>(), 0..40)).prop_map(
-        |(flags, date, form, octets)| AppendMessage {
-            flags,
-            date,
-            form,
-            data: Literal::Inline(octets),
-        },
-    );
+    let literal = || (form.clone(), vec(any::<u8>(), 0..40).prop_map(Literal::Inline));
+    let part = prop_oneof![
+        literal().prop_map(|(form, data)| CatPart::Text { form, data }),
+        bytes().prop_map(CatPart::Url),
+    ];
+    let data = prop_oneof![
+        literal().prop_map(|(form, data)| AppendPayload::Literal { form, data }),
+        vec(part, 1..4).prop_map(AppendPayload::Catenate),
+    ];
+    let message = (flag_list(), option::of(date()), data)
+        .prop_map(|(flags, date, data)| AppendMessage { flags, date, data });
     (mailbox(), vec(message, 1..3)).prop_map(|(mailbox, messages)| Append { mailbox, messages })
 }
 
@@ -414,6 +425,7 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         1 => Just(CommandBody::Namespace),
         1 => copy_move().prop_map(CommandBody::Copy),
         1 => copy_move().prop_map(CommandBody::Move),
+        1 => replace().prop_map(CommandBody::Replace),
         1 => set().prop_map(CommandBody::UidExpunge),
         1 => (mailbox(), status_items())
             .prop_map(|(mailbox, items)| CommandBody::Status(StatusCommand { mailbox, items })),
@@ -479,8 +491,10 @@ fn covered_body() -> impl Strategy<Value = CommandBody> {
                 messages: vec![AppendMessage {
                     flags: flags.into(),
                     date: Some(date),
-                    form: AppendForm::Plain,
-                    data: Literal::Inline(octets),
+                    data: AppendPayload::Literal {
+                        form: AppendForm::Plain,
+                        data: Literal::Inline(octets),
+                    },
                 }],
             })
         ),
@@ -648,6 +662,7 @@ fn code() -> impl Strategy<Value = Code> {
             Code::CopyUid { uid_validity, source, target }
         }),
         vec("[A-Z0-9-]{1,9}", 0..3).prop_map(Code::BadCharset),
+        "[!-\\\\^-~]{1,20}".prop_map(Code::BadUrl),
         vec("[A-Z0-9=-]{1,9}".prop_map(Capability::from), 0..4).prop_map(Code::Capability),
         mod_seq().prop_map(Code::HighestModSeq),
         "[A-Za-z0-9.]{1,8}".prop_map(Code::NoUpdate),

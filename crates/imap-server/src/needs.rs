@@ -3,19 +3,20 @@
 use std::time::Instant;
 
 use imap_session::{
-    Answer, AppendData, AppendItem, AppendRequest, AuthenticationRefused, Need, ReadRequest,
-    SaslStep, Unread,
+    Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused, Need,
+    ReadRequest, ReplaceRequest, SaslStep, Unread,
 };
 use mail_service::{
     AccountHandle, AuthError, MailboxPin, Mechanism, NewMail, SaslProgress, SaslSession,
-    ServiceError,
+    ServiceError, Staged,
 };
 use mail_types::{MailboxId, MessageId, Secret};
-use mailbox::{Account, Operation};
+use mailbox::{Account, Operation, Outcome};
 use net::Verdict;
 use tokio::sync::watch;
 use tracing::info;
 
+use crate::append::Literals;
 use crate::connection::{Connection, Ended};
 use crate::output::Output;
 use crate::settings::FailedLogin;
@@ -88,7 +89,12 @@ impl Open {
     }
 
     async fn submit(&mut self, operation: Operation) -> Answer {
-        match self.handle.submit(operation).await {
+        let submitted = self.handle.submit(operation).await;
+        self.submitted(submitted)
+    }
+
+    fn submitted(&mut self, submitted: Result<(Account, Outcome), ServiceError>) -> Answer {
+        match submitted {
             Ok((account, outcome)) => {
                 self.account = account;
                 Answer::Submitted(Ok(outcome))
@@ -168,6 +174,7 @@ impl Connection {
             }
             Need::Submit(operation) => open.submit(operation).await,
             Need::Append(request) => self.add(request).await,
+            Need::Replace(request) => self.replace(request).await,
             Need::Rows(messages) => open.rows(&messages).await,
             Need::Read(requests) => open.read(requests).await,
             Need::Hold(requests) => open.hold(requests, &mut self.output).await,
@@ -196,6 +203,7 @@ impl Connection {
             | Need::Open(_)
             | Need::Submit(_)
             | Need::Append(_)
+            | Need::Replace(_)
             | Need::Rows(_)
             | Need::Read(_)
             | Need::Hold(_) => Answer::Failed(imap_session::Trouble::AccountGone),
@@ -285,31 +293,81 @@ impl Connection {
         let Some(open) = &mut self.open else {
             return Answer::Failed(imap_session::Trouble::AccountGone);
         };
+        let handle = open.handle.clone();
         let mut mails = Vec::with_capacity(request.messages.len());
-        for AppendItem { data, flags, date } in request.messages {
-            let staged = match data {
-                AppendData::Staged { index } => self.literals.take(index),
-                AppendData::Inline(bytes) => {
-                    let mut staging = open.handle.stage();
-                    match staging.push(&bytes).await {
-                        Ok(()) => staging.finish().await,
-                        Err(error) => Err(error),
-                    }
-                }
-            };
-            match staged {
-                Ok(staged) => mails.push(NewMail { staged, flags, date }),
+        for item in request.messages {
+            match new_mail(&mut self.literals, &handle, item).await {
+                Ok(mail) => mails.push(mail),
                 Err(error) => return trouble::answer(error),
             }
         }
-        match open.handle.append(request.mailbox, mails).await {
-            Ok((account, outcome)) => {
-                open.account = account;
-                Answer::Submitted(Ok(outcome))
-            }
+        open.submitted(handle.append(request.mailbox, mails).await)
+    }
+
+    /// REPLACE. RFC 8508
+    async fn replace(&mut self, request: ReplaceRequest) -> Answer {
+        let Some(open) = &mut self.open else {
+            return Answer::Failed(imap_session::Trouble::AccountGone);
+        };
+        let handle = open.handle.clone();
+        let ReplaceRequest { from, uid, to, message } = request;
+        match new_mail(&mut self.literals, &handle, message).await {
+            Ok(mail) => open.submitted(handle.replace((from, uid), to, mail).await),
             Err(error) => trouble::answer(error),
         }
     }
+}
+
+/// A message of a command, staged by now.
+async fn new_mail(
+    literals: &mut Literals,
+    handle: &AccountHandle,
+    item: AppendItem,
+) -> Result<NewMail, ServiceError> {
+    let AppendItem { data, flags, date } = item;
+    let staged = match data {
+        AppendData::Staged { index } => literals.take(index)?,
+        AppendData::Inline(bytes) => {
+            let mut staging = handle.stage();
+            staging.push(&bytes).await?;
+            staging.finish().await?
+        }
+        AppendData::Catenated(pieces) => catenate(literals, handle, pieces).await?,
+    };
+    Ok(NewMail { staged, flags, date })
+}
+
+/// Puts a message together, piece by piece: it is never in memory as a whole. RFC 4469 §3
+async fn catenate(
+    literals: &mut Literals,
+    handle: &AccountHandle,
+    pieces: Vec<AppendPiece>,
+) -> Result<Staged, ServiceError> {
+    let mut staging = handle.stage();
+    for piece in pieces {
+        let (reader, mut range) = match piece {
+            AppendPiece::Inline(bytes) => {
+                staging.push(&bytes).await?;
+                continue;
+            }
+            AppendPiece::Staged { index, size } => {
+                (handle.open_staged(literals.take(index)?).await?, 0..size)
+            }
+            AppendPiece::Stored(ReadRequest { message, range }) => {
+                let reader = handle.open_message(message).await?;
+                (reader.ok_or(ServiceError::NoSuchMessage)?, range)
+            }
+        };
+        while !range.is_empty() {
+            let octets = reader.read(range.clone()).await?;
+            if octets.is_empty() {
+                return Err(ServiceError::NoSuchMessage);
+            }
+            staging.push(&octets).await?;
+            range.start += octets.len() as u64;
+        }
+    }
+    staging.finish().await
 }
 
 impl Exchange {

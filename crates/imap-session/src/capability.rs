@@ -41,6 +41,7 @@ const ROWS: &[(&str, When)] = &[
     ("UIDPLUS", When::LoggedIn),
     ("UNSELECT", When::LoggedIn),
     ("MOVE", When::LoggedIn),
+    ("REPLACE", When::LoggedIn),
     ("CONDSTORE", When::LoggedIn),
     ("QRESYNC", When::LoggedIn),
     ("ESEARCH", When::LoggedIn),
@@ -60,6 +61,9 @@ const ROWS: &[(&str, When)] = &[
     ("WITHIN", When::LoggedIn),
     ("BINARY", When::LoggedIn),
     ("MULTIAPPEND", When::LoggedIn),
+    ("CATENATE", When::LoggedIn),
+    // PARTIAL in the URLs of CATENATE. RFC 5550 §5
+    ("URL-PARTIAL", When::LoggedIn),
     ("LIST-EXTENDED", When::LoggedIn),
     ("LIST-STATUS", When::LoggedIn),
     ("SPECIAL-USE", When::LoggedIn),

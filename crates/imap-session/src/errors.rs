@@ -28,6 +28,9 @@ pub(crate) fn refusal(refusal: Refusal) -> Reply {
         Refusal::SpecialUseTaken(special_use) => {
             Reply::no(format!("Another mailbox is used as {special_use}")).with(Code::UseAttr)
         }
+        Refusal::NoSuchMessage => {
+            Reply::no("The message no longer exists").with(Code::ExpungeIssued)
+        }
         Refusal::UnknownMessage(_) => server_bug(),
         Refusal::Limit(limit) => Reply::no(limit_text(limit)).with(Code::Limit),
         Refusal::UidsExhausted => Reply::no("The mailbox has no UID left").with(Code::Limit),

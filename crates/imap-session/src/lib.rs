@@ -27,8 +27,8 @@ mod sync;
 pub use config::{CleartextLogin, SessionConfig, TlsState};
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
-    Answer, AppendData, AppendItem, AppendRequest, AuthenticationRefused, ClientResponse, Need,
-    ReadRequest, SaslStep, Trouble, Unread,
+    Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,
+    ClientResponse, Need, ReadRequest, ReplaceRequest, SaslStep, Trouble, Unread,
 };
 pub use session::Session;
 pub use state::World;

@@ -10,7 +10,7 @@
 //! | [`Need::Sasl`] | `Challenge`, `Authenticated`, `AuthenticationRefused` |
 //! | [`Need::ClientResponse`] | `ClientResponse` |
 //! | [`Need::Refresh`], [`Need::Open`], [`Need::Flush`] | `Ready` |
-//! | [`Need::Submit`], [`Need::Append`] | `Submitted` |
+//! | [`Need::Submit`], [`Need::Append`], [`Need::Replace`] | `Submitted` |
 //! | [`Need::Rows`] | `Rows` |
 //! | [`Need::Read`] | `Read` |
 //! | [`Need::Hold`] | `Held` |
@@ -18,7 +18,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mail_types::{Flags, InternalDate, MailboxId, MessageId, Secret};
+use mail_types::{Flags, InternalDate, MailboxId, MessageId, Secret, Uid};
 use mailbox::{Operation, Outcome, Refusal};
 
 /// Something that has to be done before the command can go on.
@@ -46,6 +46,8 @@ pub enum Need {
     Submit(Operation),
     /// Have the staged literals of the command's messages added, all or none.
     Append(AppendRequest),
+    /// Have a staged message added and another one expunged, both or nothing.
+    Replace(ReplaceRequest),
     /// Load what was parsed of these messages, at most [`Need::ROWS_MAX`].
     Rows(Vec<MessageId>),
     /// Read these octets of stored messages, at most [`Need::READ_BYTES_MAX`] in all.
@@ -90,6 +92,19 @@ pub struct AppendRequest {
     pub messages: Vec<AppendItem>,
 }
 
+/// A REPLACE. RFC 8508
+#[derive(Debug)]
+pub struct ReplaceRequest {
+    /// Where the message is that goes.
+    pub from: MailboxId,
+    /// Which.
+    pub uid: Uid,
+    /// Where the new one goes.
+    pub to: MailboxId,
+    /// The new one.
+    pub message: AppendItem,
+}
+
 /// One message of an APPEND.
 #[derive(Debug)]
 pub struct AppendItem {
@@ -111,6 +126,24 @@ pub enum AppendData {
     },
     /// They were kept.
     Inline(Vec<u8>),
+    /// They are to be put together. RFC 4469 §3
+    Catenated(Vec<AppendPiece>),
+}
+
+/// A piece of a message.
+#[derive(Debug)]
+pub enum AppendPiece {
+    /// The literal of this index of the command was staged while it arrived.
+    Staged {
+        /// Index as in [`imap_proto::types::Literal::Streamed`].
+        index: u32,
+        /// Octets.
+        size: u64,
+    },
+    /// Octets that were kept, or chosen from a header.
+    Inline(Vec<u8>),
+    /// Octets of a stored message.
+    Stored(ReadRequest),
 }
 
 /// Octets to read.

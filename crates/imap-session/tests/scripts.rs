@@ -67,6 +67,16 @@ fn copy_and_move_are_seen_whole() {
 }
 
 #[test]
+fn replace_puts_one_message_in_the_place_of_another() {
+    scripts("replace");
+}
+
+#[test]
+fn catenate_puts_messages_together_from_texts_and_urls() {
+    scripts("catenate");
+}
+
+#[test]
 fn idle_tells_news_at_once() {
     scripts("idle");
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mail_types::{AccountId, Flags, InternalDate, MailboxId, MessageId};
+use mail_types::{AccountId, Flags, InternalDate, MailboxId, MessageId, Uid};
 use mailbox::{Account, NewMessage, Operation, Outcome};
 use store::BlobReader;
 use tokio::sync::watch;
@@ -32,6 +32,19 @@ pub struct NewMail {
     pub flags: Flags,
     /// INTERNALDATE.
     pub date: InternalDate,
+}
+
+impl NewMail {
+    /// What the rules of mail know of it; the sequencer chooses its conversation.
+    fn message(self) -> NewMessage {
+        NewMessage {
+            message: None,
+            thread: None,
+            size: self.staged.size(),
+            internal_date: self.date,
+            flags: self.flags,
+        }
+    }
 }
 
 impl AccountHandle {
@@ -121,17 +134,31 @@ impl AccountHandle {
         for mail in mails {
             let row = mail.staged.row(self.open.id()).ok_or(ServiceError::NoSuchMessage)?;
             rows.push(Arc::clone(row));
-            messages.push(NewMessage {
-                message: None,
-                thread: None,
-                size: mail.staged.size(),
-                internal_date: mail.date,
-                flags: mail.flags,
-            });
+            messages.push(mail.message());
         }
         let added = self.open.submit(Operation::AddMessages { mailbox, messages }, rows).await?;
         self.note_use(&added.0, mailbox);
         Ok(added)
+    }
+
+    /// Adds a staged message and expunges another one, both or nothing; durable when it returns.
+    /// RFC 8508 §3.4
+    ///
+    /// # Errors
+    /// As [`AccountHandle::append`].
+    pub async fn replace(
+        &self,
+        (from, uid): (MailboxId, Uid),
+        to: MailboxId,
+        mail: NewMail,
+    ) -> Result<(Account, Outcome), ServiceError> {
+        let row = mail.staged.row(self.open.id()).ok_or(ServiceError::NoSuchMessage)?;
+        let rows = vec![Arc::clone(row)];
+        let operation = Operation::Replace { from, uid, to, message: mail.message() };
+        let replaced = self.open.submit(operation, rows).await?;
+        self.note_use(&replaced.0, from);
+        self.note_use(&replaced.0, to);
+        Ok(replaced)
     }
 
     /// The rows of these messages in the order asked, at most
@@ -195,7 +222,22 @@ impl AccountHandle {
             };
             let keys = AccountKeys::new(id);
             let reader = shared.store.open_blob(keys.prefix(), &row.blob)?;
-            Ok(Some(MessageReader { reader: Arc::from(reader), row }))
+            Ok(Some(MessageReader { reader: Arc::from(reader), _staged: None }))
+        })
+        .await
+    }
+
+    /// Opens a staged message to be read piece by piece, though nothing names it yet.
+    ///
+    /// # Errors
+    /// `NoSuchMessage` if it was staged for another account; as [`AccountHandle::read`].
+    pub async fn open_staged(&self, staged: Staged) -> Result<MessageReader, ServiceError> {
+        let (shared, id) = (Arc::clone(&self.shared), self.open.id());
+        blocking(move || {
+            let row = staged.row(id).ok_or(ServiceError::NoSuchMessage)?;
+            let keys = AccountKeys::new(id);
+            let reader = shared.store.open_blob(keys.prefix(), &row.blob())?;
+            Ok(MessageReader { reader: Arc::from(reader), _staged: Some(staged) })
         })
         .await
     }
@@ -223,9 +265,9 @@ fn mailboxes_of(operation: &Operation) -> [Option<MailboxId>; 2] {
         Operation::SetFlags { mailbox, .. }
         | Operation::Expunge { mailbox, .. }
         | Operation::AddMessages { mailbox, .. } => [Some(*mailbox), None],
-        Operation::Copy { from, to, .. } | Operation::Move { from, to, .. } => {
-            [Some(*from), Some(*to)]
-        }
+        Operation::Copy { from, to, .. }
+        | Operation::Move { from, to, .. }
+        | Operation::Replace { from, to, .. } => [Some(*from), Some(*to)],
         _ => [None, None],
     }
 }
@@ -234,16 +276,11 @@ fn mailboxes_of(operation: &Operation) -> [Option<MailboxId>; 2] {
 #[derive(Clone)]
 pub struct MessageReader {
     reader: Arc<dyn BlobReader>,
-    row: Arc<MessageRow>,
+    /// Keeps the bytes of a message that nothing names yet.
+    _staged: Option<Staged>,
 }
 
 impl MessageReader {
-    /// The message's row.
-    #[must_use]
-    pub fn row(&self) -> &Arc<MessageRow> {
-        &self.row
-    }
-
     /// RFC822.SIZE.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -132,6 +132,11 @@ impl Staged {
 }
 
 impl StagedRow {
+    /// Its octets.
+    pub(crate) fn blob(&self) -> BlobId {
+        self.blob
+    }
+
     /// The row of the message, now that its conversation is known.
     pub(crate) fn row(&self, thread: ThreadId) -> StoredMessage {
         StoredMessage { blob: self.blob, thread, parsed: self.parsed.clone() }

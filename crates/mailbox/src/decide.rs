@@ -72,6 +72,17 @@ pub enum Outcome {
     Copied(CopyOutcome),
     /// Messages were moved.
     Moved(CopyOutcome),
+    /// A message was replaced.
+    Replaced {
+        /// UIDVALIDITY of the mailbox of the new one: APPENDUID. RFC 4315 §3
+        uid_validity: UidValidity,
+        /// The UID of the new one.
+        uid: Uid,
+        /// Its id: never that of the one that went. RFC 8508 §4.6
+        message: MessageId,
+        /// Modseq of the change.
+        modseq: ModSeq,
+    },
     /// Messages were expunged.
     Expunged {
         /// Which.
@@ -134,6 +145,8 @@ pub enum Refusal {
     Name(NameError),
     /// Another mailbox has this use: USEATTR. RFC 6154 §3
     SpecialUseTaken(SpecialUse),
+    /// The message that should be replaced is not there. RFC 8508 §3.2
+    NoSuchMessage,
     /// The message that should be added is not one of this account.
     UnknownMessage(MessageId),
     /// Something would grow past its limit.
@@ -188,6 +201,7 @@ pub fn decide(
         }
         Operation::Copy { from, to, uids } => planner.copy(*from, *to, uids),
         Operation::Move { from, to, uids } => planner.move_messages(*from, *to, uids),
+        Operation::Replace { from, uid, to, message } => planner.replace(*from, *uid, *to, message),
         Operation::Expunge { mailbox, uids } => planner.expunge(*mailbox, uids),
         Operation::ClaimRecent { mailbox } => planner.claim_recent(*mailbox),
         Operation::Prune { floor } => planner.prune(*floor),

@@ -4,7 +4,8 @@
 //! whatever has happened since a session formed them.
 
 use mail_types::{
-    Flags, InternalDate, MailboxId, MailboxName, MessageId, ModSeq, SpecialUse, ThreadId, UidSet,
+    Flags, InternalDate, MailboxId, MailboxName, MessageId, ModSeq, SpecialUse, ThreadId, Uid,
+    UidSet,
 };
 
 use crate::Account;
@@ -82,6 +83,17 @@ pub enum Operation {
         /// Which; those that do not exist are passed over.
         uids: UidSet,
     },
+    /// Adds a message and expunges another one at once. RFC 8508 §3.4
+    Replace {
+        /// Where the message is that goes.
+        from: MailboxId,
+        /// Which.
+        uid: Uid,
+        /// Where the new one goes: the same mailbox or another one.
+        to: MailboxId,
+        /// The new one.
+        message: NewMessage,
+    },
     /// Removes those of the messages that have `\Deleted`. RFC 9051 §6.4.3, §6.4.9
     Expunge {
         /// Where.
@@ -146,7 +158,9 @@ impl Operation {
     pub fn contents_needed(&self, account: &Account) -> Vec<MailboxId> {
         let needed = match self {
             Self::SetFlags { mailbox, .. } | Self::Expunge { mailbox, .. } => Some(*mailbox),
-            Self::Copy { from, .. } | Self::Move { from, .. } => Some(*from),
+            Self::Copy { from, .. } | Self::Move { from, .. } | Self::Replace { from, .. } => {
+                Some(*from)
+            }
             Self::RenameMailbox { from, .. } if from.is_inbox() => {
                 account.by_name(from).map(|mailbox| mailbox.record().id)
             }

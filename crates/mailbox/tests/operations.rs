@@ -402,6 +402,51 @@ fn a_message_can_be_copied_and_moved_within_its_mailbox() {
     assert_eq!(contents.find(uid(3)).unwrap().message(), MessageId(1));
 }
 
+fn replace(from: MailboxId, number: u32, to: MailboxId) -> Operation {
+    let message = message(Flags::system(SystemFlags::DRAFT));
+    Operation::Replace { from, uid: uid(number), to, message }
+}
+
+#[test]
+fn a_replacement_is_one_entry_and_inherits_nothing() {
+    let mut account = new_account();
+    append(&mut account, "INBOX", &[SystemFlags::SEEN, SystemFlags::FLAGGED, SystemFlags::NONE]);
+    let inbox = id(&account, "INBOX");
+    let before = account.modseq();
+    let outcome = submit(&mut account, &replace(inbox, 2, inbox));
+    let Outcome::Replaced { uid: new, message, modseq, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!((new, message), (uid(4), MessageId(4)));
+    assert_eq!(before.next(), Some(modseq));
+    assert_eq!(account.modseq(), modseq);
+    let contents = mailbox(&account, "INBOX").contents().unwrap();
+    assert_eq!(contents.uids(), uids(&[1, 3, 4]));
+    assert_eq!(contents.find(uid(4)).unwrap().flags(), Flags::system(SystemFlags::DRAFT));
+    assert_eq!(contents.vanished_since(before).uids, uids(&[2]));
+}
+
+#[test]
+fn a_replacement_may_go_to_another_mailbox() {
+    let mut account = new_account();
+    append(&mut account, "Drafts", &[SystemFlags::NONE; 2]);
+    let (drafts, sent) = (id(&account, "Drafts"), id(&account, "Sent"));
+    submit(&mut account, &replace(drafts, 1, sent));
+    assert_eq!(mailbox(&account, "Drafts").contents().unwrap().uids(), uids(&[2]));
+    assert_eq!(mailbox(&account, "Sent").contents().unwrap().uids(), uids(&[1]));
+}
+
+#[test]
+fn a_message_that_is_gone_is_not_replaced() {
+    let mut account = new_account();
+    append(&mut account, "Drafts", &[SystemFlags::NONE]);
+    let drafts = id(&account, "Drafts");
+    submit(&mut account, &replace(drafts, 1, drafts));
+    assert_eq!(refused(&account, &replace(drafts, 1, drafts)), Refusal::NoSuchMessage);
+    assert_eq!(refused(&account, &replace(drafts, 2, MailboxId(99))), Refusal::NoTarget);
+    assert_eq!(refused(&account, &replace(MailboxId(99), 2, drafts)), Refusal::NonExistent);
+}
+
 #[test]
 fn messages_for_a_missing_mailbox_are_refused_with_try_create() {
     let mut account = new_account();

@@ -149,7 +149,11 @@ impl Run {
         let (other, _) = pick_mailbox(&handle, dice).ok_or(ServiceError::NoSuchMailbox)?;
         let uids = some_uids(next, dice);
         let operation = match dice.below(100) {
-            0..34 => return self.append(&handle, mailbox, dice).await,
+            0..28 => return self.append(&handle, mailbox, dice).await,
+            28..34 => {
+                let uid = uids.first().ok_or(ServiceError::NoSuchMessage)?;
+                return self.replace(&handle, (mailbox, uid), other, dice).await;
+            }
             34..58 => Operation::SetFlags {
                 mailbox,
                 uids,
@@ -180,15 +184,35 @@ impl Run {
     ) -> std::result::Result<(), ServiceError> {
         let mut mails = Vec::new();
         for _ in 0..=dice.below(3) {
-            let staged = match stage(handle.stage(), &mail::message(self.seed, dice)).await {
-                // Nothing has been asked yet, so nothing has changed.
-                Err(ServiceError::WriteRefused) => return Err(ServiceError::Busy),
-                other => other?,
-            };
-            let seconds = START_SECS - i64::try_from(dice.below(1 << 20)).unwrap_or(0);
-            mails.push(NewMail { staged, flags: flags(dice), date: InternalDate::utc(seconds) });
+            mails.push(self.new_mail(handle, dice).await?);
         }
         handle.append(mailbox, mails).await.map(drop)
+    }
+
+    async fn replace(
+        &self,
+        handle: &AccountHandle,
+        gone: (MailboxId, Uid),
+        to: MailboxId,
+        dice: &Dice,
+    ) -> std::result::Result<(), ServiceError> {
+        let mail = self.new_mail(handle, dice).await?;
+        let to = if dice.one_in(2) { gone.0 } else { to };
+        handle.replace(gone, to, mail).await.map(drop)
+    }
+
+    async fn new_mail(
+        &self,
+        handle: &AccountHandle,
+        dice: &Dice,
+    ) -> std::result::Result<NewMail, ServiceError> {
+        let staged = match stage(handle.stage(), &mail::message(self.seed, dice)).await {
+            // Nothing has been asked yet, so nothing has changed.
+            Err(ServiceError::WriteRefused) => return Err(ServiceError::Busy),
+            other => other?,
+        };
+        let seconds = START_SECS - i64::try_from(dice.below(1 << 20)).unwrap_or(0);
+        Ok(NewMail { staged, flags: flags(dice), date: InternalDate::utc(seconds) })
     }
 }
 

@@ -86,6 +86,12 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
             })?;
             Some(Code::BadCharset(names))
         }
+        // url-resp-text = 1*<any TEXT-CHAR except "]">. RFC 4469 §5
+        "BADURL" => {
+            let url = cursor.take_while(|b| b.is_ascii_graphic() && b != b']');
+            let url = String::from_utf8_lossy(url).into_owned();
+            (!url.is_empty()).then_some(Code::BadUrl(url))
+        }
         "APPENDUID" => {
             let uid_validity = UidValidity::new(cursor.number()?);
             cursor.space()?;

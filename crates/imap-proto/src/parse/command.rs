@@ -4,7 +4,7 @@ use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, ParseError, Result};
 use super::{
     append, authenticate, comparator, copy, create, enable, esearch, fetch, id, list, login,
-    rename, search, select, sort, status, store, thread,
+    rename, replace, search, select, sort, status, store, thread,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -83,6 +83,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "XLIST" => CommandBody::Xlist(list::lsub(cursor)?),
         "STATUS" => CommandBody::Status(status::command(cursor)?),
         "APPEND" => CommandBody::Append(append::command(cursor)?),
+        "REPLACE" => CommandBody::Replace(replace::command(cursor, numbers)?),
         "SEARCH" => CommandBody::Search(search::command(cursor, numbers)?),
         "SORT" => CommandBody::Sort(sort::command(cursor, numbers)?),
         "THREAD" => CommandBody::Thread(thread::command(cursor, numbers)?),
@@ -97,7 +98,8 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
 }
 
 /// ```text
-/// uid         = "UID" SP (copy / move / fetch / search / sort / store / thread / uid-expunge)
+/// uid         = "UID" SP (copy / move / fetch / replace / search / sort / store / thread /
+///               uid-expunge)
 /// uid-expunge = "EXPUNGE" SP sequence-set
 /// ```
 fn uid(cursor: &mut Cursor<'_>) -> Result<CommandBody> {
@@ -106,6 +108,7 @@ fn uid(cursor: &mut Cursor<'_>) -> Result<CommandBody> {
     let name = cursor.keyword("name of a command")?;
     let uids = Numbering::Uid;
     Ok(match name.as_str() {
+        "REPLACE" => CommandBody::Replace(replace::command(cursor, uids)?),
         "SEARCH" => CommandBody::Search(search::command(cursor, uids)?),
         "SORT" => CommandBody::Sort(sort::command(cursor, uids)?),
         "THREAD" => CommandBody::Thread(thread::command(cursor, uids)?),

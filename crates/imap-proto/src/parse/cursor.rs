@@ -357,7 +357,8 @@ impl<'a> Cursor<'a> {
         Ok(if saved { set.with_saved() } else { set })
     }
 
-    fn seq_bound(&mut self) -> Result<SeqBound> {
+    /// `seq-number = nz-number / "*"`
+    pub fn seq_bound(&mut self) -> Result<SeqBound> {
         match self.peek() {
             Some(b'*') => {
                 self.at += 1;

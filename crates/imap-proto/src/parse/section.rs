@@ -1,6 +1,6 @@
 //! What stands in the brackets of BODY and BINARY, and after them. RFC 9051 §9
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, Result};
 use crate::types::{HeaderFields, Partial, Section, SectionText};
 
@@ -25,6 +25,14 @@ pub fn section(cursor: &mut Cursor<'_>) -> Result<Section> {
     }
     cursor.byte(b']', "]")?;
     Ok(section)
+}
+
+/// A section that is all there is, as in a URL.
+pub fn whole(frame: Frame<'_>) -> Result<Section> {
+    let mut cursor = Cursor::new(frame);
+    let found = section(&mut cursor)?;
+    cursor.end()?;
+    Ok(found)
 }
 
 fn text(cursor: &mut Cursor<'_>, part: &[u32]) -> Result<SectionText> {

@@ -1,8 +1,8 @@
-//! APPEND. RFC 9051 §6.3.12, RFC 3502, RFC 6855 §4
+//! APPEND. RFC 9051 §6.3.12, RFC 3502, RFC 4469, RFC 6855 §4
 
 use super::flags::flag_list;
 use super::writer::{Mark, Writer};
-use crate::types::{Append, AppendForm, AppendMessage, Literal};
+use crate::types::{Append, AppendForm, AppendMessage, AppendPayload, CatPart, Literal};
 
 /// `append = "APPEND" SP mailbox 1*append-message`
 pub fn command(out: &mut Writer<'_>, append: &Append) {
@@ -14,7 +14,7 @@ pub fn command(out: &mut Writer<'_>, append: &Append) {
 }
 
 /// `append-message = [SP flag-list] [SP date-time] SP append-data`
-fn message(out: &mut Writer<'_>, message: &AppendMessage) {
+pub fn message(out: &mut Writer<'_>, message: &AppendMessage) {
     if !message.flags.is_empty() {
         out.space();
         flag_list(out, &message.flags);
@@ -23,22 +23,48 @@ fn message(out: &mut Writer<'_>, message: &AppendMessage) {
         out.space();
         out.quoted(date.to_string().as_bytes());
     }
-    out.text(match message.form {
-        AppendForm::Plain | AppendForm::Binary => " ",
-        AppendForm::Utf8 => " UTF8 (",
-    });
-    let open = match message.form {
-        AppendForm::Plain => "{",
-        AppendForm::Binary | AppendForm::Utf8 => "~{",
-    };
-    out.literal_header(open, message.data.size());
     match &message.data {
+        AppendPayload::Literal { form, data } => {
+            out.space();
+            literal(out, *form, data);
+        }
+        AppendPayload::Catenate(parts) => {
+            out.text(" CATENATE ");
+            out.list(parts, cat_part);
+        }
+    }
+}
+
+/// `cat-part = "TEXT" SP literal / "URL" SP astring / utf8-literal`
+fn cat_part(out: &mut Writer<'_>, part: &CatPart) {
+    match part {
+        CatPart::Url(url) => {
+            out.text("URL ");
+            out.astring(url);
+        }
+        CatPart::Text { form, data } => {
+            if *form != AppendForm::Utf8 {
+                out.text("TEXT ");
+            }
+            literal(out, *form, data);
+        }
+    }
+}
+
+fn literal(out: &mut Writer<'_>, form: AppendForm, data: &Literal) {
+    let open = match form {
+        AppendForm::Plain => "{",
+        AppendForm::Binary => "~{",
+        AppendForm::Utf8 => "UTF8 (~{",
+    };
+    out.literal_header(open, data.size());
+    match data {
         Literal::Inline(octets) => out.bytes(octets),
         Literal::Streamed { index, size } => {
             out.mark(Mark::Message { index: *index, size: *size });
         }
     }
-    if message.form == AppendForm::Utf8 {
+    if form == AppendForm::Utf8 {
         out.text(")");
     }
 }

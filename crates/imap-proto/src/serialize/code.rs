@@ -41,6 +41,7 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
                 out.list(&names, |out, name| out.charset(name));
             }
         }
+        Code::BadUrl(url) => bad_url(out, url),
         Code::PermanentFlags(flags) => {
             out.text("PERMANENTFLAGS ");
             flag_list(out, flags);
@@ -88,6 +89,15 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
         }
         // All others have no arguments and are written by their name.
         bare => out.text(bare.bare_name().unwrap_or_default()),
+    }
+}
+
+fn bad_url(out: &mut Writer<'_>, url: &str) {
+    out.text("BADURL");
+    // What would end the code or the line cannot be told.
+    if !url.is_empty() && url.bytes().all(|b| b.is_ascii_graphic() && b != b']') {
+        out.space();
+        out.text(url);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
-    append, authenticate, comparator, copy, create, fetch, id, list, login, search, select, sort,
-    status, store, thread,
+    append, authenticate, comparator, copy, create, fetch, id, list, login, replace, search,
+    select, sort, status, store, thread,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -138,6 +138,10 @@ fn numbered_body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::UidExpunge(set) => {
             out.text("UID EXPUNGE ");
             out.set(set);
+        }
+        CommandBody::Replace(arguments) => {
+            uid(out, arguments.numbering);
+            replace::command(out, arguments);
         }
         CommandBody::Search(arguments) => {
             uid(out, arguments.numbering);

@@ -25,10 +25,53 @@ pub struct AppendMessage {
     pub flags: FlagList,
     /// INTERNALDATE that it is to have.
     pub date: Option<InternalDate>,
-    /// How the message was given.
-    pub form: AppendForm,
-    /// Its octets.
-    pub data: Literal,
+    /// What it is made of.
+    pub data: AppendPayload,
+}
+
+/// What a message of APPEND is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendPayload {
+    /// One literal.
+    Literal {
+        /// How it was given.
+        form: AppendForm,
+        /// Its octets.
+        data: Literal,
+    },
+    /// Pieces, one after the other, at least one. RFC 4469 §3
+    Catenate(Vec<CatPart>),
+}
+
+impl AppendPayload {
+    /// Most pieces in one message: each may be a look into another mailbox.
+    pub const PARTS_MAX: usize = 1000;
+
+    /// Octets that the client sends itself: what URLs name is not known here.
+    pub fn sent_bytes(&self) -> u64 {
+        let of_part = |part: &CatPart| match part {
+            CatPart::Text { data, .. } => data.size(),
+            CatPart::Url(_) => 0,
+        };
+        match self {
+            Self::Literal { data, .. } => data.size(),
+            Self::Catenate(parts) => parts.iter().map(of_part).fold(0, u64::saturating_add),
+        }
+    }
+}
+
+/// A piece of a message that is put together. RFC 4469 §5, RFC 6855 §4
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CatPart {
+    /// `TEXT`, or `UTF8 (…)`.
+    Text {
+        /// How it was given.
+        form: AppendForm,
+        /// Its octets.
+        data: Literal,
+    },
+    /// `URL`, as it was sent.
+    Url(Vec<u8>),
 }
 
 /// The syntax in which a message was given.

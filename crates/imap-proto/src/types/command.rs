@@ -6,8 +6,8 @@ use std::fmt;
 use mail_types::{ModSeq, Secret, UidValidity};
 
 use super::{
-    Append, Fetch, List, Lsub, MailboxArg, MultiSearch, Search, SequenceSet, Sort, StatusCommand,
-    Store, Thread, UseAttribute,
+    Append, Fetch, List, Lsub, MailboxArg, MultiSearch, Replace, Search, SequenceSet, Sort,
+    StatusCommand, Store, Thread, UseAttribute,
 };
 
 /// A command's tag: what its tagged response repeats. RFC 9051 §9 (`tag`)
@@ -126,6 +126,8 @@ pub enum CommandBody {
     Expunge,
     /// UID EXPUNGE of the UIDs in the set. RFC 9051 §6.4.9
     UidExpunge(SequenceSet),
+    /// REPLACE and UID REPLACE. RFC 8508
+    Replace(Replace),
     /// SEARCH and UID SEARCH. RFC 9051 §6.4.4
     Search(Search),
     /// SORT and UID SORT. RFC 5256 §3

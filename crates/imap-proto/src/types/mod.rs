@@ -8,6 +8,7 @@ mod fetch;
 mod flag;
 mod list;
 mod mailbox;
+mod replace;
 mod response;
 mod search;
 mod sequence;
@@ -16,7 +17,7 @@ mod status;
 mod store;
 mod thread;
 
-pub use append::{Append, AppendForm, AppendMessage, Literal};
+pub use append::{Append, AppendForm, AppendMessage, AppendPayload, CatPart, Literal};
 pub use command::{
     Authenticate, Capability, Command, CommandBody, CopyMove, Create, IdParams, Login, Numbering,
     Qresync, Rename, Select, Tag,
@@ -32,6 +33,7 @@ pub use list::{
     NamespaceReply, UseAttribute,
 };
 pub use mailbox::{InvalidName, ListPattern, MailboxArg, NameEncoding};
+pub use replace::Replace;
 pub use response::{Code, Continuation, Esearch, Response, Status, StatusKind, StatusTarget};
 pub use search::{
     HeaderKey, ModSeqScope, MultiSearch, PartialRange, PartialResult, ResultEnd, Search, SearchKey,

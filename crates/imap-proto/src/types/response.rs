@@ -171,6 +171,8 @@ pub enum Code {
     BadCharset(Vec<String>),
     /// `BADCOMPARATOR`: none of those asked for is known. RFC 5255 §4.9
     BadComparator,
+    /// `BADURL` with the first URL that is wrong, not in quotes. RFC 4469 §4.1, erratum 4046
+    BadUrl(String),
     /// `CANNOT`
     Cannot,
     /// `CAPABILITY`

@@ -1,33 +1,28 @@
-//! APPEND of one or more messages. RFC 9051 §6.3.12, RFC 3502, RFC 7889
+//! APPEND of one or more messages. RFC 9051 §6.3.12, RFC 3502, RFC 4469, RFC 7889
 //!
 //! RFC 6855 §4 wants messages with 8-bit headers refused unless UTF8=ACCEPT is enabled. They are
 //! taken all the same: mail with such headers exists, and a refusal breaks every migration that
 //! meets it (imapsync, 2024).
 
-use imap_proto::types::{Append, AppendMessage, Code, FlagList, Literal, SequenceSet};
-use mail_types::{Flags, InternalDate};
+use imap_proto::types::{Append, AppendMessage, AppendPayload, Code, SequenceSet};
 use mailbox::Outcome;
 
+use super::catenate;
 use crate::reply::{Flow, Reply, end, wait, wait_ready};
-use crate::{Answer, AppendData, AppendItem, AppendRequest, Need, errors};
+use crate::{Answer, AppendRequest, Need, errors};
 
 pub(crate) fn begin(append: Append) -> Flow {
-    // An empty message takes the whole command back. RFC 3502 §6.3.11
-    if append.messages.iter().any(|message| message.data.size() == 0) {
-        return Err(Reply::no("A message without octets is no message"));
-    }
+    append.messages.iter().try_for_each(check_not_empty)?;
     wait_ready(Need::Refresh, move |run| {
         let limit = run.state.config.append_limit;
-        if append.messages.iter().any(|message| message.data.size() > limit) {
-            return Err(too_big());
-        }
+        append.messages.iter().try_for_each(|message| check_size(message, limit))?;
         // A name that no mailbox can have is not worth creating, so it gets no TRYCREATE.
         let name = append.mailbox.name(run.state.names()).map_err(errors::bad_name)?;
         let mailbox = run.account()?.by_name(&name).ok_or_else(errors::try_create)?;
         let mailbox = mailbox.record().id;
-        let now = run.now;
-        let messages = append.messages.into_iter().map(|message| item(message, now)).collect();
-        submit(AppendRequest { mailbox, messages })
+        catenate::gather(append.messages, run, move |messages, _| {
+            submit(AppendRequest { mailbox, messages })
+        })
     })
 }
 
@@ -43,21 +38,24 @@ fn submit(request: AppendRequest) -> Flow {
     })
 }
 
-fn item(message: AppendMessage, now: InternalDate) -> AppendItem {
-    let data = match message.data {
-        Literal::Inline(bytes) => AppendData::Inline(bytes),
-        Literal::Streamed { index, .. } => AppendData::Staged { index },
-    };
-    AppendItem { data, flags: storable(message.flags), date: message.date.unwrap_or(now) }
+/// An empty message takes the whole command back. RFC 3502 §6.3.11
+pub(crate) fn check_not_empty(message: &AppendMessage) -> Result<(), Reply> {
+    match &message.data {
+        AppendPayload::Literal { data, .. } if data.size() == 0 => Err(empty()),
+        // What its URLs name is not known yet.
+        AppendPayload::Literal { .. } | AppendPayload::Catenate(_) => Ok(()),
+    }
 }
 
-/// The flags of a list that a message can have: others are dropped, because a refusal breaks
-/// migrations from servers with flags of their own.
-fn storable(list: FlagList) -> Flags {
-    list.flags
+pub(crate) fn check_size(message: &AppendMessage, limit: u64) -> Result<(), Reply> {
+    if message.data.sent_bytes() > limit { Err(too_big()) } else { Ok(()) }
 }
 
-/// Larger than APPENDLIMIT. RFC 7889 §4
-fn too_big() -> Reply {
+pub(crate) fn empty() -> Reply {
+    Reply::no("A message without octets is no message")
+}
+
+/// Larger than APPENDLIMIT. RFC 7889 §4, RFC 4469 §4.2
+pub(crate) fn too_big() -> Reply {
     Reply::no("The message is larger than the server takes").with(Code::TooBig)
 }

@@ -24,6 +24,8 @@ use crate::{Answer, Need, errors, render};
 use batch::Job;
 use needs::Needs;
 
+pub(crate) use needs::bounded;
+
 pub(crate) fn begin(fetch: Fetch, run: &mut Run<'_>) -> Flow {
     if fetch.vanished {
         check_vanished(&fetch, run)?;

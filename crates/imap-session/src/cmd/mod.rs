@@ -4,6 +4,7 @@ mod append;
 mod authenticate;
 mod cancel_update;
 mod capability;
+mod catenate;
 mod close;
 mod comparator;
 mod copy;
@@ -22,6 +23,7 @@ mod lsub;
 mod namespace;
 mod noop;
 mod rename;
+mod replace;
 mod search;
 mod select;
 mod sort;
@@ -80,6 +82,7 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Store(store) => store::begin(store, run),
         CommandBody::Copy(copy) => copy::begin(copy, copy::Kind::Copy, run),
         CommandBody::Move(copy) => copy::begin(copy, copy::Kind::Move, run),
+        CommandBody::Replace(replace) => replace::begin(replace, run),
     }
 }
 
@@ -128,7 +131,8 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Fetch(_)
         | CommandBody::Store(_)
         | CommandBody::Copy(_)
-        | CommandBody::Move(_) => Allowed::Selected,
+        | CommandBody::Move(_)
+        | CommandBody::Replace(_) => Allowed::Selected,
     }
 }
 

@@ -224,7 +224,11 @@ fn in_place<T>(weight: u64, work: impl FnOnce() -> T) -> T {
 /// Puts the messages into the conversations that are known by now; one that starts a conversation
 /// gives it its own number, so that those after it in the same operation can join.
 fn choose_threads(recent: &RecentThreads, pending: &mut Pending, next: MessageId) {
-    let Operation::AddMessages { messages, .. } = &mut pending.operation else { return };
+    let messages = match &mut pending.operation {
+        Operation::AddMessages { messages, .. } => messages.as_mut_slice(),
+        Operation::Replace { message, .. } => std::slice::from_mut(message),
+        _ => return,
+    };
     let mut before = RecentThreads::default();
     for ((number, message), staged) in (next.get()..).zip(messages).zip(&pending.staged) {
         let known = recent.choose(&staged.threads, staged.found_thread);
@@ -236,7 +240,11 @@ fn choose_threads(recent: &RecentThreads, pending: &mut Pending, next: MessageId
 
 /// Remembers the conversations of messages that are not in the store yet.
 fn note_threads(recent: &mut RecentThreads, pending: &Pending) {
-    let Operation::AddMessages { messages, .. } = &pending.operation else { return };
+    let messages = match &pending.operation {
+        Operation::AddMessages { messages, .. } => messages.as_slice(),
+        Operation::Replace { message, .. } => std::slice::from_ref(message),
+        _ => return,
+    };
     for (staged, message) in pending.staged.iter().zip(messages) {
         if let Some(thread) = message.thread {
             recent.note(&staged.threads, thread);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use mail_types::{Flags, MailboxId, MessageId, ModSeq, SystemFlags, ThreadId, UidSet};
+use mail_types::{Flags, MailboxId, MessageId, ModSeq, SystemFlags, ThreadId, Uid, UidSet};
 
 use super::{
     CopyOutcome, Decision, FlagsOutcome, Limit, Outcome, Planner, Refusal,
@@ -28,30 +28,7 @@ impl Planner<'_> {
         messages: &[NewMessage],
     ) -> Result<Decision, Refusal> {
         let record = self.account.mailbox(mailbox).ok_or(Refusal::NoTarget)?.record();
-        let mut next = self.account.head().next_message;
-        let mut added = Vec::with_capacity(messages.len());
-        for message in messages {
-            check_keywords_on_message(&message.flags)?;
-            let id = match message.message {
-                Some(id) if id >= self.account.head().next_message => {
-                    return Err(Refusal::UnknownMessage(id));
-                }
-                Some(id) => id,
-                None => {
-                    let id = next;
-                    next = MessageId(next.get() + 1);
-                    id
-                }
-            };
-            added.push(Added {
-                message: id,
-                thread: message.thread.unwrap_or(ThreadId(id.get())),
-                size: message.size,
-                internal_date: message.internal_date,
-                save_date: self.now,
-                flags: message.flags.clone(),
-            });
-        }
+        let added = self.arrivals(messages)?;
         let ids = added.iter().map(|added| added.message).collect();
         let uids = self.put(record, added)?;
         let uid_validity = record.uid_validity;
@@ -135,6 +112,33 @@ impl Planner<'_> {
         Ok(self.done(Outcome::Moved(outcome)))
     }
 
+    /// The expunge comes first, so that a mailbox that is full can have its messages replaced: only
+    /// the difference counts. RFC 8508 §3.4
+    pub(super) fn replace(
+        mut self,
+        from: MailboxId,
+        uid: Uid,
+        to: MailboxId,
+        message: &NewMessage,
+    ) -> Result<Decision, Refusal> {
+        let contents = self.contents(from)?;
+        let record = self.account.mailbox(to).ok_or(Refusal::NoTarget)?.record();
+        let gone = UidSet::single(uid);
+        let mut counts = contents.counts();
+        subtract(&mut counts, contents, &gone);
+        if counts.messages == contents.counts().messages {
+            return Err(Refusal::NoSuchMessage);
+        }
+        self.changes.push(Change::Expunged { mailbox: from, uids: gone, counts });
+        let added = self.arrivals(std::slice::from_ref(message))?;
+        let id = added.first().map_or(self.account.head().next_message, |added| added.message);
+        let kept = if from == to { counts.messages } else { record.counts.messages };
+        let uids = self.put_beside(record, kept, added)?;
+        let uid = uids.first().ok_or(Refusal::UidsExhausted)?;
+        let (uid_validity, modseq) = (record.uid_validity, self.modseq);
+        Ok(self.done(Outcome::Replaced { uid_validity, uid, message: id, modseq }))
+    }
+
     pub(super) fn expunge(
         mut self,
         mailbox: MailboxId,
@@ -190,6 +194,35 @@ impl Planner<'_> {
         }
     }
 
+    /// New messages as they come, each with its id.
+    fn arrivals(&self, messages: &[NewMessage]) -> Result<Vec<Added>, Refusal> {
+        let mut next = self.account.head().next_message;
+        let mut added = Vec::with_capacity(messages.len());
+        for message in messages {
+            check_keywords_on_message(&message.flags)?;
+            let id = match message.message {
+                Some(id) if id >= self.account.head().next_message => {
+                    return Err(Refusal::UnknownMessage(id));
+                }
+                Some(id) => id,
+                None => {
+                    let id = next;
+                    next = MessageId(next.get() + 1);
+                    id
+                }
+            };
+            added.push(Added {
+                message: id,
+                thread: message.thread.unwrap_or(ThreadId(id.get())),
+                size: message.size,
+                internal_date: message.internal_date,
+                save_date: self.now,
+                flags: message.flags.clone(),
+            });
+        }
+        Ok(added)
+    }
+
     fn plan_copy(
         &mut self,
         from: MailboxId,
@@ -212,9 +245,19 @@ impl Planner<'_> {
 
     /// Adds messages to a mailbox, all of them or none.
     fn put(&mut self, record: &MailboxRecord, messages: Vec<Added>) -> Result<UidSet, Refusal> {
+        self.put_beside(record, record.counts.messages, messages)
+    }
+
+    /// Adds messages to a mailbox of which `kept` messages stay, all of them or none.
+    fn put_beside(
+        &mut self,
+        record: &MailboxRecord,
+        kept: u32,
+        messages: Vec<Added>,
+    ) -> Result<UidSet, Refusal> {
         let uids = uid_run(record.uid_next, messages.len())?;
         let Some(first_uid) = uids.first() else { return Ok(uids) };
-        if u64::from(record.counts.messages) + uids.len() > u64::from(Account::MESSAGES_MAX) {
+        if u64::from(kept) + uids.len() > u64::from(Account::MESSAGES_MAX) {
             return Err(Refusal::Limit(Limit::Messages));
         }
         check_keywords_in_mailbox(&record.keywords, messages.iter().map(|m| &m.flags))?;

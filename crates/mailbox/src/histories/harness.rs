@@ -73,7 +73,8 @@ impl Harness {
         match self.random.below(100) {
             0..18 => self.append(),
             18..44 => self.store(),
-            44..52 => self.copy_or_move(),
+            44..49 => self.copy_or_move(),
+            49..52 => self.replace(),
             52..60 => self.expunge(),
             60..72 => self.sync(Expunges::Tell),
             72..80 => self.sync(Expunges::Withhold),
@@ -229,19 +230,20 @@ impl Harness {
         self.random.below(self.sessions.len())
     }
 
+    fn random_message(&mut self) -> NewMessage {
+        let seconds = 1_600_000_000 + i64::try_from(self.random.below(1_000_000)).unwrap();
+        NewMessage {
+            message: None,
+            thread: None,
+            size: u32::try_from(self.random.below(10_000)).unwrap(),
+            internal_date: InternalDate::new(seconds, 60),
+            flags: self.random_flags(),
+        }
+    }
+
     fn append(&mut self) {
         let mailbox = self.random_mailbox();
-        let mut messages = Vec::new();
-        for _ in 0..self.random.below(4) {
-            let seconds = 1_600_000_000 + i64::try_from(self.random.below(1_000_000)).unwrap();
-            messages.push(NewMessage {
-                message: None,
-                thread: None,
-                size: u32::try_from(self.random.below(10_000)).unwrap(),
-                internal_date: InternalDate::new(seconds, 60),
-                flags: self.random_flags(),
-            });
-        }
+        let messages = (0..self.random.below(4)).map(|_| self.random_message()).collect();
         self.submit(&Operation::AddMessages { mailbox, messages }).unwrap();
     }
 
@@ -279,6 +281,20 @@ impl Harness {
             Operation::Move { from, to, uids }
         };
         let _refused_or_not = self.submit(&operation);
+        self.advance(at, Expunges::Tell, None);
+    }
+
+    fn replace(&mut self) {
+        let at = self.random_session();
+        let from = self.sessions[at].mailbox;
+        let Some(uid) = self.random_uids(at).first() else { return };
+        let to = match self.random.below(20) {
+            0 => MailboxId(9999),
+            1..8 => self.random_mailbox(),
+            _ => from,
+        };
+        let message = self.random_message();
+        let _refused_or_not = self.submit(&Operation::Replace { from, uid, to, message });
         self.advance(at, Expunges::Tell, None);
     }
 

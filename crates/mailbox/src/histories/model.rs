@@ -127,17 +127,10 @@ impl Model {
                 let changed = !source.is_empty();
                 Ok((Told::Copied(source, target), changed))
             }
-            Operation::Expunge { mailbox, uids } => {
-                let mailbox = self.by_id_mut(*mailbox).ok_or(Refusal::NonExistent)?;
-                let is_deleted = |(uid, message): (&u32, &Message)| {
-                    let named = uids.contains(mail_types::Uid::new(*uid).unwrap());
-                    (named && message.flags.contains("\\deleted")).then_some(*uid)
-                };
-                let gone: Uids = mailbox.messages.iter().filter_map(is_deleted).collect();
-                mailbox.expunge(&gone, modseq);
-                let changed = !gone.is_empty();
-                Ok((Told::Expunged(gone), changed))
+            Operation::Replace { from, uid, to, message } => {
+                self.replace((*from, uid.get()), *to, message, modseq, now)
             }
+            Operation::Expunge { mailbox, uids } => self.expunge(*mailbox, uids, modseq),
             Operation::ClaimRecent { mailbox } => {
                 let mailbox = self.by_id_mut(*mailbox).ok_or(Refusal::NonExistent)?;
                 let claimed: Uids = (mailbox.recent_mark..mailbox.uid_next).collect();
@@ -308,6 +301,43 @@ impl Model {
         self.messages_made = made;
         let changed = !uids.is_empty();
         Ok((Told::Added(uids, ids), changed))
+    }
+
+    fn expunge(
+        &mut self,
+        mailbox: MailboxId,
+        uids: &UidSet,
+        modseq: u64,
+    ) -> Result<(Told, bool), Refusal> {
+        let mailbox = self.by_id_mut(mailbox).ok_or(Refusal::NonExistent)?;
+        let is_deleted = |(uid, message): (&u32, &Message)| {
+            let named = uids.contains(mail_types::Uid::new(*uid).unwrap());
+            (named && message.flags.contains("\\deleted")).then_some(*uid)
+        };
+        let gone: Uids = mailbox.messages.iter().filter_map(is_deleted).collect();
+        mailbox.expunge(&gone, modseq);
+        let changed = !gone.is_empty();
+        Ok((Told::Expunged(gone), changed))
+    }
+
+    fn replace(
+        &mut self,
+        (from, uid): (MailboxId, u32),
+        to: MailboxId,
+        message: &NewMessage,
+        modseq: u64,
+        now: i64,
+    ) -> Result<(Told, bool), Refusal> {
+        let source = self.by_id(from).ok_or(Refusal::NonExistent)?;
+        let is_there = source.messages.contains_key(&uid);
+        self.by_id(to).ok_or(Refusal::NoTarget)?;
+        if !is_there {
+            return Err(Refusal::NoSuchMessage);
+        }
+        let told = self.add_messages(to, std::slice::from_ref(message), modseq, now)?;
+        let source = self.by_id_mut(from).ok_or(Refusal::NonExistent)?;
+        source.expunge(&Uids::from([uid]), modseq);
+        Ok(told)
     }
 
     fn copy(
@@ -489,6 +519,9 @@ pub fn assert_told(outcome: &Outcome, told: &Told) {
         },
         Outcome::Copied(outcome) | Outcome::Moved(outcome) => {
             Told::Copied(uids(&outcome.source), uids(&outcome.target))
+        }
+        Outcome::Replaced { uid, message, .. } => {
+            Told::Added(Uids::from([uid.get()]), vec![message.get()])
         }
         Outcome::Expunged { uids: gone, .. } => Told::Expunged(uids(gone)),
         Outcome::RecentClaimed { uids: claimed } => Told::Recent(uids(claimed)),
