@@ -35,6 +35,8 @@ pub struct PureServer {
     connections: HashMap<usize, Connection>,
     config: SessionConfig,
     now: InternalDate,
+    /// How many seconds pass while a need is met.
+    seconds_per_need: i64,
     /// How many needs are still met, and what becomes of the one after them.
     failure: Option<(usize, Trouble)>,
 }
@@ -93,6 +95,7 @@ impl PureServer {
             connections: HashMap::new(),
             config,
             now: InternalDate::utc(NOW),
+            seconds_per_need: 0,
             failure: None,
         };
         let created = server.submit(&Operation::CreateAccount);
@@ -123,6 +126,11 @@ impl PureServer {
     /// Sets the clock.
     pub fn set_now(&mut self, now: InternalDate) {
         self.now = now;
+    }
+
+    /// Lets so many seconds pass while each need is met.
+    pub fn set_seconds_per_need(&mut self, seconds: i64) {
+        self.seconds_per_need = seconds;
     }
 
     /// Forgets the history of changes up to now, as the sweep of a real server does in time.
@@ -327,6 +335,7 @@ impl PureServer {
                 return;
             }
             let answer = self.answer(state, need);
+            self.now = InternalDate::utc(self.now.seconds().saturating_add(self.seconds_per_need));
             step = self
                 .with_session(state, |session, world, sink| session.resume(answer, world, sink));
         }

@@ -583,6 +583,9 @@ fn code() -> impl Strategy<Value = Code> {
         }),
         vec("[A-Z0-9-]{1,9}", 0..3).prop_map(Code::BadCharset),
         vec("[A-Z0-9=-]{1,9}".prop_map(Capability::from), 0..4).prop_map(Code::Capability),
+        vec("[A-Za-z]{1,9}", 1..4).prop_map(Code::BadEvent),
+        (option::of("[A-Z0-9.]{1,9}"), option::of(any::<u32>()), option::of(any::<u32>()))
+            .prop_map(|(tag, done, goal)| Code::InProgress(Some(Progress { tag, done, goal }))),
         mod_seq().prop_map(Code::HighestModSeq),
         object_id().prop_map(Code::MailboxId),
         plain_set().prop_map(Code::Modified),
@@ -659,6 +662,8 @@ fn any_response() -> impl Strategy<Value = Response> {
     prop_oneof![
         4 => (seq(), vec(attribute(), 0..4))
             .prop_map(|(seq, attributes)| Response::Fetch { seq, attributes }),
+        1 => ((1..=u32::MAX).prop_map(|n| Uid::new(n).unwrap()), vec(attribute(), 0..4))
+            .prop_map(|(uid, attributes)| Response::UidFetch { uid, attributes }),
         3 => status(),
         1 => list_reply().prop_map(Response::List),
         1 => list_reply().prop_map(Response::Lsub),

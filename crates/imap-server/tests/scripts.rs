@@ -6,12 +6,21 @@ mod common;
 
 use std::path::PathBuf;
 
+use imap_server::ImapSettings;
 use testkit::script::run_folder;
 
 fn scripts(topic: &str) {
-    let folder =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testkit/scripts").join(topic);
-    run_folder(&folder, common::ScriptPeer::new);
+    run_folder(&folder(topic), common::ScriptPeer::new);
+}
+
+fn folder(topic: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testkit/scripts").join(topic)
+}
+
+#[test]
+fn uidonly_neither_tells_nor_takes_sequence_numbers() {
+    let settings = ImapSettings { uidonly: true, ..common::settings() };
+    run_folder(&folder("uidonly"), || common::ScriptPeer::with(settings.clone()));
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! - `render` alone writes what is said of messages: FETCH, EXPUNGE, VANISHED, EXISTS, FLAGS.
 //! - `sync` decides what the client is told and when.
 //! - `capability` is the table of what is announced.
+//! - `progress` says how far a long command has come.
 //! - `errors` gives every error its words and code.
 
 mod capability;
@@ -16,6 +17,7 @@ mod config;
 mod errors;
 mod literal;
 mod need;
+mod progress;
 mod render;
 mod reply;
 mod resolve;

@@ -71,6 +71,7 @@ impl Session {
             self.write_tagged(&tag, bad, sink);
             return Step::Done(Then::Continue);
         }
+        self.state.progress_at = world.now.seconds();
         let told = cmd::told_at_end(&body);
         let flow = self.run(&tag, world, sink, |run| cmd::begin(body, run));
         self.after(tag, told, flow, world, sink)

@@ -16,6 +16,8 @@ pub(crate) struct State {
     pub(crate) enabled: Enabled,
     pub(crate) selected: Option<Selected>,
     pub(crate) failed_logins: u32,
+    /// When the client was last told that the command goes on, seconds since 1970.
+    pub(crate) progress_at: i64,
 }
 
 /// What the client switched on for the rest of the connection. RFC 5161
@@ -29,6 +31,8 @@ pub(crate) struct Enabled {
     pub(crate) rev2: bool,
     /// By ENABLE UTF8=ACCEPT. RFC 6855 §3
     pub(crate) utf8: bool,
+    /// By ENABLE UIDONLY: sequence numbers are neither told nor taken. RFC 9586 §3
+    pub(crate) uidonly: bool,
 }
 
 /// The selected mailbox.
@@ -68,6 +72,7 @@ impl State {
             enabled: Enabled::default(),
             selected: None,
             failed_logins: 0,
+            progress_at: 0,
         }
     }
 

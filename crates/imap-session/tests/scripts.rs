@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
+use imap_session::{CleartextLogin, SessionConfig};
 use testkit::pure::PureServer;
 use testkit::script::run_folder;
 
 fn scripts(topic: &str) {
-    let folder =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testkit/scripts").join(topic);
-    run_folder(&folder, PureServer::default);
+    run_folder(&folder(topic), PureServer::default);
+}
+
+fn folder(topic: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testkit/scripts").join(topic)
 }
 
 #[test]
@@ -69,6 +72,16 @@ fn copy_and_move_are_seen_whole() {
 #[test]
 fn idle_tells_news_at_once() {
     scripts("idle");
+}
+
+#[test]
+fn uidonly_neither_tells_nor_takes_sequence_numbers() {
+    let config = SessionConfig {
+        cleartext_login: CleartextLogin::Allowed,
+        uidonly: true,
+        ..SessionConfig::default()
+    };
+    run_folder(&folder("uidonly"), || PureServer::new(config.clone()));
 }
 
 #[test]

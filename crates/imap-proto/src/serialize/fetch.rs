@@ -76,6 +76,13 @@ pub fn reply(out: &mut Writer<'_>, seq: SeqNum, attributes: &[FetchAttribute]) {
     out.list(attributes, attribute);
 }
 
+/// `n UIDFETCH (…)` without `* ` and line break. RFC 9586 §3
+pub fn uid_reply(out: &mut Writer<'_>, uid: Uid, attributes: &[FetchAttribute]) {
+    out.number(uid.get());
+    out.text(" UIDFETCH ");
+    out.list(attributes, attribute);
+}
+
 fn attribute(out: &mut Writer<'_>, attribute: &FetchAttribute) {
     match attribute {
         FetchAttribute::Uid(uid) => named_number(out, "UID ", uid.get().into()),
@@ -186,7 +193,8 @@ fn body_data(out: &mut Writer<'_>, data: &BodyData, open: &str) {
 /// Nothing is written before the first item, and nothing at all if there is none.
 pub struct FetchWriter<'a> {
     out: Writer<'a>,
-    seq: SeqNum,
+    number: u32,
+    name: &'static str,
     is_open: bool,
 }
 
@@ -202,7 +210,14 @@ pub enum Recent {
 impl<'a> FetchWriter<'a> {
     /// Begins the response for the message at `seq`.
     pub fn new(sink: &'a mut dyn Sink, encoding: NameEncoding, seq: SeqNum) -> Self {
-        Self { out: Writer::server(sink, encoding), seq, is_open: false }
+        let out = Writer::server(sink, encoding);
+        Self { out, number: seq.get(), name: " FETCH (", is_open: false }
+    }
+
+    /// Begins a UIDFETCH response. RFC 9586 §3
+    pub fn with_uid(sink: &'a mut dyn Sink, encoding: NameEncoding, uid: Uid) -> Self {
+        let out = Writer::server(sink, encoding);
+        Self { out, number: uid.get(), name: " UIDFETCH (", is_open: false }
     }
 
     /// Whether an item has been written.
@@ -305,7 +320,7 @@ impl<'a> FetchWriter<'a> {
         }
         self.is_open = true;
         self.out.text("* ");
-        self.out.number(self.seq.get());
-        self.out.text(" FETCH (");
+        self.out.number(self.number);
+        self.out.text(self.name);
     }
 }

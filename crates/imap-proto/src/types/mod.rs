@@ -28,7 +28,9 @@ pub use list::{
     NamespaceReply, UseAttribute,
 };
 pub use mailbox::{InvalidName, ListPattern, MailboxArg, NameEncoding};
-pub use response::{Code, Continuation, Esearch, Response, Status, StatusKind, StatusTarget};
+pub use response::{
+    Code, Continuation, Esearch, Progress, Response, Status, StatusKind, StatusTarget,
+};
 pub use search::{HeaderKey, ModSeqScope, Search, SearchKey, SearchReturn};
 pub use sequence::{SeqBound, SeqRange, SequenceSet};
 pub use status::{StatusCommand, StatusItem, StatusReply, StatusValue};

@@ -193,7 +193,12 @@ pub struct ScriptPeer {
 
 impl ScriptPeer {
     pub fn new() -> Self {
-        Self::of(vec![RUNTIME.block_on(Live::new(settings()))])
+        Self::with(settings())
+    }
+
+    /// A server with these settings.
+    pub fn with(settings: ImapSettings) -> Self {
+        Self::of(vec![RUNTIME.block_on(Live::new(settings))])
     }
 
     /// Three nodes on one store.

@@ -25,6 +25,7 @@ mod starttls;
 mod status;
 mod store;
 mod subscribe;
+mod uidonly;
 
 use imap_proto::types::{CommandBody, Numbering};
 
@@ -36,6 +37,7 @@ use crate::sync::Told;
 /// Starts a command.
 pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
     check_state(&body, run.state)?;
+    uidonly::check(&body, run.state)?;
     match body {
         CommandBody::Capability => capability::begin(run),
         CommandBody::Noop | CommandBody::Check => noop::begin(run),

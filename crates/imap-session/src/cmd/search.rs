@@ -14,6 +14,7 @@ use mailbox::search::Program;
 use crate::errors;
 use crate::reply::{Flow, Reply, Run, end};
 use crate::sync;
+pub(crate) use keys::has_sequence;
 use load::Job;
 
 pub(crate) fn begin(search: Search, run: &mut Run<'_>) -> Flow {
@@ -55,6 +56,7 @@ fn plan(search: Search, run: &mut Run<'_>) -> Flow {
         has_text: keys::has_text(&search.keys),
         program,
         matched: sifted.matched,
+        goal: load::count(&sifted.undecided),
         undecided: sifted.undecided,
         now: run.now.seconds(),
     };

@@ -11,7 +11,7 @@ use mailbox::search::{
 use mime::{Content as PartContent, Message, Part};
 
 use crate::reply::{Flow, Reply, Run, wait};
-use crate::{Answer, Need, ReadRequest, Unread, errors};
+use crate::{Answer, Need, ReadRequest, Unread, errors, progress};
 
 /// A search in progress.
 pub(crate) struct Job {
@@ -19,6 +19,8 @@ pub(crate) struct Job {
     pub(crate) has_text: bool,
     pub(crate) matched: UidSet,
     pub(crate) undecided: UidSet,
+    /// How many messages were undecided at first.
+    pub(crate) goal: usize,
     /// The time, seconds since 1970.
     pub(crate) now: i64,
 }
@@ -43,8 +45,14 @@ struct Texts {
 }
 
 impl Job {
-    /// Loads the rows of the next messages, or finishes.
-    pub(crate) fn next(mut self, run: &mut Run<'_>, finish: Finish) -> Flow {
+    /// Goes on with the next messages, or finishes.
+    pub(crate) fn next(self, run: &mut Run<'_>, finish: Finish) -> Flow {
+        let done = self.goal.saturating_sub(count(&self.undecided));
+        progress::tell(done, self.goal, run, |run| self.load(run, finish))
+    }
+
+    /// Loads the rows of the next messages.
+    fn load(mut self, run: &mut Run<'_>, finish: Finish) -> Flow {
         let ids: Vec<(Uid, MessageId)> = match &run.state.selected {
             Some(selected) => selected
                 .view
@@ -151,6 +159,11 @@ impl Job {
         }
         self.test_batch(reading.batch, run, reading.finish)
     }
+}
+
+/// How many messages are in the set.
+pub(crate) fn count(uids: &UidSet) -> usize {
+    usize::try_from(uids.len()).unwrap_or(usize::MAX)
 }
 
 /// A message that is being read, and what follows it.
