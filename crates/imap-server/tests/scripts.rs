@@ -100,6 +100,7 @@ fn every_script_goes_the_same_with_its_connections_spread_over_three_nodes() {
     let mut topics: Vec<_> = all.read_dir().unwrap().map(|topic| topic.unwrap().path()).collect();
     topics.sort();
     for topic in topics {
-        run_folder(&topic, common::ScriptPeer::of_three_nodes);
+        let settings = ImapSettings { uidonly: topic.ends_with("uidonly"), ..common::settings() };
+        run_folder(&topic, || common::ScriptPeer::of_three_nodes(settings.clone()));
     }
 }
