@@ -62,6 +62,12 @@ struct Connection {
 }
 
 impl Connection {
+    /// Whether it may be told of changes now: in IDLE, and after NOTIFY between commands.
+    fn listens(&self) -> bool {
+        let between = self.framer.is_between_commands() && self.session.is_listening();
+        self.mode == Mode::Idling || (self.mode == Mode::Commands && between && !self.is_closed)
+    }
+
     fn note_flush(&mut self) {
         let more = self.output.len().saturating_sub(self.flushed);
         self.unflushed_max = self.unflushed_max.max(more);
@@ -417,10 +423,10 @@ impl PureServer {
         call(&mut state.session, world, &mut sink)
     }
 
-    /// Tells what is new to every connection in IDLE.
+    /// Tells what is new to every connection that may be told.
     fn tell_idlers(&mut self) {
         let mut idlers: Vec<usize> = self.connections.keys().copied().collect();
-        idlers.retain(|id| self.connections.get(id).is_some_and(|c| c.mode == Mode::Idling));
+        idlers.retain(|id| self.connections.get(id).is_some_and(Connection::listens));
         idlers.sort_unstable();
         for id in idlers {
             let Some(mut state) = self.connections.remove(&id) else { continue };

@@ -89,6 +89,11 @@ fn clients_get_what_they_are_known_to_need() {
 }
 
 #[test]
+fn notify_tells_what_was_asked_for_and_nothing_else() {
+    scripts("notify");
+}
+
+#[test]
 fn the_sessions_of_the_rfcs_go_as_they_are_printed() {
     scripts("rfc");
 }

@@ -55,6 +55,7 @@ const ROWS: &[(&str, When)] = &[
     ("SPECIAL-USE", When::LoggedIn),
     ("CREATE-SPECIAL-USE", When::LoggedIn),
     ("STATUS=SIZE", When::LoggedIn),
+    ("NOTIFY", When::LoggedIn),
     ("INPROGRESS", When::LoggedIn),
     ("OBJECTID", When::LoggedIn),
     ("SAVEDATE", When::LoggedIn),

@@ -166,8 +166,13 @@ impl Fetched {
     /// FLAGS, and UID and MODSEQ once a CONDSTORE-enabling command was given. RFC 7162 §3.2.4
     pub(crate) fn news(enabled: Enabled) -> Self {
         let extra = if enabled.condstore { Include::Yes } else { Include::No };
-        // UIDFETCH begins with the UID.
-        let uid = if enabled.uidonly { Include::No } else { extra };
+        let uid = match (enabled.uidonly, enabled.notify) {
+            // UIDFETCH begins with the UID.
+            (true, _) => Include::No,
+            // RFC 5465 §5.1
+            (false, true) => Include::Yes,
+            (false, false) => extra,
+        };
         Self { uid, flags: Include::Yes, modseq: extra }
     }
 }

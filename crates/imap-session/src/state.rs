@@ -7,6 +7,7 @@ use imap_proto::types::NameEncoding;
 
 use crate::SessionConfig;
 use crate::capability::Login;
+use crate::watch::Watch;
 
 /// Everything besides the command in progress.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct State {
     pub(crate) enabled: Enabled,
     pub(crate) selected: Option<Selected>,
     pub(crate) failed_logins: u32,
+    /// What NOTIFY asked for; `None` as long as it was not used. RFC 5465
+    pub(crate) watch: Option<Box<Watch>>,
     /// When the client was last told that the command goes on, seconds since 1970.
     pub(crate) progress_at: i64,
 }
@@ -31,6 +34,8 @@ pub(crate) struct Enabled {
     pub(crate) rev2: bool,
     /// By ENABLE UTF8=ACCEPT. RFC 6855 §3
     pub(crate) utf8: bool,
+    /// By NOTIFY with FlagChange: a changed message is told with its UID. RFC 5465 §5.1
+    pub(crate) notify: bool,
     /// By ENABLE UIDONLY: sequence numbers are neither told nor taken. RFC 9586 §3
     pub(crate) uidonly: bool,
 }
@@ -72,6 +77,7 @@ impl State {
             enabled: Enabled::default(),
             selected: None,
             failed_logins: 0,
+            watch: None,
             progress_at: 0,
         }
     }

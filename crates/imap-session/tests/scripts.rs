@@ -85,6 +85,11 @@ fn uidonly_neither_tells_nor_takes_sequence_numbers() {
 }
 
 #[test]
+fn notify_tells_what_was_asked_for_and_nothing_else() {
+    scripts("notify");
+}
+
+#[test]
 fn the_sessions_of_the_rfcs_go_as_they_are_printed() {
     scripts("rfc");
 }

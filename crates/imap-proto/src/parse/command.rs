@@ -3,8 +3,8 @@
 use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, ParseError, Result};
 use super::{
-    append, authenticate, copy, create, enable, fetch, id, list, login, rename, search, select,
-    status, store,
+    append, authenticate, copy, create, enable, fetch, id, list, login, notify, rename, search,
+    select, status, store,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -79,6 +79,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "UNSUBSCRIBE" => CommandBody::Unsubscribe(rename::one_mailbox(cursor)?),
         "LIST" => CommandBody::List(list::command(cursor)?),
         "LSUB" => CommandBody::Lsub(list::lsub(cursor)?),
+        "NOTIFY" => CommandBody::Notify(notify::command(cursor)?),
         "STATUS" => CommandBody::Status(status::command(cursor)?),
         "APPEND" => CommandBody::Append(append::command(cursor)?),
         "SEARCH" => CommandBody::Search(search::command(cursor, numbers)?),

@@ -20,6 +20,7 @@ mod id;
 mod list;
 mod login;
 mod namespace;
+mod notify;
 mod rename;
 mod response;
 mod search;

@@ -2,7 +2,8 @@
 
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
-    append, authenticate, copy, create, fetch, id, list, login, search, select, status, store,
+    append, authenticate, copy, create, fetch, id, list, login, notify, search, select, status,
+    store,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -123,6 +124,7 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::Create(arguments) => create::command(out, arguments),
         CommandBody::List(arguments) => list::command(out, arguments),
         CommandBody::Lsub(arguments) => list::lsub(out, arguments),
+        CommandBody::Notify(arguments) => notify::command(out, arguments),
         CommandBody::Status(arguments) => status::command(out, arguments),
         CommandBody::Append(arguments) => append::command(out, arguments),
         numbered => numbered_body(out, numbered),

@@ -32,7 +32,7 @@ pub fn command(out: &mut Writer<'_>, fetch: &Fetch) {
     out.text(")");
 }
 
-fn item(out: &mut Writer<'_>, item: &FetchItem) {
+pub fn item(out: &mut Writer<'_>, item: &FetchItem) {
     match item {
         FetchItem::Uid => out.text("UID"),
         FetchItem::Flags => out.text("FLAGS"),

@@ -17,6 +17,7 @@ mod id;
 mod list;
 mod login;
 mod namespace;
+mod notify;
 mod response;
 mod search;
 mod section;

@@ -6,7 +6,8 @@ use std::fmt;
 use mail_types::{ModSeq, Secret, UidValidity};
 
 use super::{
-    Append, Fetch, List, Lsub, MailboxArg, Search, SequenceSet, StatusCommand, Store, UseAttribute,
+    Append, Fetch, List, Lsub, MailboxArg, Notify, Search, SequenceSet, StatusCommand, Store,
+    UseAttribute,
 };
 
 /// A command's tag: what its tagged response repeats. RFC 9051 §9 (`tag`)
@@ -24,6 +25,11 @@ impl Tag {
         let fits = !text.is_empty() && text.len() <= Self::BYTES_MAX;
         let is_tag = fits && text.bytes().all(|b| b != b'+' && crate::chars::is_astring_char(b));
         is_tag.then(|| Self(text.into()))
+    }
+
+    /// Stands for the tag where no command is in progress; it is never written.
+    pub fn between_commands() -> Self {
+        Self("-".into())
     }
 
     /// The tag itself.
@@ -104,6 +110,8 @@ pub enum CommandBody {
     Lsub(Lsub),
     /// NAMESPACE. RFC 9051 §6.3.10
     Namespace,
+    /// NOTIFY. RFC 5465 §3.1
+    Notify(Notify),
     /// STATUS. RFC 9051 §6.3.11
     Status(StatusCommand),
     /// APPEND of one or more messages. RFC 9051 §6.3.12, RFC 3502

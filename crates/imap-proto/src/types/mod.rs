@@ -7,6 +7,7 @@ mod fetch;
 mod flag;
 mod list;
 mod mailbox;
+mod notify;
 mod response;
 mod search;
 mod sequence;
@@ -28,6 +29,7 @@ pub use list::{
     NamespaceReply, UseAttribute,
 };
 pub use mailbox::{InvalidName, ListPattern, MailboxArg, NameEncoding};
+pub use notify::{Event, EventGroup, MailboxFilter, Notify};
 pub use response::{
     Code, Continuation, Esearch, Progress, Response, Status, StatusKind, StatusTarget,
 };

@@ -66,6 +66,19 @@ fn plan(fetch: Fetch, run: &mut Run<'_>) -> Flow {
     set_seen(unseen, job, selected.mailbox)
 }
 
+/// Tells these items of messages that have arrived, as NOTIFY asked; none is marked as seen.
+/// RFC 5465 §5.2
+pub(crate) fn tell_new_messages(
+    uids: UidSet,
+    items: Vec<FetchItem>,
+    run: &mut Run<'_>,
+    then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static,
+) -> Flow {
+    let needs = Needs::of(&items);
+    // Whatever could not be told of a message: nobody has asked, so nobody is answered.
+    Job::new(uids, items, needs).with_finish(Box::new(|_, run| then(run))).next(run)
+}
+
 /// The items with those that go without saying.
 fn items(fetch: Fetch, uidonly: bool) -> Vec<FetchItem> {
     let mut items = fetch.items;

@@ -18,6 +18,7 @@ mod logout;
 mod lsub;
 mod namespace;
 mod noop;
+mod notify;
 mod rename;
 mod search;
 mod select;
@@ -28,6 +29,10 @@ mod subscribe;
 mod uidonly;
 
 use imap_proto::types::{CommandBody, Numbering};
+
+pub(crate) use fetch::tell_new_messages;
+pub(crate) use list::attributes_of;
+pub(crate) use status::values as status_values;
 
 use crate::capability::Login;
 use crate::reply::{Flow, Reply, Run};
@@ -57,6 +62,7 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::List(list) => list::begin(list),
         CommandBody::Lsub(lsub) => lsub::begin(lsub),
         CommandBody::Namespace => namespace::begin(run),
+        CommandBody::Notify(notify) => notify::begin(notify, run),
         CommandBody::Status(status) => status::begin(status),
         CommandBody::Append(append) => append::begin(append),
         CommandBody::Idle => idle::begin(),
@@ -99,6 +105,7 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::List(_)
         | CommandBody::Lsub(_)
         | CommandBody::Namespace
+        | CommandBody::Notify(_)
         | CommandBody::Status(_)
         | CommandBody::Append(_)
         | CommandBody::Idle => Allowed::AfterLogin,

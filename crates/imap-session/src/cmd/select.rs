@@ -77,6 +77,9 @@ fn open(opening: Opening, run: &mut Run<'_>) -> Flow {
     if run.state.enabled.rev2 {
         tell_name(id, &select.mailbox, run)?;
     }
+    if let Some(watch) = &mut run.state.watch {
+        watch.fresh = UidSet::new();
+    }
     run.state.selected = Some(Selected { mailbox: id, access, view, saved: UidSet::new() });
     let reply = match access {
         Access::ReadWrite => Reply::ok("SELECT completed").with(Code::ReadWrite),

@@ -29,7 +29,12 @@ pub(crate) struct Job {
     done: usize,
     /// What could not be told.
     untold: Option<Untold>,
+    /// What follows, if it is not the end of a FETCH.
+    finish: Option<Finish>,
 }
+
+/// What follows when all is told, with the reply of a FETCH.
+type Finish = Box<dyn FnOnce(Reply, &mut Run<'_>) -> Flow + Send>;
 
 /// A message that is being loaded.
 struct Waiting {
@@ -45,11 +50,23 @@ struct Waiting {
 
 impl Job {
     pub(crate) fn new(uids: UidSet, items: Vec<FetchItem>, needs: Needs) -> Self {
-        Self { rest: uids, items, needs, seen: UidSet::new(), done: 0, untold: None }
+        Self { rest: uids, items, needs, seen: UidSet::new(), done: 0, untold: None, finish: None }
     }
 
     pub(crate) fn with_seen(self, seen: UidSet) -> Self {
         Self { seen, ..self }
+    }
+
+    pub(crate) fn with_finish(self, finish: Finish) -> Self {
+        Self { finish: Some(finish), ..self }
+    }
+
+    fn finish(self, run: &mut Run<'_>) -> Flow {
+        let reply = self.reply();
+        match self.finish {
+            Some(finish) => finish(reply, run),
+            None => end(reply),
+        }
     }
 
     /// Begins the next batch, or ends the command.
@@ -59,7 +76,7 @@ impl Job {
         }
         let batch = self.take(run);
         if batch.is_empty() {
-            return end(self.reply());
+            return self.finish(run);
         }
         let ids = batch.iter().map(|waiting| waiting.message).collect();
         wait(Need::Rows(ids), move |answer, run| match answer {
@@ -107,7 +124,7 @@ impl Job {
         }
         match last {
             Some(last) => self.forget_through(last),
-            None => return end(self.reply()),
+            None => return self.finish(run),
         }
         self.pause(run)
     }
