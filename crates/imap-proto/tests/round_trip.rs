@@ -331,6 +331,7 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         });
     let uses = vec("\\\\[A-Z][a-z]{3,8}".prop_map(|name| UseAttribute::from_name(&name)), 0..3);
     prop_oneof![
+        2 => notify().prop_map(CommandBody::Notify),
         4 => search(keys()),
         4 => fetch,
         2 => list().prop_map(CommandBody::List),
@@ -352,6 +353,32 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         1 => (mailbox(), status_items())
             .prop_map(|(mailbox, items)| CommandBody::Status(StatusCommand { mailbox, items })),
         4 => covered_body(),
+    ]
+}
+
+fn notify() -> impl Strategy<Value = Notify> {
+    let filter = prop_oneof![
+        Just(MailboxFilter::Selected),
+        Just(MailboxFilter::SelectedDelayed),
+        Just(MailboxFilter::Inboxes),
+        Just(MailboxFilter::Personal),
+        Just(MailboxFilter::Subscribed),
+        vec(mailbox(), 1..3).prop_map(MailboxFilter::Subtree),
+        vec(mailbox(), 1..3).prop_map(MailboxFilter::Mailboxes),
+    ];
+    let event = prop_oneof![
+        vec(fetch_item(), 0..3).prop_map(Event::MessageNew),
+        Just(Event::MessageExpunge),
+        Just(Event::FlagChange),
+        Just(Event::ServerMetadataChange),
+        "X-[A-Z]{1,8}".prop_map(Event::Other),
+    ];
+    let group =
+        (filter, vec(event, 0..4)).prop_map(|(filter, events)| EventGroup { filter, events });
+    prop_oneof![
+        1 => Just(Notify::None),
+        9 => (any::<bool>(), vec(group, 1..4))
+            .prop_map(|(status, groups)| Notify::Set { status, groups }),
     ]
 }
 

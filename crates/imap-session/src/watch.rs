@@ -277,3 +277,42 @@ impl Wants {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mailbox::{Context, Operation, apply, decide};
+
+    fn account(mailboxes: usize) -> Account {
+        let mut account = Account::empty();
+        // Each brings seven parents with it, so that there are fewer operations.
+        let path = |n: usize| format!("box{n}/b/c/d/e/f/g/h");
+        let names = (0..mailboxes / 8).map(|n| MailboxName::new(&path(n)).unwrap());
+        let create = |name| Operation::CreateMailbox { name, special_use: Vec::new() };
+        for operation in std::iter::once(Operation::CreateAccount).chain(names.map(create)) {
+            let decision = decide(&account, &operation, &Context { now: 0 }).unwrap();
+            account = apply(&account, &decision.entry.unwrap()).unwrap();
+        }
+        account
+    }
+
+    fn group(wants: Wants) -> Group {
+        Group { filter: Filter::Personal, wants }
+    }
+
+    #[test]
+    fn an_account_with_too_many_mailboxes_is_watched_only_where_it_is_selected() {
+        let account = account(Watch::NAMES_MAX);
+        let wants = Wants { messages: true, ..Wants::default() };
+        assert_eq!(Watch::new(None, vec![group(wants)], &account).err(), Some(Overflow));
+        let selected = SelectedWatch { is_delayed: false, flags: true, items: Vec::new() };
+        let groups = vec![group(Wants::default())];
+        assert!(Watch::new(Some(selected), groups, &account).is_ok_and(|watch| watch.listens()));
+    }
+
+    #[test]
+    fn a_watch_without_any_event_does_not_listen() {
+        let watch = Watch::new(None, vec![group(Wants::default())], &account(1)).unwrap();
+        assert!(!watch.listens());
+    }
+}
