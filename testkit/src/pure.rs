@@ -35,6 +35,8 @@ pub struct PureServer {
     connections: HashMap<usize, Connection>,
     config: SessionConfig,
     now: InternalDate,
+    /// How many seconds pass while a need is met.
+    seconds_per_need: i64,
     /// How many needs are still met, and what becomes of the one after them.
     failure: Option<(usize, Trouble)>,
 }
@@ -60,6 +62,12 @@ struct Connection {
 }
 
 impl Connection {
+    /// Whether it may be told of changes now: in IDLE, and after NOTIFY between commands.
+    fn listens(&self) -> bool {
+        let between = self.framer.is_between_commands() && self.session.is_listening();
+        self.mode == Mode::Idling || (self.mode == Mode::Commands && between && !self.is_closed)
+    }
+
     fn note_flush(&mut self) {
         let more = self.output.len().saturating_sub(self.flushed);
         self.unflushed_max = self.unflushed_max.max(more);
@@ -93,6 +101,7 @@ impl PureServer {
             connections: HashMap::new(),
             config,
             now: InternalDate::utc(NOW),
+            seconds_per_need: 0,
             failure: None,
         };
         let created = server.submit(&Operation::CreateAccount);
@@ -123,6 +132,11 @@ impl PureServer {
     /// Sets the clock.
     pub fn set_now(&mut self, now: InternalDate) {
         self.now = now;
+    }
+
+    /// Lets so many seconds pass while each need is met.
+    pub fn set_seconds_per_need(&mut self, seconds: i64) {
+        self.seconds_per_need = seconds;
     }
 
     /// Forgets the history of changes up to now, as the sweep of a real server does in time.
@@ -315,6 +329,7 @@ impl PureServer {
                 return;
             }
             let answer = self.answer(state, need);
+            self.now = InternalDate::utc(self.now.seconds().saturating_add(self.seconds_per_need));
             step = self
                 .with_session(state, |session, world, sink| session.resume(answer, world, sink));
         }
@@ -438,10 +453,10 @@ impl PureServer {
         call(&mut state.session, world, &mut sink)
     }
 
-    /// Tells what is new to every connection in IDLE.
+    /// Tells what is new to every connection that may be told.
     fn tell_idlers(&mut self) {
         let mut idlers: Vec<usize> = self.connections.keys().copied().collect();
-        idlers.retain(|id| self.connections.get(id).is_some_and(|c| c.mode == Mode::Idling));
+        idlers.retain(|id| self.connections.get(id).is_some_and(Connection::listens));
         idlers.sort_unstable();
         for id in idlers {
             let Some(mut state) = self.connections.remove(&id) else { continue };

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use imap_proto::parse::{self, ErrorKind, Frame};
 use imap_proto::types::{
-    AppendForm, AppendMessage, AppendPayload, CatPart, Command, CommandBody, FetchItem,
-    ListPattern, Literal, MailboxArg, NameEncoding, Numbering, PartialRange, Peek, Preview,
+    AppendForm, AppendMessage, AppendPayload, CatPart, Command, CommandBody, Event, FetchItem,
+    ListPattern, Literal, MailboxArg, NameEncoding, Notify, Numbering, PartialRange, Peek, Preview,
     ResultEnd, SearchKey, SearchReturn, SearchSource, SeqBound, SeqRange, SequenceSet, StatusItem,
     StoreAction, StoreReply,
 };
@@ -31,6 +31,48 @@ fn search(text: &str) -> Vec<SearchKey> {
         CommandBody::Search(search) => search.keys,
         other => panic!("{other:?}"),
     }
+}
+
+fn notify(text: &str) -> Notify {
+    match command(&format!("a NOTIFY {text}")) {
+        CommandBody::Notify(notify) => notify,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn events_are_read_with_and_without_the_parentheses_around_them() {
+    let with = notify("SET (selected (MessageNew (UID FLAGS) MessageExpunge)) (personal NONE)");
+    assert_eq!(
+        with,
+        notify("set (SELECTED messagenew (uid flags) messageexpunge) (Personal none)")
+    );
+    let Notify::Set { status: false, groups } = with else { panic!("{with:?}") };
+    let new = Event::MessageNew(vec![FetchItem::Uid, FetchItem::Flags]);
+    assert_eq!(groups[0].events, [new, Event::MessageExpunge]);
+    assert!(groups[1].events.is_empty());
+    assert_eq!(notify("NONE"), Notify::None);
+}
+
+#[test]
+fn mailboxes_of_notify_stand_alone_or_in_a_list() {
+    let one = notify("SET STATUS (subtree Lists MailboxName)");
+    assert_eq!(one, notify("SET STATUS (subtree (\"Lists\") (MailboxName))"));
+    assert_eq!(error(b"a NOTIFY SET (mailboxes () MailboxName)").offset, 25);
+    assert_eq!(error(b"a NOTIFY SET (selected-sometimes NONE)").offset, 14);
+}
+
+#[test]
+fn a_notify_that_never_ends_is_cut_off() {
+    let groups = "(personal NONE) ".repeat(Notify::GROUPS_MAX + 1);
+    let text = format!("a NOTIFY SET {}", groups.trim_end());
+    assert_eq!(error(text.as_bytes()).kind, ErrorKind::TooMany);
+    let events = "MailboxName ".repeat(Notify::EVENTS_MAX + 1);
+    let text = format!("a NOTIFY SET (personal {})", events.trim_end());
+    assert_eq!(error(text.as_bytes()).kind, ErrorKind::TooMany);
+    let names = "x ".repeat(Notify::NAMES_MAX + 1);
+    let text = format!("a NOTIFY SET (mailboxes ({}) MailboxName)", names.trim_end());
+    assert_eq!(error(text.as_bytes()).kind, ErrorKind::TooMany);
 }
 
 fn fetch(text: &str) -> Vec<FetchItem> {

@@ -405,6 +405,7 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
     );
     let uses = vec("\\\\[A-Z][a-z]{3,8}".prop_map(|name| UseAttribute::from_name(&name)), 0..3);
     prop_oneof![
+        2 => notify().prop_map(CommandBody::Notify),
         4 => search(keys()),
         2 => sort_or_thread(keys()),
         2 => multi_search(),
@@ -430,6 +431,32 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         1 => (mailbox(), status_items())
             .prop_map(|(mailbox, items)| CommandBody::Status(StatusCommand { mailbox, items })),
         4 => covered_body(),
+    ]
+}
+
+fn notify() -> impl Strategy<Value = Notify> {
+    let filter = prop_oneof![
+        Just(MailboxFilter::Selected),
+        Just(MailboxFilter::SelectedDelayed),
+        Just(MailboxFilter::Inboxes),
+        Just(MailboxFilter::Personal),
+        Just(MailboxFilter::Subscribed),
+        vec(mailbox(), 1..3).prop_map(MailboxFilter::Subtree),
+        vec(mailbox(), 1..3).prop_map(MailboxFilter::Mailboxes),
+    ];
+    let event = prop_oneof![
+        vec(fetch_item(), 0..3).prop_map(Event::MessageNew),
+        Just(Event::MessageExpunge),
+        Just(Event::FlagChange),
+        Just(Event::ServerMetadataChange),
+        "X-[A-Z]{1,8}".prop_map(Event::Other),
+    ];
+    let group =
+        (filter, vec(event, 0..4)).prop_map(|(filter, events)| EventGroup { filter, events });
+    prop_oneof![
+        1 => Just(Notify::None),
+        9 => (any::<bool>(), vec(group, 1..4))
+            .prop_map(|(status, groups)| Notify::Set { status, groups }),
     ]
 }
 
@@ -664,6 +691,9 @@ fn code() -> impl Strategy<Value = Code> {
         vec("[A-Z0-9-]{1,9}", 0..3).prop_map(Code::BadCharset),
         "[!-\\\\^-~]{1,20}".prop_map(Code::BadUrl),
         vec("[A-Z0-9=-]{1,9}".prop_map(Capability::from), 0..4).prop_map(Code::Capability),
+        vec("[A-Za-z]{1,9}", 1..4).prop_map(Code::BadEvent),
+        (option::of("[A-Z0-9.]{1,9}"), option::of(any::<u32>()), option::of(any::<u32>()))
+            .prop_map(|(tag, done, goal)| Code::InProgress(Some(Progress { tag, done, goal }))),
         mod_seq().prop_map(Code::HighestModSeq),
         "[A-Za-z0-9.]{1,8}".prop_map(Code::NoUpdate),
         object_id().prop_map(Code::MailboxId),
@@ -759,6 +789,8 @@ fn any_response() -> impl Strategy<Value = Response> {
     prop_oneof![
         4 => (seq(), vec(attribute(), 0..4))
             .prop_map(|(seq, attributes)| Response::Fetch { seq, attributes }),
+        1 => ((1..=u32::MAX).prop_map(|n| Uid::new(n).unwrap()), vec(attribute(), 0..4))
+            .prop_map(|(uid, attributes)| Response::UidFetch { uid, attributes }),
         3 => status(),
         1 => list_reply().prop_map(Response::List),
         1 => list_reply().prop_map(Response::Lsub),

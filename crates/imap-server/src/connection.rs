@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     greeted: bool,
     /// Whether the next line ends an IDLE.
     idle: bool,
+    /// Whether the account was removed: no change of it is waited for any more.
+    deaf: bool,
     /// Why the literal that was refused last was refused.
     refusal: Option<LiteralRefusal>,
 }
@@ -103,6 +105,7 @@ impl Connection {
             bad_count: 0,
             greeted: false,
             idle: false,
+            deaf: false,
             refusal: None,
         }
     }
@@ -186,7 +189,11 @@ impl Connection {
     async fn woken(&mut self) -> io::Result<Woken> {
         let deadline = self.deadline();
         let Some(stream) = &mut self.stream else { return Err(io::ErrorKind::NotConnected.into()) };
-        let changes = self.open.as_mut().filter(|_| self.idle).map(|open| &mut open.changes);
+        // After NOTIFY the client is told between commands too. RFC 5465 §3.1
+        let listens =
+            self.idle || (self.framer.is_between_commands() && self.session.is_listening());
+        let listens = listens && !self.deaf;
+        let changes = self.open.as_mut().filter(|_| listens).map(|open| &mut open.changes);
         let changed = async {
             match changes {
                 // The sender ends with the account; the state that it left says so.
@@ -201,6 +208,7 @@ impl Connection {
                 if !is_open {
                     // Removed: the next look at the state finds no mailbox.
                     self.idle = false;
+                    self.deaf = true;
                 }
                 Ok(Woken::Changes)
             }

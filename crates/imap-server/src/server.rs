@@ -55,6 +55,7 @@ impl Shared {
             },
             mechanisms: MECHANISMS.iter().map(|it| it.name().to_owned()).collect(),
             append_limit: self.service.config().message_bytes_max,
+            uidonly: self.settings.uidonly,
             ..SessionConfig::default()
         }
     }

@@ -11,6 +11,8 @@ pub struct ImapSettings {
     pub starttls: Option<TlsServer>,
     /// How long connections may take.
     pub patience: Patience,
+    /// Whether UIDONLY is offered. RFC 9586
+    pub uidonly: bool,
 }
 
 /// How long the server waits for a client.

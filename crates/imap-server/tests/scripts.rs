@@ -6,12 +6,21 @@ mod common;
 
 use std::path::PathBuf;
 
+use imap_server::ImapSettings;
 use testkit::script::run_folder;
 
 fn scripts(topic: &str) {
-    let folder =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testkit/scripts").join(topic);
-    run_folder(&folder, common::ScriptPeer::new);
+    run_folder(&folder(topic), common::ScriptPeer::new);
+}
+
+fn folder(topic: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testkit/scripts").join(topic)
+}
+
+#[test]
+fn uidonly_neither_tells_nor_takes_sequence_numbers() {
+    let settings = ImapSettings { uidonly: true, ..common::settings() };
+    run_folder(&folder("uidonly"), || common::ScriptPeer::with(settings.clone()));
 }
 
 #[test]
@@ -90,6 +99,11 @@ fn clients_get_what_they_are_known_to_need() {
 }
 
 #[test]
+fn notify_tells_what_was_asked_for_and_nothing_else() {
+    scripts("notify");
+}
+
+#[test]
 fn the_sessions_of_the_rfcs_go_as_they_are_printed() {
     scripts("rfc");
 }
@@ -101,6 +115,7 @@ fn every_script_goes_the_same_with_its_connections_spread_over_three_nodes() {
     let mut topics: Vec<_> = all.read_dir().unwrap().map(|topic| topic.unwrap().path()).collect();
     topics.sort();
     for topic in topics {
-        run_folder(&topic, common::ScriptPeer::of_three_nodes);
+        let settings = ImapSettings { uidonly: topic.ends_with("uidonly"), ..common::settings() };
+        run_folder(&topic, || common::ScriptPeer::of_three_nodes(settings.clone()));
     }
 }

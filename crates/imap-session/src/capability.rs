@@ -21,6 +21,8 @@ enum When {
     Mechanisms,
     /// After login, with the largest message. RFC 7889 §2
     AppendLimit,
+    /// After login, if the operator wants it.
+    UidOnly,
 }
 
 /// A client tests for `IMAP4rev1` by name, so both revisions are announced. RFC 9051 §A
@@ -69,10 +71,13 @@ const ROWS: &[(&str, When)] = &[
     ("SPECIAL-USE", When::LoggedIn),
     ("CREATE-SPECIAL-USE", When::LoggedIn),
     ("STATUS=SIZE", When::LoggedIn),
+    ("NOTIFY", When::LoggedIn),
+    ("INPROGRESS", When::LoggedIn),
     ("OBJECTID", When::LoggedIn),
     ("SAVEDATE", When::LoggedIn),
     ("PREVIEW", When::LoggedIn),
     ("UTF8=ACCEPT", When::LoggedIn),
+    ("UIDONLY", When::UidOnly),
     ("APPENDLIMIT=", When::AppendLimit),
 ];
 
@@ -98,6 +103,7 @@ pub(crate) fn capabilities(config: &SessionConfig, login: Login) -> Vec<Capabili
                 }
                 false
             }
+            When::UidOnly => login == Login::After && config.uidonly,
             When::AppendLimit => {
                 if login == Login::After {
                     all.push(Cow::Owned(format!("{name}{}", config.append_limit)));

@@ -16,6 +16,9 @@ pub struct SessionConfig {
     pub append_limit: u64,
     /// Capabilities that are not to be announced, for a client that fails with one of them.
     pub hidden_capabilities: Vec<String>,
+    /// Whether UIDONLY is offered. RFC 9586. A widespread client enables it and then goes on with
+    /// sequence numbers (Outlook's cloud, 2025), so it is the operator's decision.
+    pub uidonly: bool,
     /// Failed logins after which the connection is closed.
     pub login_attempts_max: u32,
 }
@@ -49,6 +52,7 @@ impl Default for SessionConfig {
             mechanisms: vec!["PLAIN".to_owned()],
             append_limit: APPEND_LIMIT,
             hidden_capabilities: Vec::new(),
+            uidonly: false,
             login_attempts_max: LOGIN_ATTEMPTS_MAX,
         }
     }

@@ -7,7 +7,9 @@
 //! - `cmd/` has one file for each command: plan, execute, answer.
 //! - `render` alone writes what is said of messages: FETCH, EXPUNGE, VANISHED, EXISTS, FLAGS.
 //! - `sync` decides what the client is told and when.
+//! - `watch` is what NOTIFY asked for, and `news` tells it.
 //! - `capability` is the table of what is announced.
+//! - `progress` says how far a long command has come.
 //! - `errors` gives every error its words and code.
 
 mod capability;
@@ -16,6 +18,8 @@ mod config;
 mod errors;
 mod literal;
 mod need;
+mod news;
+mod progress;
 mod render;
 mod reply;
 mod resolve;
@@ -23,6 +27,7 @@ mod session;
 mod state;
 mod step;
 mod sync;
+mod watch;
 
 pub use config::{CleartextLogin, SessionConfig, TlsState};
 pub use literal::{LiteralRefusal, LiteralVerdict};

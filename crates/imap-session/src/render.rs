@@ -7,7 +7,7 @@ use imap_proto::types::{
     Code, FetchAttribute, FetchItem, FlagList, MailboxArg, NameEncoding, Response, SequenceSet,
     Status, StatusKind,
 };
-use mail_types::{Flags, MailboxName, SeqNum, SystemFlags, UidSet};
+use mail_types::{Flags, MailboxName, SeqNum, SystemFlags, Uid, UidSet};
 use mailbox::{Changed, Delta, EntryRef, KeywordNames, News, View};
 
 use crate::state::{Access, Enabled};
@@ -28,9 +28,18 @@ impl<'a> Out<'a> {
         self.enabled.condstore
     }
 
+    /// Whether UIDFETCH says which message is meant, so that no item has to. RFC 9586 §3
+    pub(crate) fn has_uidonly(&self) -> bool {
+        self.enabled.uidonly
+    }
+
     /// Begins a FETCH response that is written item by item.
-    pub(crate) fn fetch(&mut self, seq: SeqNum) -> ItemWriter<'_> {
-        let writer = FetchWriter::new(self.sink, self.enabled.names(), seq);
+    pub(crate) fn fetch(&mut self, seq: SeqNum, uid: Uid) -> ItemWriter<'_> {
+        let names = self.enabled.names();
+        let writer = match self.enabled.uidonly {
+            true => FetchWriter::with_uid(self.sink, names, uid),
+            false => FetchWriter::new(self.sink, names, seq),
+        };
         ItemWriter { writer, enabled: self.enabled }
     }
 
@@ -115,12 +124,13 @@ fn all_flags(keywords: &KeywordNames) -> Flags {
     Flags::new(SystemFlags::ALL, keywords.all().iter().cloned())
 }
 
-/// EXPUNGE for each message, or VANISHED for all once QRESYNC is enabled. RFC 7162 §3.2.10
+/// EXPUNGE for each message, or VANISHED for all once QRESYNC or UIDONLY is enabled.
+/// RFC 7162 §3.2.10, RFC 9586 §3
 pub(crate) fn expunges(out: &mut Out<'_>, delta: &Delta) {
     if delta.vanished.is_empty() {
         return;
     }
-    if out.enabled.qresync {
+    if out.enabled.qresync || out.enabled.uidonly {
         let uids = SequenceSet::from(&delta.vanished);
         out.write(&Response::Vanished { earlier: false, uids });
         return;
@@ -156,7 +166,14 @@ impl Fetched {
     /// FLAGS, and UID and MODSEQ once a CONDSTORE-enabling command was given. RFC 7162 §3.2.4
     pub(crate) fn news(enabled: Enabled) -> Self {
         let extra = if enabled.condstore { Include::Yes } else { Include::No };
-        Self { uid: extra, flags: Include::Yes, modseq: extra }
+        let uid = match (enabled.uidonly, enabled.notify) {
+            // UIDFETCH begins with the UID.
+            (true, _) => Include::No,
+            // RFC 5465 §5.1
+            (false, true) => Include::Yes,
+            (false, false) => extra,
+        };
+        Self { uid, flags: Include::Yes, modseq: extra }
     }
 }
 
@@ -192,12 +209,15 @@ pub(crate) fn message(
     if fetched.modseq == Include::Yes {
         attributes.push(FetchAttribute::ModSeq(entry.modseq()));
     }
-    fetch(out, seq, attributes);
+    fetch(out, (seq, entry.uid()), attributes);
 }
 
-/// `* n FETCH (…)`
-pub(crate) fn fetch(out: &mut Out<'_>, seq: SeqNum, attributes: Vec<FetchAttribute>) {
-    out.write(&Response::Fetch { seq, attributes });
+/// `* n FETCH (…)`, or `* uid UIDFETCH (…)`. RFC 9586 §3
+pub(crate) fn fetch(out: &mut Out<'_>, (seq, uid): (SeqNum, Uid), attributes: Vec<FetchAttribute>) {
+    out.write(&match out.enabled.uidonly {
+        true => Response::UidFetch { uid, attributes },
+        false => Response::Fetch { seq, attributes },
+    });
 }
 
 /// The flags of a message as this session shows them: IMAP4rev2 has no `\Recent`.

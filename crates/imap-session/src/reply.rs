@@ -13,7 +13,7 @@ use crate::state::State;
 use crate::{Answer, Need, Then, Trouble};
 
 /// The tagged response of a command.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) kind: StatusKind,
     pub(crate) code: Option<Code>,

@@ -13,7 +13,7 @@ use crate::render::Out;
 use crate::reply::{Flow, Next, Reply, Resume, Run};
 use crate::state::State;
 use crate::sync::{self, CaughtUp, Silence, Told};
-use crate::{Answer, Need, SessionConfig, Step, Then, TlsState, World, cmd};
+use crate::{Answer, Need, SessionConfig, Step, Then, TlsState, World, cmd, news};
 
 /// One connection's session. Feeds on commands, asks for what it needs, writes responses.
 ///
@@ -43,6 +43,18 @@ enum Stage {
     Settling(Reply, Resume),
     /// IDLE.
     Idle(Idle),
+    /// What NOTIFY asked for is being told.
+    News(Resume, After),
+}
+
+/// What follows when the news are told.
+enum After {
+    /// The command ends.
+    Reply(Box<Reply>),
+    /// IDLE goes on.
+    Idle,
+    /// Nothing: it is between two commands.
+    Nothing,
 }
 
 /// What IDLE waits for.
@@ -53,6 +65,13 @@ enum Idle {
     Loading,
     /// What searches whose changes are told want to read.
     Settling(Resume),
+}
+
+/// Where news are told, and what follows.
+struct Ending {
+    tag: Tag,
+    told: Told,
+    after: After,
 }
 
 impl Session {
@@ -77,6 +96,7 @@ impl Session {
             self.write_tagged(&tag, bad, sink);
             return Step::Done(Then::Continue);
         }
+        self.state.progress_at = world.now.seconds();
         let told = cmd::told_at_end(&body);
         let flow = self.run(&tag, world, sink, |run| cmd::begin(body, run));
         self.after(tag, told, flow, world, sink)
@@ -87,7 +107,16 @@ impl Session {
         let Some(Running { tag, told, stage }) = self.running.take() else {
             return Step::Done(Then::Continue);
         };
+        if let (Answer::Submitted(Ok(_)), Some(watch), Some(account)) =
+            (&answer, &mut self.state.watch, world.account)
+        {
+            watch.absorb_own(account);
+        }
         match stage {
+            Stage::News(resume, after) => {
+                let flow = self.run(&tag, world, sink, |run| resume(answer, run));
+                self.after_news(Ending { tag, told, after }, flow, sink)
+            }
             Stage::Waiting(resume) => {
                 let flow = self.run(&tag, world, sink, |run| resume(answer, run));
                 self.after(tag, told, flow, world, sink)
@@ -116,10 +145,20 @@ impl Session {
         }
     }
 
-    /// Tells an idling client what has changed. To be called as often as one likes; outside of IDLE
-    /// it does nothing, because then nothing may be told. RFC 9051 §6.3.13, §7.5.1
+    /// Tells an idling client what has changed, and one that used NOTIFY also between commands.
+    /// To be called as often as one likes; else it does nothing, because nothing may be told.
+    /// RFC 9051 §6.3.13, §7.5.1, RFC 5465 §3.1
     pub fn changes(&mut self, world: World<'_>, sink: &mut dyn Sink) -> Step {
+        let has_watch = self.state.watch.is_some();
         match &self.running {
+            Some(Running { stage: Stage::Idle(_), .. }) if has_watch => {
+                self.notified_idle(world, sink)
+            }
+            None if self.is_listening() => {
+                let told = news::told_between_commands(&self.state);
+                let tag = Tag::between_commands();
+                self.tell_watched(Ending { tag, told, after: After::Nothing }, world, sink)
+            }
             Some(Running { stage: Stage::Idle(Idle::Quiet), .. }) => {
                 self.idle_news(Idle::Loading, world, sink)
             }
@@ -146,6 +185,12 @@ impl Session {
     /// Whether IDLE is in progress: the client's next line is for [`Session::idle_done`].
     pub fn is_idle(&self) -> bool {
         matches!(self.running, Some(Running { stage: Stage::Idle(_), .. }))
+    }
+
+    /// Whether the client is to be told of changes between commands too: [`Session::changes`] is to
+    /// be called then as well. RFC 5465 §3.1
+    pub fn is_listening(&self) -> bool {
+        self.running.is_none() && self.state.watch.as_ref().is_some_and(|watch| watch.listens())
     }
 
     /// Whether the client has logged in: longer commands and streamed literals are allowed then.
@@ -221,6 +266,10 @@ impl Session {
         if reply.kind == StatusKind::Bad {
             return self.finish(&tag, reply, sink);
         }
+        if self.state.watch.is_some() && reply.then == Then::Continue {
+            let after = After::Reply(Box::new(reply));
+            return self.tell_watched(Ending { tag, told, after }, world, sink);
+        }
         match self.tell_news(&tag, told, world, sink) {
             CaughtUp::Yes => self.settle(tag, told, reply, world, sink),
             CaughtUp::NotLoaded(mailbox) => {
@@ -244,6 +293,44 @@ impl Session {
         let account = world.account;
         let state = &mut self.state;
         sync::advance(told, Silence::None, &mut Run { state, tag, account, now: world.now, sink })
+    }
+
+    fn notified_idle(&mut self, world: World<'_>, sink: &mut dyn Sink) -> Step {
+        let Some(Running { tag, told, .. }) = self.running.take() else {
+            return Step::Done(Then::Continue);
+        };
+        self.tell_watched(Ending { tag, told, after: After::Idle }, world, sink)
+    }
+
+    /// Tells what NOTIFY asked for, then goes on.
+    fn tell_watched(&mut self, ending: Ending, world: World<'_>, sink: &mut dyn Sink) -> Step {
+        let flow = self.run(&ending.tag, world, sink, |run| news::tell(ending.told, run));
+        self.after_news(ending, flow, sink)
+    }
+
+    fn after_news(&mut self, ending: Ending, flow: Flow, sink: &mut dyn Sink) -> Step {
+        let Ending { tag, told, after } = ending;
+        let is_gone = match flow {
+            Ok(Next::Wait(need, resume)) => {
+                self.running = Some(Running { tag, told, stage: Stage::News(resume, after) });
+                return Step::Need(need);
+            }
+            Ok(Next::Idle) => false,
+            // Of what could not be told, nobody is waiting for an answer.
+            Ok(Next::End(reply)) | Err(reply) => reply.then == Then::Close,
+        };
+        if let (After::Reply(reply), true) = (&after, is_gone) {
+            self.write_tagged(&tag, reply.as_ref().clone(), sink);
+        }
+        match after {
+            _ if is_gone => self.mailbox_gone(sink),
+            After::Reply(reply) => self.finish(&tag, *reply, sink),
+            After::Idle => {
+                self.running = Some(Running { tag, told, stage: Stage::Idle(Idle::Quiet) });
+                Step::Idle
+            }
+            After::Nothing => Step::Done(Then::Continue),
+        }
     }
 
     fn idle_news(&mut self, next: Idle, world: World<'_>, sink: &mut dyn Sink) -> Step {

@@ -9,6 +9,7 @@ use imap_proto::types::NameEncoding;
 use crate::SessionConfig;
 use crate::capability::Login;
 use crate::cmd::Context;
+use crate::watch::Watch;
 
 /// Everything besides the command in progress.
 #[derive(Debug)]
@@ -20,6 +21,10 @@ pub(crate) struct State {
     pub(crate) failed_logins: u32,
     /// How texts are compared: the active comparator. RFC 5255 §4.2
     pub(crate) collation: Collation,
+    /// What NOTIFY asked for; `None` as long as it was not used. RFC 5465
+    pub(crate) watch: Option<Box<Watch>>,
+    /// When the client was last told that the command goes on, seconds since 1970.
+    pub(crate) progress_at: i64,
 }
 
 /// What the client switched on for the rest of the connection. RFC 5161
@@ -33,6 +38,10 @@ pub(crate) struct Enabled {
     pub(crate) rev2: bool,
     /// By ENABLE UTF8=ACCEPT. RFC 6855 §3
     pub(crate) utf8: bool,
+    /// By NOTIFY with FlagChange: a changed message is told with its UID. RFC 5465 §5.1
+    pub(crate) notify: bool,
+    /// By ENABLE UIDONLY: sequence numbers are neither told nor taken. RFC 9586 §3
+    pub(crate) uidonly: bool,
 }
 
 /// The selected mailbox.
@@ -81,6 +90,8 @@ impl State {
             selected: None,
             failed_logins: 0,
             collation: Collation::default(),
+            watch: None,
+            progress_at: 0,
         }
     }
 

@@ -2,12 +2,12 @@
 
 use imap_proto::types::{Code, Response, Status, StatusKind};
 use mail_types::{MailboxId, UidSet};
-use mailbox::{Delta, Expunges, OwnStore, View};
+use mailbox::{Delta, Expunges, News, OwnStore, View};
 
 use crate::cmd::context;
 use crate::render::{Fetched, Out};
 use crate::reply::{Flow, Next, Reply, Run, wait_ready};
-use crate::{Need, Trouble, errors, render};
+use crate::{Need, Trouble, errors, news, render};
 
 /// What may be told now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,16 @@ pub(crate) enum CaughtUp {
 
 /// For commands on messages: the newest state, with all told that may be told now.
 pub(crate) fn prepare(then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static) -> Flow {
-    wait_ready(Need::Refresh, |run| catch_up(Told::NoExpunge, run, then))
+    wait_ready(Need::Refresh, |run| news(Told::NoExpunge, run, then))
+}
+
+/// Tells what is new, as far as the client wants to hear of it, and goes on.
+pub(crate) fn news(
+    told: Told,
+    run: &mut Run<'_>,
+    then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static,
+) -> Flow {
+    catch_up(news::limit(told, run.state), run, then)
 }
 
 /// Tells what is new and goes on.
@@ -97,6 +106,9 @@ pub(crate) fn advance(told: Told, silence: Silence<'_>, run: &mut Run<'_>) -> Ca
     }
     // An expunged message leaves `$`. RFC 5182 §2.1
     selected.saved = selected.saved.difference(&delta.vanished);
+    if let (Some(_), Some(last)) = (delta.exists, selected.view.last_uid()) {
+        news::note_arrivals(uid_next, last, run.state);
+    }
     context::tell_expunged(&delta, run);
     write_delta(&delta, &silence, run);
     if let Some(before) = before {
@@ -107,6 +119,7 @@ pub(crate) fn advance(told: Told, silence: Silence<'_>, run: &mut Run<'_>) -> Ca
 
 fn write_delta(delta: &Delta, silence: &Silence<'_>, run: &mut Run<'_>) {
     let enabled = run.state.enabled;
+    let wants_flags = news::wants_flags(run.state);
     let Some(selected) = run.state.selected.as_ref() else { return };
     let view: &View = &selected.view;
     let out = &mut Out::new(run.sink, enabled);
@@ -124,7 +137,8 @@ fn write_delta(delta: &Delta, silence: &Silence<'_>, run: &mut Run<'_>) {
             Silence::None => false,
             Silence::Own(_, told) => told.contains(changed.uid),
         };
-        if !is_told {
+        let is_wanted = wants_flags || changed.news == News::Own;
+        if !is_told && is_wanted {
             render::changed(out, view, changed);
         }
     }

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
+use imap_session::{CleartextLogin, SessionConfig};
 use testkit::pure::PureServer;
 use testkit::script::run_folder;
 
 fn scripts(topic: &str) {
-    let folder =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testkit/scripts").join(topic);
-    run_folder(&folder, PureServer::default);
+    run_folder(&folder(topic), PureServer::default);
+}
+
+fn folder(topic: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testkit/scripts").join(topic)
 }
 
 #[test]
@@ -79,6 +82,21 @@ fn catenate_puts_messages_together_from_texts_and_urls() {
 #[test]
 fn idle_tells_news_at_once() {
     scripts("idle");
+}
+
+#[test]
+fn uidonly_neither_tells_nor_takes_sequence_numbers() {
+    let config = SessionConfig {
+        cleartext_login: CleartextLogin::Allowed,
+        uidonly: true,
+        ..SessionConfig::default()
+    };
+    run_folder(&folder("uidonly"), || PureServer::new(config.clone()));
+}
+
+#[test]
+fn notify_tells_what_was_asked_for_and_nothing_else() {
+    scripts("notify");
 }
 
 #[test]

@@ -35,6 +35,15 @@ pub struct Config {
     pub passwords: PasswordCost,
     /// How stored mail is read again in search of damage.
     pub scrub: ScrubPace,
+    /// What IMAP offers besides what it always does.
+    pub imap: Imap,
+}
+
+/// What IMAP offers if the operator wants it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Imap {
+    /// UIDONLY. RFC 9586
+    pub uidonly: bool,
 }
 
 /// One address and what is spoken there.
@@ -99,6 +108,7 @@ impl Config {
         let root = document.root();
         root.only(&[
             "data", "hostname", "tls", "listen", "auth", "store", "bodies", "shard", "scrub",
+            "imap",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -107,6 +117,7 @@ impl Config {
         let passwords = passwords(&root);
         let storage = storage::storage(&root, folder);
         let scrub = scrub(&root);
+        let imap = imap(&root);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
         }
@@ -119,6 +130,7 @@ impl Config {
             listeners: listeners.into_iter().map(|(_, listen)| listen).collect(),
             passwords,
             scrub,
+            imap,
         })
     }
 }
@@ -223,6 +235,16 @@ fn scrub(root: &Table<'_>) -> ScrubPace {
     pace
 }
 
+fn imap(root: &Table<'_>) -> Imap {
+    let mut options = Imap::default();
+    let Some(imap) = root.table("imap") else { return options };
+    imap.only(&["uidonly"]);
+    if let Some(uidonly) = imap.truth("uidonly") {
+        options.uidonly = uidonly;
+    }
+    options
+}
+
 const PROTOCOLS: &[(&str, Protocol)] = &[("imap", Protocol::Imap), ("lmtp", Protocol::Lmtp)];
 
 const TLS_MODES: &[(&str, TlsMode)] =
@@ -251,6 +273,8 @@ mod tests {
         [scrub]
         mib_per_second = 2
         days = 30
+        [imap]
+        uidonly = true
     "#;
 
     fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
@@ -274,6 +298,7 @@ mod tests {
         assert_eq!(config.passwords.iterations, 3);
         assert_eq!(config.scrub.bytes_per_second, 2 << 20);
         assert_eq!(config.scrub.interval, Duration::from_secs(30 * 24 * 3600));
+        assert!(config.imap.uidonly);
     }
 
     #[test]
@@ -284,6 +309,7 @@ mod tests {
         assert_eq!(config.certificate, None);
         assert_eq!(config.passwords, PasswordCost::default());
         assert_eq!(config.scrub, ScrubPace::default());
+        assert!(!config.imap.uidonly);
         assert_eq!(config.data, Path::new("/etc/pillarbox/d"));
     }
 

@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use crate::config::{Listen, Protocol, TlsMode};
+use crate::config::{Imap, Listen, Protocol, TlsMode};
 use crate::control::{self, ControlServer};
 use crate::engine::Opened;
 use crate::failure::Failure;
@@ -35,6 +35,8 @@ pub struct Setup {
     pub listeners: Vec<(Listen, Listener)>,
     /// How stored mail is read again in search of damage.
     pub scrub: ScrubPace,
+    /// What IMAP offers besides what it always does.
+    pub imap: Imap,
 }
 
 /// A running server.
@@ -46,6 +48,7 @@ pub struct Server {
     shutdown: Shutdown,
     tls: Tls,
     certificate: CertificateFiles,
+    imap: Imap,
     /// What a script may want to know of it.
     pub ready: Ready,
 }
@@ -115,6 +118,7 @@ impl Server {
             shutdown: Shutdown::default(),
             tls,
             certificate,
+            imap: setup.imap,
         };
         let control_server = ControlServer::new(server.service.clone(), stores.local);
         server.spawn(control, Arrival::Clear, &Gate::new(CONTROL_LIMITS), control_server);
@@ -147,7 +151,11 @@ impl Server {
         };
         match listen.protocol {
             Protocol::Imap => {
-                let settings = ImapSettings { starttls, ..ImapSettings::default() };
+                let settings = ImapSettings {
+                    starttls,
+                    uidonly: self.imap.uidonly,
+                    ..ImapSettings::default()
+                };
                 let imap = ImapServer::new(self.service.clone(), Arc::clone(throttle), settings);
                 self.spawn(listener, arrival, gate, Arc::new(imap));
             }

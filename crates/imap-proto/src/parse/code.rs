@@ -8,7 +8,7 @@ use super::error::Result;
 use super::flags::flag_list;
 use super::select::nz_mod_seq;
 use super::status::object_id;
-use crate::types::Code;
+use crate::types::{Code, Progress};
 
 /// `"[" resp-text-code "]"`. The cursor stands after the opening bracket and is left after the
 /// closing one. A code whose arguments are not as they should be is told as unknown: the text
@@ -53,7 +53,8 @@ fn known(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
 ///                  "UNSEEN" SP nz-number / "HIGHESTMODSEQ" SP mod-sequence-value /
 ///                  "MODIFIED" SP sequence-set / "MAILBOXID" SP "(" objectid ")" /
 ///                  "BADCHARSET" [SP "(" charset *(SP charset) ")"] /
-///                  "APPENDUID" SP nz-number SP uid-set /
+///                  "BADEVENT" SP "(" event-name *(SP event-name) ")" /
+///                  "INPROGRESS" [SP "(" … ")"] / "APPENDUID" SP nz-number SP uid-set /
 ///                  "COPYUID" SP nz-number SP uid-set SP uid-set / "NOUPDATE" SP quoted / …
 /// ```
 fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
@@ -62,6 +63,11 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
         "UIDNEXT" => Uid::new(cursor.number()?).map(Code::UidNext),
         "UIDVALIDITY" => UidValidity::new(cursor.number()?).map(Code::UidValidity),
         "UNSEEN" => SeqNum::new(cursor.number()?).map(Code::Unseen),
+        "BADEVENT" => {
+            let name = |cursor: &mut Cursor<'_>| cursor.atom("event").map(str::to_owned);
+            Some(Code::BadEvent(cursor.list1(EVENTS_MAX, "events", name)?))
+        }
+        "INPROGRESS" => Some(Code::InProgress(Some(progress(cursor)?))),
         "HIGHESTMODSEQ" => Some(Code::HighestModSeq(nz_mod_seq(cursor)?)),
         "MODIFIED" => Some(Code::Modified(cursor.number_set(usize::MAX)?)),
         "MAILBOXID" => Some(Code::MailboxId(object_id(cursor)?)),
@@ -110,5 +116,29 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
     })
 }
 
+/// `"(" (tag-string / nil) SP (number / nil) SP (nz-number / nil) ")"`. RFC 9585 §4
+fn progress(cursor: &mut Cursor<'_>) -> Result<Progress> {
+    cursor.byte(b'(', "( of a progress")?;
+    let tag = match cursor.eat_word("NIL") {
+        true => None,
+        false => Some(String::from_utf8_lossy(&cursor.astring()?).into_owned()),
+    };
+    if tag.as_ref().is_some_and(|tag| tag.contains(']')) {
+        return cursor.expected("tag without ]");
+    }
+    cursor.space()?;
+    let done = number_or_nil(cursor)?;
+    cursor.space()?;
+    let goal = number_or_nil(cursor)?;
+    cursor.byte(b')', ") of a progress")?;
+    Ok(Progress { tag, done, goal })
+}
+
+fn number_or_nil(cursor: &mut Cursor<'_>) -> Result<Option<u32>> {
+    if cursor.eat_word("NIL") { Ok(None) } else { cursor.number().map(Some) }
+}
+
+/// Most events that a server may tell.
+const EVENTS_MAX: usize = 1024;
 /// Most charsets that a server may tell.
 const CHARSETS_MAX: usize = 1024;

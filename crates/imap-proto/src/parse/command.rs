@@ -4,7 +4,7 @@ use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, ParseError, Result};
 use super::{
     append, authenticate, comparator, copy, create, enable, esearch, fetch, id, list, login,
-    rename, replace, search, select, sort, status, store, thread,
+    notify, rename, replace, search, select, sort, status, store, thread,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -81,6 +81,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "LIST" => CommandBody::List(list::command(cursor)?),
         "LSUB" => CommandBody::Lsub(list::lsub(cursor)?),
         "XLIST" => CommandBody::Xlist(list::lsub(cursor)?),
+        "NOTIFY" => CommandBody::Notify(notify::command(cursor)?),
         "STATUS" => CommandBody::Status(status::command(cursor)?),
         "APPEND" => CommandBody::Append(append::command(cursor)?),
         "REPLACE" => CommandBody::Replace(replace::command(cursor, numbers)?),

@@ -87,7 +87,7 @@ fn modifier(cursor: &mut Cursor<'_>, fetch: &mut Fetch) -> Result<()> {
 ///             "RFC822" [".HEADER" / ".TEXT"] / "MODSEQ" / "EMAILID" / "THREADID" /
 ///             "SAVEDATE" / "PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]
 /// ```
-fn item(cursor: &mut Cursor<'_>) -> Result<FetchItem> {
+pub fn item(cursor: &mut Cursor<'_>) -> Result<FetchItem> {
     let start = cursor.clone();
     let name = cursor.keyword("fetch item")?;
     Ok(match name.as_str() {

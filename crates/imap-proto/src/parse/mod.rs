@@ -22,6 +22,7 @@ mod id;
 mod list;
 mod login;
 mod namespace;
+mod notify;
 mod rename;
 mod replace;
 mod response;

@@ -1,6 +1,6 @@
 //! A whole response of a server, as a client reads it. RFC 9051 §7
 
-use mail_types::SeqNum;
+use mail_types::{SeqNum, Uid};
 
 use super::code::code;
 use super::command::read_tag;
@@ -64,7 +64,8 @@ fn untagged(cursor: &mut Cursor<'_>) -> Result<Response> {
 
 /// ```text
 /// mailbox-data = number SP "EXISTS" / number SP "RECENT" / …
-/// message-data = nz-number SP ("EXPUNGE" / ("FETCH" SP msg-att))
+/// message-data = nz-number SP ("EXPUNGE" / ("FETCH" SP msg-att)) /
+///                uniqueid SP "UIDFETCH" SP msg-att
 /// ```
 fn numbered(cursor: &mut Cursor<'_>) -> Result<Option<Response>> {
     let start = cursor.clone();
@@ -82,6 +83,11 @@ fn numbered(cursor: &mut Cursor<'_>) -> Result<Option<Response>> {
         Response::Expunge(message(number)?)
     } else if cursor.eat_word("FETCH") {
         Response::Fetch { seq: message(number)?, attributes: fetch::reply(cursor)? }
+    } else if cursor.eat_word("UIDFETCH") {
+        let Some(uid) = Uid::new(number) else {
+            return start.fail(ErrorKind::Value, "UID above zero");
+        };
+        Response::UidFetch { uid, attributes: fetch::reply(cursor)? }
     } else {
         return Ok(None);
     }))

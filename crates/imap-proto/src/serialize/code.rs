@@ -2,7 +2,7 @@
 
 use super::flags::flag_list;
 use super::writer::Writer;
-use crate::types::Code;
+use crate::types::{Code, Progress};
 
 /// ` [CODE arguments]` with the space before it. A code about messages that names none is left
 /// out: an empty set could not be read.
@@ -42,6 +42,8 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
             }
         }
         Code::BadUrl(url) => bad_url(out, url),
+        Code::BadEvent(names) => bad_event(out, names),
+        Code::InProgress(Some(progress)) => in_progress(out, progress),
         Code::PermanentFlags(flags) => {
             out.text("PERMANENTFLAGS ");
             flag_list(out, flags);
@@ -99,6 +101,32 @@ fn bad_url(out: &mut Writer<'_>, url: &str) {
         out.space();
         out.text(url);
     }
+}
+
+fn bad_event(out: &mut Writer<'_>, names: &[String]) {
+    out.text("BADEVENT ");
+    out.list(names, |out, name| out.text(name));
+}
+
+/// A tag with a bracket is not told: it would end the code for who does not know it. RFC 9585 §4
+fn in_progress(out: &mut Writer<'_>, progress: &Progress) {
+    out.text("INPROGRESS (");
+    match progress.tag.as_deref().filter(|tag| !tag.contains([']', '"', '\\'])) {
+        Some(tag) => {
+            out.text("\"");
+            out.text(tag);
+            out.text("\"");
+        }
+        None => out.text("NIL"),
+    }
+    for value in [progress.done, progress.goal] {
+        out.space();
+        match value {
+            Some(value) => out.number(value),
+            None => out.text("NIL"),
+        }
+    }
+    out.text(")");
 }
 
 fn named(out: &mut Writer<'_>, name: &str, number: u64) {

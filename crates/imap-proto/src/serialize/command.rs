@@ -2,8 +2,8 @@
 
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
-    append, authenticate, comparator, copy, create, fetch, id, list, login, replace, search,
-    select, sort, status, store, thread,
+    append, authenticate, comparator, copy, create, fetch, id, list, login, notify, replace,
+    search, select, sort, status, store, thread,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -126,6 +126,7 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::List(arguments) => list::command(out, arguments),
         CommandBody::Lsub(arguments) => list::lsub(out, "LSUB", arguments),
         CommandBody::Xlist(arguments) => list::lsub(out, "XLIST", arguments),
+        CommandBody::Notify(arguments) => notify::command(out, arguments),
         CommandBody::Status(arguments) => status::command(out, arguments),
         CommandBody::Append(arguments) => append::command(out, arguments),
         numbered => numbered_body(out, numbered),

@@ -39,7 +39,7 @@ pub fn command(out: &mut Writer<'_>, fetch: &Fetch) {
     }
 }
 
-fn item(out: &mut Writer<'_>, item: &FetchItem) {
+pub fn item(out: &mut Writer<'_>, item: &FetchItem) {
     match item {
         FetchItem::Uid => out.text("UID"),
         FetchItem::Flags => out.text("FLAGS"),
@@ -80,6 +80,13 @@ fn item(out: &mut Writer<'_>, item: &FetchItem) {
 pub fn reply(out: &mut Writer<'_>, seq: SeqNum, attributes: &[FetchAttribute]) {
     out.number(seq.get());
     out.text(" FETCH ");
+    out.list(attributes, attribute);
+}
+
+/// `n UIDFETCH (…)` without `* ` and line break. RFC 9586 §3
+pub fn uid_reply(out: &mut Writer<'_>, uid: Uid, attributes: &[FetchAttribute]) {
+    out.number(uid.get());
+    out.text(" UIDFETCH ");
     out.list(attributes, attribute);
 }
 
@@ -193,7 +200,8 @@ fn body_data(out: &mut Writer<'_>, data: &BodyData, open: &str) {
 /// Nothing is written before the first item, and nothing at all if there is none.
 pub struct FetchWriter<'a> {
     out: Writer<'a>,
-    seq: SeqNum,
+    number: u32,
+    name: &'static str,
     is_open: bool,
 }
 
@@ -209,7 +217,14 @@ pub enum Recent {
 impl<'a> FetchWriter<'a> {
     /// Begins the response for the message at `seq`.
     pub fn new(sink: &'a mut dyn Sink, encoding: NameEncoding, seq: SeqNum) -> Self {
-        Self { out: Writer::server(sink, encoding), seq, is_open: false }
+        let out = Writer::server(sink, encoding);
+        Self { out, number: seq.get(), name: " FETCH (", is_open: false }
+    }
+
+    /// Begins a UIDFETCH response. RFC 9586 §3
+    pub fn with_uid(sink: &'a mut dyn Sink, encoding: NameEncoding, uid: Uid) -> Self {
+        let out = Writer::server(sink, encoding);
+        Self { out, number: uid.get(), name: " UIDFETCH (", is_open: false }
     }
 
     /// Whether an item has been written.
@@ -312,7 +327,7 @@ impl<'a> FetchWriter<'a> {
         }
         self.is_open = true;
         self.out.text("* ");
-        self.out.number(self.seq.get());
-        self.out.text(" FETCH (");
+        self.out.number(self.number);
+        self.out.text(self.name);
     }
 }

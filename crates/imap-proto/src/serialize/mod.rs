@@ -18,6 +18,7 @@ mod id;
 mod list;
 mod login;
 mod namespace;
+mod notify;
 mod replace;
 mod response;
 mod search;

@@ -60,6 +60,7 @@ fn data(out: &mut Writer<'_>, response: &Response) {
             out.set(uids);
         }
         Response::Fetch { seq, attributes } => fetch::reply(out, *seq, attributes),
+        Response::UidFetch { uid, attributes } => fetch::uid_reply(out, *uid, attributes),
         Response::Id(params) => {
             out.text("ID ");
             id::params(out, params.as_ref());

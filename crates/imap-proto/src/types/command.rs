@@ -6,7 +6,7 @@ use std::fmt;
 use mail_types::{ModSeq, Secret, UidValidity};
 
 use super::{
-    Append, Fetch, List, Lsub, MailboxArg, MultiSearch, Replace, Search, SequenceSet, Sort,
+    Append, Fetch, List, Lsub, MailboxArg, MultiSearch, Notify, Replace, Search, SequenceSet, Sort,
     StatusCommand, Store, Thread, UseAttribute,
 };
 
@@ -25,6 +25,11 @@ impl Tag {
         let fits = !text.is_empty() && text.len() <= Self::BYTES_MAX;
         let is_tag = fits && text.bytes().all(|b| b != b'+' && crate::chars::is_astring_char(b));
         is_tag.then(|| Self(text.into()))
+    }
+
+    /// Stands for the tag where no command is in progress; it is never written.
+    pub fn between_commands() -> Self {
+        Self("-".into())
     }
 
     /// The tag itself.
@@ -108,6 +113,8 @@ pub enum CommandBody {
     Xlist(Lsub),
     /// NAMESPACE. RFC 9051 §6.3.10
     Namespace,
+    /// NOTIFY. RFC 5465 §3.1
+    Notify(Notify),
     /// STATUS. RFC 9051 §6.3.11
     Status(StatusCommand),
     /// APPEND of one or more messages. RFC 9051 §6.3.12, RFC 3502

@@ -8,6 +8,7 @@ mod fetch;
 mod flag;
 mod list;
 mod mailbox;
+mod notify;
 mod replace;
 mod response;
 mod search;
@@ -33,8 +34,11 @@ pub use list::{
     NamespaceReply, UseAttribute,
 };
 pub use mailbox::{InvalidName, ListPattern, MailboxArg, NameEncoding};
+pub use notify::{Event, EventGroup, MailboxFilter, Notify};
 pub use replace::Replace;
-pub use response::{Code, Continuation, Esearch, Response, Status, StatusKind, StatusTarget};
+pub use response::{
+    Code, Continuation, Esearch, Progress, Response, Status, StatusKind, StatusTarget,
+};
 pub use search::{
     HeaderKey, ModSeqScope, MultiSearch, PartialRange, PartialResult, ResultEnd, Search, SearchKey,
     SearchReturn, SearchSource, SearchUpdate,

@@ -75,6 +75,13 @@ pub enum Response {
         /// What of it.
         attributes: Vec<FetchAttribute>,
     },
+    /// `* n UIDFETCH (…)`: FETCH with the UID in the place of the sequence number. RFC 9586 §3
+    UidFetch {
+        /// Which message.
+        uid: Uid,
+        /// What of it.
+        attributes: Vec<FetchAttribute>,
+    },
     /// `* ID`. RFC 2971 §3.2
     Id(Option<IdParams>),
     /// An untagged response that is not known here: the text after `* `. A client ignores it.
@@ -167,6 +174,8 @@ pub enum Code {
     AuthenticationFailed,
     /// `AUTHORIZATIONFAILED`
     AuthorizationFailed,
+    /// `BADEVENT` with the names of all events that can be asked for. RFC 5465 §8
+    BadEvent(Vec<String>),
     /// `BADCHARSET` with the charsets that can be used. RFC 9051 §7.1
     BadCharset(Vec<String>),
     /// `BADCOMPARATOR`: none of those asked for is known. RFC 5255 §4.9
@@ -202,6 +211,8 @@ pub enum Code {
     HasChildren,
     /// `HIGHESTMODSEQ`. RFC 7162 §3.1.2.1
     HighestModSeq(ModSeq),
+    /// `INPROGRESS`: how far a command has come, if that can be told. RFC 9585 §4
+    InProgress(Option<Progress>),
     /// `INUSE`
     InUse,
     /// `LIMIT`
@@ -216,6 +227,8 @@ pub enum Code {
     NonExistent,
     /// `NOPERM`
     NoPerm,
+    /// `NOTIFICATIONOVERFLOW`. RFC 5465 §5.8
+    NotificationOverflow,
     /// `NOTSAVED`. RFC 5182 §2.1
     NotSaved,
     /// `NOUPDATE`: changes of the search with this tag are not told. RFC 5267 §4.3.1
@@ -242,6 +255,8 @@ pub enum Code {
     UidNext(Uid),
     /// `UIDNOTSTICKY`. RFC 4315 §3
     UidNotSticky,
+    /// `UIDREQUIRED`. RFC 9586 §3
+    UidRequired,
     /// `UIDVALIDITY`
     UidValidity(UidValidity),
     /// `UNAVAILABLE`
@@ -259,6 +274,17 @@ pub enum Code {
         /// What follows the name, up to the bracket.
         arguments: Option<String>,
     },
+}
+
+/// How far a command has come. RFC 9585 §4
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The command; `None` for NIL.
+    pub tag: Option<String>,
+    /// What is done.
+    pub done: Option<u32>,
+    /// What there is to do in all; above `done`.
+    pub goal: Option<u32>,
 }
 
 impl Code {
@@ -315,7 +341,7 @@ pub enum Continuation {
 }
 
 /// The codes that have no arguments.
-const BARE_CODES: [(Code, &str); 31] = [
+const BARE_CODES: [(Code, &str); 34] = [
     (Code::Alert, "ALERT"),
     (Code::AlreadyExists, "ALREADYEXISTS"),
     (Code::AuthenticationFailed, "AUTHENTICATIONFAILED"),
@@ -329,11 +355,13 @@ const BARE_CODES: [(Code, &str); 31] = [
     (Code::Expired, "EXPIRED"),
     (Code::ExpungeIssued, "EXPUNGEISSUED"),
     (Code::HasChildren, "HASCHILDREN"),
+    (Code::InProgress(None), "INPROGRESS"),
     (Code::InUse, "INUSE"),
     (Code::Limit, "LIMIT"),
     (Code::NoModSeq, "NOMODSEQ"),
     (Code::NonExistent, "NONEXISTENT"),
     (Code::NoPerm, "NOPERM"),
+    (Code::NotificationOverflow, "NOTIFICATIONOVERFLOW"),
     (Code::NotSaved, "NOTSAVED"),
     (Code::OverQuota, "OVERQUOTA"),
     (Code::Parse, "PARSE"),
@@ -344,6 +372,7 @@ const BARE_CODES: [(Code, &str); 31] = [
     (Code::TooBig, "TOOBIG"),
     (Code::TryCreate, "TRYCREATE"),
     (Code::UidNotSticky, "UIDNOTSTICKY"),
+    (Code::UidRequired, "UIDREQUIRED"),
     (Code::Unavailable, "UNAVAILABLE"),
     (Code::UnknownCte, "UNKNOWN-CTE"),
     (Code::UseAttr, "USEATTR"),

@@ -61,12 +61,12 @@ impl Live {
     }
 
     /// Servers as of several processes on one store, with one account.
-    pub async fn nodes(count: usize) -> Vec<Self> {
+    pub async fn nodes(count: usize, settings: ImapSettings) -> Vec<Self> {
         let store = Mem::new();
         let mut nodes = Vec::new();
         for _ in 0..count {
             let service = service_on(Arc::new(store.clone()), Sharing::Shared).await;
-            nodes.push(Self::of(service, settings()));
+            nodes.push(Self::of(service, settings.clone()));
         }
         let created = nodes[0].service.create_account(USER, Secret::new(PASSWORD)).await;
         created.unwrap();
@@ -193,12 +193,17 @@ pub struct ScriptPeer {
 
 impl ScriptPeer {
     pub fn new() -> Self {
-        Self::of(vec![RUNTIME.block_on(Live::new(settings()))])
+        Self::with(settings())
+    }
+
+    /// A server with these settings.
+    pub fn with(settings: ImapSettings) -> Self {
+        Self::of(vec![RUNTIME.block_on(Live::new(settings))])
     }
 
     /// Three nodes on one store.
-    pub fn of_three_nodes() -> Self {
-        Self::of(RUNTIME.block_on(Live::nodes(3)))
+    pub fn of_three_nodes(settings: ImapSettings) -> Self {
+        Self::of(RUNTIME.block_on(Live::nodes(3, settings)))
     }
 
     fn of(lives: Vec<Live>) -> Self {

@@ -9,7 +9,7 @@ use mailbox::Outcome;
 
 use super::catenate;
 use crate::reply::{Flow, Reply, end, wait, wait_ready};
-use crate::{Answer, AppendRequest, Need, errors};
+use crate::{Answer, AppendRequest, Need, errors, news};
 
 pub(crate) fn begin(append: Append) -> Flow {
     append.messages.iter().try_for_each(check_not_empty)?;
@@ -27,8 +27,10 @@ pub(crate) fn begin(append: Append) -> Flow {
 }
 
 fn submit(request: AppendRequest) -> Flow {
-    wait(Need::Append(request), |answer, _| match answer {
+    let mailbox = request.mailbox;
+    wait(Need::Append(request), move |answer, run| match answer {
         Answer::Submitted(Ok(Outcome::Added { uid_validity, uids, .. })) => {
+            news::note_own(mailbox, &uids, run.state);
             let code = Code::AppendUid { uid_validity, uids: SequenceSet::from(uids) };
             end(Reply::ok("APPEND completed").with(code))
         }

@@ -7,7 +7,7 @@ use super::expunge::{check_writable, with_highest};
 use crate::reply::{Flow, Reply, Run, end, wait};
 use crate::resolve::resolve;
 use crate::sync::{self, Told};
-use crate::{Answer, Need, errors};
+use crate::{Answer, Need, errors, news};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +45,15 @@ fn plan(arguments: &CopyMove, kind: Kind, run: &mut Run<'_>) -> Flow {
         Kind::Copy => Operation::Copy { from, to, uids },
         Kind::Move => Operation::Move { from, to, uids },
     };
-    wait(Need::Submit(operation), |answer, run| match answer {
-        Answer::Submitted(Ok(Outcome::Copied(outcome))) => end(copied(outcome)),
-        Answer::Submitted(Ok(Outcome::Moved(outcome))) => moved(outcome, run),
+    wait(Need::Submit(operation), move |answer, run| match answer {
+        Answer::Submitted(Ok(Outcome::Copied(outcome))) => {
+            news::note_own(to, &outcome.target, run.state);
+            end(copied(outcome))
+        }
+        Answer::Submitted(Ok(Outcome::Moved(outcome))) => {
+            news::note_own(to, &outcome.target, run.state);
+            moved(outcome, run)
+        }
         Answer::Submitted(Err(Refusal::NoTarget)) => Err(errors::try_create()),
         other => Err(errors::unexpected(&other)),
     })

@@ -17,6 +17,8 @@ pub(crate) fn begin(names: &[Capability], run: &mut Run<'_>) -> Flow {
         let row = ROWS.iter().find(|(row, _)| row.eq_ignore_ascii_case(name));
         let Some((row, switch)) = row else { continue };
         let is_hidden = hidden.iter().any(|h| h.eq_ignore_ascii_case(row));
+        // RFC 5161 §3.1: only what is announced.
+        let is_hidden = is_hidden || (*row == "UIDONLY" && !run.state.config.uidonly);
         if !is_hidden && !done.iter().any(|d| d == row) {
             switch(&mut enabled);
             done.push(Cow::Borrowed(row));
@@ -40,5 +42,6 @@ const ROWS: &[Row] = &[
         enabled.condstore = true;
     }),
     ("IMAP4rev2", |enabled| enabled.rev2 = true),
+    ("UIDONLY", |enabled| enabled.uidonly = true),
     ("UTF8=ACCEPT", |enabled| enabled.utf8 = true),
 ];

@@ -65,7 +65,7 @@ fn plan(fetch: Fetch, run: &mut Run<'_>) -> Flow {
         uids = changed(&uids, since, selected);
     }
     let needs = Needs::of(&fetch.items);
-    let items = items(fetch);
+    let items = items(fetch, run.state.enabled.uidonly);
     let unseen = if needs.seen { unseen(&uids, selected) } else { UidSet::new() };
     let job = Job::new(uids, items, needs);
     if unseen.is_empty() {
@@ -74,11 +74,24 @@ fn plan(fetch: Fetch, run: &mut Run<'_>) -> Flow {
     set_seen(unseen, job, selected.mailbox)
 }
 
+/// Tells these items of messages that have arrived, as NOTIFY asked; none is marked as seen.
+/// RFC 5465 §5.2
+pub(crate) fn tell_new_messages(
+    uids: UidSet,
+    items: Vec<FetchItem>,
+    run: &mut Run<'_>,
+    then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static,
+) -> Flow {
+    let needs = Needs::of(&items);
+    // Whatever could not be told of a message: nobody has asked, so nobody is answered.
+    Job::new(uids, items, needs).with_finish(Box::new(|_, run| then(run))).next(run)
+}
+
 /// The items with those that go without saying.
-fn items(fetch: Fetch) -> Vec<FetchItem> {
+fn items(fetch: Fetch, uidonly: bool) -> Vec<FetchItem> {
     let mut items = fetch.items;
-    // RFC 9051 §6.4.9
-    if fetch.numbering == Numbering::Uid && !items.contains(&FetchItem::Uid) {
+    // RFC 9051 §6.4.9; UIDFETCH begins with it. RFC 9586 §3
+    if !uidonly && fetch.numbering == Numbering::Uid && !items.contains(&FetchItem::Uid) {
         items.insert(0, FetchItem::Uid);
     }
     // RFC 7162 §3.1.4.1

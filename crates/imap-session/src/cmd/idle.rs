@@ -12,6 +12,6 @@ pub(crate) fn begin() -> Flow {
         let go_ahead = Continuation::Text { code: None, text: "idling".into() };
         run.write(&Response::Continuation(go_ahead));
         // What happened since the last command is told at once.
-        sync::catch_up(Told::Everything, run, |_| Ok(Next::Idle))
+        sync::news(Told::Everything, run, |_| Ok(Next::Idle))
     })
 }

@@ -23,7 +23,7 @@ pub(crate) fn begin(list: List) -> Flow {
     }
     wait_ready(Need::Refresh, move |run| {
         // With STATUS, no HIGHESTMODSEQ may run ahead of expunges that the client was not told of.
-        sync::catch_up(Told::Everything, run, move |run| tell(list, run))
+        sync::news(Told::Everything, run, move |run| tell(list, run))
     })
 }
 

@@ -22,6 +22,7 @@ mod logout;
 mod lsub;
 mod namespace;
 mod noop;
+mod notify;
 mod rename;
 mod replace;
 mod search;
@@ -32,9 +33,14 @@ mod status;
 mod store;
 mod subscribe;
 mod thread;
+mod uidonly;
 mod xlist;
 
 use imap_proto::types::{CommandBody, Numbering};
+
+pub(crate) use fetch::tell_new_messages;
+pub(crate) use list::attributes_of;
+pub(crate) use status::values as status_values;
 
 use crate::capability::Login;
 use crate::reply::{Flow, Reply, Run};
@@ -45,6 +51,7 @@ pub(crate) use search::context::{self, Context};
 /// Starts a command.
 pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
     check_state(&body, run.state)?;
+    uidonly::check(&body, run.state)?;
     match body {
         CommandBody::Capability => capability::begin(run),
         CommandBody::Noop | CommandBody::Check => noop::begin(run),
@@ -65,6 +72,7 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Lsub(lsub) => lsub::begin(lsub),
         CommandBody::Xlist(xlist) => xlist::begin(xlist),
         CommandBody::Namespace => namespace::begin(run),
+        CommandBody::Notify(notify) => notify::begin(notify, run),
         CommandBody::Status(status) => status::begin(status),
         CommandBody::Append(append) => append::begin(append),
         CommandBody::Comparator(orders) => comparator::begin(&orders, run),
@@ -114,6 +122,7 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Lsub(_)
         | CommandBody::Xlist(_)
         | CommandBody::Namespace
+        | CommandBody::Notify(_)
         | CommandBody::Status(_)
         | CommandBody::Append(_)
         | CommandBody::Comparator(_)

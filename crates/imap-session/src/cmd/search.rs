@@ -21,6 +21,7 @@ use crate::errors;
 use crate::reply::{Flow, Reply, Run, end};
 use crate::state::Selected;
 use crate::sync;
+pub(crate) use keys::has_sequence;
 use load::Job;
 pub(crate) use partial::part;
 pub(crate) use result::{Source, tell};

@@ -77,6 +77,9 @@ fn open(opening: Opening, run: &mut Run<'_>) -> Flow {
     if run.state.enabled.rev2 {
         tell_name(id, &select.mailbox, run)?;
     }
+    if let Some(watch) = &mut run.state.watch {
+        watch.fresh = UidSet::new();
+    }
     run.state.selected = Some(Selected::new(id, access, view));
     let reply = match access {
         Access::ReadWrite => Reply::ok("SELECT completed").with(Code::ReadWrite),
@@ -100,9 +103,9 @@ fn write_summary(view: &View, access: Access, run: &mut Run<'_>) {
         let status = Status::untagged(StatusKind::Ok, text).with_code(code);
         out.write(&Response::Status(status));
     };
-    // IMAP4rev2 does not have UNSEEN. RFC 9051 §E
+    // IMAP4rev2 does not have UNSEEN, and with UIDONLY there is no number to tell. RFC 9051 §E
     let first_unseen = snapshot.first_unseen().and_then(|index| SeqNum::new(index + 1));
-    if let Some(seq) = first_unseen.filter(|_| !enabled.rev2) {
+    if let Some(seq) = first_unseen.filter(|_| !enabled.rev2 && !enabled.uidonly) {
         say(Code::Unseen(seq), "First unseen");
     }
     say(Code::UidValidity(view.uid_validity()), "UIDs are valid");
@@ -155,6 +158,7 @@ fn catch_client_up(qresync: &Qresync, reply: Reply, run: &mut Run<'_>) -> Flow {
     // VANISHED before any FETCH. RFC 7162 §3.2.6
     render::vanished_earlier(&mut Out::new(run.sink, run.state.enabled), &news.vanished);
     let changed: UidSet = news.changed.into_iter().map(|(_, uid)| uid).collect();
-    let fetched = Fetched { uid: Include::Yes, flags: Include::Yes, modseq: Include::Yes };
+    let uid = if run.state.enabled.uidonly { Include::No } else { Include::Yes };
+    let fetched = Fetched { uid, flags: Include::Yes, modseq: Include::Yes };
     sync::tell_messages(changed, fetched, run, |_| end(reply))
 }

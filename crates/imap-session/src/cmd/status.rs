@@ -10,7 +10,7 @@ use crate::{Need, errors, render};
 pub(crate) fn begin(status: StatusCommand) -> Flow {
     wait_ready(Need::Refresh, move |run| {
         // No HIGHESTMODSEQ may run ahead of expunges that the client was not told of. RFC 7162 §3.2
-        sync::catch_up(Told::Everything, run, move |run| tell(&status, run))
+        sync::news(Told::Everything, run, move |run| tell(&status, run))
     })
 }
 

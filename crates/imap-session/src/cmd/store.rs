@@ -108,7 +108,7 @@ fn told(pending: &Pending, outcome: &FlagsOutcome) -> UidSet {
 fn tell(pending: Pending, outcome: FlagsOutcome, told: UidSet, run: &mut Run<'_>) -> Flow {
     let mut fetched = Fetched::news(run.state.enabled);
     // UID STORE always tells the UID. RFC 9051 §6.4.9
-    if pending.numbering == Numbering::Uid {
+    if pending.numbering == Numbering::Uid && !run.state.enabled.uidonly {
         fetched.uid = Include::Yes;
     }
     sync::tell_messages(told, fetched, run, move |run| {

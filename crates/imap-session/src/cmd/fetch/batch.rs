@@ -15,7 +15,7 @@ use super::unknown_encoding;
 use crate::cmd::copy::expunge_issued;
 use crate::render::Out;
 use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
-use crate::{Answer, Need, ReadRequest, Unread, errors, render};
+use crate::{Answer, Need, ReadRequest, Unread, errors, progress, render};
 
 /// What is still to be told.
 pub(crate) struct Job {
@@ -25,9 +25,16 @@ pub(crate) struct Job {
     needs: Needs,
     /// Messages that this command has set `\Seen` on: their flags are told too.
     seen: UidSet,
+    /// How many messages were told.
+    done: usize,
     /// What could not be told.
     untold: Option<Untold>,
+    /// What follows, if it is not the end of a FETCH.
+    finish: Option<Finish>,
 }
+
+/// What follows when all is told, with the reply of a FETCH.
+type Finish = Box<dyn FnOnce(Reply, &mut Run<'_>) -> Flow + Send>;
 
 /// A message that is being loaded.
 struct Waiting {
@@ -43,11 +50,23 @@ struct Waiting {
 
 impl Job {
     pub(crate) fn new(uids: UidSet, items: Vec<FetchItem>, needs: Needs) -> Self {
-        Self { rest: uids, items, needs, seen: UidSet::new(), untold: None }
+        Self { rest: uids, items, needs, seen: UidSet::new(), done: 0, untold: None, finish: None }
     }
 
     pub(crate) fn with_seen(self, seen: UidSet) -> Self {
         Self { seen, ..self }
+    }
+
+    pub(crate) fn with_finish(self, finish: Finish) -> Self {
+        Self { finish: Some(finish), ..self }
+    }
+
+    fn finish(self, run: &mut Run<'_>) -> Flow {
+        let reply = self.reply();
+        match self.finish {
+            Some(finish) => finish(reply, run),
+            None => end(reply),
+        }
     }
 
     /// Begins the next batch, or ends the command.
@@ -57,7 +76,7 @@ impl Job {
         }
         let batch = self.take(run);
         if batch.is_empty() {
-            return end(self.reply());
+            return self.finish(run);
         }
         let ids = batch.iter().map(|waiting| waiting.message).collect();
         wait(Need::Rows(ids), move |answer, run| match answer {
@@ -71,6 +90,7 @@ impl Job {
         let Some(selected) = &run.state.selected else { return Vec::new() };
         let entries = selected.view.entries(&self.rest).take(Need::ROWS_MAX);
         let batch: Vec<Waiting> = entries.map(|(_, entry)| Waiting::new(&entry)).collect();
+        self.done += batch.len();
         match batch.last().map(|last| last.uid) {
             Some(last) => self.forget_through(last),
             None => self.rest = UidSet::new(),
@@ -87,7 +107,7 @@ impl Job {
             let loaded = Loaded::default();
             for (seq, entry) in view.entries(&self.rest).take(MESSAGES_PER_FLUSH) {
                 let subject = Subject { entry, flags: None, row: None, loaded: &loaded };
-                let mut fetch = out.fetch(seq);
+                let mut fetch = out.fetch(seq, entry.uid());
                 for item in &self.items {
                     if fetch.plain(view, &entry, item) {
                         continue;
@@ -98,12 +118,13 @@ impl Job {
                     }
                 }
                 fetch.finish();
+                self.done += 1;
                 last = Some(entry.uid());
             }
         }
         match last {
             Some(last) => self.forget_through(last),
-            None => return end(self.reply()),
+            None => return self.finish(run),
         }
         self.pause(run)
     }
@@ -125,6 +146,7 @@ impl Job {
         }
         for waiting in batch.split_off(rows.len()) {
             self.rest.insert(waiting.uid);
+            self.done = self.done.saturating_sub(1);
         }
         for (waiting, row) in batch.iter_mut().zip(rows) {
             waiting.set_row(row, &self.items, self.needs);
@@ -256,7 +278,7 @@ impl Job {
                 Err(untold) => note(&mut self.untold, untold),
             }
         }
-        Told { seq, attributes }
+        Told { seq, uid: subject.entry.uid(), attributes }
     }
 
     /// Writes what is told, after the octets that its literals announce have been read.
@@ -302,9 +324,9 @@ impl Job {
 
     fn write(self, group: Vec<Told>, rest: VecDeque<Told>, run: &mut Run<'_>) -> Flow {
         let out = &mut Out::new(run.sink, run.state.enabled);
-        for Told { seq, attributes } in group {
+        for Told { seq, uid, attributes } in group {
             if !attributes.is_empty() {
-                render::fetch(out, seq, attributes);
+                render::fetch(out, (seq, uid), attributes);
             }
         }
         if rest.is_empty() {
@@ -321,7 +343,10 @@ impl Job {
         }
         let mut extra = vec![FetchItem::Flags];
         if out.has_condstore() {
-            extra.extend([FetchItem::Uid, FetchItem::ModSeq]);
+            if !out.has_uidonly() {
+                extra.push(FetchItem::Uid);
+            }
+            extra.push(FetchItem::ModSeq);
         }
         extra.retain(|item| !self.items.contains(item));
         extra
@@ -332,7 +357,12 @@ impl Job {
         if self.rest.is_empty() {
             return self.next(run);
         }
-        wait_ready(Need::Flush, |run| self.next(run))
+        let left = match &run.state.selected {
+            Some(selected) if progress::is_due(run) => selected.view.entries(&self.rest).count(),
+            _ => 0,
+        };
+        let (done, goal) = (self.done, self.done + left);
+        wait_ready(Need::Flush, move |run| progress::tell(done, goal, run, |run| self.next(run)))
     }
 
     fn reply(&self) -> Reply {
@@ -355,6 +385,7 @@ fn note(known: &mut Option<Untold>, untold: Untold) {
 /// What is to be told of one message.
 struct Told {
     seq: SeqNum,
+    uid: Uid,
     attributes: Vec<FetchAttribute>,
 }
 

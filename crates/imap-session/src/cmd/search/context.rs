@@ -174,6 +174,8 @@ pub(crate) fn settle(run: &mut Run<'_>) -> Option<Flow> {
         has_text: context.has_text,
         matched: UidSet::new(),
         undecided: due.clone(),
+        // It is no command's work, so nobody waits for it.
+        goal: 0,
         points: None,
         now: run.now.seconds(),
     };

@@ -17,6 +17,11 @@ pub(crate) fn has_modseq(keys: &[SearchKey]) -> bool {
     any(keys, &|key| matches!(key, SearchKey::ModSeq { .. }))
 }
 
+/// Whether a sequence set stands among the keys; `$` alone is none. RFC 9586 §3
+pub(crate) fn has_sequence(keys: &[SearchKey]) -> bool {
+    any(keys, &|key| matches!(key, SearchKey::Sequence(set) if !set.ranges().is_empty()))
+}
+
 /// Whether TEXT is searched for, which also looks at the headers of parts.
 pub(crate) fn has_text(keys: &[SearchKey]) -> bool {
     any(keys, &|key| matches!(key, SearchKey::Text(_)))

@@ -12,7 +12,7 @@ use mailbox::search::{
 use mime::{Content as PartContent, Message, Part};
 
 use crate::reply::{Flow, Reply, Run, wait};
-use crate::{Answer, Need, ReadRequest, Unread, errors};
+use crate::{Answer, Need, ReadRequest, Unread, errors, progress};
 
 /// A search in progress.
 pub(crate) struct Job {
@@ -25,6 +25,8 @@ pub(crate) struct Job {
     pub(crate) undecided: UidSet,
     /// Points of the messages that have some; `None` if nobody wants to know. RFC 6203 §4
     pub(crate) points: Option<BTreeMap<Uid, u32>>,
+    /// How many messages were undecided at first.
+    pub(crate) goal: usize,
     /// The time, seconds since 1970.
     pub(crate) now: i64,
 }
@@ -57,14 +59,21 @@ impl Job {
             program: Arc::new(program),
             has_text,
             matched: sifted.matched,
+            goal: count(&sifted.undecided),
             undecided: sifted.undecided,
             points: None,
             now: now.seconds(),
         }
     }
 
-    /// Loads the rows of the next messages, or finishes.
-    pub(crate) fn next(mut self, run: &mut Run<'_>, finish: Finish) -> Flow {
+    /// Goes on with the next messages, or finishes.
+    pub(crate) fn next(self, run: &mut Run<'_>, finish: Finish) -> Flow {
+        let done = self.goal.saturating_sub(count(&self.undecided));
+        progress::tell(done, self.goal, run, |run| self.load(run, finish))
+    }
+
+    /// Loads the rows of the next messages.
+    fn load(mut self, run: &mut Run<'_>, finish: Finish) -> Flow {
         let ids: Vec<(Uid, MessageId)> = self
             .view
             .entries(&self.undecided)
@@ -173,6 +182,11 @@ impl Job {
         }
         self.test_batch(reading.batch, run, reading.finish)
     }
+}
+
+/// How many messages are in the set.
+pub(crate) fn count(uids: &UidSet) -> usize {
+    usize::try_from(uids.len()).unwrap_or(usize::MAX)
 }
 
 /// A message that is being read, and what follows it.
