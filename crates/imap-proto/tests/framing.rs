@@ -177,13 +177,25 @@ fn literals_in_other_places_are_arguments() {
         "d LOGIN {4}\r\n",
         "d SEARCH SUBJECT {4}\r\n",
         "d APPEND x (\\Seen {4}\r\n",
-        "d APPEND x CATENATE (TEXT {4}\r\n",
+        "d APPEND x CATENATE (URL {4}\r\n",
         "{4}\r\n",
         "d {4}\r\n",
         "\"d APPEND x {4}\r\n",
     ] {
         let role = parse::literal_role(Frame::whole(prefix.as_bytes()));
         assert_eq!(role, LiteralRole::Argument, "{prefix}");
+    }
+}
+
+#[test]
+fn texts_of_a_message_that_is_put_together_are_streamed_like_a_message() {
+    for prefix in [
+        "d APPEND x CATENATE (TEXT {4}\r\n",
+        "d APPEND x (\\Seen) CATENATE (URL \"/y;UID=1\" TEXT {4}\r\n",
+        "d UID REPLACE 4 x CATENATE (TEXT {4}\r\n",
+    ] {
+        let role = parse::literal_role(Frame::whole(prefix.as_bytes()));
+        assert!(matches!(role, LiteralRole::Message(_)), "{prefix}");
     }
 }
 
