@@ -198,6 +198,14 @@ pub enum Code {
     InUse,
     /// `LIMIT`
     Limit,
+    /// `MESSAGELIMIT`: how many messages a command works on, and the lowest UID that this one got
+    /// to. RFC 9738 §3.1
+    MessageLimit {
+        /// Messages.
+        limit: u32,
+        /// Where a command has to go on below, if that is known.
+        lowest: Option<Uid>,
+    },
     /// `MAILBOXID`. RFC 8474 §4
     MailboxId(String),
     /// `MODIFIED`: which messages a conditional STORE left alone. RFC 7162 §3.1.3
@@ -312,7 +320,7 @@ pub enum Continuation {
 }
 
 /// The codes that have no arguments.
-const BARE_CODES: [(Code, &str); 33] = [
+const BARE_CODES: [(Code, &str); 32] = [
     (Code::Alert, "ALERT"),
     (Code::AlreadyExists, "ALREADYEXISTS"),
     (Code::AuthenticationFailed, "AUTHENTICATIONFAILED"),
@@ -325,7 +333,6 @@ const BARE_CODES: [(Code, &str); 33] = [
     (Code::Expired, "EXPIRED"),
     (Code::ExpungeIssued, "EXPUNGEISSUED"),
     (Code::HasChildren, "HASCHILDREN"),
-    (Code::InProgress(None), "INPROGRESS"),
     (Code::InUse, "INUSE"),
     (Code::Limit, "LIMIT"),
     (Code::NoModSeq, "NOMODSEQ"),

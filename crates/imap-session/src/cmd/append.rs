@@ -9,7 +9,7 @@ use mail_types::{Flags, InternalDate};
 use mailbox::Outcome;
 
 use crate::reply::{Flow, Reply, end, wait, wait_ready};
-use crate::{Answer, AppendData, AppendItem, AppendRequest, Need, errors, news};
+use crate::{Answer, AppendData, AppendItem, AppendRequest, Need, errors, limit, news};
 
 pub(crate) fn begin(append: Append) -> Flow {
     // An empty message takes the whole command back. RFC 3502 §6.3.11
@@ -17,10 +17,11 @@ pub(crate) fn begin(append: Append) -> Flow {
         return Err(Reply::no("A message without octets is no message"));
     }
     wait_ready(Need::Refresh, move |run| {
-        let limit = run.state.config.append_limit;
-        if append.messages.iter().any(|message| message.data.size() > limit) {
+        let octets_max = run.state.config.append_limit;
+        if append.messages.iter().any(|message| message.data.size() > octets_max) {
             return Err(too_big());
         }
+        limit::check_append(append.messages.len(), run.state)?;
         // A name that no mailbox can have is not worth creating, so it gets no TRYCREATE.
         let name = append.mailbox.name(run.state.names()).map_err(errors::bad_name)?;
         let mailbox = run.account()?.by_name(&name).ok_or_else(errors::try_create)?;

@@ -9,11 +9,11 @@ mod result;
 
 use imap_proto::types::{Code, Numbering, Search, SearchReturn};
 use mail_types::UidSet;
-use mailbox::search::Program;
+use mailbox::search::{Key, Program};
 
-use crate::errors;
 use crate::reply::{Flow, Reply, Run, end};
 use crate::sync;
+use crate::{errors, limit};
 pub(crate) use keys::has_sequence;
 use load::Job;
 
@@ -43,7 +43,15 @@ fn forget_saved(search: &Search, run: &mut Run<'_>) {
 
 fn plan(search: Search, run: &mut Run<'_>) -> Flow {
     let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
-    let key = keys::translate(&search, selected);
+    let mut key = keys::translate(&search, selected);
+    let mut code = None;
+    if run.state.config.message_limit.is_some() {
+        let cut = limit::cut(keys::searched(&search, selected), run.state);
+        if cut.code.is_some() {
+            key = Key::And(vec![Key::Uids(cut.uids), key]);
+            code = cut.code;
+        }
+    }
     let program = match Program::new(&key) {
         Ok(program) => program,
         Err(_) => {
@@ -60,13 +68,14 @@ fn plan(search: Search, run: &mut Run<'_>) -> Flow {
         undecided: sifted.undecided,
         now: run.now.seconds(),
     };
-    job.next(run, Box::new(move |matched, run| finish(&search, matched, run)))
+    job.next(run, Box::new(move |matched, run| finish(&search, matched, code, run)))
 }
 
-fn finish(search: &Search, matched: UidSet, run: &mut Run<'_>) -> Flow {
+fn finish(search: &Search, matched: UidSet, limit: Option<Code>, run: &mut Run<'_>) -> Flow {
     result::tell(search, &matched, run);
-    end(Reply::ok(match search.numbering {
+    let reply = Reply::ok(match search.numbering {
         Numbering::Uid => "UID SEARCH completed",
         Numbering::Sequence => "SEARCH completed",
-    }))
+    });
+    end(limit::tell(limit, reply, run))
 }
