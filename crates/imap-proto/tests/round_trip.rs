@@ -194,6 +194,8 @@ fn new_key() -> impl Strategy<Value = SearchKey> {
     prop_oneof![
         set().prop_map(SearchKey::Sequence),
         set().prop_map(SearchKey::Uid),
+        (1..=u32::MAX).prop_map(|n| SearchKey::UidAfter(Uid::new(n).unwrap())),
+        (1..=u32::MAX).prop_map(|n| SearchKey::UidBefore(Uid::new(n).unwrap())),
         (bytes(), bytes()).prop_map(|(field, text)| SearchKey::Header(HeaderKey { field, text })),
         (0_i64..30_000).prop_map(SearchKey::SavedBefore),
         (0_i64..30_000).prop_map(SearchKey::SavedOn),
@@ -691,7 +693,11 @@ fn code() -> impl Strategy<Value = Code> {
         vec("[A-Z0-9-]{1,9}", 0..3).prop_map(Code::BadCharset),
         "[!-\\\\^-~]{1,20}".prop_map(Code::BadUrl),
         vec("[A-Z0-9=-]{1,9}".prop_map(Capability::from), 0..4).prop_map(Code::Capability),
+        Just(Code::InProgress(None)),
         vec("[A-Za-z]{1,9}", 1..4).prop_map(Code::BadEvent),
+        (1..=u32::MAX, option::of(1..=u32::MAX)).prop_map(|(limit, lowest)| {
+            Code::MessageLimit { limit, lowest: lowest.and_then(Uid::new) }
+        }),
         (option::of("[A-Z0-9.]{1,9}"), option::of(any::<u32>()), option::of(any::<u32>()))
             .prop_map(|(tag, done, goal)| Code::InProgress(Some(Progress { tag, done, goal }))),
         mod_seq().prop_map(Code::HighestModSeq),

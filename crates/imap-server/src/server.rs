@@ -56,6 +56,8 @@ impl Shared {
             mechanisms: MECHANISMS.iter().map(|it| it.name().to_owned()).collect(),
             append_limit: self.service.config().message_bytes_max,
             uidonly: self.settings.uidonly,
+            message_limit: self.settings.message_limit,
+            save_limit: self.settings.save_limit,
             ..SessionConfig::default()
         }
     }

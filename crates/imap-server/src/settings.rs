@@ -13,6 +13,10 @@ pub struct ImapSettings {
     pub patience: Patience,
     /// Whether UIDONLY is offered. RFC 9586
     pub uidonly: bool,
+    /// How many messages one command works on; `None` for all. RFC 9738
+    pub message_limit: Option<u32>,
+    /// How many messages one COPY or APPEND adds; `None` for all. RFC 9738
+    pub save_limit: Option<u32>,
 }
 
 /// How long the server waits for a client.

@@ -99,6 +99,12 @@ fn clients_get_what_they_are_known_to_need() {
 }
 
 #[test]
+fn a_command_works_on_no_more_messages_than_it_may() {
+    let settings = ImapSettings { message_limit: Some(3), ..common::settings() };
+    run_folder(&folder("messagelimit"), || common::ScriptPeer::with(settings.clone()));
+}
+
+#[test]
 fn notify_tells_what_was_asked_for_and_nothing_else() {
     scripts("notify");
 }
@@ -115,7 +121,11 @@ fn every_script_goes_the_same_with_its_connections_spread_over_three_nodes() {
     let mut topics: Vec<_> = all.read_dir().unwrap().map(|topic| topic.unwrap().path()).collect();
     topics.sort();
     for topic in topics {
-        let settings = ImapSettings { uidonly: topic.ends_with("uidonly"), ..common::settings() };
+        let settings = ImapSettings {
+            uidonly: topic.ends_with("uidonly"),
+            message_limit: topic.ends_with("messagelimit").then_some(3),
+            ..common::settings()
+        };
         run_folder(&topic, || common::ScriptPeer::of_three_nodes(settings.clone()));
     }
 }

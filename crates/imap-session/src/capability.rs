@@ -23,6 +23,10 @@ enum When {
     AppendLimit,
     /// After login, if the operator wants it.
     UidOnly,
+    /// After login, with the limit, if there is one. RFC 9738 §3
+    MessageLimit,
+    /// The same of a limit on COPY and APPEND only.
+    SaveLimit,
 }
 
 /// A client tests for `IMAP4rev1` by name, so both revisions are announced. RFC 9051 §A
@@ -78,6 +82,8 @@ const ROWS: &[(&str, When)] = &[
     ("PREVIEW", When::LoggedIn),
     ("UTF8=ACCEPT", When::LoggedIn),
     ("UIDONLY", When::UidOnly),
+    ("MESSAGELIMIT=", When::MessageLimit),
+    ("SAVELIMIT=", When::SaveLimit),
     ("APPENDLIMIT=", When::AppendLimit),
 ];
 
@@ -104,10 +110,9 @@ pub(crate) fn capabilities(config: &SessionConfig, login: Login) -> Vec<Capabili
                 false
             }
             When::UidOnly => login == Login::After && config.uidonly,
-            When::AppendLimit => {
-                if login == Login::After {
-                    all.push(Cow::Owned(format!("{name}{}", config.append_limit)));
-                }
+            When::AppendLimit | When::MessageLimit | When::SaveLimit => {
+                let limit = limit(when, config).filter(|_| login == Login::After);
+                all.extend(limit.map(|limit| Cow::Owned(format!("{name}{limit}"))));
                 false
             }
         };
@@ -117,6 +122,17 @@ pub(crate) fn capabilities(config: &SessionConfig, login: Login) -> Vec<Capabili
     }
     all.retain(|c| !config.hidden_capabilities.iter().any(|h| h.eq_ignore_ascii_case(c)));
     all
+}
+
+/// The number behind the name of a capability that tells a limit.
+fn limit(when: When, config: &SessionConfig) -> Option<u64> {
+    match when {
+        When::AppendLimit => Some(config.append_limit),
+        When::MessageLimit => config.message_limit.map(u64::from),
+        // MESSAGELIMIT says it all. RFC 9738 §3
+        When::SaveLimit if config.message_limit.is_none() => config.save_limit.map(u64::from),
+        _ => None,
+    }
 }
 
 /// Whether a password may be sent over this connection as it is now.

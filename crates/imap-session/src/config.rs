@@ -19,6 +19,10 @@ pub struct SessionConfig {
     /// Whether UIDONLY is offered. RFC 9586. A widespread client enables it and then goes on with
     /// sequence numbers (Outlook's cloud, 2025), so it is the operator's decision.
     pub uidonly: bool,
+    /// How many messages one command works on; `None` for all. RFC 9738
+    pub message_limit: Option<u32>,
+    /// How many messages one COPY or APPEND adds, if only these are limited. RFC 9738 §3
+    pub save_limit: Option<u32>,
     /// Failed logins after which the connection is closed.
     pub login_attempts_max: u32,
 }
@@ -53,6 +57,8 @@ impl Default for SessionConfig {
             append_limit: APPEND_LIMIT,
             hidden_capabilities: Vec::new(),
             uidonly: false,
+            message_limit: None,
+            save_limit: None,
             login_attempts_max: LOGIN_ATTEMPTS_MAX,
         }
     }

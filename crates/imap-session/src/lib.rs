@@ -9,6 +9,7 @@
 //! - `sync` decides what the client is told and when.
 //! - `watch` is what NOTIFY asked for, and `news` tells it.
 //! - `capability` is the table of what is announced.
+//! - `limit` bounds how many messages one command works on.
 //! - `progress` says how far a long command has come.
 //! - `errors` gives every error its words and code.
 
@@ -16,6 +17,7 @@ mod capability;
 mod cmd;
 mod config;
 mod errors;
+mod limit;
 mod literal;
 mod need;
 mod news;

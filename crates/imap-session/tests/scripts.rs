@@ -95,6 +95,16 @@ fn uidonly_neither_tells_nor_takes_sequence_numbers() {
 }
 
 #[test]
+fn a_command_works_on_no_more_messages_than_it_may() {
+    let config = SessionConfig {
+        cleartext_login: CleartextLogin::Allowed,
+        message_limit: Some(3),
+        ..SessionConfig::default()
+    };
+    run_folder(&folder("messagelimit"), || PureServer::new(config.clone()));
+}
+
+#[test]
 fn notify_tells_what_was_asked_for_and_nothing_else() {
     scripts("notify");
 }

@@ -44,6 +44,10 @@ pub struct Config {
 pub struct Imap {
     /// UIDONLY. RFC 9586
     pub uidonly: bool,
+    /// How many messages one command works on. RFC 9738
+    pub message_limit: Option<u32>,
+    /// How many messages one COPY or APPEND adds. RFC 9738
+    pub save_limit: Option<u32>,
 }
 
 /// One address and what is spoken there.
@@ -238,7 +242,10 @@ fn scrub(root: &Table<'_>) -> ScrubPace {
 fn imap(root: &Table<'_>) -> Imap {
     let mut options = Imap::default();
     let Some(imap) = root.table("imap") else { return options };
-    imap.only(&["uidonly"]);
+    imap.only(&["uidonly", "message_limit", "save_limit"]);
+    // RFC 9738 §3: not below 1000.
+    options.message_limit = imap.number("message_limit", 1000..=u32::MAX);
+    options.save_limit = imap.number("save_limit", 1000..=u32::MAX);
     if let Some(uidonly) = imap.truth("uidonly") {
         options.uidonly = uidonly;
     }
@@ -275,6 +282,7 @@ mod tests {
         days = 30
         [imap]
         uidonly = true
+        message_limit = 5000
     "#;
 
     fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
@@ -298,7 +306,8 @@ mod tests {
         assert_eq!(config.passwords.iterations, 3);
         assert_eq!(config.scrub.bytes_per_second, 2 << 20);
         assert_eq!(config.scrub.interval, Duration::from_secs(30 * 24 * 3600));
-        assert!(config.imap.uidonly);
+        let imap = Imap { uidonly: true, message_limit: Some(5000), save_limit: None };
+        assert_eq!(config.imap, imap);
     }
 
     #[test]
@@ -309,7 +318,7 @@ mod tests {
         assert_eq!(config.certificate, None);
         assert_eq!(config.passwords, PasswordCost::default());
         assert_eq!(config.scrub, ScrubPace::default());
-        assert!(!config.imap.uidonly);
+        assert_eq!(config.imap, Imap::default());
         assert_eq!(config.data, Path::new("/etc/pillarbox/d"));
     }
 

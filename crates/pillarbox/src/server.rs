@@ -154,6 +154,8 @@ impl Server {
                 let settings = ImapSettings {
                     starttls,
                     uidonly: self.imap.uidonly,
+                    message_limit: self.imap.message_limit,
+                    save_limit: self.imap.save_limit,
                     ..ImapSettings::default()
                 };
                 let imap = ImapServer::new(self.service.clone(), Arc::clone(throttle), settings);

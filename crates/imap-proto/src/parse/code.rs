@@ -40,6 +40,7 @@ fn known(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
     Ok(match name.to_ascii_uppercase().as_str() {
         "CAPABILITY" => Some(Code::Capability(capabilities(cursor)?)),
         "BADCHARSET" if cursor.peek() == Some(b']') => Some(Code::BadCharset(Vec::new())),
+        "INPROGRESS" if cursor.peek() == Some(b']') => Some(Code::InProgress(None)),
         upper => {
             cursor.space()?;
             with_arguments(upper, cursor)?
@@ -54,6 +55,7 @@ fn known(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
 ///                  "MODIFIED" SP sequence-set / "MAILBOXID" SP "(" objectid ")" /
 ///                  "BADCHARSET" [SP "(" charset *(SP charset) ")"] /
 ///                  "BADEVENT" SP "(" event-name *(SP event-name) ")" /
+///                  "MESSAGELIMIT" SP nz-number [SP uniqueid] /
 ///                  "INPROGRESS" [SP "(" … ")"] / "APPENDUID" SP nz-number SP uid-set /
 ///                  "COPYUID" SP nz-number SP uid-set SP uid-set / "NOUPDATE" SP quoted / …
 /// ```
@@ -66,6 +68,14 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
         "BADEVENT" => {
             let name = |cursor: &mut Cursor<'_>| cursor.atom("event").map(str::to_owned);
             Some(Code::BadEvent(cursor.list1(EVENTS_MAX, "events", name)?))
+        }
+        "MESSAGELIMIT" => {
+            let limit = cursor.nz_number()?;
+            let lowest = match cursor.eat(b' ') {
+                true => Uid::new(cursor.nz_number()?),
+                false => None,
+            };
+            Some(Code::MessageLimit { limit, lowest })
         }
         "INPROGRESS" => Some(Code::InProgress(Some(progress(cursor)?))),
         "HIGHESTMODSEQ" => Some(Code::HighestModSeq(nz_mod_seq(cursor)?)),

@@ -1,6 +1,6 @@
 //! SEARCH, the command and its answers. RFC 9051 §6.4.4, §7.3.3
 
-use mail_types::{Keyword, ModSeq, SystemFlags, UidValidity};
+use mail_types::{Keyword, ModSeq, SystemFlags, Uid, UidValidity};
 
 use super::cursor::Cursor;
 use super::error::{ErrorKind, Result};
@@ -193,11 +193,18 @@ fn key_with_argument(name: &str, cursor: &mut Cursor<'_>) -> Result<SearchKey> {
         "KEYWORD" => SearchKey::Keyword(keyword(cursor)?),
         "UNKEYWORD" => SearchKey::NotKeyword(keyword(cursor)?),
         "UID" => SearchKey::Uid(cursor.sequence_set()?),
+        "UIDAFTER" => SearchKey::UidAfter(uid(cursor)?),
+        "UIDBEFORE" => SearchKey::UidBefore(uid(cursor)?),
         "EMAILID" => SearchKey::EmailId(bare_object_id(cursor)?),
         "THREADID" => SearchKey::ThreadId(bare_object_id(cursor)?),
         "MODSEQ" => mod_seq_key(cursor)?,
         _ => return cursor.expected("known search key"),
     })
+}
+
+fn uid(cursor: &mut Cursor<'_>) -> Result<Uid> {
+    let start = cursor.clone();
+    Uid::new(cursor.nz_number()?).map_or_else(|| start.fail(ErrorKind::Value, "UID"), Ok)
 }
 
 /// `flag-keyword = atom`
@@ -362,7 +369,7 @@ fn positions(cursor: &mut Cursor<'_>) -> Result<Vec<(u32, SequenceSet)>> {
 }
 
 /// The keys that are followed by something.
-const KEYS_WITH_ARGUMENTS: [&str; 30] = [
+const KEYS_WITH_ARGUMENTS: [&str; 32] = [
     "BCC",
     "BODY",
     "CC",
@@ -387,6 +394,8 @@ const KEYS_WITH_ARGUMENTS: [&str; 30] = [
     "KEYWORD",
     "UNKEYWORD",
     "UID",
+    "UIDAFTER",
+    "UIDBEFORE",
     "EMAILID",
     "THREADID",
     "MODSEQ",

@@ -1,5 +1,7 @@
 //! Response codes. RFC 9051 §7.1
 
+use mail_types::Uid;
+
 use super::flags::flag_list;
 use super::writer::Writer;
 use crate::types::{Code, Progress};
@@ -43,7 +45,8 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
         }
         Code::BadUrl(url) => bad_url(out, url),
         Code::BadEvent(names) => bad_event(out, names),
-        Code::InProgress(Some(progress)) => in_progress(out, progress),
+        Code::MessageLimit { limit, lowest } => message_limit(out, *limit, *lowest),
+        Code::InProgress(progress) => in_progress(out, progress.as_ref()),
         Code::PermanentFlags(flags) => {
             out.text("PERMANENTFLAGS ");
             flag_list(out, flags);
@@ -103,14 +106,24 @@ fn bad_url(out: &mut Writer<'_>, url: &str) {
     }
 }
 
+fn message_limit(out: &mut Writer<'_>, limit: u32, lowest: Option<Uid>) {
+    named(out, "MESSAGELIMIT", limit.into());
+    if let Some(lowest) = lowest {
+        out.space();
+        out.number(lowest.get());
+    }
+}
+
 fn bad_event(out: &mut Writer<'_>, names: &[String]) {
     out.text("BADEVENT ");
     out.list(names, |out, name| out.text(name));
 }
 
 /// A tag with a bracket is not told: it would end the code for who does not know it. RFC 9585 §4
-fn in_progress(out: &mut Writer<'_>, progress: &Progress) {
-    out.text("INPROGRESS (");
+fn in_progress(out: &mut Writer<'_>, progress: Option<&Progress>) {
+    out.text("INPROGRESS");
+    let Some(progress) = progress else { return };
+    out.text(" (");
     match progress.tag.as_deref().filter(|tag| !tag.contains([']', '"', '\\'])) {
         Some(tag) => {
             out.text("\"");

@@ -121,6 +121,8 @@ fn key(out: &mut Writer<'_>, search_key: &SearchKey) {
             out.text("UID ");
             out.set(set);
         }
+        SearchKey::UidAfter(uid) => number(out, "UIDAFTER ", uid.get().into()),
+        SearchKey::UidBefore(uid) => number(out, "UIDBEFORE ", uid.get().into()),
         SearchKey::Bcc(text) => string(out, "BCC ", text),
         SearchKey::Cc(text) => string(out, "CC ", text),
         SearchKey::From(text) => string(out, "FROM ", text),

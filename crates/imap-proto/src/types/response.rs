@@ -217,6 +217,14 @@ pub enum Code {
     InUse,
     /// `LIMIT`
     Limit,
+    /// `MESSAGELIMIT`: how many messages a command works on, and the lowest UID that this one got
+    /// to. RFC 9738 §3.1
+    MessageLimit {
+        /// Messages.
+        limit: u32,
+        /// Where a command has to go on below, if that is known.
+        lowest: Option<Uid>,
+    },
     /// `MAILBOXID`. RFC 8474 §4
     MailboxId(String),
     /// `MODIFIED`: which messages a conditional STORE left alone. RFC 7162 §3.1.3
@@ -341,7 +349,7 @@ pub enum Continuation {
 }
 
 /// The codes that have no arguments.
-const BARE_CODES: [(Code, &str); 34] = [
+const BARE_CODES: [(Code, &str); 33] = [
     (Code::Alert, "ALERT"),
     (Code::AlreadyExists, "ALREADYEXISTS"),
     (Code::AuthenticationFailed, "AUTHENTICATIONFAILED"),
@@ -355,7 +363,6 @@ const BARE_CODES: [(Code, &str); 34] = [
     (Code::Expired, "EXPIRED"),
     (Code::ExpungeIssued, "EXPUNGEISSUED"),
     (Code::HasChildren, "HASCHILDREN"),
-    (Code::InProgress(None), "INPROGRESS"),
     (Code::InUse, "INUSE"),
     (Code::Limit, "LIMIT"),
     (Code::NoModSeq, "NOMODSEQ"),

@@ -1,6 +1,6 @@
 //! SEARCH. RFC 9051 §6.4.4
 
-use mail_types::{Keyword, ModSeq, SystemFlags};
+use mail_types::{Keyword, ModSeq, SystemFlags, Uid};
 
 use super::{MailboxArg, Numbering, SequenceSet};
 
@@ -148,6 +148,10 @@ pub enum SearchKey {
     Sequence(SequenceSet),
     /// `UID`
     Uid(SequenceSet),
+    /// `UIDAFTER`: a higher UID than this. RFC 9738 §3.2
+    UidAfter(Uid),
+    /// `UIDBEFORE`: a lower UID than this. RFC 9738 §3.2
+    UidBefore(Uid),
     /// `BCC`
     Bcc(Vec<u8>),
     /// `CC`

@@ -9,13 +9,14 @@ use mailbox::Outcome;
 
 use super::catenate;
 use crate::reply::{Flow, Reply, end, wait, wait_ready};
-use crate::{Answer, AppendRequest, Need, errors, news};
+use crate::{Answer, AppendRequest, Need, errors, limit, news};
 
 pub(crate) fn begin(append: Append) -> Flow {
     append.messages.iter().try_for_each(check_not_empty)?;
     wait_ready(Need::Refresh, move |run| {
-        let limit = run.state.config.append_limit;
-        append.messages.iter().try_for_each(|message| check_size(message, limit))?;
+        let octets_max = run.state.config.append_limit;
+        append.messages.iter().try_for_each(|message| check_size(message, octets_max))?;
+        limit::check_append(append.messages.len(), run.state)?;
         // A name that no mailbox can have is not worth creating, so it gets no TRYCREATE.
         let name = append.mailbox.name(run.state.names()).map_err(errors::bad_name)?;
         let mailbox = run.account()?.by_name(&name).ok_or_else(errors::try_create)?;

@@ -4,10 +4,11 @@ use imap_proto::types::{Code, CopyMove, Numbering, Response, SequenceSet, Status
 use mailbox::{CopyOutcome, Operation, Outcome, Refusal};
 
 use super::expunge::{check_writable, with_highest};
+use crate::limit::Cut;
 use crate::reply::{Flow, Reply, Run, end, wait};
 use crate::resolve::resolve;
 use crate::sync::{self, Told};
-use crate::{Answer, Need, errors, news};
+use crate::{Answer, Need, errors, limit, news};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +42,15 @@ fn plan(arguments: &CopyMove, kind: Kind, run: &mut Run<'_>) -> Flow {
     if uids.is_empty() {
         return end(Reply::ok("No message to take"));
     }
-    let operation = match kind {
-        Kind::Copy => Operation::Copy { from, to, uids },
-        Kind::Move => Operation::Move { from, to, uids },
+    let (operation, code) = match kind {
+        Kind::Copy => {
+            limit::check_copy(&uids, run.state)?;
+            (Operation::Copy { from, to, uids }, None)
+        }
+        Kind::Move => {
+            let Cut { uids, code } = limit::cut(uids, run.state);
+            (Operation::Move { from, to, uids }, code)
+        }
     };
     wait(Need::Submit(operation), move |answer, run| match answer {
         Answer::Submitted(Ok(Outcome::Copied(outcome))) => {
@@ -52,7 +59,7 @@ fn plan(arguments: &CopyMove, kind: Kind, run: &mut Run<'_>) -> Flow {
         }
         Answer::Submitted(Ok(Outcome::Moved(outcome))) => {
             news::note_own(to, &outcome.target, run.state);
-            moved(outcome, run)
+            moved(outcome, code, run)
         }
         Answer::Submitted(Err(Refusal::NoTarget)) => Err(errors::try_create()),
         other => Err(errors::unexpected(&other)),
@@ -67,7 +74,7 @@ fn copied(outcome: CopyOutcome) -> Reply {
 }
 
 /// COPYUID comes before the first EXPUNGE. RFC 9051 §6.4.8
-fn moved(outcome: CopyOutcome, run: &mut Run<'_>) -> Flow {
+fn moved(outcome: CopyOutcome, limit: Option<Code>, run: &mut Run<'_>) -> Flow {
     let has_moved = outcome.modseq.is_some();
     if let Some(code) = copy_uid(outcome) {
         let status = Status::untagged(StatusKind::Ok, "Moved").with_code(code);
@@ -75,7 +82,8 @@ fn moved(outcome: CopyOutcome, run: &mut Run<'_>) -> Flow {
     }
     sync::catch_up(Told::Everything, run, move |run| {
         let reply = Reply::ok("MOVE completed");
-        end(if has_moved { with_highest(reply, run) } else { reply })
+        let reply = if has_moved { with_highest(reply, run) } else { reply };
+        end(limit::tell(limit, reply, run))
     })
 }
 

@@ -15,8 +15,9 @@ use mailbox::qresync::{Known, resync};
 use mailbox::{FlagMode, Operation, Outcome, OwnStore};
 
 use super::search::part;
+use crate::limit::{self, Cut};
 use crate::render::Out;
-use crate::reply::{Flow, Reply, Run, wait};
+use crate::reply::{Flow, Reply, Run, end, wait};
 use crate::resolve::resolve;
 use crate::state::{Access, Selected};
 use crate::sync::{self, CaughtUp, Silence, Told};
@@ -64,10 +65,16 @@ fn plan(fetch: Fetch, run: &mut Run<'_>) -> Flow {
     if let Some(since) = fetch.changed_since {
         uids = changed(&uids, since, selected);
     }
+    let Cut { uids, code } = limit::cut(uids, run.state);
     let needs = Needs::of(&fetch.items);
     let items = items(fetch, run.state.enabled.uidonly);
     let unseen = if needs.seen { unseen(&uids, selected) } else { UidSet::new() };
-    let job = Job::new(uids, items, needs);
+    let job = match code {
+        None => Job::new(uids, items, needs),
+        Some(code) => Job::new(uids, items, needs)
+            .last_first(selected)
+            .with_finish(Box::new(|reply, run| end(limit::tell(Some(code), reply, run)))),
+    };
     if unseen.is_empty() {
         return job.next(run);
     }

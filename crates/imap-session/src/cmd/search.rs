@@ -14,13 +14,13 @@ pub(crate) mod rows;
 use std::collections::BTreeMap;
 
 use imap_proto::types::{Code, Numbering, Search, SearchReturn};
-use mail_types::UidSet;
-use mailbox::search::Program;
+use mail_types::{Uid, UidSet};
+use mailbox::search::{Key, Program};
 
-use crate::errors;
 use crate::reply::{Flow, Reply, Run, end};
-use crate::state::Selected;
+use crate::state::{Selected, State};
 use crate::sync;
+use crate::{errors, limit};
 pub(crate) use keys::has_sequence;
 use load::Job;
 pub(crate) use partial::part;
@@ -85,10 +85,27 @@ fn forget_saved(search: &Search, run: &mut Run<'_>) {
 
 fn plan(search: Search, run: &mut Run<'_>) -> Flow {
     let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
-    match job(&search, selected, run) {
-        Ok(job) => job.next(run, Box::new(move |job, run| finish(search, job, run))),
+    let within = within_limit(&search, selected, run.state);
+    match limited_job(&search, within.first, selected, run) {
+        Ok(job) => job.next(run, Box::new(move |job, run| finish(search, job, within.code, run))),
         Err(reply) => refused(&search, reply, run),
     }
+}
+
+/// Where a search begins that may not look at all messages, and what is said then.
+#[derive(Default)]
+struct Within {
+    first: Option<Uid>,
+    code: Option<Code>,
+}
+
+fn within_limit(search: &Search, selected: &Selected, state: &State) -> Within {
+    if state.config.message_limit.is_none() {
+        return Within::default();
+    }
+    let cut = limit::cut(keys::searched(search, selected), state);
+    let first = cut.uids.first().filter(|_| cut.code.is_some());
+    Within { first, code: cut.code }
 }
 
 /// What follows a search in SORT and THREAD.
@@ -111,7 +128,20 @@ pub(crate) fn refused(search: &Search, reply: Reply, run: &mut Run<'_>) -> Flow 
 
 /// A search in a mailbox, as far as the snapshot decides it.
 pub(crate) fn job(search: &Search, selected: &Selected, run: &Run<'_>) -> Result<Job, Reply> {
-    let key = keys::translate(search, selected);
+    limited_job(search, None, selected, run)
+}
+
+/// The same among the messages from one UID on, if one is given.
+fn limited_job(
+    search: &Search,
+    first: Option<Uid>,
+    selected: &Selected,
+    run: &Run<'_>,
+) -> Result<Job, Reply> {
+    let mut key = keys::translate(search, selected);
+    if let Some(first) = first {
+        key = Key::And(vec![Key::Uids(UidSet::range(first, Uid::MAX)), key]);
+    }
     let program = Program::with_comparator(&key, run.state.collation.comparator)
         .map_err(|_| Reply::no("The search is too large").with(Code::Limit))?;
     let has_text = keys::has_text(&search.keys);
@@ -129,14 +159,15 @@ pub(crate) fn save(search: &Search, job: &Job, run: &mut Run<'_>) {
     }
 }
 
-fn finish(search: Search, job: Job, run: &mut Run<'_>) -> Flow {
+fn finish(search: Search, job: Job, limit: Option<Code>, run: &mut Run<'_>) -> Flow {
     save(&search, &job, run);
     tell(&search, &job, None, run);
     if wants_updates(&search) {
         context::add(&search, job, None, run);
     }
-    end(Reply::ok(match search.numbering {
+    let reply = Reply::ok(match search.numbering {
         Numbering::Uid => "UID SEARCH completed",
         Numbering::Sequence => "SEARCH completed",
-    }))
+    });
+    end(limit::tell(limit, reply, run))
 }

@@ -6,6 +6,7 @@ use mailbox::{FlagMode, FlagsOutcome, Operation, Outcome, OwnStore};
 
 use super::copy::expunge_issued;
 use super::expunge::check_writable;
+use crate::limit::{self, Cut};
 use crate::render::{Fetched, Include};
 use crate::reply::{Flow, Reply, Run, end, wait};
 use crate::resolve::resolve;
@@ -29,6 +30,8 @@ struct Pending {
     flags: Flags,
     /// Whether UNCHANGEDSINCE was given.
     is_conditional: bool,
+    /// What is to be said if not all messages were worked on.
+    limit: Option<Code>,
     /// Whether sequence numbers named messages that were expunged elsewhere.
     has_gone: bool,
 }
@@ -36,6 +39,7 @@ struct Pending {
 fn plan(store: Store, run: &mut Run<'_>) -> Flow {
     let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
     let uids = resolve(&store.set, store.numbering, selected)?;
+    let Cut { uids, code } = limit::cut(uids, run.state);
     // Flags that no message can have are dropped; nothing but such flags is an error.
     if store.flags.flags.is_empty() && !store.flags.is_empty() {
         return Err(Reply::no("These flags cannot be changed").with(Code::Cannot));
@@ -67,6 +71,7 @@ fn plan(store: Store, run: &mut Run<'_>) -> Flow {
         mode,
         flags,
         is_conditional: store.unchanged_since.is_some(),
+        limit: code,
         has_gone,
     };
     wait(Need::Submit(operation), move |answer, run| match answer {
@@ -116,11 +121,13 @@ fn tell(pending: Pending, outcome: FlagsOutcome, told: UidSet, run: &mut Run<'_>
         // RFC 2180 §4.2: the rest is done; with UIDs there is nothing to complain of.
         let is_partial = pending.has_gone && pending.numbering == Numbering::Sequence;
         let reply = if is_partial { expunge_issued() } else { Reply::ok("STORE completed") };
-        if outcome.modified.is_empty() {
-            return end(reply);
-        }
-        let set = numbers(&outcome.modified, pending.numbering, selected);
-        end(reply.with(Code::Modified(set)))
+        let reply = if outcome.modified.is_empty() {
+            reply
+        } else {
+            let set = numbers(&outcome.modified, pending.numbering, selected);
+            reply.with(Code::Modified(set))
+        };
+        end(limit::tell(pending.limit, reply, run))
     })
 }
 

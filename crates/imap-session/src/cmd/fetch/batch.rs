@@ -15,12 +15,15 @@ use super::unknown_encoding;
 use crate::cmd::copy::expunge_issued;
 use crate::render::Out;
 use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
+use crate::state::Selected;
 use crate::{Answer, Need, ReadRequest, Unread, errors, progress, render};
 
 /// What is still to be told.
 pub(crate) struct Job {
     /// Messages not told yet.
     rest: UidSet,
+    /// With the last messages first: what comes after `rest`, in pieces, the next one last.
+    later: Option<Vec<UidSet>>,
     items: Vec<FetchItem>,
     needs: Needs,
     /// Messages that this command has set `\Seen` on: their flags are told too.
@@ -50,11 +53,42 @@ struct Waiting {
 
 impl Job {
     pub(crate) fn new(uids: UidSet, items: Vec<FetchItem>, needs: Needs) -> Self {
-        Self { rest: uids, items, needs, seen: UidSet::new(), done: 0, untold: None, finish: None }
+        Self {
+            rest: uids,
+            later: None,
+            items,
+            needs,
+            seen: UidSet::new(),
+            done: 0,
+            untold: None,
+            finish: None,
+        }
     }
 
     pub(crate) fn with_seen(self, seen: UidSet) -> Self {
         Self { seen, ..self }
+    }
+
+    /// Tells the message with the highest UID first. RFC 9738 §3.1
+    pub(crate) fn last_first(mut self, selected: &Selected) -> Self {
+        let uids: Vec<Uid> = selected.view.entries(&self.rest).map(|(_, e)| e.uid()).collect();
+        let pieces = uids.rchunks(Need::ROWS_MAX).map(|piece| piece.iter().copied().collect());
+        let mut later: Vec<UidSet> = pieces.collect();
+        later.reverse();
+        self.rest = UidSet::new();
+        self.later = Some(later);
+        self
+    }
+
+    fn is_done(&self) -> bool {
+        self.rest.is_empty() && self.later.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// Turns what comes in the order of UIDs into the order in which it is told.
+    fn in_order<T>(&self, items: &mut [T]) {
+        if self.later.is_some() {
+            items.reverse();
+        }
     }
 
     pub(crate) fn with_finish(self, finish: Finish) -> Self {
@@ -71,6 +105,11 @@ impl Job {
 
     /// Begins the next batch, or ends the command.
     pub(crate) fn next(mut self, run: &mut Run<'_>) -> Flow {
+        if self.rest.is_empty()
+            && let Some(piece) = self.later.as_mut().and_then(Vec::pop)
+        {
+            self.rest = piece;
+        }
         if !self.needs.row {
             return self.write_plain(run);
         }
@@ -89,12 +128,13 @@ impl Job {
     fn take(&mut self, run: &Run<'_>) -> Vec<Waiting> {
         let Some(selected) = &run.state.selected else { return Vec::new() };
         let entries = selected.view.entries(&self.rest).take(Need::ROWS_MAX);
-        let batch: Vec<Waiting> = entries.map(|(_, entry)| Waiting::new(&entry)).collect();
+        let mut batch: Vec<Waiting> = entries.map(|(_, entry)| Waiting::new(&entry)).collect();
         self.done += batch.len();
         match batch.last().map(|last| last.uid) {
             Some(last) => self.forget_through(last),
             None => self.rest = UidSet::new(),
         }
+        self.in_order(&mut batch);
         batch
     }
 
@@ -105,7 +145,10 @@ impl Job {
             let view = &selected.view;
             let out = &mut Out::new(run.sink, run.state.enabled);
             let loaded = Loaded::default();
-            for (seq, entry) in view.entries(&self.rest).take(MESSAGES_PER_FLUSH) {
+            let mut entries: Vec<_> = view.entries(&self.rest).take(MESSAGES_PER_FLUSH).collect();
+            last = entries.last().map(|(_, entry)| entry.uid());
+            self.in_order(&mut entries);
+            for (seq, entry) in entries {
                 let subject = Subject { entry, flags: None, row: None, loaded: &loaded };
                 let mut fetch = out.fetch(seq, entry.uid());
                 for item in &self.items {
@@ -119,7 +162,6 @@ impl Job {
                 }
                 fetch.finish();
                 self.done += 1;
-                last = Some(entry.uid());
             }
         }
         match last {
@@ -255,7 +297,9 @@ impl Job {
         let view = &selected.view;
         let out = &mut Out::new(run.sink, run.state.enabled);
         let uids: UidSet = batch.iter().map(|waiting| waiting.uid).collect();
-        let mut waiting = batch.iter();
+        let mut waiting: Vec<&Waiting> = batch.iter().collect();
+        self.in_order(&mut waiting);
+        let mut waiting = waiting.into_iter();
         let mut all = VecDeque::with_capacity(batch.len());
         for (seq, entry) in view.entries(&uids) {
             let Some(waiting) = waiting.find(|waiting| waiting.uid == entry.uid()) else {
@@ -266,6 +310,7 @@ impl Job {
             let subject = Subject { entry, flags, row, loaded: &waiting.loaded };
             all.push_back(self.tell_one(seq, &subject, out));
         }
+        self.in_order(all.make_contiguous());
         all
     }
 
@@ -354,7 +399,7 @@ impl Job {
 
     /// Sends what was written, and goes on.
     fn pause(self, run: &mut Run<'_>) -> Flow {
-        if self.rest.is_empty() {
+        if self.is_done() {
             return self.next(run);
         }
         let left = match &run.state.selected {

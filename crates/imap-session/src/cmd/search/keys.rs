@@ -1,7 +1,7 @@
 //! Search keys of the wire as keys of the model.
 
 use imap_proto::types::{Numbering, Search, SearchKey, SequenceSet};
-use mail_types::{MessageId, ThreadId};
+use mail_types::{MessageId, ThreadId, Uid, UidSet};
 use mailbox::search::{DateTest, Field, Key};
 
 use crate::resolve::{resolve_leniently, uids_to_come};
@@ -78,6 +78,29 @@ fn pin(key: &SearchKey, selected: &Selected) -> SearchKey {
     }
 }
 
+/// The messages that a key names by their numbers; `None` for other keys.
+fn named_uids(key: &SearchKey, selected: &Selected) -> Option<UidSet> {
+    Some(match key {
+        SearchKey::Sequence(set) => resolve_leniently(set, Numbering::Sequence, selected),
+        SearchKey::Uid(set) => resolve_leniently(set, Numbering::Uid, selected),
+        // RFC 9738 §3.2
+        SearchKey::UidAfter(uid) => {
+            uid.next().map_or_else(UidSet::new, |next| UidSet::range(next, Uid::MAX))
+        }
+        SearchKey::UidBefore(uid) => {
+            Uid::new(uid.get() - 1).map_or_else(UidSet::new, |last| UidSet::range(Uid::MIN, last))
+        }
+        _ => return None,
+    })
+}
+
+/// The messages that have to be looked at: all, but for what the query itself names.
+/// RFC 9738 §3.1
+pub(crate) fn searched(search: &Search, selected: &Selected) -> UidSet {
+    let named = search.keys.iter().filter_map(|key| named_uids(key, selected));
+    named.fold(selected.view.uids(), |all, named| all.intersection(&named))
+}
+
 /// The whole query, with its sets resolved in the session's view.
 pub(crate) fn translate(search: &Search, selected: &Selected) -> Key {
     let translator = Translator { charset: search.charset.as_deref(), selected };
@@ -102,8 +125,8 @@ impl Translator<'_> {
             }
             SearchKey::Old => not(Key::Recent),
             SearchKey::Recent => Key::Recent,
-            SearchKey::Sequence(set) => {
-                Key::Uids(resolve_leniently(set, Numbering::Sequence, self.selected))
+            SearchKey::Sequence(_) | SearchKey::UidAfter(_) | SearchKey::UidBefore(_) => {
+                Key::Uids(named_uids(key, self.selected).unwrap_or_default())
             }
             SearchKey::Uid(set) => Key::Uids(uids_to_come(set, self.selected)),
             SearchKey::Bcc(text) => Key::Field(Field::Bcc, self.text(text)),
