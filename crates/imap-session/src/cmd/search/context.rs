@@ -52,9 +52,11 @@ struct NamesLast {
     uid: Option<Uid>,
 }
 
-/// Most contexts at once. Each costs a test of every message that changes, and up to some 100 KiB
-/// for what matches; a client has one for each view that its user has open.
-pub(crate) const CONTEXTS_MAX: usize = 16;
+/// Most contexts at once. Each costs a test of every message that changes; a client has one for
+/// each view that its user has open.
+const CONTEXTS_MAX: usize = 16;
+/// Most ranges of UIDs in what matches, in all contexts together when another is added: 2 MiB.
+const RANGES_MAX: usize = 1 << 18;
 
 /// A tag cannot be used again while updates are told under it. RFC 5267 §4.3
 pub(crate) fn check_tag(run: &Run<'_>) -> Result<(), Reply> {
@@ -69,7 +71,11 @@ pub(crate) fn check_tag(run: &Run<'_>) -> Result<(), Reply> {
 pub(crate) fn add(search: &Search, job: Job, source: Option<Source>, run: &mut Run<'_>) {
     let tag = run.tag.as_str().to_owned();
     let Some(selected) = run.state.selected.as_mut() else { return refuse(run) };
-    if selected.contexts.len() >= CONTEXTS_MAX {
+    let ranges = selected.contexts.iter().map(|context| context.matched.range_count());
+    let is_large = ranges.sum::<usize>() + job.matched.range_count() > RANGES_MAX;
+    // One is given to every client. RFC 5267 §4.3.1
+    let has_some = !selected.contexts.is_empty();
+    if selected.contexts.len() >= CONTEXTS_MAX || (is_large && has_some) {
         return refuse(run);
     }
     let Job { program, has_text, matched, .. } = job;
@@ -140,6 +146,11 @@ pub(crate) fn tell_changed(
     let mut contexts = std::mem::take(&mut selected.contexts);
     let view = &selected.view;
     let new = UidSet::range(first_new, Uid::MAX);
+    let new = view.entries(&new).filter(|_| delta.exists.is_some()).map(|(_, entry)| (None, entry));
+    let changed = delta.changed.iter().map(|changed| changed.uid);
+    let changed = changed.filter_map(|uid| Some((before.find(uid), view.entry(uid)?)));
+    // Looked up once for all contexts.
+    let touched: Vec<(Option<EntryRef<'_>>, EntryRef<'_>)> = changed.chain(new).collect();
     for context in &mut contexts {
         let mut news = News { now: run.now.seconds(), ..News::default() };
         for uid in context.follow_last(selected) {
@@ -147,14 +158,8 @@ pub(crate) fn tell_changed(
                 context.look(view, None, entry, &mut news);
             }
         }
-        for changed in &delta.changed {
-            let Some(entry) = view.entry(changed.uid) else { continue };
-            context.look(view, before.find(changed.uid), entry, &mut news);
-        }
-        if delta.exists.is_some() {
-            for (_, entry) in view.entries(&new) {
-                context.look(view, None, entry, &mut news);
-            }
+        for (before, entry) in &touched {
+            context.look(view, *before, *entry, &mut news);
         }
         context.due = context.due.difference(&news.decided).union(&news.due);
         context.tell(&news.added, &news.removed, view, out);
