@@ -7,7 +7,8 @@
 //! that is soon enough.
 //!
 //! The order is that of §4.3.3 and §4.3.4: REMOVEFROM before the EXPUNGE that takes away the
-//! numbers it names, everything else after EXISTS and FETCH. Positions are always zero: results
+//! numbers it names, everything else after EXISTS and FETCH. Where EXPUNGE may not be sent,
+//! REMOVEFROM comes all the same, and the numbers stay as they are (§A.3). Positions are always zero: results
 //! are in mailbox order, so the client knows where a message belongs.
 
 use std::sync::Arc;
@@ -145,6 +146,7 @@ pub(crate) fn tell_changed(
     let out = &mut Out::new(run.sink, run.state.enabled);
     let mut contexts = std::mem::take(&mut selected.contexts);
     let view = &selected.view;
+    let withheld = view.withheld();
     let new = UidSet::range(first_new, Uid::MAX);
     let new = view.entries(&new).filter(|_| delta.exists.is_some()).map(|(_, entry)| (None, entry));
     let changed = delta.changed.iter().map(|changed| changed.uid);
@@ -154,7 +156,7 @@ pub(crate) fn tell_changed(
     for context in &mut contexts {
         let mut news = News { now: run.now.seconds(), ..News::default() };
         for uid in context.follow_last(selected) {
-            if let Some(entry) = view.entry(uid) {
+            if let Some(entry) = view.entry(uid).filter(|_| !withheld.contains(uid)) {
                 context.look(view, None, entry, &mut news);
             }
         }
@@ -162,7 +164,9 @@ pub(crate) fn tell_changed(
             context.look(view, *before, *entry, &mut news);
         }
         context.due = context.due.difference(&news.decided).union(&news.due);
-        context.tell(&news.added, &news.removed, view, out);
+        context.due = context.due.difference(&withheld);
+        let removed = news.removed.union(&context.matched.intersection(&withheld));
+        context.tell(&news.added, &removed, view, out);
     }
     selected.contexts = contexts;
 }
