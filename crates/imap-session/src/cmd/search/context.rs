@@ -8,8 +8,8 @@
 //!
 //! The order is that of §4.3.3 and §4.3.4: REMOVEFROM before the EXPUNGE that takes away the
 //! numbers it names, everything else after EXISTS and FETCH. Where EXPUNGE may not be sent,
-//! REMOVEFROM comes all the same, and the numbers stay as they are (§A.3). Positions are always zero: results
-//! are in mailbox order, so the client knows where a message belongs.
+//! REMOVEFROM comes all the same, and the numbers stay as they are (§A.3). Positions are always
+//! zero: results are in mailbox order, so the client knows where a message belongs.
 
 use std::sync::Arc;
 
