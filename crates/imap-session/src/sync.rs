@@ -97,6 +97,10 @@ pub(crate) fn advance(told: Told, silence: Silence<'_>, run: &mut Run<'_>) -> Ca
     let before = (!selected.contexts.is_empty()).then(|| selected.view.snapshot().clone());
     let delta = selected.view.advance(&contents, expunges, own);
     if delta.is_empty() {
+        // Also of expunges that are withheld. RFC 5267 §A.3
+        if let Some(before) = before {
+            context::tell_changed(&delta, &before, uid_next, run);
+        }
         return CaughtUp::Yes;
     }
     // What no other session has claimed yet is recent here. RFC 3501 §2.3.2

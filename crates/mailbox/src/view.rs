@@ -145,6 +145,11 @@ impl View {
         self.withheld.is_some()
     }
 
+    /// Messages that are expunged, which the client was not told yet.
+    pub fn withheld(&self) -> UidSet {
+        self.gone().iter().map(|gone| gone.entry.uid()).collect()
+    }
+
     /// The modseq up to which the client was told everything: the only one that may be announced
     /// as HIGHESTMODSEQ.
     ///

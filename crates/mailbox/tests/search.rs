@@ -152,6 +152,69 @@ fn text_looks_in_the_header_first_and_body_never_does() {
 }
 
 #[test]
+fn fuzzy_changes_texts_and_nothing_else() {
+    let like = |key: Key| Key::Fuzzy(Box::new(key));
+    let fields = header();
+    let row = RowText { subject: Some("Wéather report"), ..RowText::default() };
+    let content = Content { row: Some(row), header: Some(&fields), text: Some("sunny days") };
+    let subject = |text: &str| Key::Field(Field::Subject, text.into());
+    assert_eq!(verdict(&subject("report weathr"), &content), Verdict::No);
+    assert_eq!(verdict(&like(subject("report weathr")), &content), Verdict::Yes);
+    let header = |text: &str| Key::Header("x-mailer".into(), text.into());
+    assert_eq!(verdict(&like(header("hero")), &content), Verdict::Yes);
+    assert_eq!(verdict(&like(header("rent")), &content), Verdict::No);
+    // One word in the header, one in the body; the other way the body is asked for only if needed.
+    assert_eq!(verdict(&like(Key::Text("day heron".into())), &content), Verdict::Yes);
+    let without_body = Content { text: None, ..content };
+    let needs = Verdict::Needs(ContentNeed::Text);
+    assert_eq!(verdict(&like(Key::Text("heron".into())), &without_body), Verdict::Yes);
+    assert_eq!(verdict(&like(Key::Text("day heron".into())), &without_body), needs);
+    assert_eq!(found(like(Key::Larger(300))), [5, 6]);
+    let not = like(Key::Not(Box::new(Key::Body("snny".into()))));
+    assert_eq!(verdict(&not, &content), Verdict::No);
+}
+
+#[test]
+fn what_fuzzy_finds_counts_by_field_and_by_how_often() {
+    let points = |key: Key, content: &Content<'_>| {
+        Program::new(&Key::Fuzzy(Box::new(key))).unwrap().relevancy(content)
+    };
+    let row = |subject| Some(RowText { subject: Some(subject), ..RowText::default() });
+    let content = Content { row: row("tide"), header: None, text: Some("tide, tides, tode") };
+    let subject = || Key::Field(Field::Subject, "tide".into());
+    let body = || Key::Body("tide".into());
+    // The word itself is 4 points, a longer one 3, one with another letter 2; a subject is ten
+    // bodies.
+    assert_eq!(points(subject(), &content), 40);
+    assert_eq!(points(body(), &content), 9);
+    assert_eq!(points(Key::And(vec![subject(), body()]), &content), 49);
+    assert_eq!(points(Key::Not(Box::new(body())), &content), 0);
+    assert_eq!(points(Key::Body("tide wave".into()), &content), 0);
+    let often = "tide ".repeat(1000);
+    assert_eq!(points(body(), &Content { text: Some(&often), ..content }), 40);
+    let exact = Program::new(&body()).unwrap();
+    assert_eq!(exact.relevancy(&content), 0);
+}
+
+#[test]
+fn a_flag_that_is_not_searched_for_makes_no_difference() {
+    let snapshot = snapshot();
+    let (before, after) = (snapshot.at(0).unwrap(), snapshot.at(2).unwrap());
+    let sees_none = |key: Key| {
+        let program = Program::new(&key).unwrap();
+        program.sees_no_difference(&subject(before), &subject(after))
+    };
+    let seen = || Key::System(SystemFlags::SEEN);
+    // Message 3 is seen and message 1 is not; both have the keyword.
+    assert!(!sees_none(seen()));
+    assert!(sees_none(Key::Keyword(Keyword::new("Work").unwrap())));
+    assert!(sees_none(Key::Body("x".into())));
+    assert!(!sees_none(Key::And(vec![Key::Body("x".into()), seen()])));
+    assert!(!sees_none(Key::Not(Box::new(Key::Or(vec![Key::All, seen()])))));
+    assert!(!sees_none(Key::Fuzzy(Box::new(seen()))));
+}
+
+#[test]
 fn a_message_without_a_date_header_was_sent_on_no_day() {
     let content = Content { row: Some(RowText::default()), ..Content::default() };
     let key = Key::SentDate(DateTest::Since(0));

@@ -84,11 +84,13 @@ fn withheld_expunges_keep_their_numbers_and_hold_back_settled() {
     assert!(delta.expunged.is_empty());
     assert_eq!(delta.exists, Some(5));
     assert_eq!((view.exists(), view.settled()), (5, before));
+    assert_eq!(view.withheld(), uids(&[2]));
     assert_eq!(view.uid(seq(2)), Some(uid(2)));
     assert_eq!(view.uid(seq(5)), Some(uid(5)));
     assert_eq!(view.entry(uid(2)).unwrap().uid(), uid(2));
     let delta = view.advance(&snapshot(&account), Expunges::Tell, None);
     assert_eq!((delta.expunged, delta.vanished), (vec![seq(2)], uids(&[2])));
+    assert!(view.withheld().is_empty());
     assert_eq!(delta.exists, None);
     assert_eq!(view.settled(), account.modseq());
     assert_eq!(view.entry(uid(2)).map(|entry| entry.uid()), None);

@@ -7,8 +7,9 @@
 //! that is soon enough.
 //!
 //! The order is that of §4.3.3 and §4.3.4: REMOVEFROM before the EXPUNGE that takes away the
-//! numbers it names, everything else after EXISTS and FETCH. Positions are always zero: results
-//! are in mailbox order, so the client knows where a message belongs.
+//! numbers it names, everything else after EXISTS and FETCH. Where EXPUNGE may not be sent,
+//! REMOVEFROM comes all the same, and the numbers stay as they are (§A.3). Positions are always
+//! zero: results are in mailbox order, so the client knows where a message belongs.
 
 use std::sync::Arc;
 
@@ -52,9 +53,11 @@ struct NamesLast {
     uid: Option<Uid>,
 }
 
-/// Most contexts at once. Each costs a test of every message that changes, and up to some 100 KiB
-/// for what matches; a client has one for each view that its user has open.
-pub(crate) const CONTEXTS_MAX: usize = 16;
+/// Most contexts at once. Each costs a test of every message that changes; a client has one for
+/// each view that its user has open.
+const CONTEXTS_MAX: usize = 16;
+/// Most ranges of UIDs in what matches, in all contexts together when another is added: 2 MiB.
+const RANGES_MAX: usize = 1 << 18;
 
 /// A tag cannot be used again while updates are told under it. RFC 5267 §4.3
 pub(crate) fn check_tag(run: &Run<'_>) -> Result<(), Reply> {
@@ -69,7 +72,11 @@ pub(crate) fn check_tag(run: &Run<'_>) -> Result<(), Reply> {
 pub(crate) fn add(search: &Search, job: Job, source: Option<Source>, run: &mut Run<'_>) {
     let tag = run.tag.as_str().to_owned();
     let Some(selected) = run.state.selected.as_mut() else { return refuse(run) };
-    if selected.contexts.len() >= CONTEXTS_MAX {
+    let ranges = selected.contexts.iter().map(|context| context.matched.range_count());
+    let is_large = ranges.sum::<usize>() + job.matched.range_count() > RANGES_MAX;
+    // One is given to every client. RFC 5267 §4.3.1
+    let has_some = !selected.contexts.is_empty();
+    if selected.contexts.len() >= CONTEXTS_MAX || (is_large && has_some) {
         return refuse(run);
     }
     let Job { program, has_text, matched, .. } = job;
@@ -139,25 +146,27 @@ pub(crate) fn tell_changed(
     let out = &mut Out::new(run.sink, run.state.enabled);
     let mut contexts = std::mem::take(&mut selected.contexts);
     let view = &selected.view;
+    let withheld = view.withheld();
     let new = UidSet::range(first_new, Uid::MAX);
+    let new = view.entries(&new).filter(|_| delta.exists.is_some()).map(|(_, entry)| (None, entry));
+    let changed = delta.changed.iter().map(|changed| changed.uid);
+    let changed = changed.filter_map(|uid| Some((before.find(uid), view.entry(uid)?)));
+    // Looked up once for all contexts.
+    let touched: Vec<(Option<EntryRef<'_>>, EntryRef<'_>)> = changed.chain(new).collect();
     for context in &mut contexts {
         let mut news = News { now: run.now.seconds(), ..News::default() };
         for uid in context.follow_last(selected) {
-            if let Some(entry) = view.entry(uid) {
+            if let Some(entry) = view.entry(uid).filter(|_| !withheld.contains(uid)) {
                 context.look(view, None, entry, &mut news);
             }
         }
-        for changed in &delta.changed {
-            let Some(entry) = view.entry(changed.uid) else { continue };
-            context.look(view, before.find(changed.uid), entry, &mut news);
-        }
-        if delta.exists.is_some() {
-            for (_, entry) in view.entries(&new) {
-                context.look(view, None, entry, &mut news);
-            }
+        for (before, entry) in &touched {
+            context.look(view, *before, *entry, &mut news);
         }
         context.due = context.due.difference(&news.decided).union(&news.due);
-        context.tell(&news.added, &news.removed, view, out);
+        context.due = context.due.difference(&withheld);
+        let removed = news.removed.union(&context.matched.intersection(&withheld));
+        context.tell(&news.added, &removed, view, out);
     }
     selected.contexts = contexts;
 }
