@@ -101,6 +101,21 @@ fn a_failed_store_tells_no_flags() {
     assert!(!flags.contains("\\Flagged"), "{flags}");
 }
 
+/// "A SEARCH command with the SAVE result option that caused the server to return the NO tagged
+/// response sets the value of the search result variable to the empty sequence." RFC 5182 §2.1
+#[test]
+fn a_failed_search_with_save_leaves_nothing_saved() {
+    for command in ["SEARCH RETURN (SAVE) BODY text", "SORT RETURN (SAVE) (SUBJECT) UTF-8 $"] {
+        let mut server = server();
+        say(&mut server, "SEARCH RETURN (SAVE) ALL");
+        server.fail_after(1, Trouble::Unavailable);
+        let answer = say(&mut server, command);
+        assert!(answer.starts_with("x NO "), "{command}: {answer}");
+        let saved = say(&mut server, "SEARCH RETURN (COUNT) $");
+        assert!(saved.contains("COUNT 0"), "{command}: {saved}");
+    }
+}
+
 fn server() -> PureServer {
     let mut server = PureServer::default();
     for _ in 0..3 {

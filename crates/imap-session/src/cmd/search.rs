@@ -56,13 +56,12 @@ fn plan(search: Search, run: &mut Run<'_>) -> Flow {
 pub(crate) fn find(search: &Search, run: &mut Run<'_>, finish: Finish) -> Flow {
     let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
     let key = keys::translate(search, selected);
-    let program = match Program::with_comparator(&key, run.state.collation.comparator) {
-        Ok(program) => program,
-        Err(_) => {
-            forget_saved(search, run);
-            return Err(Reply::no("The search is too large").with(Code::Limit));
-        }
+    // The query may name `$`. Whatever goes wrong from here on is a NO, which empties it.
+    forget_saved(search, run);
+    let Ok(program) = Program::with_comparator(&key, run.state.collation.comparator) else {
+        return Err(Reply::no("The search is too large").with(Code::Limit));
     };
+    let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
     let sifted = program.sift(&selected.view, run.now.seconds());
     let job = Job {
         has_text: keys::has_text(&search.keys),
