@@ -152,6 +152,25 @@ class TwoSessions(unittest.TestCase):
         ):
             self.assertEqual(ok(self.first.uid("SEARCH", *terms)), [expected], terms)
 
+    def test_sort_and_thread_put_messages_in_order(self):
+        self.fill(4)
+        reply = (
+            b"Subject: Re: Berth 1\r\nMessage-ID: <re@harbour.example>\r\n"
+            b"References: <berth.1@harbour.example>\r\n"
+            b"Date: Mon, 23 Nov 2026 08:00:00 +0000\r\n\r\nYes.\r\n"
+        )
+        ok(self.first.append("INBOX", "", None, reply))
+        ok(self.first.select("INBOX"))
+        for criteria, expected in (
+            ("(DATE)", b"5 1 2 3 4"),
+            ("(SUBJECT REVERSE DATE)", b"1 5 2 3 4"),
+        ):
+            found = ok(self.first.uid("SORT", criteria, "UTF-8", "ALL"))
+            self.assertEqual(found, [expected], criteria)
+        threads = ok(self.first.uid("THREAD", "REFERENCES", "UTF-8", "ALL"))
+        self.assertEqual(threads, [b"(1 5)(2)(3)(4)"])
+        ok(self.first.thread("REFS", "UTF-8", "UNSEEN"))
+
     def test_idle_tells_of_new_mail_flags_and_expunges_at_once(self):
         watcher = self.raw()
         watcher.run(b"SELECT INBOX")

@@ -59,6 +59,16 @@ fn search_answers_in_both_forms_and_keeps_its_result() {
 }
 
 #[test]
+fn sort_orders_messages_by_every_key_and_collation() {
+    scripts("sort");
+}
+
+#[test]
+fn threads_are_made_by_references_and_by_subject() {
+    scripts("thread");
+}
+
+#[test]
 fn condstore_tells_modseqs_and_guards_stores() {
     scripts("condstore");
 }

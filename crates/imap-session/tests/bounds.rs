@@ -60,6 +60,17 @@ fn a_search_through_all_bodies_loads_one_after_the_other() {
     assert!(text.contains("COUNT 2500"), "{text}");
 }
 
+#[test]
+fn sort_and_thread_load_a_few_rows_at_a_time() {
+    let mut server = server_with_mail(b"Subject: Re: x\r\nMessage-ID: <a@x>\r\n\r\n");
+    let text =
+        answer(&mut server, "c SORT RETURN (COUNT MIN MAX) (SUBJECT REVERSE SIZE) UTF-8 ALL");
+    assert!(text.contains("MIN 1 MAX 2500 COUNT 2500"), "{text}");
+    let text = answer(&mut server, "d UID THREAD REFERENCES UTF-8 ALL");
+    assert!(text.starts_with("* THREAD ((1)(2)(3)(4)"), "{text}");
+    assert!(text.contains("(2500))\r\nd OK"), "{text}");
+}
+
 /// A message of 12 MiB: its header is all that it has, its text part is longer than what is read.
 #[test]
 fn huge_headers_and_texts_are_read_only_in_part() {

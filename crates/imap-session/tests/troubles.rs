@@ -30,6 +30,11 @@ const COMMANDS: &[&str] = &[
     "ESEARCH IN (personal) RETURN (COUNT) TEXT text",
     "ESEARCH IN (subtree INBOX mailboxes Sent) UNSEEN SUBJECT hello",
     "UID FETCH 1:* (UID ENVELOPE) (PARTIAL 1:2 CHANGEDSINCE 1)",
+    "SORT (SUBJECT REVERSE ARRIVAL) UTF-8 TEXT text",
+    "UID SORT RETURN (SAVE ALL) (DISPLAYFROM) UTF-8 ALL",
+    "THREAD REFERENCES UTF-8 SUBJECT hello",
+    "UID THREAD ORDEREDSUBJECT UTF-8 ALL",
+    "COMPARATOR i;octet",
     "FETCH 1:* (FLAGS ENVELOPE BODY.PEEK[HEADER.FIELDS (SUBJECT)] BINARY.SIZE[1])",
     "FETCH 1:* BODY[]",
     "STORE 1:* +FLAGS (\\Flagged)",
@@ -98,6 +103,21 @@ fn a_failed_store_tells_no_flags() {
     assert!(answer.starts_with("x NO [UNAVAILABLE] "), "{answer}");
     let flags = say(&mut server, "FETCH 1 FLAGS");
     assert!(!flags.contains("\\Flagged"), "{flags}");
+}
+
+/// "A SEARCH command with the SAVE result option that caused the server to return the NO tagged
+/// response sets the value of the search result variable to the empty sequence." RFC 5182 §2.1
+#[test]
+fn a_failed_search_with_save_leaves_nothing_saved() {
+    for command in ["SEARCH RETURN (SAVE) BODY text", "SORT RETURN (SAVE) (SUBJECT) UTF-8 $"] {
+        let mut server = server();
+        say(&mut server, "SEARCH RETURN (SAVE) ALL");
+        server.fail_after(1, Trouble::Unavailable);
+        let answer = say(&mut server, command);
+        assert!(answer.starts_with("x NO "), "{command}: {answer}");
+        let saved = say(&mut server, "SEARCH RETURN (COUNT) $");
+        assert!(saved.contains("COUNT 0"), "{command}: {saved}");
+    }
 }
 
 fn server() -> PureServer {

@@ -136,6 +136,8 @@ impl Casemap {
     /// Reads the table: a line for each character that changes, with what it becomes. It is made
     /// from UnicodeData.txt 14.0: the titlecase property if there is one, then the decomposition
     /// properties of any type, again and again. RFC 5051 §2 (2)
+    ///
+    /// Unicode data files are © Unicode, Inc., terms of use: unicode.org/terms_of_use.html.
     fn read(text: &str) -> Self {
         let mut table = Self { ends: Vec::new(), octets: Vec::new() };
         let mut buffer = [0; 4];
@@ -221,6 +223,22 @@ mod tests {
                 assert_eq!(again.chars().count(), 1, "{from:X} {out:?}");
             }
         }
+    }
+
+    #[test]
+    fn small_letters_and_capitals_of_european_scripts_are_the_same() {
+        let mut pairs = 0;
+        for small in '\u{80}'..='\u{590}' {
+            let capital: String = small.to_uppercase().collect();
+            // Of sharp s and its like there is no single capital; two capitals are newer than the
+            // table.
+            let is_one = capital.chars().count() == 1 && capital.as_str() < "\u{a7cb}";
+            if is_one && !capital.contains(small) {
+                assert_eq!(casemapped(&small.to_string()), casemapped(&capital), "{small}");
+                pairs += 1;
+            }
+        }
+        assert!(pairs > 400, "{pairs}");
     }
 
     #[test]

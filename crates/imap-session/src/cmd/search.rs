@@ -86,10 +86,10 @@ fn forget_saved(search: &Search, run: &mut Run<'_>) {
 fn plan(search: Search, run: &mut Run<'_>) -> Flow {
     let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
     let within = within_limit(&search, selected, run.state);
-    match limited_job(&search, within.first, selected, run) {
-        Ok(job) => job.next(run, Box::new(move |job, run| finish(search, job, within.code, run))),
-        Err(reply) => refused(&search, reply, run),
-    }
+    let job = limited_job(&search, within.first, selected, run);
+    // The query may name `$`. Whatever goes wrong from here on is a NO, which empties it.
+    forget_saved(&search, run);
+    job?.next(run, Box::new(move |job, run| finish(search, job, within.code, run)))
 }
 
 /// Where a search begins that may not look at all messages, and what is said then.
@@ -114,10 +114,9 @@ type Then = Box<dyn FnOnce(UidSet, &mut Run<'_>) -> Flow + Send>;
 /// Finds the messages that match, for SORT and THREAD.
 pub(crate) fn find(search: &Search, run: &mut Run<'_>, then: Then) -> Flow {
     let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
-    match job(search, selected, run) {
-        Ok(job) => job.next(run, Box::new(move |job, run| then(job.matched, run))),
-        Err(reply) => refused(search, reply, run),
-    }
+    let job = job(search, selected, run);
+    forget_saved(search, run);
+    job?.next(run, Box::new(move |job, run| then(job.matched, run)))
 }
 
 /// Ends a search that cannot be done.

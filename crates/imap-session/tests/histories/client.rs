@@ -71,7 +71,8 @@ impl Client {
         self.transcript.push_str(&format!("C: {tag} {command}\n"));
         server.send(self.connection, format!("{tag} {command}\r\n").as_bytes());
         let responses = self.read(server);
-        let may_expunge = !["FETCH", "STORE", "SEARCH"].iter().any(|c| command.starts_with(c));
+        let may_expunge =
+            !["FETCH", "STORE", "SEARCH", "SORT", "THREAD"].iter().any(|c| command.starts_with(c));
         let mut is_ended = false;
         for response in responses {
             self.take(&response, may_expunge);

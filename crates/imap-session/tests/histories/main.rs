@@ -2,9 +2,9 @@
 //!
 //! Each client keeps its own picture of the mailbox from the responses alone: a list of messages by
 //! EXISTS and EXPUNGE or VANISHED, their UIDs and flags by FETCH. Responses that break a rule fail
-//! at once: a number out of range, an EXPUNGE during FETCH, STORE or SEARCH, a HIGHESTMODSEQ that
-//! falls. When nobody writes, every picture must be the mailbox itself; and a client that was cut
-//! off must get there with one SELECT (QRESYNC).
+//! at once: a number out of range, an EXPUNGE during FETCH, STORE, SEARCH, SORT or THREAD, a
+//! HIGHESTMODSEQ that falls. When nobody writes, every picture must be the mailbox itself; and a
+//! client that was cut off must get there with one SELECT (QRESYNC).
 
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
@@ -50,7 +50,7 @@ fn step(client: &mut Client, random: &mut Random, server: &mut PureServer) {
     let uid = random.below(20) + 1;
     let flag = FLAGS[random.below(FLAGS.len())];
     let sign = ["+", "-", ""][random.below(3)];
-    let command = match random.below(14) {
+    let command = match random.below(16) {
         0 | 1 => return server.deliver("INBOX", MESSAGE),
         2 | 3 if count > 0 => format!("STORE {from}:{seq} {sign}FLAGS ({flag})"),
         4 => format!("UID STORE {uid}:* {sign}FLAGS ({flag})"),
@@ -63,6 +63,8 @@ fn step(client: &mut Client, random: &mut Random, server: &mut PureServer) {
         11 => format!("UID COPY {uid}:{} INBOX", uid + 1),
         12 => return client.cut_and_return(server),
         13 => "SEARCH UNSEEN".to_owned(),
+        14 => "SORT (REVERSE DATE SUBJECT) UTF-8 UNSEEN".to_owned(),
+        15 => "THREAD REFERENCES UTF-8 ALL".to_owned(),
         _ => "NOOP".to_owned(),
     };
     client.command(&command, server);
