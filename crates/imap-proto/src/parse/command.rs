@@ -4,7 +4,7 @@ use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, ParseError, Result};
 use super::{
     append, authenticate, copy, create, enable, fetch, id, list, login, rename, replace, search,
-    select, status, store,
+    select, status, store, urlauth,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -82,6 +82,9 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "STATUS" => CommandBody::Status(status::command(cursor)?),
         "APPEND" => CommandBody::Append(append::command(cursor)?),
         "REPLACE" => CommandBody::Replace(replace::command(cursor, numbers)?),
+        "GENURLAUTH" => CommandBody::GenUrlAuth(urlauth::generate(cursor)?),
+        "RESETKEY" => CommandBody::ResetKey(urlauth::reset(cursor)?),
+        "URLFETCH" => CommandBody::UrlFetch(urlauth::fetch(cursor)?),
         "SEARCH" => CommandBody::Search(search::command(cursor, numbers)?),
         "FETCH" => CommandBody::Fetch(fetch::command(cursor, numbers)?),
         "STORE" => CommandBody::Store(store::command(cursor, numbers)?),

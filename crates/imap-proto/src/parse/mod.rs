@@ -29,6 +29,7 @@ mod select;
 mod status;
 mod store;
 mod structure;
+mod urlauth;
 
 pub use append::{LiteralRole, Offered, literal_role};
 pub use command::{command, tag};

@@ -8,7 +8,7 @@ use super::cursor::{Cursor, Frame};
 use super::enable::capabilities;
 use super::error::{ErrorKind, Result};
 use super::flags::flag_list;
-use super::{fetch, id, list, namespace, search, status};
+use super::{fetch, id, list, namespace, search, status, urlauth};
 use crate::types::{Code, Continuation, Response, Status, StatusKind, StatusTarget};
 
 /// Parses one response: a greeting, an untagged or tagged response, or a continuation.
@@ -102,6 +102,8 @@ fn named(cursor: &mut Cursor<'_>) -> Result<Option<Response>> {
         "STATUS" => Response::StatusData(status::reply(cursor)?),
         "SEARCH" => search::reply(cursor)?,
         "ESEARCH" => Response::Esearch(search::esearch(cursor)?),
+        "GENURLAUTH" => Response::GenUrlAuth(urlauth::generated(cursor)?),
+        "URLFETCH" => Response::UrlFetch(urlauth::fetched(cursor)?),
         "VANISHED" => {
             cursor.space()?;
             let earlier = cursor.peek() == Some(b'(');

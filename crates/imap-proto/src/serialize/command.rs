@@ -3,7 +3,7 @@
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
     append, authenticate, copy, create, fetch, id, list, login, replace, search, select, status,
-    store,
+    store, urlauth,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -125,6 +125,9 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::List(arguments) => list::command(out, arguments),
         CommandBody::Lsub(arguments) => list::lsub(out, arguments),
         CommandBody::Status(arguments) => status::command(out, arguments),
+        CommandBody::GenUrlAuth(rumps) => urlauth::generate(out, rumps),
+        CommandBody::ResetKey(arguments) => urlauth::reset(out, arguments),
+        CommandBody::UrlFetch(urls) => urlauth::fetch(out, urls),
         CommandBody::Append(arguments) => append::command(out, arguments),
         numbered => numbered_body(out, numbered),
     }

@@ -25,6 +25,7 @@ mod select;
 mod status;
 mod store;
 mod structure;
+mod urlauth;
 mod writer;
 
 pub use command::{Chunk, ClientOptions, LiteralSupport, command};

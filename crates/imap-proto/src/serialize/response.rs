@@ -1,7 +1,7 @@
 //! A whole response. RFC 9051 §7
 
 use super::writer::Writer;
-use super::{code, fetch, flags, id, list, namespace, search, status};
+use super::{code, fetch, flags, id, list, namespace, search, status, urlauth};
 use crate::Sink;
 use crate::base64;
 use crate::types::{Continuation, NameEncoding, Response, Status, StatusTarget};
@@ -53,6 +53,8 @@ fn data(out: &mut Writer<'_>, response: &Response) {
             out.set(uids);
         }
         Response::Fetch { seq, attributes } => fetch::reply(out, *seq, attributes),
+        Response::GenUrlAuth(urls) => urlauth::generated(out, urls),
+        Response::UrlFetch(all) => urlauth::fetched(out, all),
         Response::Id(params) => {
             out.text("ID ");
             id::params(out, params.as_ref());

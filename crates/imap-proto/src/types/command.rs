@@ -6,8 +6,8 @@ use std::fmt;
 use mail_types::{ModSeq, Secret, UidValidity};
 
 use super::{
-    Append, Fetch, List, Lsub, MailboxArg, Replace, Search, SequenceSet, StatusCommand, Store,
-    UseAttribute,
+    Append, Fetch, List, Lsub, MailboxArg, Replace, ResetKey, Search, SequenceSet, StatusCommand,
+    Store, UrlFetch, UrlRump, UseAttribute,
 };
 
 /// A command's tag: what its tagged response repeats. RFC 9051 §9 (`tag`)
@@ -109,6 +109,12 @@ pub enum CommandBody {
     Status(StatusCommand),
     /// APPEND of one or more messages. RFC 9051 §6.3.12, RFC 3502
     Append(Append),
+    /// GENURLAUTH, at least one. RFC 4467 §7
+    GenUrlAuth(Vec<UrlRump>),
+    /// RESETKEY. RFC 4467 §7
+    ResetKey(ResetKey),
+    /// URLFETCH, at least one. RFC 4467 §7, RFC 5524
+    UrlFetch(Vec<UrlFetch>),
     /// IDLE; it ends with a line `DONE`. RFC 9051 §6.3.13
     Idle,
     /// CLOSE. RFC 9051 §6.4.1

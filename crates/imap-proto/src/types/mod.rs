@@ -13,6 +13,7 @@ mod search;
 mod sequence;
 mod status;
 mod store;
+mod urlauth;
 
 pub use append::{Append, AppendForm, AppendMessage, AppendPayload, CatPart, Literal};
 pub use command::{
@@ -35,3 +36,4 @@ pub use search::{HeaderKey, ModSeqScope, Search, SearchKey, SearchReturn};
 pub use sequence::{SeqBound, SeqRange, SequenceSet};
 pub use status::{StatusCommand, StatusItem, StatusReply, StatusValue};
 pub use store::{Store, StoreAction, StoreReply};
+pub use urlauth::{ResetKey, UrlContent, UrlData, UrlFetch, UrlForm, UrlParams, UrlRump};

@@ -27,6 +27,8 @@ mod starttls;
 mod status;
 mod store;
 mod subscribe;
+mod urlauth;
+mod urlfetch;
 
 use imap_proto::types::{CommandBody, Numbering};
 
@@ -59,6 +61,9 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Namespace => namespace::begin(run),
         CommandBody::Status(status) => status::begin(status),
         CommandBody::Append(append) => append::begin(append),
+        CommandBody::GenUrlAuth(rumps) => urlauth::begin_generate(rumps),
+        CommandBody::ResetKey(reset) => urlauth::begin_reset(reset),
+        CommandBody::UrlFetch(urls) => urlfetch::begin(urls, run),
         CommandBody::Idle => idle::begin(),
         CommandBody::Close => close::begin_close(run),
         CommandBody::Unselect => close::begin_unselect(run),
@@ -102,6 +107,9 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Namespace
         | CommandBody::Status(_)
         | CommandBody::Append(_)
+        | CommandBody::GenUrlAuth(_)
+        | CommandBody::ResetKey(_)
+        | CommandBody::UrlFetch(_)
         | CommandBody::Idle => Allowed::AfterLogin,
         CommandBody::Close
         | CommandBody::Unselect
