@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use imap_proto::flow::{AuthLine, server_line};
 use imap_proto::frame::{Decision, Event, Framer, Limits, Reply};
+use imap_proto::url::UrlAccess;
 use imap_proto::{BlobSlice, Sink, Transform, parse};
 use imap_session::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,
     CleartextLogin, ClientResponse, LiteralRefusal, LiteralVerdict, Need, ReadRequest,
-    ReplaceRequest, SaslStep, Session, SessionConfig, Step, Then, Trouble, Unread, World,
+    ReplaceRequest, SaslStep, Session, SessionConfig, Step, Then, Trouble, Unread, UrlRequest,
+    UrlToSign, World,
 };
 use mail_types::{InternalDate, MailboxId, MessageId};
 use mailbox::{Account, Context, NewMessage, Operation, Outcome, Refusal, apply, decide};
@@ -33,6 +35,9 @@ pub struct PureServer {
     /// Mailboxes whose contents sessions may see.
     opened: BTreeSet<MailboxId>,
     connections: HashMap<usize, Connection>,
+    /// What URLs are authorized with.
+    access_keys: HashMap<MailboxId, u64>,
+    keys_made: u64,
     config: SessionConfig,
     now: InternalDate,
     /// How many seconds pass while a need is met.
@@ -99,6 +104,8 @@ impl PureServer {
             messages: HashMap::new(),
             opened: BTreeSet::new(),
             connections: HashMap::new(),
+            access_keys: HashMap::new(),
+            keys_made: 0,
             config,
             now: InternalDate::utc(NOW),
             seconds_per_need: 0,
@@ -366,7 +373,26 @@ impl PureServer {
                 let row = |id| self.messages.get(id).map(|stored| stored.row.clone());
                 Answer::Rows(ids.iter().take(count).map(row).collect())
             }
-            Need::Read(requests) => {
+            Need::AuthorizeUrls(urls) => {
+                let is_own = urls.iter().all(|url| url.owner.eq_ignore_ascii_case(USER));
+                let token = |url: &UrlToSign| {
+                    let key = *self.access_keys.entry(url.mailbox).or_insert(self.keys_made);
+                    self.keys_made += 1;
+                    token(key, &url.text)
+                };
+                Answer::UrlTokens(is_own.then(|| urls.iter().map(token).collect()))
+            }
+            Need::ResetAccessKeys(None) => {
+                self.access_keys.clear();
+                Answer::Ready
+            }
+            Need::ResetAccessKeys(Some(mailbox)) => {
+                self.access_keys.insert(mailbox, self.keys_made);
+                self.keys_made += 1;
+                Answer::Ready
+            }
+            Need::OpenUrl(request) => Answer::UrlOpened(self.open_url(&request)),
+            Need::ReadUrl(requests) | Need::Read(requests) => {
                 let octets: u64 = requests.iter().map(|r| r.range.end - r.range.start).sum();
                 assert!(octets <= Need::READ_BYTES_MAX, "{octets} octets at once");
                 let read = |request| self.read(request).ok_or(Unread::Gone);
@@ -442,6 +468,33 @@ impl PureServer {
         Some(slice(&stored.bytes, &request.range)?.to_vec())
     }
 
+    /// The message that a URL names, if the account itself authorized it and may have it.
+    fn open_url(&self, request: &UrlRequest) -> Option<(MessageId, Arc<Message>)> {
+        let UrlRequest { url, text } = request;
+        let auth = url.auth.as_ref()?;
+        let verifier = auth.verifier.as_ref()?;
+        let rump = std::str::from_utf8(text.get(..verifier.rump_bytes)?).ok()?;
+        let is_user = |user: &str| user.eq_ignore_ascii_case(USER);
+        let is_allowed = match &auth.access {
+            UrlAccess::Submit(_) => false,
+            UrlAccess::User(user) => is_user(user),
+            UrlAccess::AuthUser | UrlAccess::Anonymous => true,
+        };
+        let is_in_time = auth.expire.is_none_or(|last| self.now.seconds() <= last);
+        let name = mail_types::MailboxName::new(&url.mailbox).ok()?;
+        let mailbox = self.account.by_name(&name)?;
+        let record = mailbox.record();
+        let is_same = url.uid_validity.is_none_or(|validity| validity == record.uid_validity);
+        let key = *self.access_keys.get(&record.id)?;
+        let is_authentic = token(key, rump).eq_ignore_ascii_case(&verifier.token);
+        let is_owner = is_user(url.server.as_ref()?.user.as_ref()?);
+        if !(is_allowed && is_in_time && is_same && is_authentic && is_owner) {
+            return None;
+        }
+        let message = mailbox.contents()?.find(url.uid)?.message();
+        Some((message, Arc::clone(&self.messages.get(&message)?.row)))
+    }
+
     fn with_session(
         &self,
         state: &mut Connection,
@@ -479,6 +532,14 @@ fn new_message((bytes, flags, date): &Item) -> NewMessage {
         internal_date: *date,
         flags: flags.clone(),
     }
+}
+
+/// Not secret at all, but another one for every key and every text.
+fn token(key: u64, text: &str) -> String {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    (key, text).hash(&mut hasher);
+    format!("00{:064x}", hasher.finish())
 }
 
 enum Seen {

@@ -216,7 +216,7 @@ impl UrlAccess {
     /// `access = ("submit+" enc-user) / ("user+" enc-user) / "authuser" / "anonymous"`
     fn parse(text: &str) -> Result<Self, BadUrl> {
         let user = |text: &str| match decode(text) {
-            Ok(user) if !user.is_empty() && !text.contains([';', '/', '@', '?']) => Ok(user),
+            Ok(user) if !user.is_empty() && !text.contains([';', '/', '?']) => Ok(user),
             _ => Err(BadUrl::Auth),
         };
         if text.eq_ignore_ascii_case("authuser") {

@@ -284,6 +284,22 @@ fn qresync() -> impl Strategy<Value = Qresync> {
     })
 }
 
+fn url_form() -> impl Strategy<Value = UrlForm> {
+    prop_oneof![Just(UrlForm::Body), Just(UrlForm::Binary)]
+}
+
+fn url_data() -> impl Strategy<Value = UrlData> {
+    let data = prop_oneof![Just(BodyData::Nil), vec(any::<u8>(), 0..20).prop_map(BodyData::Bytes)];
+    let content = prop_oneof![
+        data.prop_map(UrlContent::Plain),
+        (url_form(), vec(any::<u8>(), 0..20), any::<bool>()).prop_map(|(form, octets, has_nul)| {
+            let content = Some((form, BodyData::Bytes(octets)));
+            UrlContent::Metadata { structure: None, content, has_nul }
+        }),
+    ];
+    (bytes(), content).prop_map(|(url, content)| UrlData { url, content })
+}
+
 fn replace() -> impl Strategy<Value = Replace> {
     let target = prop_oneof![Just(SeqBound::Last), (1..u32::MAX).prop_map(SeqBound::Number)];
     (numbering(), target, append()).prop_map(|(numbering, target, mut append)| {
@@ -429,6 +445,20 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         1 => copy_move().prop_map(CommandBody::Copy),
         1 => copy_move().prop_map(CommandBody::Move),
         1 => replace().prop_map(CommandBody::Replace),
+        1 => vec((bytes(), "[A-Z.-]{1,9}"), 1..3).prop_map(|rumps| {
+            let rump = |(url, mechanism)| UrlRump { url, mechanism };
+            CommandBody::GenUrlAuth(rumps.into_iter().map(rump).collect())
+        }),
+        1 => option::of((mailbox(), vec("[A-Z.-]{1,9}", 0..3))).prop_map(|reset| {
+            let (mailbox, mechanisms) = reset.map_or((None, Vec::new()), |(m, all)| (Some(m), all));
+            CommandBody::ResetKey(ResetKey { mailbox, mechanisms })
+        }),
+        1 => vec((bytes(), any::<bool>(), option::of(url_form())), 1..3).prop_map(|urls| {
+            let fetch = |(url, structure, content)| {
+                UrlFetch { url, params: UrlParams { structure, content } }
+            };
+            CommandBody::UrlFetch(urls.into_iter().map(fetch).collect())
+        }),
         1 => set().prop_map(CommandBody::UidExpunge),
         1 => (mailbox(), status_items())
             .prop_map(|(mailbox, items)| CommandBody::Status(StatusCommand { mailbox, items })),
@@ -692,6 +722,7 @@ fn code() -> impl Strategy<Value = Code> {
         }),
         vec("[A-Z0-9-]{1,9}", 0..3).prop_map(Code::BadCharset),
         "[!-\\\\^-~]{1,20}".prop_map(Code::BadUrl),
+        vec("[A-Z=-]{1,9}", 0..3).prop_map(Code::UrlMech),
         vec("[A-Z0-9=-]{1,9}".prop_map(Capability::from), 0..4).prop_map(Code::Capability),
         Just(Code::InProgress(None)),
         vec("[A-Za-z]{1,9}", 1..4).prop_map(Code::BadEvent),
@@ -807,6 +838,8 @@ fn any_response() -> impl Strategy<Value = Response> {
             .prop_map(|(numbers, mod_seq)| Response::Search { numbers, mod_seq }),
         1 => any::<u32>().prop_map(Response::Exists),
         1 => seq().prop_map(Response::Expunge),
+        1 => vec(bytes(), 1..3).prop_map(Response::GenUrlAuth),
+        1 => vec(url_data(), 1..3).prop_map(Response::UrlFetch),
         1 => (any::<bool>(), plain_set())
             .prop_map(|(earlier, uids)| Response::Vanished { earlier, uids }),
         1 => flag_list().prop_map(Response::Flags),

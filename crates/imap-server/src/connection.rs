@@ -16,6 +16,7 @@ use imap_proto::parse::{self, Frame, ParseError};
 use imap_session::{
     Answer, ClientResponse, LiteralRefusal, LiteralVerdict, Session, Step, Then, World,
 };
+use mail_service::AccountHandle;
 use mail_types::InternalDate;
 use net::{Guard, HANDSHAKE_PATIENCE, Peer, READ_BYTES_MAX, Stream};
 use tokio::time::Instant;
@@ -42,6 +43,9 @@ pub(crate) struct Connection {
     pub(crate) literals: Literals,
     pub(crate) open: Option<Box<Open>>,
     pub(crate) exchange: Option<Box<Exchange>>,
+    /// The account that parts of messages are read from now, if it is another: the owner of the
+    /// URL that is being fetched.
+    pub(crate) lent: Option<AccountHandle>,
     begun: Instant,
     /// When the client was heard last.
     heard: Instant,
@@ -99,6 +103,7 @@ impl Connection {
             literals: Literals::default(),
             open: None,
             exchange: None,
+            lent: None,
             begun: now,
             heard: now,
             stranger_bytes: 0,
@@ -382,6 +387,7 @@ impl Connection {
         self.idle = false;
         self.literals.clear();
         self.exchange = None;
+        self.lent = None;
         if let Some(open) = &mut self.open {
             open.keep(self.session.selected_mailbox());
             self.framer.set_limits(Limits::AUTHENTICATED);
@@ -501,7 +507,7 @@ impl Connection {
     /// Sends all output.
     pub(crate) async fn send(&mut self) -> Result<(), Ended> {
         let Some(stream) = &mut self.stream else { return Err(Ended::Orderly) };
-        let account = self.open.as_ref().map(|open| &open.handle);
+        let account = self.lent.as_ref().or(self.open.as_ref().map(|open| &open.handle));
         let patience = self.shared.settings.patience.write;
         self.output.send(stream, account, patience).await?;
         Ok(())

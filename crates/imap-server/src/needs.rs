@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
+use imap_proto::url;
 use imap_session::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused, Need,
-    ReadRequest, ReplaceRequest, SaslStep, Unread,
+    ReadRequest, ReplaceRequest, SaslStep, Unread, UrlRequest, UrlToSign,
 };
 use mail_service::{
-    AccountHandle, AuthError, MailboxPin, Mechanism, NewMail, SaslProgress, SaslSession,
-    ServiceError, Staged,
+    AccountHandle, AuthError, AuthorizedUrl, MailboxPin, Mechanism, NewMail, Rump, SaslProgress,
+    SaslSession, ServiceError, Staged, UrlAccess,
 };
 use mail_types::{MailboxId, MessageId, Secret};
 use mailbox::{Account, Operation, Outcome};
@@ -116,15 +117,23 @@ impl Open {
     }
 
     async fn read(&self, requests: Vec<ReadRequest>) -> Answer {
-        match self.read_each(&requests).await {
-            Ok(parts) => Answer::Read(parts),
+        read_answer(&self.handle, &requests).await
+    }
+
+    /// Tokens for URLs on the account's mailboxes. RFC 4467 §5
+    async fn authorize(&self, urls: Vec<UrlToSign>) -> Answer {
+        let rump = |UrlToSign { owner, mailbox, text }| Rump { owner, mailbox, text };
+        match self.handle.authorize_urls(urls.into_iter().map(rump).collect()).await {
+            Ok(tokens) => Answer::UrlTokens(tokens),
+            // Deleted between the look and the commit.
+            Err(ServiceError::NoSuchMailbox) => Answer::UrlTokens(None),
             Err(error) => trouble::answer(error),
         }
     }
 
     /// Reads octets that are to be sent.
     async fn hold(&self, requests: Vec<ReadRequest>, output: &mut Output) -> Answer {
-        let parts = match self.read_each(&requests).await {
+        let parts = match read_each(&self.handle, &requests).await {
             Ok(parts) => parts,
             Err(error) => return trouble::answer(error),
         };
@@ -138,23 +147,6 @@ impl Open {
             Ok(())
         };
         Answer::Held(requests.into_iter().zip(parts).map(hold).collect())
-    }
-
-    async fn read_each(
-        &self,
-        requests: &[ReadRequest],
-    ) -> Result<Vec<Result<Vec<u8>, Unread>>, ServiceError> {
-        let parts = requests.iter().map(|it| (it.message, it.range.clone())).collect();
-        let read = self.handle.read_each(parts).await?;
-        let one =
-            |(request, octets): (&ReadRequest, Result<Option<Vec<u8>>, ServiceError>)| match octets
-            {
-                Ok(octets) => octets.ok_or(Unread::Gone),
-                Err(error) => {
-                    Err(Unread::Failed(trouble::unread(self.handle.id(), request.message, &error)))
-                }
-            };
-        Ok(requests.iter().zip(read).map(one).collect())
     }
 }
 
@@ -180,8 +172,23 @@ impl Connection {
             Need::Hold(requests) => open.hold(requests, &mut self.output).await,
             Need::Flush => {
                 self.send().await?;
+                self.lent = None;
                 Answer::Ready
             }
+            Need::AuthorizeUrls(urls) => open.authorize(urls).await,
+            Need::ResetAccessKeys(mailbox) => match open.handle.reset_access_keys(mailbox).await {
+                Ok(()) => Answer::Ready,
+                Err(error) => trouble::answer(error),
+            },
+            Need::OpenUrl(request) => {
+                // What was written before belongs to the session's own account.
+                self.send().await?;
+                self.open_url(*request).await
+            }
+            Need::ReadUrl(requests) => match &self.lent {
+                Some(lent) => read_answer(lent, &requests).await,
+                None => Answer::Failed(imap_session::Trouble::Unavailable),
+            },
             Need::Login { .. } | Need::Sasl(_) | Need::ClientResponse => {
                 return self.satisfy_stranger(need).await;
             }
@@ -206,7 +213,11 @@ impl Connection {
             | Need::Replace(_)
             | Need::Rows(_)
             | Need::Read(_)
-            | Need::Hold(_) => Answer::Failed(imap_session::Trouble::AccountGone),
+            | Need::Hold(_)
+            | Need::AuthorizeUrls(_)
+            | Need::ResetAccessKeys(_)
+            | Need::OpenUrl(_)
+            | Need::ReadUrl(_) => Answer::Failed(imap_session::Trouble::AccountGone),
         };
         Ok(answer)
     }
@@ -304,6 +315,22 @@ impl Connection {
         open.submitted(handle.append(request.mailbox, mails).await)
     }
 
+    /// Has it decided whether this session may have what the URL names. RFC 4467 §6
+    async fn open_url(&mut self, request: UrlRequest) -> Answer {
+        let (Some(open), Some(url)) = (&self.open, authorized_url(request)) else {
+            return Answer::UrlOpened(None);
+        };
+        match self.shared.service.open_url(open.handle.id(), &url).await {
+            Ok(Some(found)) => {
+                let row = std::sync::Arc::clone(&found.row.message);
+                self.lent = Some(found.owner);
+                Answer::UrlOpened(Some((found.message, row)))
+            }
+            Ok(None) => Answer::UrlOpened(None),
+            Err(error) => trouble::answer(error),
+        }
+    }
+
     /// REPLACE. RFC 8508
     async fn replace(&mut self, request: ReplaceRequest) -> Answer {
         let Some(open) = &mut self.open else {
@@ -316,6 +343,52 @@ impl Connection {
             Err(error) => trouble::answer(error),
         }
     }
+}
+
+async fn read_each(
+    handle: &AccountHandle,
+    requests: &[ReadRequest],
+) -> Result<Vec<Result<Vec<u8>, Unread>>, ServiceError> {
+    let parts = requests.iter().map(|it| (it.message, it.range.clone())).collect();
+    let read = handle.read_each(parts).await?;
+    let one =
+        |(request, octets): (&ReadRequest, Result<Option<Vec<u8>>, ServiceError>)| match octets {
+            Ok(octets) => octets.ok_or(Unread::Gone),
+            Err(error) => {
+                Err(Unread::Failed(trouble::unread(handle.id(), request.message, &error)))
+            }
+        };
+    Ok(requests.iter().zip(read).map(one).collect())
+}
+
+async fn read_answer(handle: &AccountHandle, requests: &[ReadRequest]) -> Answer {
+    match read_each(handle, requests).await {
+        Ok(parts) => Answer::Read(parts),
+        Err(error) => trouble::answer(error),
+    }
+}
+
+/// The URL as the service takes it; `None` for one without an owner or a token.
+fn authorized_url(request: UrlRequest) -> Option<AuthorizedUrl> {
+    let UrlRequest { url, text } = request;
+    let auth = url.auth?;
+    let verifier = auth.verifier?;
+    // Nothing but the verifier is taken off the text. RFC 4467 §6
+    let rump = text.get(..verifier.rump_bytes)?.to_vec();
+    Some(AuthorizedUrl {
+        owner: url.server?.user?,
+        mailbox: url.mailbox,
+        uid_validity: url.uid_validity,
+        uid: url.uid,
+        access: match auth.access {
+            url::UrlAccess::Submit(_) => UrlAccess::Submit,
+            url::UrlAccess::User(user) => UrlAccess::User(user),
+            url::UrlAccess::AuthUser | url::UrlAccess::Anonymous => UrlAccess::AnyUser,
+        },
+        expire: auth.expire,
+        rump: String::from_utf8(rump).ok()?,
+        token: verifier.token,
+    })
 }
 
 /// A message of a command, staged by now.

@@ -70,6 +70,8 @@ const ROWS: &[(&str, When)] = &[
     ("CATENATE", When::LoggedIn),
     // PARTIAL in the URLs of CATENATE. RFC 5550 §5
     ("URL-PARTIAL", When::LoggedIn),
+    ("URLAUTH", When::LoggedIn),
+    ("URLAUTH=BINARY", When::LoggedIn),
     ("LIST-EXTENDED", When::LoggedIn),
     ("LIST-STATUS", When::LoggedIn),
     ("SPECIAL-USE", When::LoggedIn),

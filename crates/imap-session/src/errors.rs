@@ -105,7 +105,9 @@ pub(crate) fn unexpected(answer: &Answer) -> Reply {
         | Answer::Submitted(Ok(_))
         | Answer::Rows(_)
         | Answer::Read(_)
-        | Answer::Held(_) => server_bug(),
+        | Answer::Held(_)
+        | Answer::UrlTokens(_)
+        | Answer::UrlOpened(_) => server_bug(),
     }
 }
 

@@ -35,7 +35,8 @@ pub use config::{CleartextLogin, SessionConfig, TlsState};
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,
-    ClientResponse, Need, ReadRequest, ReplaceRequest, SaslStep, Trouble, Unread,
+    ClientResponse, Need, ReadRequest, ReplaceRequest, SaslStep, Trouble, Unread, UrlRequest,
+    UrlToSign,
 };
 pub use session::Session;
 pub use state::World;

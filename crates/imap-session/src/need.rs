@@ -14,10 +14,15 @@
 //! | [`Need::Rows`] | `Rows` |
 //! | [`Need::Read`] | `Read` |
 //! | [`Need::Hold`] | `Held` |
+//! | [`Need::AuthorizeUrls`] | `UrlTokens` |
+//! | [`Need::ResetAccessKeys`] | `Ready` |
+//! | [`Need::OpenUrl`] | `UrlOpened` |
+//! | [`Need::ReadUrl`] | `Read` |
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use imap_proto::url::ImapUrl;
 use mail_types::{Flags, InternalDate, MailboxId, MessageId, Secret, Uid};
 use mailbox::{Operation, Outcome, Refusal};
 
@@ -55,6 +60,16 @@ pub enum Need {
     /// Read these octets, at most [`Need::HOLD_BYTES_MAX`] in all, and keep them for the parts of
     /// messages that are written next: a literal is only announced when it can be sent.
     Hold(Vec<ReadRequest>),
+    /// Make the tokens that authorize these URLs. RFC 4467 §5
+    AuthorizeUrls(Vec<UrlToSign>),
+    /// Draw a new access key for this mailbox, or forget all. RFC 4467 §7
+    ResetAccessKeys(Option<MailboxId>),
+    /// Look whether this session may have what a URL names, and open the message in its owner's
+    /// account: until the next [`Need::Flush`] has been met, parts of messages that are written
+    /// are read there. The output has been flushed before.
+    OpenUrl(Box<UrlRequest>),
+    /// Read octets of the message that was opened last, as [`Need::Read`].
+    ReadUrl(Vec<ReadRequest>),
     /// Send what the output holds before going on: there is more to come than should be kept.
     Flush,
 }
@@ -146,6 +161,26 @@ pub enum AppendPiece {
     Stored(ReadRequest),
 }
 
+/// A URL to be authorized, as far as it was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlToSign {
+    /// The user before the `@`.
+    pub owner: String,
+    /// The mailbox, one of the session's account.
+    pub mailbox: MailboxId,
+    /// The whole text.
+    pub text: String,
+}
+
+/// A URL that claims to be authorized. It has an owner and a verifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlRequest {
+    /// As it was understood.
+    pub url: ImapUrl,
+    /// As it was sent.
+    pub text: Vec<u8>,
+}
+
 /// Octets to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadRequest {
@@ -180,6 +215,10 @@ pub enum Answer {
     Rows(Vec<Option<Arc<mime::Message>>>),
     /// Octets, one for each request.
     Read(Vec<Result<Vec<u8>, Unread>>),
+    /// A token for each URL; `None` if one has another owner.
+    UrlTokens(Option<Vec<String>>),
+    /// The message that a URL names; `None` whatever is wrong with it.
+    UrlOpened(Option<(MessageId, Arc<mime::Message>)>),
     /// Whether the octets are there to be sent, one for each request.
     Held(Vec<Result<(), Unread>>),
     /// It could not be done.

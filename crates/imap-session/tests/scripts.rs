@@ -90,6 +90,11 @@ fn catenate_puts_messages_together_from_texts_and_urls() {
 }
 
 #[test]
+fn urls_give_what_their_owner_authorized_and_nothing_else() {
+    scripts("urlauth");
+}
+
+#[test]
 fn idle_tells_news_at_once() {
     scripts("idle");
 }

@@ -13,7 +13,7 @@ use store::{BlobId, BlobKey, Store, StoreError};
 
 use crate::accounts::{Removal, parse_directory};
 use crate::codec::message::StoredMessage;
-use crate::codec::rows::{RemovedMailbox, decode_membership};
+use crate::codec::rows::{RemovedMailbox, decode_access_key, decode_membership};
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::loader::{load_account, load_contents, scan, strange_key};
@@ -216,6 +216,7 @@ impl<'a> AccountCheck<'a> {
         for mailbox in account.mailboxes() {
             self.contents(&account, mailbox.record().id)?;
         }
+        self.access_keys(&account)?;
         let removed = self.removed_mailboxes(&account)?;
         let claims = self.memberships(&account, &removed)?;
         let blobs = self.messages(&account, &claims)?;
@@ -230,6 +231,9 @@ impl<'a> AccountCheck<'a> {
         let result = scan(&*self.store.view()?, &keys.all(), |key, value| {
             match keys.parse(key) {
                 None => damaged.push(strange_key(key)),
+                Some(AccountKey::AccessKey(_)) => {
+                    damaged.extend(decode_access_key(key, value).err().map(ServiceError::from));
+                }
                 Some(AccountKey::Thread(_)) => {
                     damaged.extend(decode_thread(key, value).err().map(ServiceError::from));
                 }
@@ -258,6 +262,25 @@ impl<'a> AccountCheck<'a> {
         }
         if record.recent_mark > record.uid_next {
             self.note(format_args!("{id} has claimed messages that are still to come"));
+        }
+        Ok(())
+    }
+
+    /// Every access key belongs to a mailbox: what it authorizes ends with it.
+    fn access_keys(&mut self, account: &Account) -> Result<(), StoreError> {
+        let keys = self.keys.clone();
+        let mut left = Vec::new();
+        let result = scan(&*self.store.view()?, &keys.access_keys(), |key, _| {
+            if let Some(AccountKey::AccessKey(id)) = keys.parse(key)
+                && account.mailbox(id).is_none()
+            {
+                left.push(id);
+            }
+            Ok(())
+        });
+        self.guard(result)?;
+        for id in left {
+            self.note(format_args!("{id} is not there and has an access key"));
         }
         Ok(())
     }

@@ -136,6 +136,8 @@ fn write_removals(
     }
     for id in &rows.mailboxes_removed {
         writes.push(Write::delete(keys.key(&AccountKey::Mailbox(*id))));
+        // What was authorized ends with the mailbox at once. RFC 4467 §2.2
+        writes.push(Write::delete(keys.key(&AccountKey::AccessKey(*id))));
         // A mailbox that was made in the same entry was never stored.
         let Some(mailbox) = before.mailbox(*id) else { continue };
         let removed =

@@ -52,6 +52,10 @@ impl AccountHandle {
         Self { shared: Arc::clone(shared), open }
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Which account.
     #[must_use]
     pub fn id(&self) -> AccountId {

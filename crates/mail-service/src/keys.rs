@@ -24,6 +24,7 @@
 //! | `a` account `l` modseq page | log entry, in pages | every change |
 //! | `a` account `t` hash | thread of the message with this Message-ID | a message arrives |
 //! | `a` account `u` name | subscription to a name | SUBSCRIBE |
+//! | `a` account `y` mailbox | access key: what proves URLs | GENURLAUTH, RESETKEY |
 //!
 //! With several databases the keys of accounts are spread over them ([`LAYOUT`]), and all others
 //! are in the first.
@@ -144,6 +145,8 @@ pub enum AccountKey {
     Thread([u8; THREAD_HASH_BYTES]),
     /// `u`
     Subscription(MailboxName),
+    /// `y`
+    AccessKey(MailboxId),
 }
 
 /// Bytes of the hash that stands for a Message-ID. Only the account's own mail can collide, and
@@ -199,6 +202,7 @@ impl AccountKeys {
                 bytes.push(b'u');
                 bytes.extend_from_slice(name.as_str().as_bytes());
             }
+            AccountKey::AccessKey(mailbox) => put(&mut bytes, b'y', mailbox.get()),
         }
         bytes
     }
@@ -218,6 +222,7 @@ impl AccountKeys {
             b'e' => AccountKey::Message(MessageId(rest.u64()?)),
             b'l' => AccountKey::Log(rest.modseq()?, u16::from_be_bytes(rest.take()?)),
             b't' => AccountKey::Thread(rest.take()?),
+            b'y' => AccountKey::AccessKey(MailboxId(rest.u64()?)),
             b'u' => {
                 let name = std::str::from_utf8(std::mem::take(&mut rest.0)).ok()?;
                 AccountKey::Subscription(MailboxName::new(name).ok()?)
@@ -304,6 +309,12 @@ impl AccountKeys {
         self.kind(b'u')
     }
 
+    /// All access keys.
+    #[must_use]
+    pub fn access_keys(&self) -> KeyRange {
+        self.kind(b'y')
+    }
+
     fn kind(&self, kind: u8) -> KeyRange {
         KeyRange::prefix(&[&self.prefix, &[kind][..]].concat())
     }
@@ -364,6 +375,7 @@ mod tests {
             AccountKey::Log(modseq, 2),
             AccountKey::Thread([7; THREAD_HASH_BYTES]),
             AccountKey::Subscription(MailboxName::new("Lists/Rust").unwrap()),
+            AccountKey::AccessKey(mailbox),
         ]
     }
 

@@ -35,6 +35,7 @@ mod staging;
 mod sweep;
 
 mod thread;
+mod urlauth;
 
 pub use accounts::{AccountSummary, ImportOutcome};
 pub use auth::AuthError;
@@ -56,3 +57,4 @@ pub use scrub::{Scrub, ScrubReport, ScrubStep};
 pub use service::Service;
 pub use staging::{Staged, Staging};
 pub use sweep::SweepReport;
+pub use urlauth::{AuthorizedUrl, Rump, UrlAccess, UrlMessage};

@@ -10,6 +10,9 @@ pub struct ServiceConfig {
     /// Domains whose local parts are account names: `dock@mail.example` is the account `dock`.
     /// Empty: any domain will do. An account whose name is the whole address comes first.
     pub domains: Vec<String>,
+    /// Names of the accounts that message submission servers log in as: they alone may fetch URLs
+    /// whose access is `submit+`. RFC 4467 §3
+    pub submission_accounts: Vec<String>,
     /// How passwords are hashed.
     pub passwords: PasswordCost,
     /// How long history and expunged mail are kept, in seconds.
@@ -66,6 +69,7 @@ impl Default for ServiceConfig {
         Self {
             message_bytes_max: 64 * 1024 * 1024,
             domains: Vec::new(),
+            submission_accounts: Vec::new(),
             passwords: PasswordCost::default(),
             retention_secs: 30 * 86_400,
             cached_entries_max: 2_000_000,

@@ -15,7 +15,9 @@ use store::{KeyRange, StoreError};
 use tracing::error;
 
 use crate::codec::message::StoredMessage;
-use crate::codec::rows::{HeadRow, decode_mailbox, decode_membership, decode_subscription};
+use crate::codec::rows::{
+    HeadRow, decode_access_key, decode_mailbox, decode_membership, decode_subscription,
+};
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
 use crate::rows::read_row;
@@ -134,6 +136,7 @@ impl Shared {
             Some(AccountKey::Head) => drop(HeadRow::decode(key, value)?),
             Some(AccountKey::Mailbox(id)) => drop(decode_mailbox(key, value, id)?),
             Some(AccountKey::Membership(_, uid)) => drop(decode_membership(key, value, uid)?),
+            Some(AccountKey::AccessKey(_)) => _ = decode_access_key(key, value)?,
             Some(AccountKey::Subscription(_)) => _ = decode_subscription(key, value)?,
             Some(AccountKey::Thread(_)) => _ = decode_thread(key, value)?,
             Some(AccountKey::Message(id)) => {

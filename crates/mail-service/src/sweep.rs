@@ -217,6 +217,7 @@ impl Sweep<'_> {
                 Some(AccountKey::Expunged(_, modseq, _)) => Ok(modseq <= head.history_floor),
                 _ => Err(strange_key(key)),
             })?;
+        self.delete_left_access_keys()?;
         self.verify_counts()?;
         let bound = head.next_message.get();
         let used = self.used_messages(bound)?;
@@ -247,6 +248,19 @@ impl Sweep<'_> {
         blobs.retain(|(id, _)| !named.contains(&short(*id)));
         report.blobs = delete_listed(self.store, self.keys.prefix(), &blobs)?;
         Ok(report)
+    }
+
+    /// Access keys go with their mailbox; one that a lost commit left behind goes here. An id never
+    /// comes again, so a mailbox that is not there now will not be.
+    fn delete_left_access_keys(&self) -> Result<(), ServiceError> {
+        self.visit(&self.keys.access_keys(), |key, _| {
+            let Some(AccountKey::AccessKey(id)) = self.keys.parse(key) else {
+                return Err(strange_key(key));
+            };
+            let mailbox = self.keys.key(&AccountKey::Mailbox(id));
+            Ok(self.store.view()?.get(&mailbox)?.is_none())
+        })?;
+        Ok(())
     }
 
     /// Every mailbox holds as many messages as it counts.

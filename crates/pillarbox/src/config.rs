@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mail_service::PasswordCost;
+use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
 
 use self::reader::{Document, Table};
@@ -33,6 +33,8 @@ pub struct Config {
     pub listeners: Vec<Listen>,
     /// What a password hash costs.
     pub passwords: PasswordCost,
+    /// Accounts that message submission servers log in as. RFC 4467 §3
+    pub submission_accounts: Vec<String>,
     /// How stored mail is read again in search of damage.
     pub scrub: ScrubPace,
     /// What IMAP offers besides what it always does.
@@ -118,7 +120,9 @@ impl Config {
         let hostname = hostname(&root);
         let certificate = certificate(&root, folder);
         let listeners = listeners(&root);
-        let passwords = passwords(&root);
+        let auth = root.table("auth");
+        let passwords = passwords(auth.as_ref());
+        let submission_accounts = submission_accounts(auth.as_ref());
         let storage = storage::storage(&root, folder);
         let scrub = scrub(&root);
         let imap = imap(&root);
@@ -133,6 +137,7 @@ impl Config {
             certificate,
             listeners: listeners.into_iter().map(|(_, listen)| listen).collect(),
             passwords,
+            submission_accounts,
             scrub,
             imap,
         })
@@ -208,10 +213,10 @@ fn check_certificate_is_needless(root: &Table<'_>, listeners: &[(usize, Listen)]
     }
 }
 
-fn passwords(root: &Table<'_>) -> PasswordCost {
+fn passwords(auth: Option<&Table<'_>>) -> PasswordCost {
     let mut cost = PasswordCost::default();
-    let Some(auth) = root.table("auth") else { return cost };
-    auth.only(&["argon2"]);
+    let Some(auth) = auth else { return cost };
+    auth.only(&["argon2", "submission_accounts"]);
     let Some(argon2) = auth.table("argon2") else { return cost };
     argon2.only(&["memory_kib", "iterations", "parallelism"]);
     let number = |key, range, into: &mut u32| {
@@ -224,6 +229,22 @@ fn passwords(root: &Table<'_>) -> PasswordCost {
     number("memory_kib", 8 * cost.parallelism..=4 * 1024 * 1024, &mut cost.memory_kib);
     number("iterations", 1..=1000, &mut cost.iterations);
     cost
+}
+
+/// Whether an account of this name exists is not asked: it may be made later.
+fn submission_accounts(auth: Option<&Table<'_>>) -> Vec<String> {
+    let Some(auth) = auth else { return Vec::new() };
+    let mut names = Vec::new();
+    for (line, name) in auth.texts("submission_accounts") {
+        if AccountName::new(&name).is_ok() {
+            names.push(name);
+        } else {
+            let problem =
+                format!("submission_accounts has {name:?}, which no account can be called");
+            auth.mistake(line, problem, "write the name that the submission server logs in with");
+        }
+    }
+    names
 }
 
 fn scrub(root: &Table<'_>) -> ScrubPace {
@@ -384,6 +405,18 @@ mod tests {
         assert_eq!(told.len(), 4, "{told:?}");
         assert!(told[0].contains("data must be a text"), "{told:?}");
         assert!(told[2].contains("[[listen]]"), "{told:?}");
+    }
+
+    #[test]
+    fn submission_accounts_are_names_of_accounts() {
+        let with = |names: &str| {
+            let line = format!("[auth]\nsubmission_accounts = {names}");
+            Config::parse(&GOOD.replace("[auth]", &line), Path::new("/etc"))
+        };
+        let names = with("['submit', 'relay@mail.example']").unwrap().submission_accounts;
+        assert_eq!(names, ["submit", "relay@mail.example"]);
+        let mistakes = with("['two words']").unwrap_err();
+        assert!(mistakes[0].problem.contains("two words"), "{mistakes:?}");
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Place {
     pub storage: Storage,
     /// What a password hash costs.
     pub passwords: PasswordCost,
+    /// Accounts that message submission servers log in as.
+    pub submission_accounts: Vec<String>,
 }
 
 /// What to do about a data folder that does not exist yet.
@@ -60,12 +62,17 @@ impl Place {
     /// The data of a configuration.
     pub fn of(config: &Config) -> Self {
         let storage = config.storage.clone();
-        Self { data: config.data.clone(), storage, passwords: config.passwords }
+        Self {
+            data: config.data.clone(),
+            storage,
+            passwords: config.passwords,
+            submission_accounts: config.submission_accounts.clone(),
+        }
     }
 
     /// A data folder of the local engine.
     pub fn local(data: PathBuf, passwords: PasswordCost) -> Self {
-        Self { data, storage: Storage::Local, passwords }
+        Self { data, storage: Storage::Local, passwords, submission_accounts: Vec::new() }
     }
 
     /// What the operator knows it by.
@@ -168,7 +175,11 @@ pub async fn open(place: &Place) -> Result<Opened, Failure> {
 
 impl Place {
     fn service_config(&self) -> ServiceConfig {
-        let config = ServiceConfig { passwords: self.passwords, ..ServiceConfig::default() };
+        let config = ServiceConfig {
+            passwords: self.passwords,
+            submission_accounts: self.submission_accounts.clone(),
+            ..ServiceConfig::default()
+        };
         match &self.storage {
             Storage::Local => config,
             Storage::Postgres(storage) => {

@@ -102,6 +102,14 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
             })?;
             Some(Code::BadCharset(names))
         }
+        // "URLMECH" SP "INTERNAL" *(SP mechanism ["=" base64])
+        "URLMECH" if cursor.eat_word("INTERNAL") => {
+            let mut others = Vec::new();
+            while cursor.space_before_more() && others.len() < CHARSETS_MAX {
+                others.push(cursor.atom("mechanism")?.to_owned());
+            }
+            Some(Code::UrlMech(others))
+        }
         // url-resp-text = 1*<any TEXT-CHAR except "]">. RFC 4469 §5
         "BADURL" => {
             let url = cursor.take_while(|b| b.is_ascii_graphic() && b != b']');

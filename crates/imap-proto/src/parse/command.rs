@@ -4,7 +4,7 @@ use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, ParseError, Result};
 use super::{
     append, authenticate, comparator, copy, create, enable, esearch, fetch, id, list, login,
-    notify, rename, replace, search, select, sort, status, store, thread,
+    notify, rename, replace, search, select, sort, status, store, thread, urlauth,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -85,6 +85,9 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "STATUS" => CommandBody::Status(status::command(cursor)?),
         "APPEND" => CommandBody::Append(append::command(cursor)?),
         "REPLACE" => CommandBody::Replace(replace::command(cursor, numbers)?),
+        "GENURLAUTH" => CommandBody::GenUrlAuth(urlauth::generate(cursor)?),
+        "RESETKEY" => CommandBody::ResetKey(urlauth::reset(cursor)?),
+        "URLFETCH" => CommandBody::UrlFetch(urlauth::fetch(cursor)?),
         "SEARCH" => CommandBody::Search(search::command(cursor, numbers)?),
         "SORT" => CommandBody::Sort(sort::command(cursor, numbers)?),
         "THREAD" => CommandBody::Thread(thread::command(cursor, numbers)?),

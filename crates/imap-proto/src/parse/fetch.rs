@@ -238,7 +238,7 @@ fn plain_attribute(
 }
 
 /// `nstring / literal8`
-fn body_data(cursor: &mut Cursor<'_>) -> Result<BodyData> {
+pub fn body_data(cursor: &mut Cursor<'_>) -> Result<BodyData> {
     if cursor.eat_word("NIL") {
         return Ok(BodyData::Nil);
     }

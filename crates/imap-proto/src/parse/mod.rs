@@ -34,6 +34,7 @@ mod status;
 mod store;
 mod structure;
 mod thread;
+mod urlauth;
 
 pub use append::{LiteralRole, Offered, literal_role};
 pub use command::{command, tag};

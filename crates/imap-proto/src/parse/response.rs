@@ -8,7 +8,7 @@ use super::cursor::{Cursor, Frame};
 use super::enable::capabilities;
 use super::error::{ErrorKind, Result};
 use super::flags::flag_list;
-use super::{comparator, fetch, id, list, namespace, search, sort, status, thread};
+use super::{comparator, fetch, id, list, namespace, search, sort, status, thread, urlauth};
 use crate::types::{Code, Continuation, Response, Status, StatusKind, StatusTarget};
 
 /// Parses one response: a greeting, an untagged or tagged response, or a continuation.
@@ -112,6 +112,8 @@ fn named(cursor: &mut Cursor<'_>) -> Result<Option<Response>> {
         "THREAD" => thread::reply(cursor)?,
         "COMPARATOR" => Response::Comparator(comparator::reply(cursor)?),
         "ESEARCH" => Response::Esearch(search::esearch(cursor)?),
+        "GENURLAUTH" => Response::GenUrlAuth(urlauth::generated(cursor)?),
+        "URLFETCH" => Response::UrlFetch(urlauth::fetched(cursor)?),
         "VANISHED" => {
             cursor.space()?;
             let earlier = cursor.peek() == Some(b'(');

@@ -43,6 +43,7 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
                 out.list(&names, |out, name| out.charset(name));
             }
         }
+        Code::UrlMech(others) => url_mechanisms(out, others),
         Code::BadUrl(url) => bad_url(out, url),
         Code::BadEvent(names) => bad_event(out, names),
         Code::MessageLimit { limit, lowest } => message_limit(out, *limit, *lowest),
@@ -94,6 +95,14 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
         }
         // All others have no arguments and are written by their name.
         bare => out.text(bare.bare_name().unwrap_or_default()),
+    }
+}
+
+fn url_mechanisms(out: &mut Writer<'_>, others: &[String]) {
+    out.text("URLMECH INTERNAL");
+    for other in others {
+        out.space();
+        out.text(other);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
     append, authenticate, comparator, copy, create, fetch, id, list, login, notify, replace,
-    search, select, sort, status, store, thread,
+    search, select, sort, status, store, thread, urlauth,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -128,6 +128,9 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::Xlist(arguments) => list::lsub(out, "XLIST", arguments),
         CommandBody::Notify(arguments) => notify::command(out, arguments),
         CommandBody::Status(arguments) => status::command(out, arguments),
+        CommandBody::GenUrlAuth(rumps) => urlauth::generate(out, rumps),
+        CommandBody::ResetKey(arguments) => urlauth::reset(out, arguments),
+        CommandBody::UrlFetch(urls) => urlauth::fetch(out, urls),
         CommandBody::Append(arguments) => append::command(out, arguments),
         numbered => numbered_body(out, numbered),
     }

@@ -179,7 +179,7 @@ fn named_data(out: &mut Writer<'_>, name: &str, data: &BodyData) {
 }
 
 /// Message data always go in a literal, also short ones: that is what clients are tested with.
-fn body_data(out: &mut Writer<'_>, data: &BodyData, open: &str) {
+pub fn body_data(out: &mut Writer<'_>, data: &BodyData, open: &str) {
     match data {
         BodyData::Nil => out.text("NIL"),
         BodyData::Bytes(bytes) => {

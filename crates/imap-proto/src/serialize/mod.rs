@@ -29,6 +29,7 @@ mod status;
 mod store;
 mod structure;
 mod thread;
+mod urlauth;
 mod writer;
 
 pub use command::{Chunk, ClientOptions, LiteralSupport, command};

@@ -1,7 +1,9 @@
 //! A whole response. RFC 9051 §7
 
 use super::writer::Writer;
-use super::{code, comparator, fetch, flags, id, list, namespace, search, sort, status, thread};
+use super::{
+    code, comparator, fetch, flags, id, list, namespace, search, sort, status, thread, urlauth,
+};
 use crate::Sink;
 use crate::base64;
 use crate::types::{Continuation, NameEncoding, Response, Status, StatusTarget};
@@ -61,6 +63,8 @@ fn data(out: &mut Writer<'_>, response: &Response) {
         }
         Response::Fetch { seq, attributes } => fetch::reply(out, *seq, attributes),
         Response::UidFetch { uid, attributes } => fetch::uid_reply(out, *uid, attributes),
+        Response::GenUrlAuth(urls) => urlauth::generated(out, urls),
+        Response::UrlFetch(all) => urlauth::fetched(out, all),
         Response::Id(params) => {
             out.text("ID ");
             id::params(out, params.as_ref());

@@ -6,8 +6,8 @@ use std::fmt;
 use mail_types::{ModSeq, Secret, UidValidity};
 
 use super::{
-    Append, Fetch, List, Lsub, MailboxArg, MultiSearch, Notify, Replace, Search, SequenceSet, Sort,
-    StatusCommand, Store, Thread, UseAttribute,
+    Append, Fetch, List, Lsub, MailboxArg, MultiSearch, Notify, Replace, ResetKey, Search,
+    SequenceSet, Sort, StatusCommand, Store, Thread, UrlFetch, UrlRump, UseAttribute,
 };
 
 /// A command's tag: what its tagged response repeats. RFC 9051 §9 (`tag`)
@@ -121,6 +121,12 @@ pub enum CommandBody {
     Append(Append),
     /// COMPARATOR with the comparators asked for, in the order of preference. RFC 5255 §4.7
     Comparator(Vec<String>),
+    /// GENURLAUTH, at least one. RFC 4467 §7
+    GenUrlAuth(Vec<UrlRump>),
+    /// RESETKEY. RFC 4467 §7
+    ResetKey(ResetKey),
+    /// URLFETCH, at least one. RFC 4467 §7, RFC 5524
+    UrlFetch(Vec<UrlFetch>),
     /// IDLE; it ends with a line `DONE`. RFC 9051 §6.3.13
     Idle,
     /// CLOSE. RFC 9051 §6.4.1

@@ -17,6 +17,7 @@ mod sort;
 mod status;
 mod store;
 mod thread;
+mod urlauth;
 
 pub use append::{Append, AppendForm, AppendMessage, AppendPayload, CatPart, Literal};
 pub use command::{
@@ -48,3 +49,4 @@ pub use sort::{Sort, SortCriterion, SortKey};
 pub use status::{StatusCommand, StatusItem, StatusReply, StatusValue};
 pub use store::{Store, StoreAction, StoreReply};
 pub use thread::{Thread, ThreadAlgorithm, ThreadMember};
+pub use urlauth::{ResetKey, UrlContent, UrlData, UrlFetch, UrlForm, UrlParams, UrlRump};

@@ -7,7 +7,7 @@ use mail_types::{ModSeq, SeqNum, Uid, UidValidity};
 use super::{
     Capability, ComparatorReply, FetchAttribute, FlagList, IdParams, ListReply, MailboxArg,
     NamespaceReply, Numbering, PartialResult, SearchUpdate, SequenceSet, StatusReply, Tag,
-    ThreadMember,
+    ThreadMember, UrlData,
 };
 
 /// One response: a line, with its literals.
@@ -82,6 +82,10 @@ pub enum Response {
         /// What of it.
         attributes: Vec<FetchAttribute>,
     },
+    /// `* GENURLAUTH` with the URLs, at least one. RFC 4467 §8
+    GenUrlAuth(Vec<Vec<u8>>),
+    /// `* URLFETCH`, at least one. RFC 4467 §8, RFC 5524
+    UrlFetch(Vec<UrlData>),
     /// `* ID`. RFC 2971 §3.2
     Id(Option<IdParams>),
     /// An untagged response that is not known here: the text after `* `. A client ignores it.
@@ -273,6 +277,8 @@ pub enum Code {
     UnknownCte,
     /// `UNSEEN`: the first message without `\Seen`. RFC 3501 §7.1
     Unseen(SeqNum),
+    /// `URLMECH INTERNAL` with the other mechanisms, as they stand. RFC 4467 §8
+    UrlMech(Vec<String>),
     /// `USEATTR`. RFC 6154 §3
     UseAttr,
     /// A code that is not known here.

@@ -25,7 +25,7 @@ use crate::{Answer, Need, errors, render};
 use batch::Job;
 use needs::Needs;
 
-pub(crate) use needs::bounded;
+pub(crate) use needs::{binary_section, bounded};
 
 pub(crate) fn begin(fetch: Fetch, run: &mut Run<'_>) -> Flow {
     if fetch.vanished {

@@ -34,6 +34,8 @@ mod store;
 mod subscribe;
 mod thread;
 mod uidonly;
+mod urlauth;
+mod urlfetch;
 mod xlist;
 
 use imap_proto::types::{CommandBody, Numbering};
@@ -76,6 +78,9 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Status(status) => status::begin(status),
         CommandBody::Append(append) => append::begin(append),
         CommandBody::Comparator(orders) => comparator::begin(&orders, run),
+        CommandBody::GenUrlAuth(rumps) => urlauth::begin_generate(rumps),
+        CommandBody::ResetKey(reset) => urlauth::begin_reset(reset),
+        CommandBody::UrlFetch(urls) => urlfetch::begin(urls, run),
         CommandBody::Idle => idle::begin(),
         CommandBody::Close => close::begin_close(run),
         CommandBody::Unselect => close::begin_unselect(run),
@@ -127,6 +132,9 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Append(_)
         | CommandBody::Comparator(_)
         | CommandBody::MultiSearch(_)
+        | CommandBody::GenUrlAuth(_)
+        | CommandBody::ResetKey(_)
+        | CommandBody::UrlFetch(_)
         | CommandBody::Idle => Allowed::AfterLogin,
         CommandBody::Close
         | CommandBody::Unselect

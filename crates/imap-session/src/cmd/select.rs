@@ -111,6 +111,8 @@ fn write_summary(view: &View, access: Access, run: &mut Run<'_>) {
     say(Code::UidValidity(view.uid_validity()), "UIDs are valid");
     say(Code::UidNext(view.uid_next()), "Next UID");
     say(Code::HighestModSeq(view.settled()), "Highest");
+    // RFC 4467 §8
+    say(Code::UrlMech(Vec::new()), "Mechanisms of URLs");
 }
 
 /// RFC 8474 §4.1

@@ -249,6 +249,25 @@ pub(super) fn read_subscription(r: &mut Reader<'_>) -> Result<Subscription, Faul
     }
 }
 
+/// The secret behind the URLs of a mailbox, as many octets as HMAC-SHA256 makes. RFC 4467 §2.2
+pub type AccessKeyBytes = [u8; 32];
+
+/// An access key as stored. The mailbox is in the key.
+#[must_use]
+pub fn encode_access_key(secret: &AccessKeyBytes) -> Vec<u8> {
+    let mut w = Writer::new(VERSION);
+    w.fixed(secret);
+    w.finish()
+}
+
+/// An access key from storage.
+///
+/// # Errors
+/// `CorruptRecord`.
+pub fn decode_access_key(key: &[u8], value: &[u8]) -> Result<AccessKeyBytes, CorruptRecord> {
+    decode(key, value, VERSION, |r| r.fixed())
+}
+
 fn write_mailbox(w: &mut Writer, record: &MailboxRecord) {
     w.bytes(record.name.as_str().as_bytes());
     w.number(u64::from(record.uid_validity.get()));
@@ -416,6 +435,12 @@ pub(crate) mod tests {
         let ids = decode_membership_message(b"k", &bytes);
         assert_eq!(ids, Ok((MessageId(1000), ThreadId(999))));
         assert_damage_is_noticed(&bytes, |bytes| decode_membership(b"k", bytes, row.uid));
+    }
+
+    #[test]
+    fn access_keys_read_back_and_damage_is_noticed() {
+        let bytes = encode_access_key(&[7; 32]);
+        assert_damage_is_noticed(&bytes, |bytes| decode_access_key(b"k", bytes));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use mail_service::{AccountHandle, MailboxPin, Service, ServiceError, Sharing};
-use mail_types::{Flags, Keyword, ModSeq, SystemFlags, Uid, UidSet};
+use mail_service::{AccountHandle, MailboxPin, NewMail, Service, ServiceError, Sharing};
+use mail_types::{Flags, InternalDate, Keyword, ModSeq, SystemFlags, Uid, UidSet};
 use mailbox::{Account, FlagMode, MailboxSnapshot, Operation, Outcome};
 use store::Store;
 use store::mem::Mem;
 
-use crate::common::{Dice, Setup, account_of, append_to, assert_clean, mail, name};
+use crate::common::{Dice, START, Setup, account_of, append_to, assert_clean, mail, name};
 
 const NAMES: [&str; 7] = ["INBOX", "Archive", "a", "a/b", "a/b/c", "z", "Trash"];
 
@@ -32,8 +32,17 @@ pub async fn step(
         Flags::new(SystemFlags::from_bits(bits).unwrap(), (dice.below(2) == 0).then_some(keyword))
     };
     let operation = match dice.below(16) {
-        0..=3 => {
+        0..=2 => {
             return append_to(account, pick(), mail(dice.below(12)).as_bytes()).await;
+        }
+        3 => {
+            let text = mail(dice.below(12));
+            let mut staging = account.stage();
+            staging.push(text.as_bytes()).await?;
+            let staged = staging.finish().await?;
+            let date = InternalDate::utc(START);
+            let gone = (pick(), uids.first().unwrap());
+            return account.replace(gone, pick(), NewMail { staged, flags, date }).await;
         }
         4..=7 => {
             let modes = [FlagMode::Add, FlagMode::Remove, FlagMode::Replace];

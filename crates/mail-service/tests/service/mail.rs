@@ -245,6 +245,75 @@ async fn mail_on_the_local_engine_is_there_after_it_is_opened_again() {
 }
 
 #[tokio::test]
+async fn a_replaced_message_stays_replaced_after_the_store_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(Sharing::Exclusive);
+    let open = || Arc::new(Local::open(folder.path(), Options::default()).unwrap());
+    let service = setup.open(open()).await;
+    let account = account_of(&service, "dock").await;
+    let (drafts, sent) = (mailbox_id(&account, "Drafts"), mailbox_id(&account, "Sent"));
+    for number in 0..3 {
+        append_text(&account, drafts, mail(number).as_bytes()).await;
+    }
+    let before = account.current().modseq();
+    let staged = |text: String| {
+        let mut staging = account.stage();
+        async move {
+            staging.push(text.as_bytes()).await.unwrap();
+            let staged = staging.finish().await.unwrap();
+            NewMail { staged, flags: Flags::default(), date: InternalDate::utc(START) }
+        }
+    };
+    let uid = |number| mail_types::Uid::new(number).unwrap();
+    let new = staged(reply(4, 1)).await;
+    let (_, outcome) = account.replace((drafts, uid(2)), drafts, new).await.unwrap();
+    let Outcome::Replaced { modseq, message, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(before.next(), Some(modseq), "one change");
+    let new = staged(mail(5)).await;
+    account.replace((drafts, uid(1)), sent, new).await.unwrap();
+    let late = account.replace((drafts, uid(1)), sent, staged(mail(6)).await).await;
+    assert_eq!(late.err(), Some(ServiceError::Refused(Refusal::NoSuchMessage)));
+    // The new message found the conversation of the one it answers.
+    let state = account.load(drafts).await.unwrap().0;
+    let contents = state.mailbox(drafts).unwrap().contents().unwrap();
+    let threads: Vec<_> = contents.iter().map(|entry| entry.thread()).collect();
+    assert_eq!(threads, [mail_types::ThreadId(3), mail_types::ThreadId(2)]);
+    drop(account);
+    service.close().await.unwrap();
+    drop(service);
+    let store = open();
+    let service = setup.open(store.clone()).await;
+    let account = account_of(&service, "dock").await;
+    let state = account.load(drafts).await.unwrap().0;
+    let uids = state.mailbox(drafts).unwrap().contents().unwrap().uids();
+    assert_eq!(uids.to_string(), "3:4");
+    let state = account.load(sent).await.unwrap().0;
+    assert_eq!(state.mailbox(sent).unwrap().contents().unwrap().len(), 1);
+    let text = account.read(vec![(message, 0..u64::MAX)]).await.unwrap().remove(0);
+    assert_eq!(text.as_deref(), Some(reply(4, 1).as_bytes()));
+    assert_clean(&*store as &dyn Store);
+}
+
+#[tokio::test]
+async fn a_staged_message_can_be_read_before_anything_names_it() {
+    let store = Mem::new();
+    let service = Setup::new(Sharing::Exclusive).open(Arc::new(store.clone())).await;
+    let account = account_of(&service, "dock").await;
+    let other = account_of(&service, "quay").await;
+    let mut staging = account.stage();
+    let text = "0123456789".repeat(20_000);
+    staging.push(text.as_bytes()).await.unwrap();
+    let staged = staging.finish().await.unwrap();
+    let refused = other.open_staged(staged.clone()).await.err();
+    assert_eq!(refused, Some(ServiceError::NoSuchMessage));
+    let reader = account.open_staged(staged).await.unwrap();
+    assert_eq!(reader.size(), text.len() as u64);
+    assert_eq!(reader.read(5..15).await.unwrap(), b"5678901234");
+    assert!(reader.read(reader.size()..u64::MAX).await.unwrap().is_empty());
+    assert_clean(&store);
+}
+
+#[tokio::test]
 async fn a_disk_that_fills_up_while_mail_arrives_leaves_nothing_behind() {
     let mem = Mem::new();
     let store = Arc::new(Faulty::new(Arc::new(mem.clone())));

@@ -13,3 +13,4 @@ mod nodes;
 mod repairing;
 mod scrubbing;
 mod sweeping;
+mod urls;

@@ -90,6 +90,11 @@ impl Announced {
                 }
                 *modseq
             }
+            Outcome::Replaced { uid_validity, uid, message, modseq } => {
+                let before = self.uids.insert((uid_validity.get(), *uid), *message);
+                assert_eq!(before, None, "seed {seed}: UID {uid} given twice");
+                Some(*modseq)
+            }
             Outcome::FlagsSet(outcome) => outcome.modseq,
             Outcome::Copied(outcome) | Outcome::Moved(outcome) => outcome.modseq,
             Outcome::Expunged { modseq, .. } => *modseq,
