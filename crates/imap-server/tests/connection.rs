@@ -200,3 +200,14 @@ async fn an_idle_client_is_shown_that_the_server_lives_and_is_let_go_in_the_end(
     assert_eq!(rest[..2], ["* OK Still here", "* OK Still here"], "{rest:?}");
     assert!(rest[2].starts_with("* BYE"));
 }
+
+#[tokio::test]
+async fn a_client_that_listens_is_answered_after_its_account_was_removed() {
+    let live = Live::new(settings()).await;
+    let mut client = live.login().await;
+    client.run("a NOTIFY SET (personal (MailboxName))").await;
+    live.service.remove_account(common::USER).await.unwrap();
+    client.send("b NOOP\r\n").await;
+    let lines = client.rest_or("b").await;
+    assert!(lines.last().is_some_and(|line| line.starts_with("b NO ")), "{lines:?}");
+}

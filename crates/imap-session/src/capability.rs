@@ -175,6 +175,16 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_announced_with_their_numbers_and_the_wider_one_alone() {
+        let config = SessionConfig { save_limit: Some(1000), ..SessionConfig::default() };
+        assert!(has(&config, Login::After, "SAVELIMIT=1000"));
+        assert!(!has(&config, Login::Before, "SAVELIMIT=1000"));
+        let config = SessionConfig { message_limit: Some(2000), ..config };
+        assert!(has(&config, Login::After, "MESSAGELIMIT=2000"));
+        assert!(!has(&config, Login::After, "SAVELIMIT=1000"));
+    }
+
+    #[test]
     fn a_hidden_capability_is_not_announced() {
         let hidden_capabilities = vec!["qresync".to_owned()];
         let config = SessionConfig { hidden_capabilities, ..SessionConfig::default() };

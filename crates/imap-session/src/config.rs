@@ -16,8 +16,8 @@ pub struct SessionConfig {
     pub append_limit: u64,
     /// Capabilities that are not to be announced, for a client that fails with one of them.
     pub hidden_capabilities: Vec<String>,
-    /// Whether UIDONLY is offered. RFC 9586. A widespread client enables it and then goes on with
-    /// sequence numbers (Outlook's cloud, 2025), so it is the operator's decision.
+    /// Whether UIDONLY is offered. RFC 9586. A widespread client (the cloud that Outlook syncs
+    /// through) enables it and then goes on with sequence numbers, so the operator decides.
     pub uidonly: bool,
     /// How many messages one command works on; `None` for all. RFC 9738
     pub message_limit: Option<u32>,

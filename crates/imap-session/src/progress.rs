@@ -33,6 +33,6 @@ pub(crate) fn is_due(run: &Run<'_>) -> bool {
     run.now.seconds().saturating_sub(run.state.progress_at) >= INTERVAL_SECONDS
 }
 
-/// Clients give up after 30 seconds or more of silence; RFC 9585 §4 takes 10 to 15 seconds for
-/// fitting.
+/// Clients give up after 30 seconds of silence or more: so two of these may be lost on the way, and
+/// nobody is told more often than a person looks.
 const INTERVAL_SECONDS: i64 = 10;

@@ -110,7 +110,9 @@ impl Session {
         if let (Answer::Submitted(Ok(_)), Some(watch), Some(account)) =
             (&answer, &mut self.state.watch, world.account)
         {
-            watch.absorb_own(account);
+            let selected = self.state.selected.as_ref();
+            let selected = selected.map(|it| (it.mailbox, it.view.settled()));
+            watch.absorb_own(account, selected);
         }
         match stage {
             Stage::News(resume, after) => {

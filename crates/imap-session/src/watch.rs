@@ -122,10 +122,10 @@ impl Watch {
 
     /// What has changed is known to the client if it was this session's operation alone: it is not
     /// told of its own doing. RFC 5465 §5
-    pub(crate) fn absorb_own(&mut self, account: &Account) {
+    pub(crate) fn absorb_own(&mut self, account: &Account, selected: Option<(MailboxId, ModSeq)>) {
         let is_next = account.modseq().get() == self.known.modseq().get().saturating_add(1);
         if !self.groups.is_empty() && is_next {
-            self.known.catch_up(account, None);
+            self.known.catch_up(account, selected);
         }
     }
 
@@ -136,6 +136,7 @@ impl Watch {
         selected: Option<(MailboxId, ModSeq)>,
         has_condstore: bool,
     ) -> Result<Vec<Notice>, Overflow> {
+        self.known.settle(account, selected);
         if self.groups.is_empty() || self.known.is_up_to(account, selected) {
             return Ok(Vec::new());
         }

@@ -54,6 +54,18 @@ impl Known {
         self.modseq
     }
 
+    /// Moves the mark of the selected mailbox, if the client was told of all in it.
+    pub(super) fn settle(&mut self, account: &Account, selected: Option<(MailboxId, ModSeq)>) {
+        let Some((id, settled)) = selected else { return };
+        let record = account.mailbox(id).map(|mailbox| mailbox.record());
+        if let (Some(mark), Some(record)) = (self.mailboxes.get_mut(&id), record)
+            && record.highest_modseq == settled
+            && mark.name == record.name
+        {
+            *mark = Mark::of(record);
+        }
+    }
+
     /// Whether nothing can have changed.
     pub(super) fn is_up_to(
         &self,
