@@ -50,7 +50,7 @@ fn step(client: &mut Client, random: &mut Random, server: &mut PureServer) {
     let uid = random.below(20) + 1;
     let flag = FLAGS[random.below(FLAGS.len())];
     let sign = ["+", "-", ""][random.below(3)];
-    let command = match random.below(14) {
+    let command = match random.below(16) {
         0 | 1 => return server.deliver("INBOX", MESSAGE),
         2 | 3 if count > 0 => format!("STORE {from}:{seq} {sign}FLAGS ({flag})"),
         4 => format!("UID STORE {uid}:* {sign}FLAGS ({flag})"),
@@ -63,6 +63,8 @@ fn step(client: &mut Client, random: &mut Random, server: &mut PureServer) {
         11 => format!("UID COPY {uid}:{} INBOX", uid + 1),
         12 => return client.cut_and_return(server),
         13 => "SEARCH UNSEEN".to_owned(),
+        14 if count > 0 => format!("REPLACE {seq} INBOX ({flag}) {NEW}"),
+        15 => format!("UID REPLACE {uid} Archive {NEW}"),
         _ => "NOOP".to_owned(),
     };
     client.command(&command, server);
@@ -90,4 +92,6 @@ impl Random {
 }
 
 const FLAGS: [&str; 5] = ["\\Seen", "\\Flagged", "\\Deleted", "Work", "$Junk"];
+/// What a message is replaced by.
+const NEW: &str = "{13+}\r\nSubject: new\n";
 const MESSAGE: &[u8] = b"Subject: hello\r\n\r\ntext\r\n";
