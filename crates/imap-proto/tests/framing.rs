@@ -6,7 +6,7 @@ use imap_proto::frame::{
     Decision, Event, Framer, Limits, LiteralKind, LiteralSync, Offer, Reason, Rejection, Reply,
 };
 use imap_proto::parse::{self, Frame, LiteralRole};
-use imap_proto::types::{AppendPayload, CommandBody, Literal, NameEncoding, Tag};
+use imap_proto::types::{AppendForm, AppendPayload, CommandBody, Literal, NameEncoding, Tag};
 
 /// What a framer said, with streamed chunks joined.
 #[derive(Debug, PartialEq, Clone)]
@@ -178,6 +178,11 @@ fn literals_in_other_places_are_arguments() {
         "d SEARCH SUBJECT {4}\r\n",
         "d APPEND x (\\Seen {4}\r\n",
         "d APPEND x CATENATE (URL {4}\r\n",
+        "d APPEND x CATENATE (TEXT {2}\r\nhi URL {4}\r\n",
+        "d APPEND x CATENATE (BLOB {4}\r\n",
+        "d REPLACE {4}\r\n",
+        "d REPLACE 1 {4}\r\n",
+        "d UID FETCH 1 x {4}\r\n",
         "{4}\r\n",
         "d {4}\r\n",
         "\"d APPEND x {4}\r\n",
@@ -188,14 +193,23 @@ fn literals_in_other_places_are_arguments() {
 }
 
 #[test]
-fn texts_of_a_message_that_is_put_together_are_streamed_like_a_message() {
-    for prefix in [
-        "d APPEND x CATENATE (TEXT {4}\r\n",
-        "d APPEND x (\\Seen) CATENATE (URL \"/y;UID=1\" TEXT {4}\r\n",
-        "d UID REPLACE 4 x CATENATE (TEXT {4}\r\n",
+fn texts_of_messages_are_passed_on_wherever_they_stand() {
+    for (prefix, index, form) in [
+        ("d APPEND x CATENATE (TEXT {4}\r\n", 0, AppendForm::Plain),
+        ("d APPEND x CATENATE (URL \"/y/;UID=1\" text ~{4}\r\n", 0, AppendForm::Binary),
+        ("d APPEND x CATENATE (TEXT {2}\r\nhi UTF8 (~{4}\r\n", 0, AppendForm::Utf8),
+        ("d APPEND x {2}\r\nhi (\\Seen) CATENATE (TEXT {0}\r\n", 1, AppendForm::Plain),
+        ("d APPEND x CATENATE (TEXT {2}\r\nhi) {4}\r\n", 1, AppendForm::Plain),
+        ("d REPLACE 4 x {4}\r\n", 0, AppendForm::Plain),
+        ("d uid replace * x (\\Draft) CATENATE (TEXT {4}\r\n", 0, AppendForm::Plain),
     ] {
-        let role = parse::literal_role(Frame::whole(prefix.as_bytes()));
-        assert!(matches!(role, LiteralRole::Message(_)), "{prefix}");
+        match parse::literal_role(Frame::whole(prefix.as_bytes())) {
+            LiteralRole::Message(offered) => {
+                assert_eq!(offered.mailbox.raw(), b"x", "{prefix}");
+                assert_eq!((offered.index, offered.form), (index, form), "{prefix}");
+            }
+            LiteralRole::Argument => panic!("{prefix}"),
+        }
     }
 }
 

@@ -50,7 +50,7 @@ fn step(client: &mut Client, random: &mut Random, server: &mut PureServer) {
     let uid = random.below(20) + 1;
     let flag = FLAGS[random.below(FLAGS.len())];
     let sign = ["+", "-", ""][random.below(3)];
-    let command = match random.below(16) {
+    let command = match random.below(19) {
         0 | 1 => return server.deliver("INBOX", MESSAGE),
         2 | 3 if count > 0 => format!("STORE {from}:{seq} {sign}FLAGS ({flag})"),
         4 => format!("UID STORE {uid}:* {sign}FLAGS ({flag})"),
@@ -65,6 +65,8 @@ fn step(client: &mut Client, random: &mut Random, server: &mut PureServer) {
         13 => "SEARCH UNSEEN".to_owned(),
         14 => "SORT (REVERSE DATE SUBJECT) UTF-8 UNSEEN".to_owned(),
         15 => "THREAD REFERENCES UTF-8 ALL".to_owned(),
+        16 if count > 0 => format!("REPLACE {seq} INBOX ({flag}) {NEW}"),
+        17 => format!("UID REPLACE {uid} Archive {NEW}"),
         _ => "NOOP".to_owned(),
     };
     client.command(&command, server);
@@ -92,4 +94,6 @@ impl Random {
 }
 
 const FLAGS: [&str; 5] = ["\\Seen", "\\Flagged", "\\Deleted", "Work", "$Junk"];
+/// What a message is replaced by.
+const NEW: &str = "{13+}\r\nSubject: new\n";
 const MESSAGE: &[u8] = b"Subject: hello\r\n\r\ntext\r\n";

@@ -18,6 +18,7 @@ use crate::common::{
     Dice, Setup, account_of, append, append_text, assert_clean, inbox, name, secret, tell_fault,
 };
 use crate::histories::{assert_same, loaded, step};
+use crate::urls::{authorized, opens};
 
 /// Two databases, and ways to them that may fail.
 struct Site {
@@ -126,6 +127,23 @@ async fn an_account_that_moved_to_a_shard_and_back_is_what_it_was_at_every_node(
     assert!(contents.find(uids.first().unwrap()).is_some());
     assert_eq!(moved(&site, "").await.unwrap(), Moved::default());
     assert_eq!(moved(&site, "two").await, Err(ServiceError::NoSuchShard));
+}
+
+#[tokio::test]
+async fn urls_that_were_authorized_hold_after_a_move() {
+    let site = Site::new();
+    let (node, stale) = (site.node().await, site.node().await);
+    let account = account_of(&node, "dock").await;
+    append(&account, inbox(&account), 1).await;
+    let url = authorized(&account, "dock", "INBOX").await;
+    assert!(opens(&stale, &account, &url).await);
+    moved(&site, "one").await.unwrap();
+    let fresh = site.node().await;
+    let account = account_of(&fresh, "dock").await;
+    assert!(opens(&fresh, &account, &url).await);
+    assert_eq!(authorized(&account, "dock", "INBOX").await, url, "the key is the same");
+    assert!(opens(&stale, &account, &url).await);
+    assert_clean(&*site.store());
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use store_local::{Local, Options};
 use crate::common::{START, Setup, account_of, append, assert_clean, inbox, mailbox_id, name};
 
 /// An authorized URL of the first message.
-async fn authorized(owner: &AccountHandle, user: &str, mailbox: &str) -> AuthorizedUrl {
+pub async fn authorized(owner: &AccountHandle, user: &str, mailbox: &str) -> AuthorizedUrl {
     let rump = format!("imap://{user}@mail.example/{mailbox}/;UID=1;URLAUTH=anonymous");
     let id = mailbox_id(owner, mailbox);
     let to_sign = Rump { owner: user.to_owned(), mailbox: id, text: rump.clone() };
@@ -31,7 +31,8 @@ async fn authorized(owner: &AccountHandle, user: &str, mailbox: &str) -> Authori
     }
 }
 
-async fn opens(service: &Service, who: &AccountHandle, url: &AuthorizedUrl) -> bool {
+/// Whether this account's sessions may have what the URL names.
+pub async fn opens(service: &Service, who: &AccountHandle, url: &AuthorizedUrl) -> bool {
     open(service, who, url).await.is_some()
 }
 
