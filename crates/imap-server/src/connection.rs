@@ -23,7 +23,7 @@ use tracing::debug;
 
 use crate::append::Literals;
 use crate::needs::{Exchange, Open};
-use crate::output::Output;
+use crate::output::{Layer, Output};
 use crate::server::Shared;
 
 /// A connection and everything that belongs to it.
@@ -382,6 +382,8 @@ impl Connection {
             Then::Continue => Ok(()),
             Then::Close => Err(Ended::Orderly),
             Then::StartTls => self.start_tls().await,
+            Then::Compress => self.start_deflate().await,
+            Then::Unauthenticate => self.unauthenticate().await,
         }
     }
 
@@ -411,7 +413,7 @@ impl Connection {
                 }
                 Step::Idle => break,
                 Step::Done(Then::Close) => return Err(Ended::Orderly),
-                Step::Done(Then::Continue | Then::StartTls) => break,
+                Step::Done(_) => break,
             };
         }
         if let Some(open) = &mut self.open {
@@ -490,12 +492,49 @@ impl Connection {
         Ok(())
     }
 
+    /// Begins compression. What came behind the command is taken for compressed, so that nothing
+    /// that was put there in the clear can be understood. RFC 4978 §3
+    async fn start_deflate(&mut self) -> Result<(), Ended> {
+        self.send().await?;
+        let early = self.input.split_off(self.used);
+        self.input = Vec::new();
+        self.used = 0;
+        if let Some(stream) = &mut self.stream {
+            stream.start_deflate(early);
+        }
+        Ok(())
+    }
+
+    /// Lets go of the account, and ends compression behind the reply. The next to log in finds a
+    /// connection as new. RFC 8437 §3
+    async fn unauthenticate(&mut self) -> Result<(), Ended> {
+        self.send_and(Layer::Ends).await?;
+        if let Some(stream) = self.stream.as_mut().filter(|stream| stream.is_compressed()) {
+            if self.used < self.input.len() {
+                // The client's layer ends with this command. RFC 8437 §4.1
+                let fault = "compressed octets behind UNAUTHENTICATE";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, fault).into());
+            }
+            self.input = stream.stop_deflate();
+            self.used = 0;
+        }
+        self.open = None;
+        self.framer.set_limits(Limits::BEFORE_LOGIN);
+        self.begun = Instant::now();
+        self.stranger_bytes = self.input.len() - self.used;
+        Ok(())
+    }
+
     /// Sends all output.
     pub(crate) async fn send(&mut self) -> Result<(), Ended> {
+        self.send_and(Layer::GoesOn).await
+    }
+
+    async fn send_and(&mut self, layer: Layer) -> Result<(), Ended> {
         let Some(stream) = &mut self.stream else { return Err(Ended::Orderly) };
         let account = self.open.as_ref().map(|open| &open.handle);
         let patience = self.shared.settings.patience.write;
-        self.output.send(stream, account, patience).await?;
+        self.output.send(stream, account, layer, patience).await?;
         Ok(())
     }
 

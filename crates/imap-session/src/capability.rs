@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use imap_proto::types::Capability;
 
-use crate::{CleartextLogin, SessionConfig, TlsState};
+use crate::{CleartextLogin, Compressed, SessionConfig, TlsState};
 
 /// When a capability is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ enum When {
     StartTls,
     /// While passwords would travel in the clear. RFC 9051 §6.2.3
     LoginDisabled,
+    /// After login, while the connection is not compressed. RFC 4978 §3
+    Compressible,
     /// Before login, one for each mechanism that can be used now.
     Mechanisms,
     /// After login, with the largest message. RFC 7889 §2
@@ -36,6 +38,8 @@ const ROWS: &[(&str, When)] = &[
     ("LOGINDISABLED", When::LoginDisabled),
     ("AUTH=", When::Mechanisms),
     ("IDLE", When::Always),
+    ("COMPRESS=DEFLATE", When::Compressible),
+    ("UNAUTHENTICATE", When::LoggedIn),
     ("NAMESPACE", When::LoggedIn),
     ("CHILDREN", When::LoggedIn),
     ("UIDPLUS", When::LoggedIn),
@@ -76,6 +80,7 @@ pub(crate) fn capabilities(config: &SessionConfig, login: Login) -> Vec<Capabili
             When::LoggedIn => login == Login::After,
             When::StartTls => login == Login::Before && config.tls == TlsState::Available,
             When::LoginDisabled => login == Login::Before && !login_is_allowed(config),
+            When::Compressible => login == Login::After && config.compression == Compressed::No,
             When::Mechanisms => {
                 if login == Login::Before && login_is_allowed(config) {
                     all.extend(config.mechanisms.iter().map(|m| Cow::Owned(format!("{name}{m}"))));
@@ -93,8 +98,13 @@ pub(crate) fn capabilities(config: &SessionConfig, login: Login) -> Vec<Capabili
             all.push(Cow::Borrowed(name));
         }
     }
-    all.retain(|c| !config.hidden_capabilities.iter().any(|h| h.eq_ignore_ascii_case(c)));
+    all.retain(|c| !is_hidden(config, c));
     all
+}
+
+/// Whether this capability is not to be announced on this connection.
+pub(crate) fn is_hidden(config: &SessionConfig, name: &str) -> bool {
+    config.hidden_capabilities.iter().any(|h| h.eq_ignore_ascii_case(name))
 }
 
 /// Whether a password may be sent over this connection as it is now.

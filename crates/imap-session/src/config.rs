@@ -14,6 +14,8 @@ pub struct SessionConfig {
     pub mechanisms: Vec<String>,
     /// Octets of the largest message that APPEND takes. RFC 7889
     pub append_limit: u64,
+    /// Whether the connection is compressed.
+    pub compression: Compressed,
     /// Capabilities that are not to be announced, for a client that fails with one of them.
     pub hidden_capabilities: Vec<String>,
     /// Failed logins after which the connection is closed.
@@ -29,6 +31,15 @@ pub enum TlsState {
     Available,
     /// There is none.
     Unavailable,
+}
+
+/// Compression of a connection. RFC 4978
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compressed {
+    /// It is not compressed.
+    No,
+    /// It is.
+    Yes,
 }
 
 /// Whether a password may travel in the clear.
@@ -48,6 +59,7 @@ impl Default for SessionConfig {
             cleartext_login: CleartextLogin::Refused,
             mechanisms: vec!["PLAIN".to_owned()],
             append_limit: APPEND_LIMIT,
+            compression: Compressed::No,
             hidden_capabilities: Vec::new(),
             login_attempts_max: LOGIN_ATTEMPTS_MAX,
         }

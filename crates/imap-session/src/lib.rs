@@ -24,7 +24,7 @@ mod state;
 mod step;
 mod sync;
 
-pub use config::{CleartextLogin, SessionConfig, TlsState};
+pub use config::{CleartextLogin, Compressed, SessionConfig, TlsState};
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendRequest, AuthenticationRefused, ClientResponse, Need,

@@ -67,6 +67,11 @@ fn copy_and_move_are_seen_whole() {
 }
 
 #[test]
+fn layers_and_logins_come_and_go() {
+    scripts("connection");
+}
+
+#[test]
 fn idle_tells_news_at_once() {
     scripts("idle");
 }

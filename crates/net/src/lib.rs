@@ -7,6 +7,7 @@
 
 mod address;
 mod certificate;
+mod deflate;
 mod gate;
 mod listener;
 mod peer;
@@ -19,6 +20,7 @@ mod tls;
 
 pub use address::{Address, AddressError};
 pub use certificate::{CertificateError, CertificateFiles};
+pub use deflate::INFLATER_BYTES;
 pub use gate::{Gate, Limits, Permit, Refused};
 pub use listener::{Access, Listener};
 pub use peer::Peer;

@@ -162,6 +162,8 @@ pub enum Code {
     ClientBug,
     /// `CLOSED`. RFC 7162 §3.2.11
     Closed,
+    /// `COMPRESSIONACTIVE`. RFC 4978 §3
+    CompressionActive,
     /// `CONTACTADMIN`
     ContactAdmin,
     /// `COPYUID`. RFC 4315 §3
@@ -286,7 +288,7 @@ pub enum Continuation {
 }
 
 /// The codes that have no arguments.
-const BARE_CODES: [(Code, &str); 30] = [
+const BARE_CODES: [(Code, &str); 31] = [
     (Code::Alert, "ALERT"),
     (Code::AlreadyExists, "ALREADYEXISTS"),
     (Code::AuthenticationFailed, "AUTHENTICATIONFAILED"),
@@ -294,6 +296,7 @@ const BARE_CODES: [(Code, &str); 30] = [
     (Code::Cannot, "CANNOT"),
     (Code::ClientBug, "CLIENTBUG"),
     (Code::Closed, "CLOSED"),
+    (Code::CompressionActive, "COMPRESSIONACTIVE"),
     (Code::ContactAdmin, "CONTACTADMIN"),
     (Code::Corruption, "CORRUPTION"),
     (Code::Expired, "EXPIRED"),

@@ -4,20 +4,19 @@ use std::borrow::Cow;
 
 use imap_proto::types::{Capability, Response};
 
+use crate::capability::is_hidden;
 use crate::reply::{Flow, Reply, Run, end};
 use crate::state::Enabled;
 use crate::sync;
 
 pub(crate) fn begin(names: &[Capability], run: &mut Run<'_>) -> Flow {
     let mut done: Vec<Capability> = Vec::new();
-    let hidden = &run.state.config.hidden_capabilities;
     let mut enabled = run.state.enabled;
     for name in names {
         // What is not known, or cannot be enabled, is passed over. RFC 9051 §6.3.1
         let row = ROWS.iter().find(|(row, _)| row.eq_ignore_ascii_case(name));
         let Some((row, switch)) = row else { continue };
-        let is_hidden = hidden.iter().any(|h| h.eq_ignore_ascii_case(row));
-        if !is_hidden && !done.iter().any(|d| d == row) {
+        if !is_hidden(&run.state.config, row) && !done.iter().any(|d| d == row) {
             switch(&mut enabled);
             done.push(Cow::Borrowed(row));
         }

@@ -4,6 +4,7 @@ mod append;
 mod authenticate;
 mod capability;
 mod close;
+mod compress;
 mod copy;
 mod create;
 mod delete;
@@ -25,6 +26,7 @@ mod starttls;
 mod status;
 mod store;
 mod subscribe;
+mod unauthenticate;
 
 use imap_proto::types::{CommandBody, Numbering};
 
@@ -42,6 +44,8 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Logout => logout::begin(run),
         CommandBody::Id(params) => id::begin(params, run),
         CommandBody::StartTls => starttls::begin(run),
+        CommandBody::Compress(algorithm) => compress::begin(&algorithm, run),
+        CommandBody::Unauthenticate => unauthenticate::begin(run),
         CommandBody::Authenticate(arguments) => authenticate::begin(arguments, run),
         CommandBody::Login(arguments) => login::begin(arguments, run),
         CommandBody::Enable(names) => enable::begin(&names, run),
@@ -87,6 +91,8 @@ fn allowed(body: &CommandBody) -> Allowed {
             Allowed::BeforeLogin
         }
         CommandBody::Enable(_)
+        | CommandBody::Compress(_)
+        | CommandBody::Unauthenticate
         | CommandBody::Select(_)
         | CommandBody::Examine(_)
         | CommandBody::Create(_)
@@ -135,6 +141,7 @@ pub(crate) fn told_at_end(body: &CommandBody) -> Told {
         CommandBody::Search(_) => Told::NoExpunge,
         CommandBody::Logout
         | CommandBody::StartTls
+        | CommandBody::Unauthenticate
         | CommandBody::Select(_)
         | CommandBody::Examine(_)
         | CommandBody::Close
