@@ -27,7 +27,6 @@ set imap_check_subscribed = no
 set imap_idle = {idle}
 set imap_condstore = {condstore}
 set imap_qresync = {condstore}
-set imap_deflate = {deflate}
 set header_cache = "{folder}/cache"
 set message_cachedir = "{folder}/cache"
 set mail_check = 1
@@ -60,7 +59,7 @@ class Neomutt(ClientTest):
         self.config = self.folder / "neomuttrc"
         self.configure("no", "no")
 
-    def configure(self, idle, condstore, deflate="yes"):
+    def configure(self, idle, condstore):
         self.config.write_text(
             CONFIG.format(
                 user=self.account,
@@ -69,7 +68,6 @@ class Neomutt(ClientTest):
                 folder=self.folder,
                 idle=idle,
                 condstore=condstore,
-                deflate=deflate,
             )
         )
 
@@ -161,13 +159,6 @@ class Neomutt(ClientTest):
         self.assertEqual(set(inbox), {1, 2, 9})
         for number in (1, 2, 9):
             self.assertIn("\\Flagged", inbox[number])
-
-    def test_compresses_or_not_as_it_is_told(self):
-        self.fill("INBOX", range(1, 4))
-        for deflate in ("yes", "no"):
-            self.configure("no", "no", deflate)
-            transcript = self.keys("<first-entry><display-message><exit><quit>")
-            self.assertEqual("COMPRESS DEFLATE" in transcript, deflate == "yes")
 
 
 if __name__ == "__main__":
