@@ -24,7 +24,7 @@ use tracing::debug;
 use crate::append::Literals;
 use crate::needs::{Exchange, Open};
 use crate::output::{Layer, Output};
-use crate::server::Shared;
+use crate::server::{Shared, mechanisms};
 
 /// A connection and everything that belongs to it.
 pub(crate) struct Connection {
@@ -32,7 +32,7 @@ pub(crate) struct Connection {
     pub(crate) peer: Peer,
     guard: Guard,
     /// `None` only while TLS is being started.
-    stream: Option<Stream>,
+    pub(crate) stream: Option<Stream>,
     /// Input that was read; what stands before `used` has been understood.
     input: Vec<u8>,
     used: usize,
@@ -82,7 +82,7 @@ enum Woken {
 
 impl Connection {
     pub(crate) fn new(shared: Arc<Shared>, stream: Stream, peer: Peer, guard: Guard) -> Self {
-        let config = shared.session_config(peer, stream.security());
+        let config = shared.session_config(peer, &stream);
         let now = Instant::now();
         Self {
             shared,
@@ -485,6 +485,8 @@ impl Connection {
             return Err(Ended::Orderly);
         };
         let stream = stream.start_tls(early, server, HANDSHAKE_PATIENCE).await?;
+        // What was offered before is not what can be used now. RFC 9051 §6.2.1
+        self.session.set_mechanisms(mechanisms(&stream));
         self.stream = Some(stream);
         self.framer.reset();
         self.greeted = false;

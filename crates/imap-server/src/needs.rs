@@ -12,7 +12,7 @@ use mail_service::{
 };
 use mail_types::{MailboxId, MessageId, Secret};
 use mailbox::{Account, Operation};
-use net::Verdict;
+use net::{Stream, Verdict};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -217,7 +217,8 @@ impl Connection {
                 let Some(mechanism) = Mechanism::from_name(&mechanism) else {
                     return trouble::refused(AuthError::Malformed);
                 };
-                let session = match self.shared.service.sasl(mechanism) {
+                let binding = self.stream.as_ref().and_then(Stream::channel_binding);
+                let session = match self.shared.service.sasl(mechanism, binding) {
                     Ok(session) => session,
                     Err(error) => return trouble::refused(error),
                 };
@@ -318,7 +319,10 @@ impl Exchange {
         let claimed = match self.mechanism {
             Mechanism::Plain => response.split(|byte| *byte == 0).nth(1),
             Mechanism::Login => Some(response),
-            Mechanism::ScramSha256 => {
+            Mechanism::ScramSha256
+            | Mechanism::ScramSha256Plus
+            | Mechanism::ScramSha1
+            | Mechanism::ScramSha1Plus => {
                 response.split(|byte| *byte == b',').find_map(|part| part.strip_prefix(b"n="))
             }
         };

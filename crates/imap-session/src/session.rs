@@ -163,6 +163,11 @@ impl Session {
         self.state.config.tls = TlsState::Active;
     }
 
+    /// The SASL mechanisms that can be used from now on, in capitals, the strongest first.
+    pub fn set_mechanisms(&mut self, mechanisms: Vec<String>) {
+        self.state.config.mechanisms = mechanisms;
+    }
+
     pub(crate) fn login(&self) -> Login {
         self.state.login
     }

@@ -9,7 +9,7 @@ use crate::auth::AuthError;
 use crate::auth::name::AccountName;
 use crate::auth::password::{prepare_password, verify_password};
 use crate::auth::sasl::{Exchange, Mechanism, Step};
-use crate::auth::scram::{NONCE_BYTES, ScramKeys};
+use crate::auth::scram::{EXPORTER_BYTES, Hash, NONCE_BYTES, ScramKeys};
 use crate::codec::CorruptRecord;
 use crate::codec::credential::Credential;
 use crate::error::ServiceError;
@@ -52,16 +52,21 @@ impl Service {
         }
     }
 
-    /// Begins a SASL exchange.
+    /// Begins a SASL exchange. `exporter` is what an exchange on this connection can be bound to: the
+    /// keying material `EXPORTER-Channel-Binding` of its TLS. RFC 9266 §2
     ///
     /// # Errors
     /// `Failed` if there is no randomness for a nonce.
-    pub fn sasl(&self, mechanism: Mechanism) -> Result<SaslSession, AuthError> {
+    pub fn sasl(
+        &self,
+        mechanism: Mechanism,
+        exporter: Option<[u8; EXPORTER_BYTES]>,
+    ) -> Result<SaslSession, AuthError> {
         let mut nonce = [0; NONCE_BYTES];
         if !self.shared.world.random.fill(&mut nonce) {
             return Err(AuthError::Failed(ServiceError::NoRandomness));
         }
-        let exchange = Exchange::new(mechanism, nonce);
+        let exchange = Exchange::new(mechanism, exporter, nonce);
         Ok(SaslSession { service: self.clone(), exchange, looked_up: None })
     }
 
@@ -124,8 +129,8 @@ impl SaslSession {
                     let account = self.service.authenticate(&authcid, &password).await?;
                     return Ok(SaslProgress::Done { account, data: None });
                 }
-                Step::LookUp { authcid } => {
-                    let keys = self.look_up(&authcid).await?;
+                Step::LookUp { authcid, hash } => {
+                    let keys = self.look_up(&authcid, hash).await?;
                     self.exchange.keys(keys)?
                 }
                 Step::Proven { proof, .. } => {
@@ -137,17 +142,24 @@ impl SaslSession {
         }
     }
 
-    async fn look_up(&mut self, authcid: &str) -> Result<ScramKeys, AuthError> {
+    async fn look_up(&mut self, authcid: &str, hash: Hash) -> Result<ScramKeys, AuthError> {
         let shared = &self.service.shared;
         if let Some(found) = shared.find_credential(authcid).await? {
-            self.looked_up = Some(found.account);
-            return Ok(found.credential.scram);
+            let keys = match hash {
+                Hash::Sha256 => Some(found.credential.scram),
+                Hash::Sha1 => found.credential.scram_sha1,
+            };
+            // Without keys of this hash it goes as with a name that does not exist.
+            if let Some(keys) = keys {
+                self.looked_up = Some(found.account);
+                return Ok(keys);
+            }
         }
         // Spellings of one name must get one salt, as they would if it existed.
         let name = AccountName::new(authcid);
         let name = name.as_ref().map_or(authcid, AccountName::as_str);
         let iterations = shared.config.passwords.scram_iterations;
-        Ok(ScramKeys::invented(&shared.secret, name, iterations))
+        Ok(ScramKeys::invented(hash, &shared.secret, name, iterations))
     }
 }
 

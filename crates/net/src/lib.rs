@@ -26,6 +26,6 @@ pub use listener::{Access, Listener};
 pub use peer::Peer;
 pub use server::{Arrival, HANDSHAKE_PATIENCE, Service, serve};
 pub use shutdown::{Guard, Shutdown, ShutdownToken};
-pub use stream::{READ_BYTES_MAX, Security, Stream};
+pub use stream::{CHANNEL_BINDING_BYTES, READ_BYTES_MAX, Security, Stream};
 pub use throttle::{LoginThrottle, Verdict};
 pub use tls::{Tls, TlsServer};

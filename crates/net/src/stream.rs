@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -76,6 +77,18 @@ impl Stream {
             Transport::Clear(_) => Security::Cleartext,
             Transport::Tls(_) => Security::Tls,
         }
+    }
+
+    /// Keying material of the TLS connection that a login can be bound to: `tls-exporter`. Under
+    /// TLS 1.3 only, where it is unique whatever else was negotiated. RFC 9266 §2, §4.2
+    pub fn channel_binding(&self) -> Option<[u8; CHANNEL_BINDING_BYTES]> {
+        let Transport::Tls(stream) = &self.transport else { return None };
+        let (_, tls) = stream.get_ref();
+        if tls.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            return None;
+        }
+        let label = b"EXPORTER-Channel-Binding";
+        tls.export_keying_material([0; CHANNEL_BINDING_BYTES], label, Some(&[])).ok()
     }
 
     /// Waits for bytes and appends them to `buffer`, at most `bytes_max` and never more than
@@ -262,6 +275,9 @@ async fn within<T>(patience: Duration, work: impl Future<Output = io::Result<T>>
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
+
+/// Length of a channel binding. RFC 9266 §2
+pub const CHANNEL_BINDING_BYTES: usize = 32;
 
 /// The most that one read appends: a full TLS record.
 pub const READ_BYTES_MAX: usize = 16 * 1024;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use mail_service::auth::scram::ScramKeys;
+use mail_service::auth::scram::{Hash, ScramKeys};
 use mail_service::{
     AuthError, Mechanism, NameFault, PasswordFault, SaslProgress, Service, ServiceError, Sharing,
 };
@@ -196,7 +196,7 @@ fn client_final(first_bare: &str, server_first: &str, password: &str) -> String 
 }
 
 async fn scram(service: &Service, name: &str, password: &str) -> Result<SaslProgress, AuthError> {
-    let mut session = service.sasl(Mechanism::ScramSha256)?;
+    let mut session = service.sasl(Mechanism::ScramSha256, None)?;
     let bare = format!("n={name},r=clientnonce");
     let first = session.begin(Some(format!("n,,{bare}").as_bytes())).await?;
     let SaslProgress::Challenge(challenge) = first else { panic!("no challenge") };
@@ -221,7 +221,7 @@ async fn scram_logs_in_with_the_password_that_was_set_and_no_other() {
 }
 
 async fn salt_of(service: &Service, name: &str) -> String {
-    let mut session = service.sasl(Mechanism::ScramSha256).unwrap();
+    let mut session = service.sasl(Mechanism::ScramSha256, None).unwrap();
     let first = session.begin(Some(format!("n,,n={name},r=x").as_bytes())).await.unwrap();
     let SaslProgress::Challenge(challenge) = first else { panic!("no challenge") };
     let text = String::from_utf8(challenge).unwrap();
@@ -246,7 +246,7 @@ async fn plain_logs_in_as_oneself_only() {
     service.create_account("dock", secret("one")).await.unwrap();
     service.create_account("office", secret("two")).await.unwrap();
     let plain = async |message: &[u8]| {
-        service.sasl(Mechanism::Plain).unwrap().begin(Some(message)).await.err()
+        service.sasl(Mechanism::Plain, None).unwrap().begin(Some(message)).await.err()
     };
     assert_eq!(plain(b"\0dock\0one").await, None);
     assert_eq!(plain(b"dock\0dock\0one").await, None);
@@ -257,6 +257,6 @@ async fn plain_logs_in_as_oneself_only() {
 
 #[test]
 fn keys_of_a_password_do_not_print() {
-    let keys = ScramKeys::derive(&secret("pencil"), b"salt", 4096);
+    let keys = ScramKeys::derive(Hash::Sha256, &secret("pencil"), b"salt", 4096);
     assert!(!format!("{keys:?}").contains(|c: char| c.is_ascii_digit()));
 }
