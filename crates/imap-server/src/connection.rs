@@ -37,7 +37,7 @@ pub(crate) struct Connection {
     input: Vec<u8>,
     used: usize,
     framer: Framer,
-    session: Box<Session>,
+    pub(crate) session: Box<Session>,
     pub(crate) output: Output,
     pub(crate) literals: Literals,
     pub(crate) open: Option<Box<Open>>,

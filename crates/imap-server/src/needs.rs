@@ -262,6 +262,7 @@ impl Connection {
     fn logged_in(&mut self, handle: AccountHandle, user: &[u8], data: Option<Vec<u8>>) -> Answer {
         self.shared.throttle.succeeded(self.peer, user, Instant::now());
         info!(peer = %self.peer, account = %handle.id(), "logged in");
+        self.session.set_account_hidden(handle.hidden_capabilities().to_vec());
         self.open = Some(Box::new(Open::new(handle)));
         self.exchange = None;
         Answer::Authenticated { data }

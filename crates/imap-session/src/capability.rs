@@ -98,13 +98,16 @@ pub(crate) fn capabilities(config: &SessionConfig, login: Login) -> Vec<Capabili
             all.push(Cow::Borrowed(name));
         }
     }
-    all.retain(|c| !is_hidden(config, c));
+    all.retain(|c| !is_hidden(config, login, c));
     all
 }
 
-/// Whether this capability is not to be announced on this connection.
-pub(crate) fn is_hidden(config: &SessionConfig, name: &str) -> bool {
-    config.hidden_capabilities.iter().any(|h| h.eq_ignore_ascii_case(name))
+/// Whether this capability is not to be announced now. `COMPRESS` hides `COMPRESS=DEFLATE`, too.
+pub(crate) fn is_hidden(config: &SessionConfig, login: Login, name: &str) -> bool {
+    let family = name.split_once('=').map_or(name, |(family, _)| family);
+    let names = |h: &String| h.eq_ignore_ascii_case(name) || h.eq_ignore_ascii_case(family);
+    let for_account = login == Login::After && config.account_hidden.iter().any(names);
+    for_account || config.hidden_capabilities.iter().any(names)
 }
 
 /// Whether a password may be sent over this connection as it is now.
@@ -150,5 +153,16 @@ mod tests {
         let config = SessionConfig { hidden_capabilities, ..SessionConfig::default() };
         assert!(!has(&config, Login::After, "QRESYNC"));
         assert!(has(&config, Login::After, "CONDSTORE"));
+    }
+
+    #[test]
+    fn what_is_hidden_from_an_account_is_hidden_once_it_has_logged_in() {
+        let account_hidden = ["IDLE", "APPENDLIMIT", "COMPRESS=DEFLATE"].map(str::to_owned).into();
+        let config = SessionConfig { account_hidden, ..SessionConfig::default() };
+        assert!(has(&config, Login::Before, "IDLE") && !has(&config, Login::After, "IDLE"));
+        assert!(!has(&config, Login::After, "COMPRESS=DEFLATE"));
+        let all = capabilities(&config, Login::After);
+        assert!(!all.iter().any(|c| c.starts_with("APPENDLIMIT")), "{all:?}");
+        assert!(all.iter().any(|c| c == "UIDPLUS"), "{all:?}");
     }
 }

@@ -18,6 +18,8 @@ pub struct SessionConfig {
     pub compression: Compressed,
     /// Capabilities that are not to be announced, for a client that fails with one of them.
     pub hidden_capabilities: Vec<String>,
+    /// Capabilities that are not to be announced to the account that has logged in.
+    pub account_hidden: Vec<String>,
     /// Failed logins after which the connection is closed.
     pub login_attempts_max: u32,
 }
@@ -61,6 +63,7 @@ impl Default for SessionConfig {
             append_limit: APPEND_LIMIT,
             compression: Compressed::No,
             hidden_capabilities: Vec::new(),
+            account_hidden: Vec::new(),
             login_attempts_max: LOGIN_ATTEMPTS_MAX,
         }
     }

@@ -168,6 +168,12 @@ impl Session {
         self.state.config.mechanisms = mechanisms;
     }
 
+    /// Capabilities that are not to be announced to the account that is about to be logged in: to
+    /// be called before [`Answer::Authenticated`] is given.
+    pub fn set_account_hidden(&mut self, hidden: Vec<String>) {
+        self.state.config.account_hidden = hidden;
+    }
+
     pub(crate) fn login(&self) -> Login {
         self.state.login
     }

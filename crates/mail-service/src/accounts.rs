@@ -1,5 +1,6 @@
 //! Accounts: made, listed, given a new password, removed.
 
+pub(crate) mod hidden;
 mod spread;
 
 use std::collections::VecDeque;

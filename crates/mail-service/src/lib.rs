@@ -36,6 +36,7 @@ mod sweep;
 
 mod thread;
 
+pub use accounts::hidden::HiddenChange;
 pub use accounts::{AccountSummary, ImportOutcome};
 pub use auth::AuthError;
 pub use auth::name::AccountName;

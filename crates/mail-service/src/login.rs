@@ -39,21 +39,22 @@ impl Service {
         if let Some(found) = &found
             && shared.credentials.contains(found.account, &found.stored, &prepared)
         {
-            return Ok(self.account(found.account).await?);
+            let hidden = found.credential.hidden.clone();
+            return Ok(self.account(found.account).await?.with_hidden(hidden));
         }
         let hash = found.as_ref().map_or(&*shared.dummy_hash, |found| &found.credential.hash);
         let fits = shared.verify(prepared.clone(), hash.into()).await?;
         match found {
             Some(found) if fits => {
                 shared.credentials.insert(found.account, &found.stored, &prepared);
-                Ok(self.account(found.account).await?)
+                Ok(self.account(found.account).await?.with_hidden(found.credential.hidden))
             }
             _ => Err(AuthError::Denied),
         }
     }
 
-    /// Begins a SASL exchange. `exporter` is what an exchange on this connection can be bound to: the
-    /// keying material `EXPORTER-Channel-Binding` of its TLS. RFC 9266 §2
+    /// Begins a SASL exchange. `exporter` is what an exchange on this connection can be bound to:
+    /// the keying material `EXPORTER-Channel-Binding` of its TLS. RFC 9266 §2
     ///
     /// # Errors
     /// `Failed` if there is no randomness for a nonce.
@@ -84,8 +85,8 @@ impl Service {
 pub struct SaslSession {
     service: Service,
     exchange: Exchange,
-    /// The account whose keys were looked up, if the name has one.
-    looked_up: Option<AccountId>,
+    /// The account whose keys were looked up, if the name has one, and what is hidden from it.
+    looked_up: Option<(AccountId, Vec<String>)>,
 }
 
 /// What has to happen next in an exchange.
@@ -134,8 +135,8 @@ impl SaslSession {
                     self.exchange.keys(keys)?
                 }
                 Step::Proven { proof, .. } => {
-                    let id = self.looked_up.ok_or(AuthError::Denied)?;
-                    let account = self.service.account(id).await?;
+                    let (id, hidden) = self.looked_up.take().ok_or(AuthError::Denied)?;
+                    let account = self.service.account(id).await?.with_hidden(hidden);
                     return Ok(SaslProgress::Done { account, data: Some(proof) });
                 }
             };
@@ -151,7 +152,7 @@ impl SaslSession {
             };
             // Without keys of this hash it goes as with a name that does not exist.
             if let Some(keys) = keys {
-                self.looked_up = Some(found.account);
+                self.looked_up = Some((found.account, found.credential.hidden));
                 return Ok(keys);
             }
         }

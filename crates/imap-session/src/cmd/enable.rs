@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use imap_proto::types::{Capability, Response};
 
-use crate::capability::is_hidden;
+use crate::capability::{Login, is_hidden};
 use crate::reply::{Flow, Reply, Run, end};
 use crate::state::Enabled;
 use crate::sync;
@@ -16,7 +16,7 @@ pub(crate) fn begin(names: &[Capability], run: &mut Run<'_>) -> Flow {
         // What is not known, or cannot be enabled, is passed over. RFC 9051 §6.3.1
         let row = ROWS.iter().find(|(row, _)| row.eq_ignore_ascii_case(name));
         let Some((row, switch)) = row else { continue };
-        if !is_hidden(&run.state.config, row) && !done.iter().any(|d| d == row) {
+        if !is_hidden(&run.state.config, Login::After, row) && !done.iter().any(|d| d == row) {
             switch(&mut enabled);
             done.push(Cow::Borrowed(row));
         }
