@@ -7,12 +7,12 @@ use imap_session::{
     SaslStep, Unread,
 };
 use mail_service::{
-    AccountHandle, AuthError, MailboxPin, Mechanism, NewMail, SaslProgress, SaslSession,
+    AccountHandle, AuthError, Channel, MailboxPin, Mechanism, NewMail, SaslProgress, SaslSession,
     ServiceError,
 };
 use mail_types::{MailboxId, MessageId, Secret};
 use mailbox::{Account, Operation};
-use net::{Stream, Verdict};
+use net::Verdict;
 use tokio::sync::watch;
 use tracing::info;
 
@@ -217,8 +217,7 @@ impl Connection {
                 let Some(mechanism) = Mechanism::from_name(&mechanism) else {
                     return trouble::refused(AuthError::Malformed);
                 };
-                let binding = self.stream.as_ref().and_then(Stream::channel_binding);
-                let session = match self.shared.service.sasl(mechanism, binding) {
+                let session = match self.shared.service.sasl(mechanism, self.channel()) {
                     Ok(session) => session,
                     Err(error) => return trouble::refused(error),
                 };
@@ -252,6 +251,12 @@ impl Connection {
             }
             Err(error) => self.refused(error, &exchange.claimed).await,
         }
+    }
+
+    /// What a login on this connection can rest on.
+    fn channel(&self) -> Channel {
+        let Some(stream) = &self.stream else { return Channel::default() };
+        Channel { exporter: stream.channel_binding(), certified: stream.certified_names() }
     }
 
     fn throttled(&self, user: &[u8]) -> bool {
@@ -319,7 +324,7 @@ impl Exchange {
         }
         let claimed = match self.mechanism {
             Mechanism::Plain => response.split(|byte| *byte == 0).nth(1),
-            Mechanism::Login => Some(response),
+            Mechanism::Login | Mechanism::External => Some(response),
             Mechanism::ScramSha256
             | Mechanism::ScramSha256Plus
             | Mechanism::ScramSha1

@@ -63,6 +63,10 @@ impl Shared {
 /// The mechanisms that can be used on this connection, the strongest first.
 pub(crate) fn mechanisms(stream: &Stream) -> Vec<String> {
     let can_bind = stream.channel_binding().is_some();
-    let all = Mechanism::ALL.iter().filter(|it| can_bind || !it.is_bound());
-    all.map(|it| it.name().to_owned()).collect()
+    let is_certified = !stream.certified_names().is_empty();
+    let can_be_used = |it: &&Mechanism| match it {
+        Mechanism::External => is_certified,
+        other => can_bind || !other.is_bound(),
+    };
+    Mechanism::ALL.iter().filter(can_be_used).map(|it| it.name().to_owned()).collect()
 }

@@ -12,8 +12,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use common::{Live, PASSWORD, USER, settings};
 use net::{CertificateFiles, Peer, Stream, Tls};
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
+};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_rustls::TlsConnector;
@@ -29,9 +32,21 @@ struct Client {
 
 impl Client {
     async fn connect(version: &'static SupportedProtocolVersion) -> Self {
+        Self::certified(version, None).await
+    }
+
+    /// With a certificate for these addresses, which the server's authority has signed.
+    async fn certified(
+        version: &'static SupportedProtocolVersion,
+        addresses: Option<&[&str]>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let files = CertificateFiles::self_signed(folder.path(), "localhost").unwrap();
-        let tls = Tls::new(&files).unwrap().server("imap").unwrap();
+        let mut files = CertificateFiles::self_signed(folder.path(), "localhost").unwrap();
+        let authority = Authority::new();
+        let client_ca = folder.path().join("clients.pem");
+        std::fs::write(&client_ca, &authority.pem).unwrap();
+        files.client_ca = Some(client_ca);
+        let tls = Tls::new(&files).unwrap().server_that_asks("imap").unwrap();
         let live = Live::new(settings()).await;
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let (server, guard) = (Arc::clone(&live.server), live.shutdown.token());
@@ -49,8 +64,14 @@ impl Client {
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[version])
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match addresses {
+            None => config.with_no_client_auth(),
+            Some(addresses) => {
+                let (certificate, key) = authority.sign(addresses);
+                config.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
+        };
         let name = ServerName::try_from("localhost").unwrap();
         let stream = TlsConnector::from(Arc::new(config)).connect(name, ours).await.unwrap();
         let mut client = Self { stream, greeting: String::new(), _folder: folder, _live: live };
@@ -94,6 +115,32 @@ impl Client {
             }
             None => said,
         }
+    }
+}
+
+/// Who vouches for clients.
+struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
+    fn sign(&self, addresses: &[&str]) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        let address = |text: &&str| SanType::Rfc822Name((*text).try_into().unwrap());
+        params.subject_alt_names = addresses.iter().map(address).collect();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.der().clone(), PrivateKeyDer::Pkcs8(key.serialize_der().into()))
     }
 }
 
@@ -184,6 +231,35 @@ async fn under_tls_1_2_nothing_is_bound_and_nothing_of_it_is_offered() {
         // Here the client is right that the server cannot.
         assert!(client.scram(kind, "", "y,,", &[]).await.starts_with("s OK"));
     }
+}
+
+#[tokio::test]
+async fn a_client_with_a_certificate_needs_no_password() {
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut client = Client::certified(version, Some(&[USER])).await;
+        assert!(client.greeting.contains(" AUTH=EXTERNAL "), "{}", client.greeting);
+        let other = BASE64.encode("somebody@pillarbox.example");
+        let said = client.say(&format!("a AUTHENTICATE EXTERNAL {other}")).await;
+        assert!(said.starts_with("a NO [AUTHORIZATIONFAILED]"), "{said}");
+        assert_eq!(client.say("b AUTHENTICATE EXTERNAL").await, "+");
+        assert!(client.say("").await.starts_with("b OK"));
+        // The certificate stays when the login ends. RFC 8437 §4.2
+        assert!(client.say("c UNAUTHENTICATE").await.starts_with("c OK"));
+        let same = BASE64.encode(USER);
+        let said = client.say(&format!("d AUTHENTICATE EXTERNAL {same}")).await;
+        assert!(said.starts_with("d OK"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_nobody_here_opens_nothing_and_none_offers_nothing() {
+    let mut client = Client::certified(&rustls::version::TLS13, Some(&["x@other.example"])).await;
+    let said = client.say("a AUTHENTICATE EXTERNAL =").await;
+    assert!(said.starts_with("a NO [AUTHENTICATIONFAILED]"), "{said}");
+    let mut client = Client::connect(&rustls::version::TLS13).await;
+    assert!(!client.greeting.contains("EXTERNAL"), "{}", client.greeting);
+    let said = client.say("a AUTHENTICATE EXTERNAL =").await;
+    assert!(said.starts_with("a NO [CANNOT]"), "{said}");
 }
 
 #[tokio::test]

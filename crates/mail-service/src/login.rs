@@ -5,11 +5,11 @@ use std::sync::Arc;
 use mail_types::{AccountId, Secret};
 use store::View;
 
-use crate::auth::AuthError;
 use crate::auth::name::AccountName;
 use crate::auth::password::{prepare_password, verify_password};
 use crate::auth::sasl::{Exchange, Mechanism, Step};
-use crate::auth::scram::{EXPORTER_BYTES, Hash, NONCE_BYTES, ScramKeys};
+use crate::auth::scram::{Hash, NONCE_BYTES, ScramKeys};
+use crate::auth::{AuthError, Channel};
 use crate::codec::CorruptRecord;
 use crate::codec::credential::Credential;
 use crate::error::ServiceError;
@@ -53,22 +53,45 @@ impl Service {
         }
     }
 
-    /// Begins a SASL exchange. `exporter` is what an exchange on this connection can be bound to:
-    /// the keying material `EXPORTER-Channel-Binding` of its TLS. RFC 9266 §2
+    /// Begins a SASL exchange on a connection that has this.
     ///
     /// # Errors
     /// `Failed` if there is no randomness for a nonce.
-    pub fn sasl(
-        &self,
-        mechanism: Mechanism,
-        exporter: Option<[u8; EXPORTER_BYTES]>,
-    ) -> Result<SaslSession, AuthError> {
+    pub fn sasl(&self, mechanism: Mechanism, channel: Channel) -> Result<SaslSession, AuthError> {
         let mut nonce = [0; NONCE_BYTES];
         if !self.shared.world.random.fill(&mut nonce) {
             return Err(AuthError::Failed(ServiceError::NoRandomness));
         }
-        let exchange = Exchange::new(mechanism, exporter, nonce);
-        Ok(SaslSession { service: self.clone(), exchange, looked_up: None })
+        let exchange = Exchange::new(mechanism, channel.exporter, nonce);
+        let certified = channel.certified;
+        Ok(SaslSession { service: self.clone(), exchange, certified, looked_up: None })
+    }
+
+    /// Opens the account that a certificate is made out for: the first of its names that means one,
+    /// or the one that the client wants to act as. RFC 4422 §A
+    async fn certified(
+        &self,
+        names: &[String],
+        authzid: Option<&str>,
+    ) -> Result<AccountHandle, AuthError> {
+        let shared = &self.shared;
+        let wanted = match authzid {
+            None => None,
+            // Nobody is told whether there is such an account.
+            Some(id) => {
+                let found = shared.find_credential(id).await?;
+                Some(found.ok_or(AuthError::NotAuthorized)?.account)
+            }
+        };
+        for name in names.iter().take(CERTIFIED_NAMES_MAX) {
+            if let Some(found) = shared.find_credential(name).await?
+                && wanted.is_none_or(|wanted| wanted == found.account)
+            {
+                let hidden = found.credential.hidden;
+                return Ok(self.account(found.account).await?.with_hidden(hidden));
+            }
+        }
+        Err(if wanted.is_some() { AuthError::NotAuthorized } else { AuthError::Denied })
     }
 
     /// Opens an account without asking who wants it.
@@ -85,6 +108,7 @@ impl Service {
 pub struct SaslSession {
     service: Service,
     exchange: Exchange,
+    certified: Vec<String>,
     /// The account whose keys were looked up, if the name has one, and what is hidden from it.
     looked_up: Option<(AccountId, Vec<String>)>,
 }
@@ -128,6 +152,11 @@ impl SaslSession {
                 Step::Challenge(challenge) => return Ok(SaslProgress::Challenge(challenge)),
                 Step::Verify { authcid, password } => {
                     let account = self.service.authenticate(&authcid, &password).await?;
+                    return Ok(SaslProgress::Done { account, data: None });
+                }
+                Step::Certified { authzid } => {
+                    let names = &self.certified;
+                    let account = self.service.certified(names, authzid.as_deref()).await?;
                     return Ok(SaslProgress::Done { account, data: None });
                 }
                 Step::LookUp { authcid, hash } => {
@@ -228,6 +257,9 @@ pub(crate) fn load_credential(
     let credential = Credential::decode(&key, &stored)?;
     Ok(Some(Found { account, stored, credential }))
 }
+
+/// Names in a certificate that are looked up.
+const CERTIFIED_NAMES_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@
 
 mod address;
 mod certificate;
+mod certified;
 mod deflate;
 mod gate;
 mod listener;

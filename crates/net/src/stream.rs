@@ -13,6 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use crate::TlsServer;
+use crate::certified;
 use crate::deflate::{self, Inflater, More};
 use crate::socket::{Kind, Socket};
 
@@ -89,6 +90,14 @@ impl Stream {
         }
         let label = b"EXPORTER-Channel-Binding";
         tls.export_keying_material([0; CHANNEL_BINDING_BYTES], label, Some(&[])).ok()
+    }
+
+    /// For whom the client's certificate was made out, if it showed one: its addresses, or else its
+    /// common names. One that does not verify has ended the handshake.
+    pub fn certified_names(&self) -> Vec<String> {
+        let Transport::Tls(stream) = &self.transport else { return Vec::new() };
+        let chain = stream.get_ref().1.peer_certificates();
+        chain.and_then(<[_]>::first).map(|leaf| certified::names(leaf)).unwrap_or_default()
     }
 
     /// Waits for bytes and appends them to `buffer`, at most `bytes_max` and never more than

@@ -25,6 +25,8 @@ pub enum Mechanism {
     ScramSha256,
     /// SCRAM-SHA-1
     ScramSha1,
+    /// EXTERNAL: the connection's certificate says who it is. RFC 4422 §A
+    External,
     /// PLAIN
     Plain,
     /// LOGIN
@@ -49,6 +51,12 @@ pub enum Step {
         /// The password as the client sent it.
         password: Secret,
     },
+    /// Find out whether the connection's certificate is of this account, or of any; that is the end
+    /// of the exchange.
+    Certified {
+        /// As whom the client wants to act, if it says so.
+        authzid: Option<String>,
+    },
     /// Look up the keys of this name, or invent them, and give them to [`Exchange::keys`].
     LookUp {
         /// The name as the client spelt it.
@@ -67,6 +75,7 @@ pub enum Step {
 }
 
 enum State {
+    External,
     Plain,
     LoginName,
     LoginPassword { authcid: String },
@@ -78,7 +87,8 @@ enum State {
 
 impl Mechanism {
     /// All, the best first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::External,
         Self::ScramSha256Plus,
         Self::ScramSha1Plus,
         Self::ScramSha256,
@@ -95,6 +105,7 @@ impl Mechanism {
             Self::ScramSha1Plus => "SCRAM-SHA-1-PLUS",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha1 => "SCRAM-SHA-1",
+            Self::External => "EXTERNAL",
             Self::Plain => "PLAIN",
             Self::Login => "LOGIN",
         }
@@ -140,6 +151,7 @@ impl Exchange {
             State::ScramFirst { hash, binding }
         };
         let state = match mechanism {
+            Mechanism::External => State::External,
             Mechanism::Plain => State::Plain,
             Mechanism::Login => State::LoginName,
             Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => scram(Hash::Sha256),
@@ -170,6 +182,7 @@ impl Exchange {
             return Err(AuthError::Malformed);
         }
         match std::mem::replace(&mut self.state, State::Over) {
+            State::External => parse_external(response),
             State::Plain => parse_plain(response),
             State::LoginName => {
                 self.state = State::LoginPassword { authcid: utf8(response)? };
@@ -208,6 +221,15 @@ impl Exchange {
             _ => Err(AuthError::Malformed),
         }
     }
+}
+
+/// `external = [authz-id-string]`, UTF-8 without NUL. RFC 4422 §A.1
+fn parse_external(message: &[u8]) -> Result<Step, AuthError> {
+    if message.contains(&0) {
+        return Err(AuthError::Malformed);
+    }
+    let authzid = utf8(message)?;
+    Ok(Step::Certified { authzid: Some(authzid).filter(|id| !id.is_empty()) })
 }
 
 /// `message = [authzid] UTF8NUL authcid UTF8NUL passwd`. RFC 4616 §2
@@ -318,6 +340,21 @@ mod tests {
             let mut bound = Exchange::new(mechanism, exporter, [7; NONCE_BYTES]);
             assert!(matches!(bound.begin(Some(first)), Ok(Step::LookUp { .. })));
         }
+    }
+
+    #[test]
+    fn external_takes_an_identity_or_none() {
+        let external = |message: &[u8]| exchange(Mechanism::External).begin(Some(message));
+        assert!(matches!(external(b""), Ok(Step::Certified { authzid: None })));
+        assert!(
+            matches!(external(b"dock"), Ok(Step::Certified { authzid: Some(id) }) if id == "dock")
+        );
+        for bad in [&b"\0"[..], b"dock\0", b"\xff"] {
+            assert_eq!(external(bad).unwrap_err(), AuthError::Malformed);
+        }
+        let mut asked = exchange(Mechanism::External);
+        assert!(matches!(asked.begin(None), Ok(Step::Challenge(c)) if c.is_empty()));
+        assert!(matches!(asked.respond(b""), Ok(Step::Certified { authzid: None })));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mail_service::auth::scram::{Hash, ScramKeys};
 use mail_service::{
-    AuthError, Mechanism, NameFault, PasswordFault, SaslProgress, Service, ServiceError, Sharing,
+    AuthError, Channel, Mechanism, NameFault, PasswordFault, SaslProgress, Service, ServiceError,
+    Sharing,
 };
 use store::mem::Mem;
 
@@ -196,7 +197,7 @@ fn client_final(first_bare: &str, server_first: &str, password: &str) -> String 
 }
 
 async fn scram(service: &Service, name: &str, password: &str) -> Result<SaslProgress, AuthError> {
-    let mut session = service.sasl(Mechanism::ScramSha256, None)?;
+    let mut session = service.sasl(Mechanism::ScramSha256, Channel::default())?;
     let bare = format!("n={name},r=clientnonce");
     let first = session.begin(Some(format!("n,,{bare}").as_bytes())).await?;
     let SaslProgress::Challenge(challenge) = first else { panic!("no challenge") };
@@ -221,7 +222,7 @@ async fn scram_logs_in_with_the_password_that_was_set_and_no_other() {
 }
 
 async fn salt_of(service: &Service, name: &str) -> String {
-    let mut session = service.sasl(Mechanism::ScramSha256, None).unwrap();
+    let mut session = service.sasl(Mechanism::ScramSha256, Channel::default()).unwrap();
     let first = session.begin(Some(format!("n,,n={name},r=x").as_bytes())).await.unwrap();
     let SaslProgress::Challenge(challenge) = first else { panic!("no challenge") };
     let text = String::from_utf8(challenge).unwrap();
@@ -246,13 +247,38 @@ async fn plain_logs_in_as_oneself_only() {
     service.create_account("dock", secret("one")).await.unwrap();
     service.create_account("office", secret("two")).await.unwrap();
     let plain = async |message: &[u8]| {
-        service.sasl(Mechanism::Plain, None).unwrap().begin(Some(message)).await.err()
+        service.sasl(Mechanism::Plain, Channel::default()).unwrap().begin(Some(message)).await.err()
     };
     assert_eq!(plain(b"\0dock\0one").await, None);
     assert_eq!(plain(b"dock\0dock\0one").await, None);
     assert_eq!(plain(b"office\0dock\0one").await, Some(AuthError::NotAuthorized));
     assert_eq!(plain(b"\0dock\0two").await, Some(AuthError::Denied));
     assert_eq!(plain(b"dock").await, Some(AuthError::Malformed));
+}
+
+#[tokio::test]
+async fn a_certificate_logs_in_to_the_account_it_is_made_out_for() {
+    let (_store, service) = service().await;
+    let dock = service.create_account("dock@mail.example", secret("one")).await.unwrap();
+    service.create_account("quay@mail.example", secret("two")).await.unwrap();
+    let login = async |names: &[&str], identity: &[u8]| {
+        let certified = names.iter().map(|&name| name.to_owned()).collect();
+        let channel = Channel { certified, ..Channel::default() };
+        let mut session = service.sasl(Mechanism::External, channel).unwrap();
+        match session.begin(Some(identity)).await? {
+            SaslProgress::Done { account, data: None } => Ok(account.id()),
+            _ => panic!("not done"),
+        }
+    };
+    let names = ["nobody@mail.example", "Dock@mail.example"];
+    assert_eq!(login(&names, b"").await, Ok(dock));
+    assert_eq!(login(&names, b"dock@mail.example").await, Ok(dock));
+    for other in [&b"quay@mail.example"[..], b"nobody@mail.example"] {
+        assert_eq!(login(&names, other).await, Err(AuthError::NotAuthorized));
+    }
+    assert_eq!(login(&["nobody@mail.example"], b"").await, Err(AuthError::Denied));
+    assert_eq!(login(&[], b"").await, Err(AuthError::Denied));
+    assert_eq!(login(&[], b"dock@mail.example").await, Err(AuthError::NotAuthorized));
 }
 
 #[test]
