@@ -48,6 +48,65 @@ class Accounts(unittest.TestCase):
         self.assertTrue(self.can_sign_in("two@mail.example", "s:2"))
         self.assertFalse(self.can_sign_in("three@mail.example", "s3 "))
 
+    def capabilities(self, client):
+        return client.run(b"CAPABILITY").untagged[0]
+
+    def hide(self):
+        name = "four@mail.example"
+        self.account("add", name, "--password-stdin", stdin="s 4\n")
+        self.assertEqual(self.account("capability", name, "--list"), "")
+        said = self.account("capability", name, "--hide", "qresync", "--hide", "COMPRESS=DEFLATE")
+        self.assertEqual(said, "COMPRESS=DEFLATE\nQRESYNC\n")
+        said = self.account("capability", name, "--hide", "MOVE", "--show", "COMPRESS=DEFLATE")
+        self.assertEqual(said, "MOVE\nQRESYNC\n")
+        # It is kept when the password is changed.
+        self.account("passwd", name, "--password-stdin", stdin="s 5\n")
+        self.assertEqual(self.account("capability", name, "--list"), "MOVE\nQRESYNC\n")
+        for wrong in ("A B", "(A)"):
+            with self.assertRaises(RuntimeError):
+                self.account("capability", name, "--hide", wrong)
+        with self.assertRaises(RuntimeError):
+            self.account("capability", "nobody@mail.example", "--list")
+
+    def check_hidden(self):
+        client = wire.Client(self.server.imap)
+        self.assertIn(b"IDLE", self.capabilities(client))
+        said = client.run(b'LOGIN four@mail.example "s 5"')
+        for told in (said.text.split(b"]")[0].split(), self.capabilities(client)):
+            self.assertNotIn(b"MOVE", told)
+            self.assertNotIn(b"QRESYNC", told)
+            self.assertIn(b"CONDSTORE", told)
+            self.assertIn(b"COMPRESS=DEFLATE", told)
+        # It cannot be enabled, but commands can be used.
+        self.assertEqual(client.run(b"ENABLE QRESYNC").all(b"ENABLED"), [[b"ENABLED"]])
+        client.run(b"APPEND INBOX %L", b"Subject: x\r\n\r\n")
+        client.run(b"SELECT INBOX")
+        client.run(b"MOVE 1 Trash")
+        # The next account on this connection is told everything.
+        client.run(b"UNAUTHENTICATE")
+        client.run(b"LOGIN two@mail.example s:2")
+        self.assertIn(b"QRESYNC", self.capabilities(client))
+        client.logout()
+
+    def test_capabilities_are_hidden_while_the_server_runs(self):
+        self.lifecycle()
+        self.hide()
+        self.check_hidden()
+        # UNAUTHENTICATE can be switched off. RFC 8437 §8
+        self.account("capability", "four@mail.example", "--hide", "UNAUTHENTICATE")
+        client = wire.Client(self.server.imap, "four@mail.example", "s 5")
+        self.assertEqual(client.finish(client.send(b"UNAUTHENTICATE")).status, b"BAD")
+        client.run(b"SELECT INBOX")
+        client.logout()
+        self.assertEqual(self.server.stop(), [])
+
+    def test_capabilities_are_hidden_while_it_does_not(self):
+        self.assertEqual(self.server.stop(), [])
+        self.lifecycle()
+        self.hide()
+        self.server.start()
+        self.check_hidden()
+
     def test_accounts_change_while_the_server_runs(self):
         self.lifecycle()
         self.check_logins()

@@ -319,11 +319,13 @@ impl PureServer {
                 Step::Done(then) => {
                     state.staged.clear();
                     state.note_flush();
-                    if state.session.is_logged_in() {
-                        state.framer.set_limits(Limits::AUTHENTICATED);
-                    }
+                    state.framer.set_limits(match state.session.is_logged_in() {
+                        true => Limits::AUTHENTICATED,
+                        false => Limits::BEFORE_LOGIN,
+                    });
                     match then {
-                        Then::Continue => {}
+                        // Nothing between the two ends of a pipe compresses, or has to.
+                        Then::Continue | Then::Compress | Then::Unauthenticate => {}
                         Then::StartTls => state.session.tls_started(),
                         Then::Close => state.is_closed = true,
                     }

@@ -24,8 +24,8 @@ use tracing::debug;
 
 use crate::append::Literals;
 use crate::needs::{Exchange, Open};
-use crate::output::Output;
-use crate::server::Shared;
+use crate::output::{Layer, Output};
+use crate::server::{Shared, mechanisms};
 
 /// A connection and everything that belongs to it.
 pub(crate) struct Connection {
@@ -33,7 +33,7 @@ pub(crate) struct Connection {
     pub(crate) peer: Peer,
     guard: Guard,
     /// `None` only while TLS is being started.
-    stream: Option<Stream>,
+    pub(crate) stream: Option<Stream>,
     /// Input that was read; what stands before `used` has been understood.
     input: Vec<u8>,
     used: usize,
@@ -88,7 +88,7 @@ enum Woken {
 
 impl Connection {
     pub(crate) fn new(shared: Arc<Shared>, stream: Stream, peer: Peer, guard: Guard) -> Self {
-        let config = shared.session_config(peer, stream.security());
+        let config = shared.session_config(peer, &stream);
         let now = Instant::now();
         Self {
             shared,
@@ -396,6 +396,8 @@ impl Connection {
             Then::Continue => Ok(()),
             Then::Close => Err(Ended::Orderly),
             Then::StartTls => self.start_tls().await,
+            Then::Compress => self.start_deflate().await,
+            Then::Unauthenticate => self.unauthenticate().await,
         }
     }
 
@@ -425,7 +427,7 @@ impl Connection {
                 }
                 Step::Idle => break,
                 Step::Done(Then::Close) => return Err(Ended::Orderly),
-                Step::Done(Then::Continue | Then::StartTls) => break,
+                Step::Done(_) => break,
             };
         }
         if let Some(open) = &mut self.open {
@@ -497,6 +499,8 @@ impl Connection {
             return Err(Ended::Orderly);
         };
         let stream = stream.start_tls(early, server, HANDSHAKE_PATIENCE).await?;
+        // What was offered before is not what can be used now. RFC 9051 §6.2.1
+        self.session.set_mechanisms(mechanisms(&stream));
         self.stream = Some(stream);
         self.framer.reset();
         self.greeted = false;
@@ -504,12 +508,49 @@ impl Connection {
         Ok(())
     }
 
+    /// Begins compression. What came behind the command is taken for compressed, so that nothing
+    /// that was put there in the clear can be understood. RFC 4978 §3
+    async fn start_deflate(&mut self) -> Result<(), Ended> {
+        self.send().await?;
+        let early = self.input.split_off(self.used);
+        self.input = Vec::new();
+        self.used = 0;
+        if let Some(stream) = &mut self.stream {
+            stream.start_deflate(early);
+        }
+        Ok(())
+    }
+
+    /// Lets go of the account, and ends compression behind the reply. The next to log in finds a
+    /// connection as new. RFC 8437 §3
+    async fn unauthenticate(&mut self) -> Result<(), Ended> {
+        self.send_and(Layer::Ends).await?;
+        if let Some(stream) = self.stream.as_mut().filter(|stream| stream.is_compressed()) {
+            if self.used < self.input.len() {
+                // The client's layer ends with this command. RFC 8437 §4.1
+                let fault = "compressed octets behind UNAUTHENTICATE";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, fault).into());
+            }
+            self.input = stream.stop_deflate();
+            self.used = 0;
+        }
+        self.open = None;
+        self.framer.set_limits(Limits::BEFORE_LOGIN);
+        self.begun = Instant::now();
+        self.stranger_bytes = self.input.len() - self.used;
+        Ok(())
+    }
+
     /// Sends all output.
     pub(crate) async fn send(&mut self) -> Result<(), Ended> {
+        self.send_and(Layer::GoesOn).await
+    }
+
+    async fn send_and(&mut self, layer: Layer) -> Result<(), Ended> {
         let Some(stream) = &mut self.stream else { return Err(Ended::Orderly) };
         let account = self.lent.as_ref().or(self.open.as_ref().map(|open| &open.handle));
         let patience = self.shared.settings.patience.write;
-        self.output.send(stream, account, patience).await?;
+        self.output.send(stream, account, layer, patience).await?;
         Ok(())
     }
 

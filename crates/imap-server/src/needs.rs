@@ -8,8 +8,8 @@ use imap_session::{
     ReadRequest, ReplaceRequest, SaslStep, Unread, UrlRequest, UrlToSign,
 };
 use mail_service::{
-    AccountHandle, AuthError, AuthorizedUrl, MailboxPin, Mechanism, NewMail, Rump, SaslProgress,
-    SaslSession, ServiceError, Staged, UrlAccess,
+    AccountHandle, AuthError, AuthorizedUrl, Channel, MailboxPin, Mechanism, NewMail, Rump,
+    SaslProgress, SaslSession, ServiceError, Staged, UrlAccess,
 };
 use mail_types::{MailboxId, MessageId, Secret};
 use mailbox::{Account, Operation, Outcome};
@@ -240,7 +240,7 @@ impl Connection {
                 let Some(mechanism) = Mechanism::from_name(&mechanism) else {
                     return trouble::refused(AuthError::Malformed);
                 };
-                let session = match self.shared.service.sasl(mechanism) {
+                let session = match self.shared.service.sasl(mechanism, self.channel()) {
                     Ok(session) => session,
                     Err(error) => return trouble::refused(error),
                 };
@@ -276,6 +276,12 @@ impl Connection {
         }
     }
 
+    /// What a login on this connection can rest on.
+    fn channel(&self) -> Channel {
+        let Some(stream) = &self.stream else { return Channel::default() };
+        Channel { exporter: stream.channel_binding(), certified: stream.certified_names() }
+    }
+
     fn throttled(&self, user: &[u8]) -> bool {
         let verdict = self.shared.throttle.check(self.peer, user, Instant::now());
         verdict == Verdict::Refuse
@@ -284,6 +290,7 @@ impl Connection {
     fn logged_in(&mut self, handle: AccountHandle, user: &[u8], data: Option<Vec<u8>>) -> Answer {
         self.shared.throttle.succeeded(self.peer, user, Instant::now());
         info!(peer = %self.peer, account = %handle.id(), "logged in");
+        self.session.set_account_hidden(handle.hidden_capabilities().to_vec());
         self.open = Some(Box::new(Open::new(handle)));
         self.exchange = None;
         Answer::Authenticated { data }
@@ -452,8 +459,11 @@ impl Exchange {
         }
         let claimed = match self.mechanism {
             Mechanism::Plain => response.split(|byte| *byte == 0).nth(1),
-            Mechanism::Login => Some(response),
-            Mechanism::ScramSha256 => {
+            Mechanism::Login | Mechanism::External => Some(response),
+            Mechanism::ScramSha256
+            | Mechanism::ScramSha256Plus
+            | Mechanism::ScramSha1
+            | Mechanism::ScramSha1Plus => {
                 response.split(|byte| *byte == b',').find_map(|part| part.strip_prefix(b"n="))
             }
         };

@@ -29,6 +29,15 @@ pub struct Output {
     held: usize,
 }
 
+/// What becomes of compression, if there is any, behind what is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// It goes on.
+    GoesOn,
+    /// It ends. RFC 8437 §4.1
+    Ends,
+}
+
 #[derive(Debug)]
 enum Segment {
     Bytes(Vec<u8>),
@@ -107,6 +116,7 @@ impl Output {
         &mut self,
         stream: &mut Stream,
         account: Option<&AccountHandle>,
+        layer: Layer,
         patience: Duration,
     ) -> io::Result<()> {
         self.held = 0;
@@ -121,7 +131,11 @@ impl Output {
                     continue;
                 }
             };
-            stream.write_all(&bytes, patience).await?;
+            if layer == Layer::Ends && self.segments.is_empty() {
+                stream.write_last(&bytes, patience).await?;
+            } else {
+                stream.write_all(&bytes, patience).await?;
+            }
         }
         // An idle session holds no buffer.
         self.segments = VecDeque::new();

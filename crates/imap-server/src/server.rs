@@ -40,8 +40,8 @@ impl net::Service for ImapServer {
 
 impl Shared {
     /// What a session on this connection may do.
-    pub(crate) fn session_config(&self, peer: Peer, security: Security) -> SessionConfig {
-        let tls = match (security, &self.settings.starttls) {
+    pub(crate) fn session_config(&self, peer: Peer, stream: &Stream) -> SessionConfig {
+        let tls = match (stream.security(), &self.settings.starttls) {
             (Security::Tls, _) => TlsState::Active,
             (Security::Cleartext, Some(_)) => TlsState::Available,
             (Security::Cleartext, None) => TlsState::Unavailable,
@@ -53,7 +53,7 @@ impl Shared {
                 true => CleartextLogin::Allowed,
                 false => CleartextLogin::Refused,
             },
-            mechanisms: MECHANISMS.iter().map(|it| it.name().to_owned()).collect(),
+            mechanisms: mechanisms(stream),
             append_limit: self.service.config().message_bytes_max,
             uidonly: self.settings.uidonly,
             message_limit: self.settings.message_limit,
@@ -63,5 +63,13 @@ impl Shared {
     }
 }
 
-/// LOGIN is not among them: IMAP has a command for that.
-const MECHANISMS: [Mechanism; 2] = [Mechanism::ScramSha256, Mechanism::Plain];
+/// The mechanisms that can be used on this connection, the strongest first.
+pub(crate) fn mechanisms(stream: &Stream) -> Vec<String> {
+    let can_bind = stream.channel_binding().is_some();
+    let is_certified = !stream.certified_names().is_empty();
+    let can_be_used = |it: &&Mechanism| match it {
+        Mechanism::External => is_certified,
+        other => can_bind || !other.is_bound(),
+    };
+    Mechanism::ALL.iter().filter(can_be_used).map(|it| it.name().to_owned()).collect()
+}

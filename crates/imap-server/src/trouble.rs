@@ -50,7 +50,8 @@ pub fn trouble(failure: &ServiceError) -> Trouble {
         | ServiceError::AccountExists
         | ServiceError::NoSuchShard
         | ServiceError::InvalidName(_)
-        | ServiceError::InvalidPassword(_) => {
+        | ServiceError::InvalidPassword(_)
+        | ServiceError::InvalidCapability => {
             error!(error = %failure, "not an error of what was asked for");
             Trouble::Unavailable
         }

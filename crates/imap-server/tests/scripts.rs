@@ -104,6 +104,11 @@ fn urls_give_what_their_owner_authorized_and_nothing_else() {
 }
 
 #[test]
+fn layers_and_logins_come_and_go() {
+    scripts("connection");
+}
+
+#[test]
 fn idle_tells_news_at_once() {
     scripts("idle");
 }

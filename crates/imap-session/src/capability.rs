@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use imap_proto::types::Capability;
 
-use crate::{CleartextLogin, SessionConfig, TlsState};
+use crate::{CleartextLogin, Compressed, SessionConfig, TlsState};
 
 /// When a capability is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ enum When {
     StartTls,
     /// While passwords would travel in the clear. RFC 9051 §6.2.3
     LoginDisabled,
+    /// After login, while the connection is not compressed. RFC 4978 §3
+    Compressible,
     /// Before login, one for each mechanism that can be used now.
     Mechanisms,
     /// After login, with the largest message. RFC 7889 §2
@@ -42,6 +44,8 @@ const ROWS: &[(&str, When)] = &[
     ("LOGINDISABLED", When::LoginDisabled),
     ("AUTH=", When::Mechanisms),
     ("IDLE", When::Always),
+    ("COMPRESS=DEFLATE", When::Compressible),
+    ("UNAUTHENTICATE", When::LoggedIn),
     ("NAMESPACE", When::LoggedIn),
     ("CHILDREN", When::LoggedIn),
     ("UIDPLUS", When::LoggedIn),
@@ -105,6 +109,7 @@ pub(crate) fn capabilities(config: &SessionConfig, login: Login) -> Vec<Capabili
             When::LoggedIn => login == Login::After,
             When::StartTls => login == Login::Before && config.tls == TlsState::Available,
             When::LoginDisabled => login == Login::Before && !login_is_allowed(config),
+            When::Compressible => login == Login::After && config.compression == Compressed::No,
             When::Mechanisms => {
                 if login == Login::Before && login_is_allowed(config) {
                     all.extend(config.mechanisms.iter().map(|m| Cow::Owned(format!("{name}{m}"))));
@@ -122,7 +127,7 @@ pub(crate) fn capabilities(config: &SessionConfig, login: Login) -> Vec<Capabili
             all.push(Cow::Borrowed(name));
         }
     }
-    all.retain(|c| !config.hidden_capabilities.iter().any(|h| h.eq_ignore_ascii_case(c)));
+    all.retain(|c| !is_hidden(config, login, c));
     all
 }
 
@@ -135,6 +140,14 @@ fn limit(when: When, config: &SessionConfig) -> Option<u64> {
         When::SaveLimit if config.message_limit.is_none() => config.save_limit.map(u64::from),
         _ => None,
     }
+}
+
+/// Whether this capability is not to be announced now. `COMPRESS` hides `COMPRESS=DEFLATE`, too.
+pub(crate) fn is_hidden(config: &SessionConfig, login: Login, name: &str) -> bool {
+    let family = name.split_once('=').map_or(name, |(family, _)| family);
+    let names = |h: &String| h.eq_ignore_ascii_case(name) || h.eq_ignore_ascii_case(family);
+    let for_account = login == Login::After && config.account_hidden.iter().any(names);
+    for_account || config.hidden_capabilities.iter().any(names)
 }
 
 /// Whether a password may be sent over this connection as it is now.
@@ -190,5 +203,16 @@ mod tests {
         let config = SessionConfig { hidden_capabilities, ..SessionConfig::default() };
         assert!(!has(&config, Login::After, "QRESYNC"));
         assert!(has(&config, Login::After, "CONDSTORE"));
+    }
+
+    #[test]
+    fn what_is_hidden_from_an_account_is_hidden_once_it_has_logged_in() {
+        let account_hidden = ["IDLE", "APPENDLIMIT", "COMPRESS=DEFLATE"].map(str::to_owned).into();
+        let config = SessionConfig { account_hidden, ..SessionConfig::default() };
+        assert!(has(&config, Login::Before, "IDLE") && !has(&config, Login::After, "IDLE"));
+        assert!(!has(&config, Login::After, "COMPRESS=DEFLATE"));
+        let all = capabilities(&config, Login::After);
+        assert!(!all.iter().any(|c| c.starts_with("APPENDLIMIT")), "{all:?}");
+        assert!(all.iter().any(|c| c == "UIDPLUS"), "{all:?}");
     }
 }

@@ -14,6 +14,8 @@ pub struct SessionConfig {
     pub mechanisms: Vec<String>,
     /// Octets of the largest message that APPEND takes. RFC 7889
     pub append_limit: u64,
+    /// Whether the connection is compressed.
+    pub compression: Compressed,
     /// Capabilities that are not to be announced, for a client that fails with one of them.
     pub hidden_capabilities: Vec<String>,
     /// Whether UIDONLY is offered. RFC 9586. A widespread client (the cloud that Outlook syncs
@@ -23,6 +25,8 @@ pub struct SessionConfig {
     pub message_limit: Option<u32>,
     /// How many messages one COPY or APPEND adds, if only these are limited. RFC 9738 §3
     pub save_limit: Option<u32>,
+    /// Capabilities that are not to be announced to the account that has logged in.
+    pub account_hidden: Vec<String>,
     /// Failed logins after which the connection is closed.
     pub login_attempts_max: u32,
 }
@@ -36,6 +40,15 @@ pub enum TlsState {
     Available,
     /// There is none.
     Unavailable,
+}
+
+/// Compression of a connection. RFC 4978
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compressed {
+    /// It is not compressed.
+    No,
+    /// It is.
+    Yes,
 }
 
 /// Whether a password may travel in the clear.
@@ -55,10 +68,12 @@ impl Default for SessionConfig {
             cleartext_login: CleartextLogin::Refused,
             mechanisms: vec!["PLAIN".to_owned()],
             append_limit: APPEND_LIMIT,
+            compression: Compressed::No,
             hidden_capabilities: Vec::new(),
             uidonly: false,
             message_limit: None,
             save_limit: None,
+            account_hidden: Vec::new(),
             login_attempts_max: LOGIN_ATTEMPTS_MAX,
         }
     }

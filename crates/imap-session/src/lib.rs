@@ -31,7 +31,7 @@ mod step;
 mod sync;
 mod watch;
 
-pub use config::{CleartextLogin, SessionConfig, TlsState};
+pub use config::{CleartextLogin, Compressed, SessionConfig, TlsState};
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,

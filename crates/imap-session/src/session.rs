@@ -226,6 +226,17 @@ impl Session {
         self.state.config.tls = TlsState::Active;
     }
 
+    /// The SASL mechanisms that can be used from now on, in capitals, the strongest first.
+    pub fn set_mechanisms(&mut self, mechanisms: Vec<String>) {
+        self.state.config.mechanisms = mechanisms;
+    }
+
+    /// Capabilities that are not to be announced to the account that is about to be logged in: to
+    /// be called before [`Answer::Authenticated`] is given.
+    pub fn set_account_hidden(&mut self, hidden: Vec<String>) {
+        self.state.config.account_hidden = hidden;
+    }
+
     pub(crate) fn login(&self) -> Login {
         self.state.login
     }

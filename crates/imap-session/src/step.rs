@@ -22,6 +22,11 @@ pub enum Then {
     /// The TLS handshake: drop every byte that came after the command, and call
     /// [`crate::Session::tls_started`] when it is done. RFC 9051 §6.2.1
     StartTls,
+    /// Compression of both directions, from the next octet on. RFC 4978 §3
+    Compress,
+    /// The not authenticated state: forget the account, and end compression with the output.
+    /// RFC 8437 §3
+    Unauthenticate,
     /// The end: close the connection in good order.
     Close,
 }

@@ -1,5 +1,6 @@
 //! Accounts: made, listed, given a new password, removed.
 
+pub(crate) mod hidden;
 mod spread;
 
 use std::collections::VecDeque;
@@ -12,7 +13,7 @@ use store::{BlobKey, Commit, Deletion, Expected, Store, StoreError, View, Write}
 
 use crate::auth::name::AccountName;
 use crate::auth::password::{hash_password, prepare_password};
-use crate::auth::scram::{SALT_BYTES, ScramKeys};
+use crate::auth::scram::{Hash, SALT_BYTES, ScramKeys};
 use crate::clock::World;
 use crate::codec::CorruptRecord;
 use crate::codec::credential::Credential;
@@ -134,13 +135,14 @@ impl Service {
         let prepared = prepare_password(&password).map_err(ServiceError::InvalidPassword)?;
         loop {
             let found = self.find_account(name).await?.ok_or(ServiceError::NoSuchAccount)?;
-            let credential = shared.new_credential(&found.name, prepared.clone()).await?;
+            let mut credential = shared.new_credential(&found.name, prepared.clone()).await?;
             let key = AccountKeys::new(found.id).key(&AccountKey::Credential);
             let old = {
                 let key = key.clone();
                 shared.read(move |view| Ok(view.get(&key)?)).await?
             };
             let old = old.ok_or(ServiceError::NoSuchAccount)?;
+            credential.hidden = Credential::decode(&key, &old)?.hidden;
             let commit = Commit::new()
                 .when(key.clone(), Expected::Value(old))
                 .write(Write::put(key, credential.encode()));
@@ -294,14 +296,19 @@ fn make_credential(
     cost: PasswordCost,
     world: &World,
 ) -> Result<Credential, ServiceError> {
-    let mut salt = [0; SALT_BYTES];
-    if !world.random.fill(&mut salt) {
-        return Err(ServiceError::NoRandomness);
-    }
+    let keys = |hash| {
+        let mut salt = [0; SALT_BYTES];
+        if !world.random.fill(&mut salt) {
+            return Err(ServiceError::NoRandomness);
+        }
+        Ok(ScramKeys::derive(hash, prepared, &salt, cost.scram_iterations))
+    };
     Ok(Credential {
         name: name.as_str().to_owned(),
         hash: hash_password(prepared, cost, &*world.random)?,
-        scram: ScramKeys::derive(prepared, &salt, cost.scram_iterations),
+        scram: keys(Hash::Sha256)?,
+        scram_sha1: Some(keys(Hash::Sha1)?),
+        hidden: Vec::new(),
     })
 }
 

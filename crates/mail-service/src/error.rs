@@ -20,6 +20,8 @@ pub enum ServiceError {
     InvalidName(NameFault),
     /// The text cannot be a password.
     InvalidPassword(PasswordFault),
+    /// The text cannot be a capability's name, or these are too many.
+    InvalidCapability,
     /// The mailbox does not exist.
     NoSuchMailbox,
     /// The message does not exist, or is gone past its retention.
@@ -128,6 +130,7 @@ impl fmt::Display for ServiceError {
             Self::NoSuchAccount => f.write_str("no such account"),
             Self::AccountExists => f.write_str("the account exists"),
             Self::InvalidName(fault) => write!(f, "not an account name: {fault}"),
+            Self::InvalidCapability => f.write_str("not the name of a capability"),
             Self::InvalidPassword(fault) => write!(f, "not a password: {fault}"),
             Self::NoSuchMailbox => f.write_str("no such mailbox"),
             Self::NoSuchMessage => f.write_str("no such message"),

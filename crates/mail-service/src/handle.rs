@@ -22,6 +22,7 @@ use crate::staging::{Staged, Staging};
 pub struct AccountHandle {
     shared: Arc<Shared>,
     open: Arc<OpenAccount>,
+    hidden: Arc<[String]>,
 }
 
 /// A staged message and what it shall be in its mailbox.
@@ -49,7 +50,18 @@ impl NewMail {
 
 impl AccountHandle {
     pub(crate) fn new(shared: &Arc<Shared>, open: Arc<OpenAccount>) -> Self {
-        Self { shared: Arc::clone(shared), open }
+        Self { shared: Arc::clone(shared), open, hidden: Arc::default() }
+    }
+
+    pub(crate) fn with_hidden(self, hidden: Vec<String>) -> Self {
+        Self { hidden: hidden.into(), ..self }
+    }
+
+    /// Capabilities that are not to be announced to whoever logged in with this handle, as they
+    /// were at the login; in capitals.
+    #[must_use]
+    pub fn hidden_capabilities(&self) -> &[String] {
+        &self.hidden
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

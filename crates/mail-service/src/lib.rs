@@ -37,10 +37,11 @@ mod sweep;
 mod thread;
 mod urlauth;
 
+pub use accounts::hidden::HiddenChange;
 pub use accounts::{AccountSummary, ImportOutcome};
-pub use auth::AuthError;
 pub use auth::name::AccountName;
 pub use auth::sasl::Mechanism;
+pub use auth::{AuthError, Channel};
 
 pub use check::{FINDINGS_MAX, Finding, Report, check};
 pub use clock::{Clock, Random, SystemClock, SystemRandom, World};

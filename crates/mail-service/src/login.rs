@@ -5,11 +5,11 @@ use std::sync::Arc;
 use mail_types::{AccountId, Secret};
 use store::View;
 
-use crate::auth::AuthError;
 use crate::auth::name::AccountName;
 use crate::auth::password::{prepare_password, verify_password};
 use crate::auth::sasl::{Exchange, Mechanism, Step};
-use crate::auth::scram::{NONCE_BYTES, ScramKeys};
+use crate::auth::scram::{Hash, NONCE_BYTES, ScramKeys};
+use crate::auth::{AuthError, Channel};
 use crate::codec::CorruptRecord;
 use crate::codec::credential::Credential;
 use crate::error::ServiceError;
@@ -39,30 +39,59 @@ impl Service {
         if let Some(found) = &found
             && shared.credentials.contains(found.account, &found.stored, &prepared)
         {
-            return Ok(self.account(found.account).await?);
+            let hidden = found.credential.hidden.clone();
+            return Ok(self.account(found.account).await?.with_hidden(hidden));
         }
         let hash = found.as_ref().map_or(&*shared.dummy_hash, |found| &found.credential.hash);
         let fits = shared.verify(prepared.clone(), hash.into()).await?;
         match found {
             Some(found) if fits => {
                 shared.credentials.insert(found.account, &found.stored, &prepared);
-                Ok(self.account(found.account).await?)
+                Ok(self.account(found.account).await?.with_hidden(found.credential.hidden))
             }
             _ => Err(AuthError::Denied),
         }
     }
 
-    /// Begins a SASL exchange.
+    /// Begins a SASL exchange on a connection that has this.
     ///
     /// # Errors
     /// `Failed` if there is no randomness for a nonce.
-    pub fn sasl(&self, mechanism: Mechanism) -> Result<SaslSession, AuthError> {
+    pub fn sasl(&self, mechanism: Mechanism, channel: Channel) -> Result<SaslSession, AuthError> {
         let mut nonce = [0; NONCE_BYTES];
         if !self.shared.world.random.fill(&mut nonce) {
             return Err(AuthError::Failed(ServiceError::NoRandomness));
         }
-        let exchange = Exchange::new(mechanism, nonce);
-        Ok(SaslSession { service: self.clone(), exchange, looked_up: None })
+        let exchange = Exchange::new(mechanism, channel.exporter, nonce);
+        let certified = channel.certified;
+        Ok(SaslSession { service: self.clone(), exchange, certified, looked_up: None })
+    }
+
+    /// Opens the account that a certificate is made out for: the first of its names that means one,
+    /// or the one that the client wants to act as. RFC 4422 §A
+    async fn certified(
+        &self,
+        names: &[String],
+        authzid: Option<&str>,
+    ) -> Result<AccountHandle, AuthError> {
+        let shared = &self.shared;
+        let wanted = match authzid {
+            None => None,
+            // Nobody is told whether there is such an account.
+            Some(id) => {
+                let found = shared.find_credential(id).await?;
+                Some(found.ok_or(AuthError::NotAuthorized)?.account)
+            }
+        };
+        for name in names.iter().take(CERTIFIED_NAMES_MAX) {
+            if let Some(found) = shared.find_credential(name).await?
+                && wanted.is_none_or(|wanted| wanted == found.account)
+            {
+                let hidden = found.credential.hidden;
+                return Ok(self.account(found.account).await?.with_hidden(hidden));
+            }
+        }
+        Err(if wanted.is_some() { AuthError::NotAuthorized } else { AuthError::Denied })
     }
 
     /// Opens an account without asking who wants it.
@@ -79,8 +108,9 @@ impl Service {
 pub struct SaslSession {
     service: Service,
     exchange: Exchange,
-    /// The account whose keys were looked up, if the name has one.
-    looked_up: Option<AccountId>,
+    certified: Vec<String>,
+    /// The account whose keys were looked up, if the name has one, and what is hidden from it.
+    looked_up: Option<(AccountId, Vec<String>)>,
 }
 
 /// What has to happen next in an exchange.
@@ -124,30 +154,42 @@ impl SaslSession {
                     let account = self.service.authenticate(&authcid, &password).await?;
                     return Ok(SaslProgress::Done { account, data: None });
                 }
-                Step::LookUp { authcid } => {
-                    let keys = self.look_up(&authcid).await?;
+                Step::Certified { authzid } => {
+                    let names = &self.certified;
+                    let account = self.service.certified(names, authzid.as_deref()).await?;
+                    return Ok(SaslProgress::Done { account, data: None });
+                }
+                Step::LookUp { authcid, hash } => {
+                    let keys = self.look_up(&authcid, hash).await?;
                     self.exchange.keys(keys)?
                 }
                 Step::Proven { proof, .. } => {
-                    let id = self.looked_up.ok_or(AuthError::Denied)?;
-                    let account = self.service.account(id).await?;
+                    let (id, hidden) = self.looked_up.take().ok_or(AuthError::Denied)?;
+                    let account = self.service.account(id).await?.with_hidden(hidden);
                     return Ok(SaslProgress::Done { account, data: Some(proof) });
                 }
             };
         }
     }
 
-    async fn look_up(&mut self, authcid: &str) -> Result<ScramKeys, AuthError> {
+    async fn look_up(&mut self, authcid: &str, hash: Hash) -> Result<ScramKeys, AuthError> {
         let shared = &self.service.shared;
         if let Some(found) = shared.find_credential(authcid).await? {
-            self.looked_up = Some(found.account);
-            return Ok(found.credential.scram);
+            let keys = match hash {
+                Hash::Sha256 => Some(found.credential.scram),
+                Hash::Sha1 => found.credential.scram_sha1,
+            };
+            // Without keys of this hash it goes as with a name that does not exist.
+            if let Some(keys) = keys {
+                self.looked_up = Some((found.account, found.credential.hidden));
+                return Ok(keys);
+            }
         }
         // Spellings of one name must get one salt, as they would if it existed.
         let name = AccountName::new(authcid);
         let name = name.as_ref().map_or(authcid, AccountName::as_str);
         let iterations = shared.config.passwords.scram_iterations;
-        Ok(ScramKeys::invented(&shared.secret, name, iterations))
+        Ok(ScramKeys::invented(hash, &shared.secret, name, iterations))
     }
 }
 
@@ -215,6 +257,9 @@ pub(crate) fn load_credential(
     let credential = Credential::decode(&key, &stored)?;
     Ok(Some(Found { account, stored, credential }))
 }
+
+/// Names in a certificate that are looked up.
+const CERTIFIED_NAMES_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -18,6 +19,9 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// The private key: PKCS #8, PKCS #1 or SEC1.
     pub key: PathBuf,
+    /// Certificates, as PEM, of who vouches for clients' certificates; without it no client is
+    /// asked for one.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Why there is no certificate to serve.
@@ -50,6 +54,26 @@ impl fmt::Display for CertificateError {
 impl std::error::Error for CertificateError {}
 
 impl CertificateFiles {
+    /// Reads the certificates of who vouches for clients, if there are such.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no certificate that can be used.
+    pub fn load_client_ca(&self) -> Result<Option<RootCertStore>, CertificateError> {
+        let Some(path) = &self.client_ca else { return Ok(None) };
+        let pem = fs::read(path).map_err(|error| CertificateError::File(path.clone(), error))?;
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate =
+                certificate.map_err(|_| CertificateError::NoCertificate(path.clone()))?;
+            let added = roots.add(certificate);
+            added.map_err(|error| CertificateError::Unusable(path.clone(), error))?;
+        }
+        match roots.is_empty() {
+            true => Err(CertificateError::NoCertificate(path.clone())),
+            false => Ok(Some(roots)),
+        }
+    }
+
     /// Reads and checks both files.
     ///
     /// # Errors
@@ -80,6 +104,7 @@ impl CertificateFiles {
         let files = Self {
             certificate: folder.join("self-signed.pem"),
             key: folder.join("self-signed.key"),
+            client_ca: None,
         };
         if files.certificate.exists() && files.key.exists() {
             return Ok(files);
@@ -150,7 +175,7 @@ mod tests {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let one = CertificateFiles::self_signed(one.path(), "a.example").unwrap();
         let second = CertificateFiles::self_signed(other.path(), "a.example").unwrap();
-        let mixed = CertificateFiles { certificate: one.certificate, key: second.key };
+        let mixed = CertificateFiles { certificate: one.certificate, ..second };
         assert!(matches!(
             mixed.load(),
             Err(CertificateError::File(..) | CertificateError::Unusable(..))

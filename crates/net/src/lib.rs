@@ -7,6 +7,8 @@
 
 mod address;
 mod certificate;
+mod certified;
+mod deflate;
 mod gate;
 mod listener;
 mod peer;
@@ -19,11 +21,12 @@ mod tls;
 
 pub use address::{Address, AddressError};
 pub use certificate::{CertificateError, CertificateFiles};
+pub use deflate::INFLATER_BYTES;
 pub use gate::{Gate, Limits, Permit, Refused};
 pub use listener::{Access, Listener};
 pub use peer::Peer;
 pub use server::{Arrival, HANDSHAKE_PATIENCE, Service, serve};
 pub use shutdown::{Guard, Shutdown, ShutdownToken};
-pub use stream::{READ_BYTES_MAX, Security, Stream};
+pub use stream::{CHANNEL_BINDING_BYTES, READ_BYTES_MAX, Security, Stream};
 pub use throttle::{LoginThrottle, Verdict};
 pub use tls::{Tls, TlsServer};

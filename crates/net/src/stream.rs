@@ -7,11 +7,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use crate::TlsServer;
+use crate::certified;
+use crate::deflate::{self, Inflater, More};
 use crate::socket::{Kind, Socket};
 
 /// A connection as a shell sees it.
@@ -19,7 +22,11 @@ use crate::socket::{Kind, Socket};
 /// Reading appends to a buffer of the caller's and makes room only once bytes are there, so an
 /// idle connection costs its socket and its TLS keys and nothing more.
 #[derive(Debug)]
-pub struct Stream(Transport);
+pub struct Stream {
+    transport: Transport,
+    /// Compression, within TLS if there is both. RFC 4978 §3
+    inflater: Option<Box<Inflater>>,
+}
 
 #[derive(Debug)]
 enum Transport {
@@ -38,13 +45,13 @@ pub enum Security {
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Self(Transport::Clear(Socket::new(Kind::Tcp(stream))))
+        Self::over(Transport::Clear(Socket::new(Kind::Tcp(stream))))
     }
 }
 
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Self {
-        Self(Transport::Clear(Socket::new(Kind::Unix(stream))))
+        Self::over(Transport::Clear(Socket::new(Kind::Unix(stream))))
     }
 }
 
@@ -58,15 +65,39 @@ impl Stream {
 
     /// One end of a pipe in memory.
     pub fn memory(end: DuplexStream) -> Self {
-        Self(Transport::Clear(Socket::new(Kind::Memory(Box::new(end)))))
+        Self::over(Transport::Clear(Socket::new(Kind::Memory(Box::new(end)))))
+    }
+
+    fn over(transport: Transport) -> Self {
+        Self { transport, inflater: None }
     }
 
     /// Whether TLS protects the connection.
     pub fn security(&self) -> Security {
-        match &self.0 {
+        match &self.transport {
             Transport::Clear(_) => Security::Cleartext,
             Transport::Tls(_) => Security::Tls,
         }
+    }
+
+    /// Keying material of the TLS connection that a login can be bound to: `tls-exporter`. Under
+    /// TLS 1.3 only, where it is unique whatever else was negotiated. RFC 9266 §2, §4.2
+    pub fn channel_binding(&self) -> Option<[u8; CHANNEL_BINDING_BYTES]> {
+        let Transport::Tls(stream) = &self.transport else { return None };
+        let (_, tls) = stream.get_ref();
+        if tls.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            return None;
+        }
+        let label = b"EXPORTER-Channel-Binding";
+        tls.export_keying_material([0; CHANNEL_BINDING_BYTES], label, Some(&[])).ok()
+    }
+
+    /// For whom the client's certificate was made out, if it showed one: its addresses, or else its
+    /// common names. One that does not verify has ended the handshake.
+    pub fn certified_names(&self) -> Vec<String> {
+        let Transport::Tls(stream) = &self.transport else { return Vec::new() };
+        let chain = stream.get_ref().1.peer_certificates();
+        chain.and_then(<[_]>::first).map(|leaf| certified::names(leaf)).unwrap_or_default()
     }
 
     /// Waits for bytes and appends them to `buffer`, at most `bytes_max` and never more than
@@ -81,6 +112,50 @@ impl Stream {
         poll_fn(|cx| self.poll_read_into(cx, buffer, bytes_max)).await
     }
 
+    /// Compresses both directions from here on. `early` are octets that came behind the command
+    /// that asked for it: they are compressed already, or cannot be understood. RFC 4978 §3
+    pub fn start_deflate(&mut self, early: Vec<u8>) {
+        self.inflater = Some(Box::new(Inflater::new(early)));
+    }
+
+    /// Whether the connection is compressed.
+    pub fn is_compressed(&self) -> bool {
+        self.inflater.is_some()
+    }
+
+    /// Ends compression after the last octets were written by [`Stream::write_last`]. Returns what
+    /// the peer sent behind its own compressed octets. RFC 8437 §4.1
+    pub fn stop_deflate(&mut self) -> Vec<u8> {
+        self.inflater.take().map(|inflater| inflater.rest()).unwrap_or_default()
+    }
+
+    fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
+        let Some(inflater) = &mut self.inflater else {
+            return self.transport.poll_read_into(cx, buffer, bytes_max);
+        };
+        // What was compressed well comes without a read of the socket, many times over: others
+        // must have their turn meanwhile.
+        let turn = ready!(tokio::task::coop::poll_proceed(cx));
+        loop {
+            let count = inflater.inflate(buffer, bytes_max)?;
+            if count > 0 {
+                turn.made_progress();
+                return Poll::Ready(Ok(count));
+            }
+            let pending = inflater.pending();
+            if ready!(self.transport.poll_read_into(cx, pending, READ_BYTES_MAX))? == 0 {
+                return Poll::Ready(Ok(0));
+            }
+        }
+    }
+}
+
+impl Transport {
     fn poll_read_into(
         &mut self,
         cx: &mut Context<'_>,
@@ -92,23 +167,46 @@ impl Stream {
         let end = bytes_max.min(READ_BYTES_MAX);
         let Some(space) = space.get_mut(..end) else { return Poll::Ready(Ok(0)) };
         let mut read = ReadBuf::uninit(space);
-        match &mut self.0 {
-            Transport::Clear(socket) => ready!(Pin::new(socket).poll_read(cx, &mut read))?,
-            Transport::Tls(stream) => ready!(Pin::new(stream).poll_read(cx, &mut read))?,
+        match self {
+            Self::Clear(socket) => ready!(Pin::new(socket).poll_read(cx, &mut read))?,
+            Self::Tls(stream) => ready!(Pin::new(stream).poll_read(cx, &mut read))?,
         }
         buffer.extend_from_slice(read.filled());
         Poll::Ready(Ok(read.filled().len()))
     }
+}
 
+impl Stream {
     /// Writes all bytes and hands them to the transport. Waits while the peer does not read.
     ///
     /// # Errors
     /// As the transport; `TimedOut` when the peer took nothing for `patience`.
     pub async fn write_all(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
+        if self.inflater.is_none() || bytes.is_empty() {
+            return self.write_as_is(bytes, patience).await;
+        }
+        let deflated = deflate::deflate(bytes, More::Follows)?;
+        self.write_as_is(&deflated, patience).await
+    }
+
+    /// As [`Stream::write_all`]; if the connection is compressed, these are the last octets that
+    /// are.
+    ///
+    /// # Errors
+    /// As [`Stream::write_all`].
+    pub async fn write_last(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
+        if self.inflater.is_none() {
+            return self.write_as_is(bytes, patience).await;
+        }
+        let deflated = deflate::deflate(bytes, More::Ends)?;
+        self.write_as_is(&deflated, patience).await
+    }
+
+    async fn write_as_is(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let written = within(patience, async {
-                match &mut self.0 {
+                match &mut self.transport {
                     Transport::Clear(socket) => socket.write(rest).await,
                     Transport::Tls(stream) => stream.write(rest).await,
                 }
@@ -119,7 +217,7 @@ impl Stream {
             }
             rest = rest.get(written..).unwrap_or_default();
         }
-        match &mut self.0 {
+        match &mut self.transport {
             Transport::Clear(_) => Ok(()),
             Transport::Tls(stream) => within(patience, stream.flush()).await,
         }
@@ -136,25 +234,27 @@ impl Stream {
         server: &TlsServer,
         patience: Duration,
     ) -> io::Result<Self> {
-        let Transport::Clear(mut socket) = self.0 else {
+        let Transport::Clear(mut socket) = self.transport else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS within TLS"));
         };
         socket.replay(early);
         // Boxed: the handshake is large and short, the connection's future small and long.
         let handshake = Box::pin(server.accept(socket));
         let stream = within(patience, handshake).await?;
-        Ok(Self(Transport::Tls(Box::new(stream))))
+        Ok(Self::over(Transport::Tls(Box::new(stream))))
     }
 
     /// Ends the connection in order: TLS says `close_notify`, then the socket is closed for
     /// writing. A client that waits for either (RFC 9051 §3.4, §6.1.3) does not wait in vain.
     pub async fn close(mut self) {
         let closing = async {
-            match &mut self.0 {
+            match &mut self.transport {
                 Transport::Clear(socket) => socket.shutdown().await,
                 Transport::Tls(stream) => stream.shutdown().await,
             }
         };
+        // What is still read is not looked at.
+        self.inflater = None;
         // The peer may be gone already; there is nobody left to tell.
         let _ = within(CLOSE_PATIENCE, closing).await;
         self.drain().await;
@@ -184,6 +284,9 @@ async fn within<T>(patience: Duration, work: impl Future<Output = io::Result<T>>
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
+
+/// Length of a channel binding. RFC 9266 §2
+pub const CHANNEL_BINDING_BYTES: usize = 32;
 
 /// The most that one read appends: a full TLS record.
 pub const READ_BYTES_MAX: usize = 16 * 1024;

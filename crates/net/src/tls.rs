@@ -4,10 +4,11 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -18,19 +19,23 @@ use crate::{CertificateError, CertificateFiles};
 #[derive(Clone, Debug)]
 pub struct Tls {
     current: Arc<Current>,
+    /// Who vouches for clients' certificates.
+    client_ca: Option<Arc<RootCertStore>>,
 }
 
 impl Tls {
     /// Serves the certificate in these files.
     ///
     /// # Errors
-    /// As [`CertificateFiles::load`].
+    /// As [`CertificateFiles::load`] and [`CertificateFiles::load_client_ca`].
     pub fn new(files: &CertificateFiles) -> Result<Self, CertificateError> {
         let key = Arc::new(files.load()?);
-        Ok(Self { current: Arc::new(Current { key: RwLock::new(key) }) })
+        let client_ca = files.load_client_ca()?.map(Arc::new);
+        Ok(Self { current: Arc::new(Current { key: RwLock::new(key) }), client_ca })
     }
 
-    /// Serves the certificate in these files from now on; open connections keep theirs.
+    /// Serves the certificate in these files from now on; open connections keep theirs. Who vouches
+    /// for clients stays as it was.
     ///
     /// # Errors
     /// As [`CertificateFiles::load`]; the old certificate stays.
@@ -45,10 +50,30 @@ impl Tls {
     /// A client that names other protocols only is refused, and so is a session ticket of another
     /// protocol: a browser that is tricked into connecting here gets no further.
     pub fn server(&self, alpn: &str) -> Result<TlsServer, rustls::Error> {
+        self.server_with(alpn, WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// As [`Tls::server`], but a client is asked for a certificate if somebody vouches for those.
+    /// It may have none; one that does not verify ends the handshake.
+    pub fn server_that_asks(&self, alpn: &str) -> Result<TlsServer, rustls::Error> {
+        let Some(roots) = &self.client_ca else { return self.server(alpn) };
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider)
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        self.server_with(alpn, verifier)
+    }
+
+    fn server_with(
+        &self,
+        alpn: &str,
+        verifier: Arc<dyn ClientCertVerifier>,
+    ) -> Result<TlsServer, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
+            .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::clone(&self.current) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
         // One ticket is enough for a mail client, and each costs a write at every login.
@@ -102,9 +127,9 @@ const SESSION_BUFFER_BYTES_MAX: usize = 16 * 1024;
 mod tests {
     use std::time::Duration;
 
+    use rustls::ClientConfig;
     use rustls::pki_types::ServerName;
     use rustls::pki_types::pem::PemObject;
-    use rustls::{ClientConfig, RootCertStore};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio_rustls::TlsConnector;
 

@@ -4,7 +4,7 @@
 use std::io::{BufRead, Read};
 use std::path::Path;
 
-use mail_service::{ImportOutcome, ScrubReport, Service, ServiceError};
+use mail_service::{HiddenChange, ImportOutcome, ScrubReport, Service, ServiceError};
 use mail_types::Secret;
 
 use crate::cli::{AccountCommand, Data, Named};
@@ -33,6 +33,9 @@ pub async fn run(command: AccountCommand) -> Result<(), Failure> {
             once((Request::Remove { name }, data), Missing::Refuse).await
         }
         AccountCommand::Move { name, to, data } => moving::run(&name, &to, data).await,
+        AccountCommand::Capability { name, hide, show, list: _, data } => {
+            capability(Request::Capability { name, hide, show }, data).await
+        }
         AccountCommand::List(data) => list(data).await,
         AccountCommand::Import { file, data } => import(&file, data).await,
     }
@@ -58,6 +61,12 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
                 Ok(outcomes) => {
                     Reply::Imported { refused: outcomes.into_iter().map(refusal).collect() }
                 }
+                Err(error) => Reply::Failed { reason: error.to_string() },
+            }
+        }
+        Request::Capability { name, hide, show } => {
+            match service.change_hidden(&name, &HiddenChange { hide, show }).await {
+                Ok(names) => Reply::Names { names },
                 Err(error) => Reply::Failed { reason: error.to_string() },
             }
         }
@@ -124,6 +133,21 @@ async fn once((request, data): (Request, Data), missing: Missing) -> Result<(), 
     backend.close().await?;
     match reply {
         Reply::Done => Ok(()),
+        other => Err(failed(other)),
+    }
+}
+
+async fn capability(request: Request, data: Data) -> Result<(), Failure> {
+    let mut backend = Backend::open(data, Missing::Refuse).await?;
+    let reply = backend.call(request).await?;
+    backend.close().await?;
+    match reply {
+        Reply::Names { names } => {
+            for name in &names {
+                say::line(name);
+            }
+            Ok(())
+        }
         other => Err(failed(other)),
     }
 }

@@ -113,6 +113,23 @@ pub enum AccountCommand {
         #[command(flatten)]
         data: Data,
     },
+    /// Hide capabilities from the clients of an account, for one that fails with them. The commands
+    /// can be used all the same. Prints what is hidden afterwards.
+    Capability {
+        /// Name of the account.
+        name: String,
+        /// Announce this capability no longer, and ignore it in ENABLE. May be given repeatedly.
+        #[arg(long, value_name = "CAPABILITY")]
+        hide: Vec<String>,
+        /// Announce this capability again. May be given repeatedly.
+        #[arg(long, value_name = "CAPABILITY")]
+        show: Vec<String>,
+        /// Change nothing.
+        #[arg(long, conflicts_with_all = ["hide", "show"])]
+        list: bool,
+        #[command(flatten)]
+        data: Data,
+    },
     /// List the names of all accounts.
     List(Data),
     /// Change an account's password; the new one is read from standard input.
@@ -170,6 +187,8 @@ mod tests {
             "pillarbox account add dock --password-stdin --config c",
             "pillarbox account import --config c -",
             "pillarbox account list --data d",
+            "pillarbox account capability dock --hide QRESYNC --hide MOVE --show ID --config c",
+            "pillarbox account capability dock --list --config c",
             "pillarbox account passwd dock --password-stdin --config c",
             "pillarbox account remove dock --config c",
             "pillarbox account move dock --to one --config c",

@@ -162,10 +162,11 @@ fn hostname(root: &Table<'_>) -> Option<String> {
 
 fn certificate(root: &Table<'_>, folder: &Path) -> Option<CertificateFiles> {
     let tls = root.table("tls")?;
-    tls.only(&["certificate", "key"]);
+    tls.only(&["certificate", "key", "client_ca"]);
     let path = |key| tls.text(key).map(|(_, path)| folder.join(path));
     let (certificate, key) = (path("certificate"), path("key"));
-    Some(CertificateFiles { certificate: certificate?, key: key? })
+    let client_ca = if tls.has("client_ca") { Some(path("client_ca")?) } else { None };
+    Some(CertificateFiles { certificate: certificate?, key: key?, client_ca })
 }
 
 fn listeners(root: &Table<'_>) -> Vec<(usize, Listen)> {
@@ -288,6 +289,7 @@ mod tests {
         [tls]
         certificate = "cert.pem"
         key = "/etc/keys/key.pem"
+        client_ca = "clients.pem"
         [[listen]]
         protocol = "imap"
         address = "0.0.0.0:993"
@@ -321,6 +323,7 @@ mod tests {
         let files = config.certificate.unwrap();
         assert_eq!(files.certificate, Path::new("/etc/pillarbox/cert.pem"));
         assert_eq!(files.key, Path::new("/etc/keys/key.pem"));
+        assert_eq!(files.client_ca.as_deref(), Some(Path::new("/etc/pillarbox/clients.pem")));
         assert_eq!(config.listeners.len(), 2);
         assert_eq!(config.listeners[1].protocol, Protocol::Lmtp);
         assert_eq!(config.passwords.memory_kib, 65536);

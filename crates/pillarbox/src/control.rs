@@ -26,6 +26,8 @@ pub enum Request {
     Add { name: String, password: Password },
     /// Add many; those that exist are left as they are.
     Import { accounts: Vec<(String, Password)> },
+    /// Hide capabilities from an account, and show others again.
+    Capability { name: String, hide: Vec<String>, show: Vec<String> },
     /// Names of accounts after this one, in order.
     List { after: Option<String> },
     /// Change a password.

@@ -139,11 +139,11 @@ impl Server {
         hostname: &str,
     ) -> Result<(), Failure> {
         let address = listener.address().map_err(|error| Failure::failed(error.to_string()))?;
-        let alpn = match listen.protocol {
-            Protocol::Imap => "imap",
-            Protocol::Lmtp => "lmtp",
+        let tls = match listen.protocol {
+            Protocol::Imap => self.tls.server_that_asks("imap"),
+            Protocol::Lmtp => self.tls.server("lmtp"),
         };
-        let tls = self.tls.server(alpn).map_err(|error| Failure::failed(error.to_string()))?;
+        let tls = tls.map_err(|error| Failure::failed(error.to_string()))?;
         let (arrival, starttls) = match listen.tls {
             TlsMode::Implicit => (Arrival::ImplicitTls(tls), None),
             TlsMode::StartTls => (Arrival::Clear, Some(tls)),

@@ -27,3 +27,13 @@ pub fn command(cursor: &mut Cursor<'_>) -> Result<Authenticate> {
     }
     Ok(Authenticate { mechanism, initial })
 }
+
+/// ```text
+/// compress  = "COMPRESS" SP algorithm
+/// algorithm = "DEFLATE"
+/// ```
+/// Which algorithms there are is not the grammar's to say. RFC 4978 §5
+pub fn compress(cursor: &mut Cursor<'_>) -> Result<String> {
+    cursor.space()?;
+    Ok(cursor.atom("algorithm")?.to_ascii_uppercase())
+}

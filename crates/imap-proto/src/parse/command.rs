@@ -47,6 +47,7 @@ fn body(cursor: &mut Cursor<'_>) -> Result<CommandBody> {
         "LOGOUT" => CommandBody::Logout,
         "STARTTLS" => CommandBody::StartTls,
         "NAMESPACE" => CommandBody::Namespace,
+        "UNAUTHENTICATE" => CommandBody::Unauthenticate,
         "IDLE" => CommandBody::Idle,
         "CLOSE" => CommandBody::Close,
         "UNSELECT" => CommandBody::Unselect,
@@ -66,6 +67,7 @@ fn body(cursor: &mut Cursor<'_>) -> Result<CommandBody> {
 fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandBody>> {
     let numbers = Numbering::Sequence;
     Ok(Some(match name {
+        "COMPRESS" => CommandBody::Compress(authenticate::compress(cursor)?),
         "AUTHENTICATE" => CommandBody::Authenticate(authenticate::command(cursor)?),
         "LOGIN" => CommandBody::Login(login::command(cursor)?),
         "ENABLE" => CommandBody::Enable(enable::command(cursor)?),

@@ -88,6 +88,11 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::Logout => out.text("LOGOUT"),
         CommandBody::StartTls => out.text("STARTTLS"),
         CommandBody::Namespace => out.text("NAMESPACE"),
+        CommandBody::Unauthenticate => out.text("UNAUTHENTICATE"),
+        CommandBody::Compress(algorithm) => {
+            out.text("COMPRESS ");
+            out.text(algorithm);
+        }
         CommandBody::Idle => out.text("IDLE"),
         CommandBody::Close => out.text("CLOSE"),
         CommandBody::Unselect => out.text("UNSELECT"),

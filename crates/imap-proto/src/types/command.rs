@@ -85,6 +85,10 @@ pub enum CommandBody {
     Id(Option<IdParams>),
     /// STARTTLS. RFC 9051 §6.2.1
     StartTls,
+    /// COMPRESS with the name of the algorithm in capitals. RFC 4978 §3
+    Compress(String),
+    /// UNAUTHENTICATE. RFC 8437 §3
+    Unauthenticate,
     /// AUTHENTICATE. RFC 9051 §6.2.2
     Authenticate(Authenticate),
     /// LOGIN. RFC 9051 §6.2.3

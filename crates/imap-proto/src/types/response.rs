@@ -194,6 +194,8 @@ pub enum Code {
     ClientBug,
     /// `CLOSED`. RFC 7162 §3.2.11
     Closed,
+    /// `COMPRESSIONACTIVE`. RFC 4978 §3
+    CompressionActive,
     /// `CONTACTADMIN`
     ContactAdmin,
     /// `COPYUID`. RFC 4315 §3
@@ -355,7 +357,7 @@ pub enum Continuation {
 }
 
 /// The codes that have no arguments.
-const BARE_CODES: [(Code, &str); 33] = [
+const BARE_CODES: [(Code, &str); 34] = [
     (Code::Alert, "ALERT"),
     (Code::AlreadyExists, "ALREADYEXISTS"),
     (Code::AuthenticationFailed, "AUTHENTICATIONFAILED"),
@@ -364,6 +366,7 @@ const BARE_CODES: [(Code, &str); 33] = [
     (Code::Cannot, "CANNOT"),
     (Code::ClientBug, "CLIENTBUG"),
     (Code::Closed, "CLOSED"),
+    (Code::CompressionActive, "COMPRESSIONACTIVE"),
     (Code::ContactAdmin, "CONTACTADMIN"),
     (Code::Corruption, "CORRUPTION"),
     (Code::Expired, "EXPIRED"),

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -185,6 +185,8 @@ impl Client {
 pub struct ScriptPeer {
     lives: Vec<Live>,
     clients: HashMap<usize, Client>,
+    /// Connections whose compression ends with the next reply.
+    ending: HashSet<usize>,
     /// Who sent last: its reply is waited for longer than the news of others.
     sender: usize,
     /// Whether something came since then.
@@ -207,7 +209,7 @@ impl ScriptPeer {
     }
 
     fn of(lives: Vec<Live>) -> Self {
-        Self { lives, clients: HashMap::new(), sender: 0, heard: false }
+        Self { lives, clients: HashMap::new(), ending: HashSet::new(), sender: 0, heard: false }
     }
 }
 
@@ -223,6 +225,9 @@ impl script::Peer for ScriptPeer {
     fn send(&mut self, connection: usize, bytes: &[u8]) {
         let client = self.clients.get_mut(&connection).expect("connected");
         RUNTIME.block_on(client.send(bytes));
+        if bytes.ends_with(b" UNAUTHENTICATE\r\n") && client.stream.is_compressed() {
+            self.ending.insert(connection);
+        }
         self.sender = connection;
         self.heard = false;
     }
@@ -240,6 +245,13 @@ impl script::Peer for ScriptPeer {
             Err(_) => Received::Quiet,
             Ok(Ok(1..)) => {
                 self.heard = true;
+                // The client's own end of the layer. RFC 4978 §3, RFC 8437 §4.1
+                if bytes.ends_with(b" OK DEFLATE active\r\n") {
+                    client.stream.start_deflate(Vec::new());
+                }
+                if self.ending.remove(&connection) {
+                    client.stream.stop_deflate();
+                }
                 Received::Bytes(bytes)
             }
             Ok(_) => Received::Closed,

@@ -4,21 +4,22 @@ use std::borrow::Cow;
 
 use imap_proto::types::{Capability, Response};
 
+use crate::capability::{Login, is_hidden};
 use crate::reply::{Flow, Reply, Run, end};
 use crate::state::Enabled;
 use crate::sync;
 
 pub(crate) fn begin(names: &[Capability], run: &mut Run<'_>) -> Flow {
     let mut done: Vec<Capability> = Vec::new();
-    let hidden = &run.state.config.hidden_capabilities;
     let mut enabled = run.state.enabled;
     for name in names {
         // What is not known, or cannot be enabled, is passed over. RFC 9051 §6.3.1
         let row = ROWS.iter().find(|(row, _)| row.eq_ignore_ascii_case(name));
         let Some((row, switch)) = row else { continue };
-        let is_hidden = hidden.iter().any(|h| h.eq_ignore_ascii_case(row));
+        let config = &run.state.config;
         // RFC 5161 §3.1: only what is announced.
-        let is_hidden = is_hidden || (*row == "UIDONLY" && !run.state.config.uidonly);
+        let is_hidden =
+            is_hidden(config, Login::After, row) || (*row == "UIDONLY" && !config.uidonly);
         if !is_hidden && !done.iter().any(|d| d == row) {
             switch(&mut enabled);
             done.push(Cow::Borrowed(row));

@@ -7,6 +7,7 @@ mod capability;
 mod catenate;
 mod close;
 mod comparator;
+mod compress;
 mod copy;
 mod create;
 mod delete;
@@ -34,6 +35,7 @@ mod store;
 mod subscribe;
 mod thread;
 mod uidonly;
+mod unauthenticate;
 mod urlauth;
 mod urlfetch;
 mod xlist;
@@ -60,6 +62,8 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Logout => logout::begin(run),
         CommandBody::Id(params) => id::begin(params, run),
         CommandBody::StartTls => starttls::begin(run),
+        CommandBody::Compress(algorithm) => compress::begin(&algorithm, run),
+        CommandBody::Unauthenticate => unauthenticate::begin(run),
         CommandBody::Authenticate(arguments) => authenticate::begin(arguments, run),
         CommandBody::Login(arguments) => login::begin(arguments, run),
         CommandBody::Enable(names) => enable::begin(&names, run),
@@ -116,6 +120,8 @@ fn allowed(body: &CommandBody) -> Allowed {
             Allowed::BeforeLogin
         }
         CommandBody::Enable(_)
+        | CommandBody::Compress(_)
+        | CommandBody::Unauthenticate
         | CommandBody::Select(_)
         | CommandBody::Examine(_)
         | CommandBody::Create(_)
@@ -177,6 +183,7 @@ pub(crate) fn told_at_end(body: &CommandBody) -> Told {
         CommandBody::Sort(_) | CommandBody::Thread(_) => Told::NoExpunge,
         CommandBody::Logout
         | CommandBody::StartTls
+        | CommandBody::Unauthenticate
         | CommandBody::Select(_)
         | CommandBody::Examine(_)
         | CommandBody::Close

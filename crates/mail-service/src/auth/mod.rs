@@ -11,6 +11,16 @@ pub mod scram;
 
 use crate::error::ServiceError;
 
+/// What a connection has that a login can rest on.
+#[derive(Clone, Debug, Default)]
+pub struct Channel {
+    /// What an exchange can be bound to: the keying material `EXPORTER-Channel-Binding` of its TLS.
+    /// RFC 9266 §2
+    pub exporter: Option<[u8; scram::EXPORTER_BYTES]>,
+    /// For whom the client's certificate was made out; it has been verified.
+    pub certified: Vec<String>,
+}
+
 /// Why a login did not succeed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AuthError {

@@ -2,20 +2,31 @@
 //!
 //! The shell decodes and encodes base64 and knows the framing of its protocol; the service looks up
 //! and verifies. PLAIN (RFC 4616), LOGIN (never standardised; Outlook still uses it for SMTP and
-//! some scanners for IMAP) and SCRAM-SHA-256 (RFC 7677).
+//! some scanners for IMAP), SCRAM-SHA-1 and SCRAM-SHA-256 (RFC 5802, RFC 7677), each also bound to
+//! its connection (-PLUS).
 
 use mail_types::Secret;
 
 use super::AuthError;
 use super::name::AccountName;
-use super::scram::{ClientFirst, Conversation, NONCE_BYTES, ScramKeys};
+use super::scram::{
+    Binding, ClientFirst, Conversation, EXPORTER_BYTES, Hash, NONCE_BYTES, ScramKeys,
+};
 use crate::limits::SASL_RESPONSE_BYTES_MAX;
 
 /// A mechanism that the server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
+    /// SCRAM-SHA-256-PLUS: bound to the TLS connection.
+    ScramSha256Plus,
+    /// SCRAM-SHA-1-PLUS: bound to the TLS connection.
+    ScramSha1Plus,
     /// SCRAM-SHA-256
     ScramSha256,
+    /// SCRAM-SHA-1
+    ScramSha1,
+    /// EXTERNAL: the connection's certificate says who it is. RFC 4422 §A
+    External,
     /// PLAIN
     Plain,
     /// LOGIN
@@ -40,10 +51,18 @@ pub enum Step {
         /// The password as the client sent it.
         password: Secret,
     },
+    /// Find out whether the connection's certificate is of this account, or of any; that is the end
+    /// of the exchange.
+    Certified {
+        /// As whom the client wants to act, if it says so.
+        authzid: Option<String>,
+    },
     /// Look up the keys of this name, or invent them, and give them to [`Exchange::keys`].
     LookUp {
         /// The name as the client spelt it.
         authcid: String,
+        /// Of which hash.
+        hash: Hash,
     },
     /// The client has proved that it is this one; that is the end of the exchange.
     Proven {
@@ -56,10 +75,11 @@ pub enum Step {
 }
 
 enum State {
+    External,
     Plain,
     LoginName,
     LoginPassword { authcid: String },
-    ScramFirst,
+    ScramFirst { hash: Hash, binding: Binding },
     ScramKeys { first: ClientFirst },
     ScramFinal { authcid: String, conversation: Conversation },
     Over,
@@ -67,13 +87,25 @@ enum State {
 
 impl Mechanism {
     /// All, the best first.
-    pub const ALL: [Self; 3] = [Self::ScramSha256, Self::Plain, Self::Login];
+    pub const ALL: [Self; 7] = [
+        Self::External,
+        Self::ScramSha256Plus,
+        Self::ScramSha1Plus,
+        Self::ScramSha256,
+        Self::ScramSha1,
+        Self::Plain,
+        Self::Login,
+    ];
 
     /// The registered name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
+            Self::ScramSha1Plus => "SCRAM-SHA-1-PLUS",
             Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha1 => "SCRAM-SHA-1",
+            Self::External => "EXTERNAL",
             Self::Plain => "PLAIN",
             Self::Login => "LOGIN",
         }
@@ -90,16 +122,40 @@ impl Mechanism {
     pub const fn sends_password(self) -> bool {
         matches!(self, Self::Plain | Self::Login)
     }
+
+    /// Whether it can be used only where there is something to bind to. RFC 5802 §6
+    #[must_use]
+    pub const fn is_bound(self) -> bool {
+        matches!(self, Self::ScramSha256Plus | Self::ScramSha1Plus)
+    }
 }
 
 impl Exchange {
     /// Begins with an empty state; the nonce must come from [`crate::Random`] and serves once.
+    ///
+    /// `exporter` is what the connection can be bound to, whatever the mechanism; a mechanism that
+    /// binds fails without it.
     #[must_use]
-    pub fn new(mechanism: Mechanism, nonce: [u8; NONCE_BYTES]) -> Self {
+    pub fn new(
+        mechanism: Mechanism,
+        exporter: Option<[u8; EXPORTER_BYTES]>,
+        nonce: [u8; NONCE_BYTES],
+    ) -> Self {
+        let scram = |hash| {
+            let binding = match (exporter, mechanism.is_bound()) {
+                (Some(data), true) => Binding::TlsExporter(data),
+                (Some(_), false) => Binding::Unused,
+                (None, false) => Binding::None,
+                (None, true) => return State::Over,
+            };
+            State::ScramFirst { hash, binding }
+        };
         let state = match mechanism {
+            Mechanism::External => State::External,
             Mechanism::Plain => State::Plain,
             Mechanism::Login => State::LoginName,
-            Mechanism::ScramSha256 => State::ScramFirst,
+            Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => scram(Hash::Sha256),
+            Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => scram(Hash::Sha1),
         };
         Self { state, nonce }
     }
@@ -126,6 +182,7 @@ impl Exchange {
             return Err(AuthError::Malformed);
         }
         match std::mem::replace(&mut self.state, State::Over) {
+            State::External => parse_external(response),
             State::Plain => parse_plain(response),
             State::LoginName => {
                 self.state = State::LoginPassword { authcid: utf8(response)? };
@@ -134,12 +191,12 @@ impl Exchange {
             State::LoginPassword { authcid } => {
                 Ok(Step::Verify { authcid, password: Secret::new(response) })
             }
-            State::ScramFirst => {
-                let first = ClientFirst::parse(response)?;
+            State::ScramFirst { hash, binding } => {
+                let first = ClientFirst::parse(response, binding)?;
                 same_identity(first.authzid.as_deref(), &first.authcid)?;
                 let authcid = first.authcid.clone();
                 self.state = State::ScramKeys { first };
-                Ok(Step::LookUp { authcid })
+                Ok(Step::LookUp { authcid, hash })
             }
             State::ScramFinal { authcid, conversation } => {
                 let proof = conversation.finish(response)?;
@@ -164,6 +221,15 @@ impl Exchange {
             _ => Err(AuthError::Malformed),
         }
     }
+}
+
+/// `external = [authz-id-string]`, UTF-8 without NUL. RFC 4422 §A.1
+fn parse_external(message: &[u8]) -> Result<Step, AuthError> {
+    if message.contains(&0) {
+        return Err(AuthError::Malformed);
+    }
+    let authzid = utf8(message)?;
+    Ok(Step::Certified { authzid: Some(authzid).filter(|id| !id.is_empty()) })
 }
 
 /// `message = [authzid] UTF8NUL authcid UTF8NUL passwd`. RFC 4616 §2
@@ -200,7 +266,7 @@ mod tests {
     use super::*;
 
     fn exchange(mechanism: Mechanism) -> Exchange {
-        Exchange::new(mechanism, [7; NONCE_BYTES])
+        Exchange::new(mechanism, None, [7; NONCE_BYTES])
     }
 
     fn plain(message: &[u8]) -> Result<Step, AuthError> {
@@ -246,8 +312,10 @@ mod tests {
         let mut server = exchange(Mechanism::ScramSha256);
         assert!(matches!(server.begin(None), Ok(Step::Challenge(c)) if c.is_empty()));
         let asked = server.respond(b"n,,n=dock,r=abc");
-        assert!(matches!(asked, Ok(Step::LookUp { authcid }) if authcid == "dock"));
-        let keys = ScramKeys::derive(&Secret::new("pencil"), b"saltsalt", 4096);
+        assert!(
+            matches!(asked, Ok(Step::LookUp { authcid, hash: Hash::Sha256 }) if authcid == "dock")
+        );
+        let keys = ScramKeys::derive(Hash::Sha256, &Secret::new("pencil"), b"saltsalt", 4096);
         let Ok(Step::Challenge(first)) = server.keys(keys.clone()) else { panic!("no challenge") };
         assert!(first.starts_with(b"r=abc"));
         let refused = server.respond(b"c=biws,r=abc,p=AAAA").unwrap_err();
@@ -261,6 +329,32 @@ mod tests {
         let mut server = exchange(Mechanism::ScramSha256);
         let step = server.begin(Some(b"n,a=office,n=dock,r=abc"));
         assert_eq!(step.unwrap_err(), AuthError::NotAuthorized);
+    }
+
+    #[test]
+    fn a_mechanism_that_binds_fails_where_there_is_nothing_to_bind_to() {
+        let first = b"p=tls-exporter,,n=dock,r=abc";
+        for mechanism in [Mechanism::ScramSha256Plus, Mechanism::ScramSha1Plus] {
+            assert_eq!(exchange(mechanism).begin(Some(first)).unwrap_err(), AuthError::Malformed);
+            let exporter = Some([1; EXPORTER_BYTES]);
+            let mut bound = Exchange::new(mechanism, exporter, [7; NONCE_BYTES]);
+            assert!(matches!(bound.begin(Some(first)), Ok(Step::LookUp { .. })));
+        }
+    }
+
+    #[test]
+    fn external_takes_an_identity_or_none() {
+        let external = |message: &[u8]| exchange(Mechanism::External).begin(Some(message));
+        assert!(matches!(external(b""), Ok(Step::Certified { authzid: None })));
+        assert!(
+            matches!(external(b"dock"), Ok(Step::Certified { authzid: Some(id) }) if id == "dock")
+        );
+        for bad in [&b"\0"[..], b"dock\0", b"\xff"] {
+            assert_eq!(external(bad).unwrap_err(), AuthError::Malformed);
+        }
+        let mut asked = exchange(Mechanism::External);
+        assert!(matches!(asked.begin(None), Ok(Step::Challenge(c)) if c.is_empty()));
+        assert!(matches!(asked.respond(b""), Ok(Step::Certified { authzid: None })));
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! SCRAM-SHA-256, the server's side. RFC 5802, RFC 7677
+//! SCRAM-SHA-256 and SCRAM-SHA-1, with and without channel binding, the server's side. RFC 5802,
+//! RFC 7677, RFC 9266
 //!
 //! ```text
 //! client-first-message = gs2-header client-first-message-bare
 //! gs2-header           = gs2-cbind-flag "," [ authzid ] ","
+//! gs2-cbind-flag       = ("p=" cb-name) / "n" / "y"
 //! client-first-message-bare = [reserved-mext ","] username "," nonce ["," extensions]
 //! server-first-message = [reserved-mext ","] nonce "," salt "," iteration-count
 //! client-final-message = channel-binding "," nonce ["," extensions] "," proof
@@ -20,16 +22,68 @@ use super::AuthError;
 
 /// What the server keeps of a password for SCRAM. Whoever steals it can pretend to be the server
 /// and can guess passwords, but cannot log in. RFC 5802 §9
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ScramKeys {
+    /// The hash that they are made with.
+    pub hash: Hash,
     /// Salt, different for each account and password.
     pub salt: Vec<u8>,
     /// PBKDF2 iterations.
     pub iterations: u32,
     /// Hash of the client's key: checks a proof.
-    pub stored_key: [u8; KEY_BYTES],
+    pub stored_key: Vec<u8>,
     /// Signs the server's last message.
-    pub server_key: [u8; KEY_BYTES],
+    pub server_key: Vec<u8>,
+}
+
+/// The hash of a mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hash {
+    /// RFC 5802. What SHA-1 is broken for, collisions, HMAC does not depend on.
+    Sha1,
+    /// RFC 7677
+    Sha256,
+}
+
+/// What a connection has that an exchange can be bound to. RFC 5802 §6
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Binding {
+    /// Nothing.
+    None,
+    /// Something, but the client chose a mechanism that binds to nothing.
+    Unused,
+    /// `tls-exporter`: this keying material of the TLS connection. RFC 9266 §2
+    TlsExporter([u8; EXPORTER_BYTES]),
+}
+
+/// Length of what is exported from TLS. RFC 9266 §2
+pub const EXPORTER_BYTES: usize = 32;
+
+impl Hash {
+    /// Length of its output.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+        }
+    }
+
+    fn digest(self, message: &[u8]) -> Vec<u8> {
+        let algorithm = match self {
+            Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha256 => &digest::SHA256,
+        };
+        digest::digest(algorithm, message).as_ref().to_vec()
+    }
+
+    fn sign(self, key: &[u8], message: &[u8]) -> Vec<u8> {
+        let algorithm = match self {
+            Self::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha256 => hmac::HMAC_SHA256,
+        };
+        hmac::sign(&hmac::Key::new(algorithm, key), message).as_ref().to_vec()
+    }
 }
 
 /// What the client said first.
@@ -39,7 +93,8 @@ pub struct ClientFirst {
     pub authcid: String,
     /// As whom it wants to act.
     pub authzid: Option<String>,
-    gs2_header: String,
+    /// What `c=` of the last message has to be: the header, and what is bound to.
+    bound: Vec<u8>,
     bare: String,
     nonce: String,
 }
@@ -47,7 +102,7 @@ pub struct ClientFirst {
 /// A conversation after the server's first message.
 pub struct Conversation {
     keys: ScramKeys,
-    gs2_header: String,
+    bound: Vec<u8>,
     nonce: String,
     /// `client-first-message-bare "," server-first-message`
     auth_message: String,
@@ -59,16 +114,21 @@ pub const NONCE_BYTES: usize = 18;
 impl ScramKeys {
     /// Derives the keys from a prepared password; takes the time of `iterations`. RFC 5802 §3
     #[must_use]
-    pub fn derive(password: &Secret, salt: &[u8], iterations: u32) -> Self {
+    pub fn derive(hash: Hash, password: &Secret, salt: &[u8], iterations: u32) -> Self {
         let rounds = NonZeroU32::new(iterations).unwrap_or(NonZeroU32::MIN);
-        let mut salted = [0; KEY_BYTES];
-        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, salt, password.expose(), &mut salted);
-        let client_key = sign(&salted, b"Client Key");
+        let algorithm = match hash {
+            Hash::Sha1 => pbkdf2::PBKDF2_HMAC_SHA1,
+            Hash::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,
+        };
+        let mut salted = vec![0; hash.bytes()];
+        pbkdf2::derive(algorithm, rounds, salt, password.expose(), &mut salted);
+        let client_key = hash.sign(&salted, b"Client Key");
         Self {
+            hash,
             salt: salt.to_vec(),
             iterations: rounds.get(),
-            stored_key: hash(&client_key),
-            server_key: sign(&salted, b"Server Key"),
+            stored_key: hash.digest(&client_key),
+            server_key: hash.sign(&salted, b"Server Key"),
         }
     }
 
@@ -76,13 +136,14 @@ impl ScramKeys {
     ///
     /// A salt that changed from one try to the next would tell that there is no such account.
     #[must_use]
-    pub fn invented(secret: &[u8], name: &str, iterations: u32) -> Self {
-        let salt = sign(secret, format!("salt {name}").as_bytes());
+    pub fn invented(hash: Hash, secret: &[u8], name: &str, iterations: u32) -> Self {
+        let salt = hash.sign(secret, format!("salt {name}").as_bytes());
         Self {
+            hash,
             salt: salt.iter().copied().take(SALT_BYTES).collect(),
             iterations,
-            stored_key: sign(secret, format!("stored key {name}").as_bytes()),
-            server_key: sign(secret, format!("server key {name}").as_bytes()),
+            stored_key: hash.sign(secret, format!("stored key {name}").as_bytes()),
+            server_key: hash.sign(secret, format!("server key {name}").as_bytes()),
         }
     }
 }
@@ -100,18 +161,16 @@ impl ClientFirst {
     /// Reads `client-first-message`.
     ///
     /// # Errors
-    /// `Malformed`, also for a channel binding, which this mechanism's name does not offer.
-    pub fn parse(message: &[u8]) -> Result<Self, AuthError> {
+    /// `Malformed`, also if the flag does not fit the mechanism's name; `Denied` for a channel
+    /// binding that is not there, and where somebody made the client believe that there is none.
+    pub fn parse(message: &[u8], binding: Binding) -> Result<Self, AuthError> {
         let text = std::str::from_utf8(message).map_err(|_| AuthError::Malformed)?;
         let mut parts = text.splitn(3, ',');
         let (Some(flag), Some(authzid), Some(bare)) = (parts.next(), parts.next(), parts.next())
         else {
             return Err(AuthError::Malformed);
         };
-        // "y": the client could bind and believes that we cannot, which is so. RFC 5802 §6
-        if !matches!(flag, "n" | "y") {
-            return Err(AuthError::Malformed);
-        }
+        let data = check_flag(flag, &binding)?;
         let authzid = match authzid {
             "" => None,
             text => Some(unescape(text.strip_prefix("a=").ok_or(AuthError::Malformed)?)?),
@@ -128,7 +187,7 @@ impl ClientFirst {
         Ok(Self {
             authcid: unescape(name)?,
             authzid,
-            gs2_header: text.get(..gs2_len).unwrap_or_default().to_owned(),
+            bound: [text.get(..gs2_len).unwrap_or_default().as_bytes(), data].concat(),
             bare: bare.to_owned(),
             nonce: nonce.to_owned(),
         })
@@ -142,7 +201,7 @@ impl ClientFirst {
             format!("r={nonce},s={},i={}", BASE64.encode(&keys.salt), keys.iterations);
         let conversation = Conversation {
             keys,
-            gs2_header: self.gs2_header,
+            bound: self.bound,
             nonce,
             auth_message: format!("{},{server_first}", self.bare),
         };
@@ -166,24 +225,23 @@ impl Conversation {
             return Err(AuthError::Malformed);
         };
         // What the client bound to must be what it said first. RFC 5802 §5.1
-        if BASE64.decode(binding).ok().as_deref() != Some(self.gs2_header.as_bytes())
-            || nonce != self.nonce
-        {
+        if BASE64.decode(binding).ok().as_ref() != Some(&self.bound) || nonce != self.nonce {
             return Err(AuthError::Denied);
         }
         let proof = BASE64.decode(proof).map_err(|_| AuthError::Malformed)?;
-        if proof.len() != KEY_BYTES {
+        let hash = self.keys.hash;
+        if proof.len() != hash.bytes() {
             return Err(AuthError::Malformed);
         }
         let auth_message = format!("{},{without_proof}", self.auth_message);
-        let mut client_key = sign(&self.keys.stored_key, auth_message.as_bytes());
+        let mut client_key = hash.sign(&self.keys.stored_key, auth_message.as_bytes());
         for (byte, mask) in client_key.iter_mut().zip(&proof) {
             *byte ^= mask;
         }
-        let proven = hash(&client_key);
+        let proven = hash.digest(&client_key);
         constant_time::verify_slices_are_equal(&proven, &self.keys.stored_key)
             .map_err(|_| AuthError::Denied)?;
-        let signature = sign(&self.keys.server_key, auth_message.as_bytes());
+        let signature = hash.sign(&self.keys.server_key, auth_message.as_bytes());
         Ok(format!("v={}", BASE64.encode(signature)).into_bytes())
     }
 }
@@ -210,20 +268,20 @@ fn is_nonce(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b',')
 }
 
-fn sign(key: &[u8], message: &[u8]) -> [u8; KEY_BYTES] {
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message);
-    let mut bytes = [0; KEY_BYTES];
-    bytes.copy_from_slice(tag.as_ref());
-    bytes
+/// What the client's flag says must fit what there is; returns what is bound to. RFC 5802 §6
+fn check_flag<'a>(flag: &str, binding: &'a Binding) -> Result<&'a [u8], AuthError> {
+    match (flag, binding) {
+        ("n", Binding::None | Binding::Unused) => Ok(&[]),
+        // The client could bind and believes that we cannot, which is so.
+        ("y", Binding::None) => Ok(&[]),
+        // Somebody has taken the mechanisms that bind out of the list on its way.
+        ("y", Binding::Unused) => Err(AuthError::Denied),
+        ("p=tls-exporter", Binding::TlsExporter(data)) => Ok(data),
+        // A kind of binding that is not supported.
+        (other, Binding::TlsExporter(_)) if other.starts_with("p=") => Err(AuthError::Denied),
+        _ => Err(AuthError::Malformed),
+    }
 }
-
-fn hash(message: &[u8]) -> [u8; KEY_BYTES] {
-    let mut bytes = [0; KEY_BYTES];
-    bytes.copy_from_slice(digest::digest(&digest::SHA256, message).as_ref());
-    bytes
-}
-
-const KEY_BYTES: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -231,7 +289,7 @@ mod tests {
 
     fn keys() -> ScramKeys {
         let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
-        ScramKeys::derive(&Secret::new("pencil"), &salt, 4096)
+        ScramKeys::derive(Hash::Sha256, &Secret::new("pencil"), &salt, 4096)
     }
 
     const FIRST: &str = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
@@ -240,7 +298,7 @@ mod tests {
 
     /// The nonce of the RFC's example is not base64, so it is put in by hand.
     fn example() -> Conversation {
-        let first = ClientFirst::parse(FIRST.as_bytes()).unwrap();
+        let first = ClientFirst::parse(FIRST.as_bytes(), Binding::None).unwrap();
         let (_, mut conversation) = first.answer(keys(), b"");
         conversation.nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".to_owned();
         conversation.auth_message = "n=user,r=rOprNGfwEbeRWgbNEkqO,\
@@ -266,14 +324,14 @@ mod tests {
 
     #[test]
     fn the_server_first_message_continues_the_clients_nonce() {
-        let first = ClientFirst::parse(b"y,,n=user,r=abc").unwrap();
+        let first = ClientFirst::parse(b"y,,n=user,r=abc", Binding::None).unwrap();
         let (message, _) = first.answer(keys(), b"xyz");
         assert_eq!(message, b"r=abceHl6,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096");
     }
 
     #[test]
     fn names_are_unescaped_and_identities_told_apart() {
-        let first = ClientFirst::parse(b"n,a=bo=2Cb,n=a=3Db=2Cc,r=x").unwrap();
+        let first = ClientFirst::parse(b"n,a=bo=2Cb,n=a=3Db=2Cc,r=x", Binding::None).unwrap();
         assert_eq!(first.authcid, "a=b,c");
         assert_eq!(first.authzid.as_deref(), Some("bo,b"));
     }
@@ -296,19 +354,86 @@ mod tests {
             "n,,n=a=2c,r=x",
             "n,,n=user,r=a b",
         ] {
-            let parsed = ClientFirst::parse(bad.as_bytes());
+            let parsed = ClientFirst::parse(bad.as_bytes(), Binding::None);
             assert_eq!(parsed, Err(AuthError::Malformed), "{bad}");
         }
-        assert_eq!(ClientFirst::parse(b"n,,n=\xff,r=x"), Err(AuthError::Malformed));
+        let parsed = ClientFirst::parse(b"n,,n=\xff,r=x", Binding::None);
+        assert_eq!(parsed, Err(AuthError::Malformed));
     }
 
     #[test]
     fn an_invented_salt_is_stable_and_fits_no_other_name() {
-        let one = ScramKeys::invented(b"secret", "nobody", 4096);
-        let again = ScramKeys::invented(b"secret", "nobody", 4096);
-        let other = ScramKeys::invented(b"secret", "nobody2", 4096);
-        assert_eq!(one.salt, again.salt);
-        assert_ne!(one.salt, other.salt);
-        assert_eq!(one.salt.len(), keys().salt.len());
+        for hash in [Hash::Sha1, Hash::Sha256] {
+            let one = ScramKeys::invented(hash, b"secret", "nobody", 4096);
+            let again = ScramKeys::invented(hash, b"secret", "nobody", 4096);
+            let other = ScramKeys::invented(hash, b"secret", "nobody2", 4096);
+            assert_eq!(one.salt, again.salt);
+            assert_ne!(one.salt, other.salt);
+            assert_eq!(one.salt.len(), keys().salt.len());
+        }
+    }
+
+    #[test]
+    fn the_example_of_rfc_5802_is_accepted_and_signed() {
+        let salt = BASE64.decode("QSXCR+Q6sek8bf92").unwrap();
+        let keys = ScramKeys::derive(Hash::Sha1, &Secret::new("pencil"), &salt, 4096);
+        let first = b"n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL";
+        let (_, mut conversation) =
+            ClientFirst::parse(first, Binding::None).unwrap().answer(keys, b"");
+        conversation.nonce = "fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j".to_owned();
+        conversation.auth_message = "n=user,r=fyko+d2lbbFgONRv9qkxdawL,\
+            r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096"
+            .to_owned();
+        let last = conversation.finish(
+            b"c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
+        );
+        assert_eq!(last.unwrap(), b"v=rmF9pqV8S7suAoZWja4dJRkFsKQ=");
+    }
+
+    #[test]
+    fn the_flag_of_channel_binding_fits_the_mechanism_and_tells_of_a_downgrade() {
+        let parse = |flag: &str, binding| {
+            ClientFirst::parse(format!("{flag},,n=user,r=x").as_bytes(), binding).map(|f| f.bound)
+        };
+        let exporter = Binding::TlsExporter([7; EXPORTER_BYTES]);
+        let bound = [&b"p=tls-exporter,,"[..], &[7; EXPORTER_BYTES]].concat();
+        assert_eq!(parse("p=tls-exporter", exporter), Ok(bound));
+        assert_eq!(parse("p=tls-unique", exporter), Err(AuthError::Denied));
+        for flag in ["n", "y", "p", "P=tls-exporter"] {
+            assert_eq!(parse(flag, exporter), Err(AuthError::Malformed), "{flag}");
+        }
+        // Without PLUS in the name.
+        assert_eq!(parse("n", Binding::Unused), Ok(b"n,,".to_vec()));
+        assert_eq!(parse("y", Binding::None), Ok(b"y,,".to_vec()));
+        assert_eq!(parse("y", Binding::Unused), Err(AuthError::Denied));
+        for binding in [Binding::None, Binding::Unused] {
+            assert_eq!(parse("p=tls-exporter", binding), Err(AuthError::Malformed));
+        }
+    }
+
+    #[test]
+    fn a_proof_that_is_bound_to_another_connection_is_refused() {
+        let finish = |theirs: u8| {
+            let first = b"p=tls-exporter,,n=user,r=x";
+            let ours = Binding::TlsExporter([7; EXPORTER_BYTES]);
+            let parsed = ClientFirst::parse(first, ours).unwrap();
+            let (challenge, conversation) = parsed.answer(keys(), b"y");
+            let bound = [&b"p=tls-exporter,,"[..], &[theirs; EXPORTER_BYTES]].concat();
+            let without_proof = format!("c={},r={}", BASE64.encode(bound), conversation.nonce);
+            let challenge = String::from_utf8(challenge).unwrap();
+            let message = format!("n=user,r=x,{challenge},{without_proof}");
+            let (hash, salt) = (Hash::Sha256, keys().salt);
+            let mut salted = [0; 32];
+            let rounds = NonZeroU32::new(4096).unwrap();
+            let algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
+            pbkdf2::derive(algorithm, rounds, &salt, b"pencil", &mut salted);
+            let key = hash.sign(&salted, b"Client Key");
+            let signature = hash.sign(&hash.digest(&key), message.as_bytes());
+            let proof: Vec<u8> = key.iter().zip(signature).map(|(a, b)| a ^ b).collect();
+            let last = format!("{without_proof},p={}", BASE64.encode(proof));
+            conversation.finish(last.as_bytes()).map(|_| ())
+        };
+        assert_eq!(finish(7), Ok(()));
+        assert_eq!(finish(8), Err(AuthError::Denied));
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use mail_service::auth::scram::ScramKeys;
+use mail_service::auth::scram::{Hash, ScramKeys};
 use mail_service::{
-    AuthError, Mechanism, NameFault, PasswordFault, SaslProgress, Service, ServiceError, Sharing,
+    AuthError, Channel, Mechanism, NameFault, PasswordFault, SaslProgress, Service, ServiceError,
+    Sharing,
 };
 use store::mem::Mem;
 
@@ -196,7 +197,7 @@ fn client_final(first_bare: &str, server_first: &str, password: &str) -> String 
 }
 
 async fn scram(service: &Service, name: &str, password: &str) -> Result<SaslProgress, AuthError> {
-    let mut session = service.sasl(Mechanism::ScramSha256)?;
+    let mut session = service.sasl(Mechanism::ScramSha256, Channel::default())?;
     let bare = format!("n={name},r=clientnonce");
     let first = session.begin(Some(format!("n,,{bare}").as_bytes())).await?;
     let SaslProgress::Challenge(challenge) = first else { panic!("no challenge") };
@@ -221,7 +222,7 @@ async fn scram_logs_in_with_the_password_that_was_set_and_no_other() {
 }
 
 async fn salt_of(service: &Service, name: &str) -> String {
-    let mut session = service.sasl(Mechanism::ScramSha256).unwrap();
+    let mut session = service.sasl(Mechanism::ScramSha256, Channel::default()).unwrap();
     let first = session.begin(Some(format!("n,,n={name},r=x").as_bytes())).await.unwrap();
     let SaslProgress::Challenge(challenge) = first else { panic!("no challenge") };
     let text = String::from_utf8(challenge).unwrap();
@@ -246,7 +247,7 @@ async fn plain_logs_in_as_oneself_only() {
     service.create_account("dock", secret("one")).await.unwrap();
     service.create_account("office", secret("two")).await.unwrap();
     let plain = async |message: &[u8]| {
-        service.sasl(Mechanism::Plain).unwrap().begin(Some(message)).await.err()
+        service.sasl(Mechanism::Plain, Channel::default()).unwrap().begin(Some(message)).await.err()
     };
     assert_eq!(plain(b"\0dock\0one").await, None);
     assert_eq!(plain(b"dock\0dock\0one").await, None);
@@ -255,8 +256,33 @@ async fn plain_logs_in_as_oneself_only() {
     assert_eq!(plain(b"dock").await, Some(AuthError::Malformed));
 }
 
+#[tokio::test]
+async fn a_certificate_logs_in_to_the_account_it_is_made_out_for() {
+    let (_store, service) = service().await;
+    let dock = service.create_account("dock@mail.example", secret("one")).await.unwrap();
+    service.create_account("quay@mail.example", secret("two")).await.unwrap();
+    let login = async |names: &[&str], identity: &[u8]| {
+        let certified = names.iter().map(|&name| name.to_owned()).collect();
+        let channel = Channel { certified, ..Channel::default() };
+        let mut session = service.sasl(Mechanism::External, channel).unwrap();
+        match session.begin(Some(identity)).await? {
+            SaslProgress::Done { account, data: None } => Ok(account.id()),
+            _ => panic!("not done"),
+        }
+    };
+    let names = ["nobody@mail.example", "Dock@mail.example"];
+    assert_eq!(login(&names, b"").await, Ok(dock));
+    assert_eq!(login(&names, b"dock@mail.example").await, Ok(dock));
+    for other in [&b"quay@mail.example"[..], b"nobody@mail.example"] {
+        assert_eq!(login(&names, other).await, Err(AuthError::NotAuthorized));
+    }
+    assert_eq!(login(&["nobody@mail.example"], b"").await, Err(AuthError::Denied));
+    assert_eq!(login(&[], b"").await, Err(AuthError::Denied));
+    assert_eq!(login(&[], b"dock@mail.example").await, Err(AuthError::NotAuthorized));
+}
+
 #[test]
 fn keys_of_a_password_do_not_print() {
-    let keys = ScramKeys::derive(&secret("pencil"), b"salt", 4096);
+    let keys = ScramKeys::derive(Hash::Sha256, &secret("pencil"), b"salt", 4096);
     assert!(!format!("{keys:?}").contains(|c: char| c.is_ascii_digit()));
 }

@@ -1,0 +1,153 @@
+//! For whom a client's certificate was made out, as far as mail can use it.
+//!
+//! The certificate has been verified when it comes here; this only finds two of its fields. What
+//! is not as RFC 5280 says is passed over, so that nothing is found in it.
+
+/// The addresses in a certificate (rfc822Name, RFC 5280 §4.2.1.6); if there are none, the common
+/// names of its subject.
+pub(crate) fn names(certificate: &[u8]) -> Vec<String> {
+    let Some(fields) = fields(certificate) else { return Vec::new() };
+    let addresses = addresses(&fields);
+    if addresses.is_empty() { common_names(&fields) } else { addresses }
+}
+
+/// One value: its tag and its content.
+type Value<'a> = (u8, &'a [u8]);
+
+/// ```text
+/// Certificate    ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }
+/// TBSCertificate ::= SEQUENCE { [0] version, serialNumber, signature, issuer, validity, subject,
+///                               subjectPublicKeyInfo, [1], [2], [3] extensions }
+/// ```
+/// RFC 5280 §4.1
+fn fields(certificate: &[u8]) -> Option<Vec<Value<'_>>> {
+    let (outer, _) = value(certificate)?;
+    let (body, _) = value(content(outer, SEQUENCE)?)?;
+    let mut fields = values(content(body, SEQUENCE)?);
+    if fields.first().is_some_and(|(tag, _)| *tag == VERSION) {
+        fields.remove(0);
+    }
+    Some(fields)
+}
+
+fn addresses(fields: &[Value<'_>]) -> Vec<String> {
+    let extensions = fields.iter().find(|(tag, _)| *tag == EXTENSIONS);
+    let extensions = extensions.and_then(|(_, wrapped)| value(wrapped)).map(|(list, _)| list.1);
+    let mut found = Vec::new();
+    for (_, extension) in values(extensions.unwrap_or_default()) {
+        let parts = values(extension);
+        let is_alternative_name = parts.first() == Some(&(OBJECT_ID, SUBJECT_ALTERNATIVE_NAME));
+        let Some((OCTETS, wrapped)) = parts.last().copied().filter(|_| is_alternative_name) else {
+            continue;
+        };
+        let general_names = value(wrapped).map(|(list, _)| list.1).unwrap_or_default();
+        found.extend(values(general_names).into_iter().filter(|(tag, _)| *tag == RFC822_NAME));
+    }
+    found.into_iter().filter_map(|(_, text)| String::from_utf8(text.to_vec()).ok()).collect()
+}
+
+fn common_names(fields: &[Value<'_>]) -> Vec<String> {
+    let subject = fields.get(SUBJECT_INDEX).map(|(_, subject)| *subject).unwrap_or_default();
+    let mut found = Vec::new();
+    for (_, set) in values(subject) {
+        for (_, attribute) in values(set) {
+            if let [(OBJECT_ID, COMMON_NAME), (UTF8 | PRINTABLE | IA5, text)] =
+                values(attribute).as_slice()
+            {
+                found.extend(String::from_utf8(text.to_vec()).ok());
+            }
+        }
+    }
+    found
+}
+
+fn content<'a>(value: Value<'a>, tag: u8) -> Option<&'a [u8]> {
+    (value.0 == tag).then_some(value.1)
+}
+
+/// The values that stand one behind the other, up to the first that is none.
+fn values(mut bytes: &[u8]) -> Vec<Value<'_>> {
+    let mut all = Vec::new();
+    while let Some((value, rest)) = value(bytes).filter(|_| all.len() < VALUES_MAX) {
+        all.push(value);
+        bytes = rest;
+    }
+    all
+}
+
+/// One value and what follows it. DER: lengths are definite. X.690 §8.1.3
+fn value(bytes: &[u8]) -> Option<(Value<'_>, &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&first, mut rest) = rest.split_first()?;
+    let mut length = usize::from(first);
+    if first >= 0x80 {
+        let count = usize::from(first & 0x7f);
+        if count == 0 || count > 3 {
+            return None;
+        }
+        let (octets, behind) = rest.split_at_checked(count)?;
+        length = octets.iter().fold(0, |sum, octet| (sum << 8) | usize::from(*octet));
+        rest = behind;
+    }
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some(((tag, content), rest))
+}
+
+const SEQUENCE: u8 = 0x30;
+const OBJECT_ID: u8 = 0x06;
+const OCTETS: u8 = 0x04;
+const UTF8: u8 = 0x0c;
+const PRINTABLE: u8 = 0x13;
+const IA5: u8 = 0x16;
+/// `[0]` of TBSCertificate.
+const VERSION: u8 = 0xa0;
+/// `[3]` of TBSCertificate.
+const EXTENSIONS: u8 = 0xa3;
+/// `[1]` of GeneralName.
+const RFC822_NAME: u8 = 0x81;
+/// Behind serial number, signature, issuer and validity.
+const SUBJECT_INDEX: usize = 4;
+/// 2.5.29.17
+const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+/// 2.5.4.3
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+
+/// Values of one list that are looked at: more than honest certificates have.
+const VALUES_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+
+    use super::*;
+
+    fn certificate(common_name: &str, addresses: &[&str]) -> Vec<u8> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::OrganizationName, "Harbour");
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        let address = |text: &&str| SanType::Rfc822Name((*text).try_into().unwrap());
+        params.subject_alt_names = addresses.iter().map(address).collect();
+        params.subject_alt_names.push(SanType::DnsName("dns.example".try_into().unwrap()));
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn addresses_are_found_and_else_the_common_name() {
+        let two = certificate("dock", &["dock@mail.example", "quay@mail.example"]);
+        assert_eq!(names(&two), ["dock@mail.example", "quay@mail.example"]);
+        assert_eq!(names(&certificate("dock@mail.example", &[])), ["dock@mail.example"]);
+    }
+
+    #[test]
+    fn what_is_cut_short_or_damaged_never_panics() {
+        let whole = certificate("dock", &["dock@mail.example"]);
+        for end in 0..whole.len() {
+            assert!(names(&whole[..end]).is_empty());
+            for bit in 0..8 {
+                let mut damaged = whole.clone();
+                damaged[end] ^= 1 << bit;
+                assert!(names(&damaged).len() <= 2);
+            }
+        }
+    }
+}
