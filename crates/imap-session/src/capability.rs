@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use imap_proto::types::Capability;
 
-use crate::{CleartextLogin, SessionConfig, TlsState};
+use crate::{CleartextLogin, SessionConfig, TlsState, UsersSetQuota};
 
 /// When a capability is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ enum When {
     Mechanisms,
     /// After login, with the largest message. RFC 7889 §2
     AppendLimit,
+    /// After login, if users may set limits. RFC 9208 §4.1.3
+    UsersSetQuota,
 }
 
 /// A client tests for `IMAP4rev1` by name, so both revisions are announced. RFC 9051 §A
@@ -52,6 +54,15 @@ const ROWS: &[(&str, When)] = &[
     ("LIST-STATUS", When::LoggedIn),
     ("SPECIAL-USE", When::LoggedIn),
     ("CREATE-SPECIAL-USE", When::LoggedIn),
+    // Annotations of mailboxes and of the server; METADATA-SERVER would be the latter alone.
+    // RFC 5464 §1
+    ("METADATA", When::LoggedIn),
+    ("LIST-METADATA", When::LoggedIn),
+    ("QUOTA", When::LoggedIn),
+    ("QUOTASET", When::UsersSetQuota),
+    ("QUOTA=RES-STORAGE", When::LoggedIn),
+    ("QUOTA=RES-MESSAGE", When::LoggedIn),
+    ("QUOTA=RES-MAILBOX", When::LoggedIn),
     ("STATUS=SIZE", When::LoggedIn),
     ("OBJECTID", When::LoggedIn),
     ("SAVEDATE", When::LoggedIn),
@@ -81,6 +92,9 @@ pub(crate) fn capabilities(config: &SessionConfig, login: Login) -> Vec<Capabili
                     all.extend(config.mechanisms.iter().map(|m| Cow::Owned(format!("{name}{m}"))));
                 }
                 false
+            }
+            When::UsersSetQuota => {
+                login == Login::After && config.users_set_quota == UsersSetQuota::Allowed
             }
             When::AppendLimit => {
                 if login == Login::After {

@@ -16,6 +16,11 @@ pub struct SessionConfig {
     pub append_limit: u64,
     /// Capabilities that are not to be announced, for a client that fails with one of them.
     pub hidden_capabilities: Vec<String>,
+    /// What the annotations `/shared/comment` and `/shared/admin` of the server say. RFC 5464
+    /// §3.2.1.1
+    pub server_annotations: ServerAnnotations,
+    /// Whether a user may set the limits of the own account: SETQUOTA.
+    pub users_set_quota: UsersSetQuota,
     /// Failed logins after which the connection is closed.
     pub login_attempts_max: u32,
 }
@@ -40,6 +45,24 @@ pub enum CleartextLogin {
     Refused,
 }
 
+/// Whether SETQUOTA can succeed. RFC 9208 §4.1.3
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsersSetQuota {
+    /// For everybody: the limits are the users' own business.
+    Allowed,
+    /// For nobody: only who runs the server sets limits.
+    Refused,
+}
+
+/// Annotations of the server that the operator sets and no client can change. RFC 5464 §3.2.1.1
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerAnnotations {
+    /// `/shared/comment`: a note for everybody.
+    pub comment: Option<String>,
+    /// `/shared/admin`: a URI by which the administrator can be reached.
+    pub admin: Option<String>,
+}
+
 impl Default for SessionConfig {
     fn default() -> Self {
         Self {
@@ -49,6 +72,8 @@ impl Default for SessionConfig {
             mechanisms: vec!["PLAIN".to_owned()],
             append_limit: APPEND_LIMIT,
             hidden_capabilities: Vec::new(),
+            server_annotations: ServerAnnotations::default(),
+            users_set_quota: UsersSetQuota::Refused,
             login_attempts_max: LOGIN_ATTEMPTS_MAX,
         }
     }

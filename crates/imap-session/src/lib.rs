@@ -15,6 +15,7 @@ mod cmd;
 mod config;
 mod errors;
 mod literal;
+mod metadata;
 mod need;
 mod render;
 mod reply;
@@ -24,7 +25,7 @@ mod state;
 mod step;
 mod sync;
 
-pub use config::{CleartextLogin, SessionConfig, TlsState};
+pub use config::{CleartextLogin, ServerAnnotations, SessionConfig, TlsState, UsersSetQuota};
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendRequest, AuthenticationRefused, ClientResponse, Need,

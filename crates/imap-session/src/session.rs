@@ -12,7 +12,7 @@ use crate::render::Out;
 use crate::reply::{Flow, Next, Reply, Resume, Run};
 use crate::state::State;
 use crate::sync::{self, CaughtUp, Silence, Told};
-use crate::{Answer, Need, SessionConfig, Step, Then, TlsState, World, cmd};
+use crate::{Answer, Need, SessionConfig, Step, Then, TlsState, World, cmd, metadata};
 
 /// One connection's session. Feeds on commands, asks for what it needs, writes responses.
 ///
@@ -227,7 +227,9 @@ impl Session {
     ) -> CaughtUp {
         let account = world.account;
         let state = &mut self.state;
-        sync::advance(told, Silence::None, &mut Run { state, tag, account, now: world.now, sink })
+        let run = &mut Run { state, tag, account, now: world.now, sink };
+        metadata::tell_changes(run, None);
+        sync::advance(told, Silence::None, run)
     }
 
     fn idle_news(&mut self, next: Idle, world: World<'_>, sink: &mut dyn Sink) -> Step {

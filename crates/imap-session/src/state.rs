@@ -7,6 +7,7 @@ use imap_proto::types::NameEncoding;
 
 use crate::SessionConfig;
 use crate::capability::Login;
+use crate::metadata::Told;
 
 /// Everything besides the command in progress.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct State {
     pub(crate) enabled: Enabled,
     pub(crate) selected: Option<Selected>,
     pub(crate) failed_logins: u32,
+    /// The annotations whose changes the client has been told of, once it wants to be.
+    pub(crate) annotations: Option<Told>,
 }
 
 /// What the client switched on for the rest of the connection. RFC 5161
@@ -29,6 +32,8 @@ pub(crate) struct Enabled {
     pub(crate) rev2: bool,
     /// By ENABLE UTF8=ACCEPT. RFC 6855 §3
     pub(crate) utf8: bool,
+    /// By ENABLE METADATA: changes of annotations are told. RFC 5464 §4.1
+    pub(crate) metadata: bool,
 }
 
 /// The selected mailbox.
@@ -68,6 +73,7 @@ impl State {
             enabled: Enabled::default(),
             selected: None,
             failed_logins: 0,
+            annotations: None,
         }
     }
 

@@ -75,3 +75,13 @@ fn idle_tells_news_at_once() {
 fn the_sessions_of_the_rfcs_go_as_they_are_printed() {
     scripts("rfc");
 }
+
+#[test]
+fn annotations_are_set_read_and_told_to_others() {
+    scripts("metadata");
+}
+
+#[test]
+fn limits_are_told_and_kept() {
+    scripts("quota");
+}

@@ -64,6 +64,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
         "UNSEEN" => SeqNum::new(cursor.number()?).map(Code::Unseen),
         "HIGHESTMODSEQ" => Some(Code::HighestModSeq(nz_mod_seq(cursor)?)),
         "MODIFIED" => Some(Code::Modified(cursor.number_set(usize::MAX)?)),
+        "METADATA" => metadata(cursor)?,
         "MAILBOXID" => Some(Code::MailboxId(object_id(cursor)?)),
         "BADCHARSET" => {
             let names = cursor.list(CHARSETS_MAX, "charsets", |cursor| {
@@ -94,6 +95,26 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
             let target = cursor.number_set(usize::MAX)?;
             uid_validity.map(|uid_validity| Code::CopyUid { uid_validity, source, target })
         }
+        _ => None,
+    })
+}
+
+/// ```text
+/// resp-text-code = "METADATA" SP "LONGENTRIES" SP number /
+///                  "METADATA" SP ("MAXSIZE" SP number / "TOOMANY" / "NOPRIVATE")
+/// ```
+fn metadata(cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
+    Ok(match cursor.keyword("METADATA code")?.as_str() {
+        "LONGENTRIES" => {
+            cursor.space()?;
+            Some(Code::MetadataLongEntries(cursor.number()?))
+        }
+        "MAXSIZE" => {
+            cursor.space()?;
+            Some(Code::MetadataMaxSize(cursor.number()?))
+        }
+        "TOOMANY" => Some(Code::MetadataTooMany),
+        "NOPRIVATE" => Some(Code::MetadataNoPrivate),
         _ => None,
     })
 }

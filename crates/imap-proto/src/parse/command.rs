@@ -3,8 +3,8 @@
 use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, ParseError, Result};
 use super::{
-    append, authenticate, copy, create, enable, fetch, id, list, login, rename, search, select,
-    status, store,
+    append, authenticate, copy, create, enable, fetch, id, list, login, metadata, quota, rename,
+    search, select, status, store,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -80,6 +80,11 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "LIST" => CommandBody::List(list::command(cursor)?),
         "LSUB" => CommandBody::Lsub(list::lsub(cursor)?),
         "STATUS" => CommandBody::Status(status::command(cursor)?),
+        "GETMETADATA" => CommandBody::GetMetadata(metadata::get(cursor)?),
+        "SETMETADATA" => CommandBody::SetMetadata(metadata::set(cursor)?),
+        "GETQUOTA" => CommandBody::GetQuota(quota::get(cursor)?),
+        "GETQUOTAROOT" => CommandBody::GetQuotaRoot(rename::one_mailbox(cursor)?),
+        "SETQUOTA" => CommandBody::SetQuota(quota::set(cursor)?),
         "APPEND" => CommandBody::Append(append::command(cursor)?),
         "SEARCH" => CommandBody::Search(search::command(cursor, numbers)?),
         "FETCH" => CommandBody::Fetch(fetch::command(cursor, numbers)?),

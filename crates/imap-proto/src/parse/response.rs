@@ -8,7 +8,7 @@ use super::cursor::{Cursor, Frame};
 use super::enable::capabilities;
 use super::error::{ErrorKind, Result};
 use super::flags::flag_list;
-use super::{fetch, id, list, namespace, search, status};
+use super::{fetch, id, list, metadata, namespace, quota, search, status};
 use crate::types::{Code, Continuation, Response, Status, StatusKind, StatusTarget};
 
 /// Parses one response: a greeting, an untagged or tagged response, or a continuation.
@@ -100,6 +100,9 @@ fn named(cursor: &mut Cursor<'_>) -> Result<Option<Response>> {
         "LSUB" => Response::Lsub(list::reply(cursor)?),
         "NAMESPACE" => Response::Namespace(namespace::reply(cursor)?),
         "STATUS" => Response::StatusData(status::reply(cursor)?),
+        "METADATA" => Response::Metadata(metadata::reply(cursor)?),
+        "QUOTA" => Response::Quota(quota::reply(cursor)?),
+        "QUOTAROOT" => Response::QuotaRoot(quota::root_reply(cursor)?),
         "SEARCH" => search::reply(cursor)?,
         "ESEARCH" => Response::Esearch(search::esearch(cursor)?),
         "VANISHED" => {

@@ -2,7 +2,8 @@
 
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
-    append, authenticate, copy, create, fetch, id, list, login, search, select, status, store,
+    append, authenticate, copy, create, fetch, id, list, login, metadata, quota, search, select,
+    status, store,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -124,6 +125,14 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::List(arguments) => list::command(out, arguments),
         CommandBody::Lsub(arguments) => list::lsub(out, arguments),
         CommandBody::Status(arguments) => status::command(out, arguments),
+        CommandBody::GetMetadata(arguments) => metadata::get(out, arguments),
+        CommandBody::SetMetadata(arguments) => metadata::set(out, arguments),
+        CommandBody::GetQuota(root) => {
+            out.text("GETQUOTA ");
+            out.astring(root);
+        }
+        CommandBody::GetQuotaRoot(mailbox) => one_mailbox(out, "GETQUOTAROOT ", mailbox),
+        CommandBody::SetQuota(arguments) => quota::set(out, arguments),
         CommandBody::Append(arguments) => append::command(out, arguments),
         numbered => numbered_body(out, numbered),
     }

@@ -1,7 +1,7 @@
 //! A whole response. RFC 9051 §7
 
 use super::writer::Writer;
-use super::{code, fetch, flags, id, list, namespace, search, status};
+use super::{code, fetch, flags, id, list, metadata, namespace, quota, search, status};
 use crate::Sink;
 use crate::base64;
 use crate::types::{Continuation, NameEncoding, Response, Status, StatusTarget};
@@ -43,6 +43,9 @@ fn data(out: &mut Writer<'_>, response: &Response) {
         }
         Response::Namespace(reply) => namespace::reply(out, reply),
         Response::StatusData(reply) => status::reply(out, reply),
+        Response::Metadata(reply) => metadata::reply(out, reply),
+        Response::Quota(reply) => quota::reply(out, reply),
+        Response::QuotaRoot(reply) => quota::root_reply(out, reply),
         Response::Search { numbers, mod_seq } => search::reply(out, numbers, *mod_seq),
         Response::Esearch(reply) => search::esearch(out, reply),
         Response::Exists(number) => numbered(out, *number, "EXISTS"),

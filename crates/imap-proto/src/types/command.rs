@@ -6,7 +6,8 @@ use std::fmt;
 use mail_types::{ModSeq, Secret, UidValidity};
 
 use super::{
-    Append, Fetch, List, Lsub, MailboxArg, Search, SequenceSet, StatusCommand, Store, UseAttribute,
+    Append, Fetch, GetMetadata, List, Lsub, MailboxArg, QuotaRootName, Search, SequenceSet,
+    SetMetadata, SetQuota, StatusCommand, Store, UseAttribute,
 };
 
 /// A command's tag: what its tagged response repeats. RFC 9051 §9 (`tag`)
@@ -108,6 +109,16 @@ pub enum CommandBody {
     Status(StatusCommand),
     /// APPEND of one or more messages. RFC 9051 §6.3.12, RFC 3502
     Append(Append),
+    /// GETMETADATA. RFC 5464 §4.2
+    GetMetadata(GetMetadata),
+    /// SETMETADATA. RFC 5464 §4.3
+    SetMetadata(SetMetadata),
+    /// GETQUOTA of a quota root. RFC 9208 §4.1.1
+    GetQuota(QuotaRootName),
+    /// GETQUOTAROOT of a mailbox, which need not exist. RFC 9208 §4.1.2
+    GetQuotaRoot(MailboxArg),
+    /// SETQUOTA. RFC 9208 §4.1.3
+    SetQuota(SetQuota),
     /// IDLE; it ends with a line `DONE`. RFC 9051 §6.3.13
     Idle,
     /// CLOSE. RFC 9051 §6.4.1

@@ -1,6 +1,6 @@
 //! LIST, LSUB and NAMESPACE, the commands and their answers. RFC 9051 §6.3.9, RFC 5258
 
-use mail_types::SpecialUse;
+use mail_types::{EntryName, SpecialUse};
 
 use super::{ListPattern, MailboxArg, StatusItem};
 
@@ -49,6 +49,8 @@ pub struct ListReturn {
     pub special_use: bool,
     /// `STATUS (…)`; empty if not asked. RFC 5819
     pub status: Vec<StatusItem>,
+    /// `METADATA (…)`: the annotations wanted; empty if not asked. RFC 9590
+    pub metadata: Vec<EntryName>,
 }
 
 /// Arguments of LSUB. RFC 3501 §6.3.9

@@ -7,6 +7,8 @@ mod fetch;
 mod flag;
 mod list;
 mod mailbox;
+mod metadata;
+mod quota;
 mod response;
 mod search;
 mod sequence;
@@ -28,6 +30,10 @@ pub use list::{
     NamespaceReply, UseAttribute,
 };
 pub use mailbox::{InvalidName, ListPattern, MailboxArg, NameEncoding};
+pub use metadata::{
+    GetMetadata, MetadataData, MetadataDepth, MetadataEntry, MetadataReply, SetMetadata,
+};
+pub use quota::{QuotaReply, QuotaResource, QuotaRootName, QuotaRootReply, SetQuota};
 pub use response::{Code, Continuation, Esearch, Response, Status, StatusKind, StatusTarget};
 pub use search::{HeaderKey, ModSeqScope, Search, SearchKey, SearchReturn};
 pub use sequence::{SeqBound, SeqRange, SequenceSet};

@@ -16,8 +16,10 @@ mod list;
 mod login;
 mod logout;
 mod lsub;
+mod metadata;
 mod namespace;
 mod noop;
+mod quota;
 mod rename;
 mod search;
 mod select;
@@ -56,6 +58,11 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Lsub(lsub) => lsub::begin(lsub),
         CommandBody::Namespace => namespace::begin(run),
         CommandBody::Status(status) => status::begin(status),
+        CommandBody::GetMetadata(get) => metadata::begin_get(get),
+        CommandBody::SetMetadata(set) => metadata::begin_set(set),
+        CommandBody::GetQuota(root) => quota::begin_get(root),
+        CommandBody::GetQuotaRoot(mailbox) => quota::begin_get_root(mailbox),
+        CommandBody::SetQuota(set) => quota::begin_set(&set, run),
         CommandBody::Append(append) => append::begin(append),
         CommandBody::Idle => idle::begin(),
         CommandBody::Close => close::begin_close(run),
@@ -98,6 +105,11 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Lsub(_)
         | CommandBody::Namespace
         | CommandBody::Status(_)
+        | CommandBody::GetMetadata(_)
+        | CommandBody::SetMetadata(_)
+        | CommandBody::GetQuota(_)
+        | CommandBody::GetQuotaRoot(_)
+        | CommandBody::SetQuota(_)
         | CommandBody::Append(_)
         | CommandBody::Idle => Allowed::AfterLogin,
         CommandBody::Close

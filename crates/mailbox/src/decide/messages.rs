@@ -52,6 +52,7 @@ impl Planner<'_> {
                 flags: message.flags.clone(),
             });
         }
+        self.check_room(added.iter().map(|added| added.size))?;
         let ids = added.iter().map(|added| added.message).collect();
         let uids = self.put(record, added)?;
         let uid_validity = record.uid_validity;
@@ -111,6 +112,8 @@ impl Planner<'_> {
         uids: &UidSet,
     ) -> Result<Decision, Refusal> {
         let outcome = self.plan_copy(from, to, uids)?;
+        let copied = self.contents(from)?.select(&outcome.source);
+        self.check_room(copied.map(|(_, entry)| entry.size()))?;
         Ok(self.done(Outcome::Copied(outcome)))
     }
 
