@@ -54,6 +54,8 @@ impl Shared {
                 false => CleartextLogin::Refused,
             },
             mechanisms: MECHANISMS.iter().map(|it| it.name().to_owned()).collect(),
+            server_annotations: self.settings.server_annotations.clone(),
+            users_set_quota: self.settings.users_set_quota,
             append_limit: self.service.config().message_bytes_max,
             ..SessionConfig::default()
         }

@@ -1,5 +1,6 @@
 //! What the operator decides for IMAP connections, and how long they may take.
 
+use imap_session::{ServerAnnotations, UsersSetQuota};
 use std::time::Duration;
 
 use net::TlsServer;
@@ -11,6 +12,10 @@ pub struct ImapSettings {
     pub starttls: Option<TlsServer>,
     /// How long connections may take.
     pub patience: Patience,
+    /// What the operator tells all clients.
+    pub server_annotations: ServerAnnotations,
+    /// Whether users may set the limits of their own accounts.
+    pub users_set_quota: UsersSetQuota,
 }
 
 /// How long the server waits for a client.

@@ -46,11 +46,12 @@ pub enum CleartextLogin {
 }
 
 /// Whether SETQUOTA can succeed. RFC 9208 §4.1.3
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UsersSetQuota {
     /// For everybody: the limits are the users' own business.
     Allowed,
     /// For nobody: only who runs the server sets limits.
+    #[default]
     Refused,
 }
 

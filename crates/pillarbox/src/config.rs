@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use imap_server::{ServerAnnotations, UsersSetQuota};
 use mail_service::PasswordCost;
 use net::{Address, CertificateFiles};
 
@@ -31,6 +32,8 @@ pub struct Config {
     pub certificate: Option<CertificateFiles>,
     /// Where to listen.
     pub listeners: Vec<Listen>,
+    /// What IMAP clients are told and allowed.
+    pub imap: Imap,
     /// What a password hash costs.
     pub passwords: PasswordCost,
     /// How stored mail is read again in search of damage.
@@ -46,6 +49,15 @@ pub struct Listen {
     pub address: Address,
     /// How it is protected.
     pub tls: TlsMode,
+}
+
+/// What IMAP clients are told and allowed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Imap {
+    /// A note to everybody, and how the administrator can be reached. RFC 5464 §3.2.1.1
+    pub annotations: ServerAnnotations,
+    /// Whether users may set the limits of their own accounts.
+    pub users_set_quota: UsersSetQuota,
 }
 
 /// A protocol that can be served.
@@ -98,12 +110,14 @@ impl Config {
         let document = Document::new(text);
         let root = document.root();
         root.only(&[
-            "data", "hostname", "tls", "listen", "auth", "store", "bodies", "shard", "scrub",
+            "data", "hostname", "tls", "listen", "imap", "auth", "store", "bodies", "shard",
+            "scrub",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
         let certificate = certificate(&root, folder);
         let listeners = listeners(&root);
+        let imap = imap(&root);
         let passwords = passwords(&root);
         let storage = storage::storage(&root, folder);
         let scrub = scrub(&root);
@@ -117,6 +131,7 @@ impl Config {
             hostname: hostname.unwrap_or_default(),
             certificate,
             listeners: listeners.into_iter().map(|(_, listen)| listen).collect(),
+            imap,
             passwords,
             scrub,
         })
@@ -192,6 +207,41 @@ fn check_certificate_is_needless(root: &Table<'_>, listeners: &[(usize, Listen)]
     }
 }
 
+fn imap(root: &Table<'_>) -> Imap {
+    let mut imap = Imap::default();
+    let Some(table) = root.table("imap") else { return imap };
+    table.only(&["comment", "admin", "users_set_quota"]);
+    let text = |key| {
+        let (line, text) = table.optional_text(key)?;
+        if text.len() > ANNOTATION_BYTES_MAX {
+            table.mistake(line, format!("{key} is too long"), "write a line or two");
+        }
+        Some((line, text))
+    };
+    imap.annotations.comment = text("comment").map(|(_, text)| text);
+    imap.annotations.admin = text("admin").map(|(line, uri)| {
+        if !is_uri(&uri) {
+            let problem = format!("admin = {uri:?} is not a URI");
+            table.mistake(line, problem, "write mailto:postmaster@example.org or tel:+15550100");
+        }
+        uri
+    });
+    if table.truth("users_set_quota") == Some(true) {
+        imap.users_set_quota = UsersSetQuota::Allowed;
+    }
+    imap
+}
+
+/// A scheme, a colon and something. RFC 3986 §3.1; RFC 5464 §3.2.1.1
+fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let is_scheme_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(is_scheme_char)
+        && !rest.is_empty()
+        && rest.chars().all(|c| c.is_ascii_graphic())
+}
+
 fn passwords(root: &Table<'_>) -> PasswordCost {
     let mut cost = PasswordCost::default();
     let Some(auth) = root.table("auth") else { return cost };
@@ -222,6 +272,9 @@ fn scrub(root: &Table<'_>) -> ScrubPace {
     }
     pace
 }
+
+/// Longest text that the operator can tell all clients.
+const ANNOTATION_BYTES_MAX: usize = 4096;
 
 const PROTOCOLS: &[(&str, Protocol)] = &[("imap", Protocol::Imap), ("lmtp", Protocol::Lmtp)];
 
@@ -259,6 +312,28 @@ mod tests {
 
     fn mistakes(text: &str) -> Vec<String> {
         parse(text).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_clients_are_told_and_allowed_is_read_and_checked() {
+        let text = |imap: &str| format!("{GOOD}\n[imap]\n{imap}");
+        let config = parse(&text(
+            "comment = 'Moved on Friday'\nadmin = 'mailto:a@b.example'\nusers_set_quota = true",
+        ));
+        let imap = config.unwrap().imap;
+        assert_eq!(imap.annotations.comment.as_deref(), Some("Moved on Friday"));
+        assert_eq!(imap.annotations.admin.as_deref(), Some("mailto:a@b.example"));
+        assert_eq!(imap.users_set_quota, UsersSetQuota::Allowed);
+        let imap = parse(GOOD).unwrap().imap;
+        assert_eq!(imap, Imap::default());
+        assert_eq!(imap.users_set_quota, UsersSetQuota::Refused);
+        for wrong in ["a@b.example", ":x", "mailto:", "1:x", "mailto:a b"] {
+            let told = mistakes(&text(&format!("admin = '{wrong}'")));
+            assert!(told[0].contains("is not a URI"), "{told:?}");
+        }
+        let long = "x".repeat(ANNOTATION_BYTES_MAX + 1);
+        assert!(mistakes(&text(&format!("comment = '{long}'")))[0].contains("too long"));
+        assert_eq!(mistakes(&text("users_set_quota = 'yes'\ncolor = 1")).len(), 2);
     }
 
     #[test]

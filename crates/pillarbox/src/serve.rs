@@ -33,8 +33,9 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     // First the data: a second server on the same folder shall not take the ports either.
     let opened = engine::open(&place).await?;
     let listeners = server::bind(&config.listeners)?;
-    let Config { data, hostname, certificate, scrub, .. } = config;
-    let server = Server::start(opened, Setup { data, hostname, certificate, listeners, scrub })?;
+    let Config { data, hostname, certificate, imap, scrub, .. } = config;
+    let server =
+        Server::start(opened, Setup { data, hostname, certificate, listeners, imap, scrub })?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;
     }

@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use crate::config::{Listen, Protocol, TlsMode};
+use crate::config::{Imap, Listen, Protocol, TlsMode};
 use crate::control::{self, ControlServer};
 use crate::engine::Opened;
 use crate::failure::Failure;
@@ -33,6 +33,8 @@ pub struct Setup {
     pub certificate: Option<CertificateFiles>,
     /// The sockets, bound.
     pub listeners: Vec<(Listen, Listener)>,
+    /// What IMAP clients are told and allowed.
+    pub imap: Imap,
     /// How stored mail is read again in search of damage.
     pub scrub: ScrubPace,
 }
@@ -46,6 +48,7 @@ pub struct Server {
     shutdown: Shutdown,
     tls: Tls,
     certificate: CertificateFiles,
+    imap: Imap,
     /// What a script may want to know of it.
     pub ready: Ready,
 }
@@ -115,6 +118,7 @@ impl Server {
             shutdown: Shutdown::default(),
             tls,
             certificate,
+            imap: setup.imap,
         };
         let control_server = ControlServer::new(server.service.clone(), stores.local);
         server.spawn(control, Arrival::Clear, &Gate::new(CONTROL_LIMITS), control_server);
@@ -147,7 +151,12 @@ impl Server {
         };
         match listen.protocol {
             Protocol::Imap => {
-                let settings = ImapSettings { starttls, ..ImapSettings::default() };
+                let settings = ImapSettings {
+                    starttls,
+                    server_annotations: self.imap.annotations.clone(),
+                    users_set_quota: self.imap.users_set_quota,
+                    ..ImapSettings::default()
+                };
                 let imap = ImapServer::new(self.service.clone(), Arc::clone(throttle), settings);
                 self.spawn(listener, arrival, gate, Arc::new(imap));
             }

@@ -11,7 +11,7 @@ use net::{Access, Address, Listener};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Try;
-use crate::config::{Listen, Protocol, TlsMode};
+use crate::config::{Imap, Listen, Protocol, TlsMode};
 use crate::engine::{self, Place};
 use crate::failure::Failure;
 use crate::ready::{self, ReadyAccount};
@@ -43,7 +43,14 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
         listeners.push((Listen { protocol, address, tls }, listener));
     }
     let hostname = "localhost".to_owned();
-    let setup = Setup { data, hostname, certificate: None, listeners, scrub: ScrubPace::default() };
+    let setup = Setup {
+        data,
+        hostname,
+        certificate: None,
+        listeners,
+        imap: Imap::default(),
+        scrub: ScrubPace::default(),
+    };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();

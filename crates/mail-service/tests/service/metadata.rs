@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mail_service::keys::{AccountKey, AccountKeys};
-use mail_service::{AccountHandle, ServiceError, Sharing, check};
+use mail_service::{AccountHandle, DeliverError, ServiceError, Sharing, check};
 use mail_types::{EntryName, MailboxId, SpecialUse};
 use mailbox::{Account, MetadataTarget, Operation, Quota, Refusal, Resource, SpecialUses};
 use store::mem::Mem;
@@ -103,6 +103,25 @@ async fn another_node_sees_what_was_set_and_keeps_to_the_limits() {
     let refused = append_to(&one, inbox(&one), mail(3).as_bytes()).await;
     let full = ServiceError::Refused(Refusal::OverQuota(Resource::Messages));
     assert_eq!(refused.unwrap_err(), full);
+    assert_clean(&store);
+}
+
+#[tokio::test]
+async fn a_delivery_that_would_go_above_a_limit_is_refused_for_that_account_alone() {
+    let setup = Setup::new(Sharing::Exclusive);
+    let store = Mem::new();
+    let service = setup.open(Arc::new(store.clone())).await;
+    let (dock, office) = (account_of(&service, "dock").await, account_of(&service, "office").await);
+    let quota = Quota { messages: Some(1), ..Quota::default() };
+    dock.submit(Operation::SetQuota { quota }).await.unwrap();
+    append(&dock, inbox(&dock), 1).await;
+    let routes = [service.route("dock").await.unwrap(), service.route("office").await.unwrap()];
+    let mut staging = service.stage_delivery(&routes);
+    staging.push(mail(2).as_bytes()).await.unwrap();
+    let staged = staging.finish().await.unwrap();
+    assert_eq!(service.deliver(&routes[0], &staged).await, Err(DeliverError::MailboxFull));
+    service.deliver(&routes[1], &staged).await.unwrap();
+    assert_eq!((dock.current().usage().messages, office.current().usage().messages), (1, 1));
     assert_clean(&store);
 }
 
