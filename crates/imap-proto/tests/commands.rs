@@ -105,6 +105,19 @@ fn values_of_annotations_may_be_any_octets() {
 }
 
 #[test]
+fn the_annotations_that_one_command_asks_for_are_limited() {
+    let names = |count: usize| (0..count).map(|n| format!(" /private/{n}")).collect::<String>();
+    let list = |count| format!("a LIST \"\" * RETURN (METADATA ({}))", names(count));
+    command(&list(32));
+    assert_eq!(error(list(33).as_bytes()).kind, ErrorKind::TooMany);
+    command(&format!("a GETMETADATA INBOX{}", names(256)));
+    let many = format!("a GETMETADATA INBOX{}", names(257));
+    assert_eq!(error(many.as_bytes()).kind, ErrorKind::TooMany);
+    let many = format!("a GETMETADATA INBOX ({})", names(257));
+    assert_eq!(error(many.as_bytes()).kind, ErrorKind::TooMany);
+}
+
+#[test]
 fn quotas_are_set_by_name_and_number() {
     let CommandBody::SetQuota(set) = command("a SETQUOTA \"#user/a\" (storage 512 MESSAGE 0)")
     else {

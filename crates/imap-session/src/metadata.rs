@@ -1,5 +1,6 @@
 //! Annotations as clients see them: values that are kept, and those that are computed. RFC 5464
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imap_proto::types::{
@@ -140,17 +141,16 @@ pub(crate) fn find(
         MetadataDepth::Infinity => usize::MAX,
     };
     let mut found = Found::default();
-    let mut seen: Vec<&EntryName> = Vec::new();
+    let mut seen: BTreeSet<&EntryName> = BTreeSet::new();
     for asked in wanted.entries {
         let is_wanted =
             |name: &EntryName| name.levels_below(asked).is_some_and(|n| n <= levels_max);
         let mut matched = false;
         for (name, value) in all.iter().filter(|(name, _)| is_wanted(name)) {
             matched = true;
-            if seen.contains(&name) {
+            if !seen.insert(name) {
                 continue;
             }
-            seen.push(name);
             let size = u32::try_from(value.len()).unwrap_or(u32::MAX);
             if wanted.max_size.is_some_and(|max| size > max) {
                 found.longest = found.longest.max(Some(size));
@@ -158,8 +158,7 @@ pub(crate) fn find(
                 found.values.push((name.clone(), Some(value.clone())));
             }
         }
-        if !matched && !seen.contains(&asked) {
-            seen.push(asked);
+        if !matched && seen.insert(asked) {
             found.values.push((asked.clone(), None));
         }
     }

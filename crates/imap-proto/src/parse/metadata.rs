@@ -5,7 +5,7 @@ use mail_types::EntryName;
 use super::cursor::Cursor;
 use super::error::{ErrorKind, Result};
 use crate::types::{
-    GetMetadata, MetadataData, MetadataDepth, MetadataEntry, MetadataReply, SetMetadata,
+    GetMetadata, List, MetadataData, MetadataDepth, MetadataEntry, MetadataReply, SetMetadata,
 };
 
 /// ```text
@@ -95,7 +95,7 @@ fn entry_list(cursor: &mut Cursor<'_>) -> Result<Vec<EntryName>> {
 
 /// `"(" entry *(SP entry) ")"`, as LIST takes it. RFC 9590 §5
 pub fn entries_in_list(cursor: &mut Cursor<'_>) -> Result<Vec<EntryName>> {
-    cursor.list1(GetMetadata::ENTRIES_MAX, "entry", entry)
+    cursor.list1(List::ENTRIES_MAX, "entry", entry)
 }
 
 /// `entry = astring`; a wrong name is a BAD, whatever is done with it. RFC 5464 §3.2

@@ -23,6 +23,8 @@ pub struct List {
 impl List {
     /// Most patterns in one command; Thunderbird sends up to a dozen.
     pub const PATTERNS_MAX: usize = 256;
+    /// Most annotations asked for in one command: each is told of every mailbox.
+    pub const ENTRIES_MAX: usize = 32;
 }
 
 /// Selection options. RFC 5258 §3.1

@@ -45,7 +45,11 @@ fn tell(list: List, run: &mut Run<'_>) -> Flow {
 fn tell_found(list: List, mut found: VecDeque<Found>, run: &mut Run<'_>) -> Flow {
     let account = run.account()?;
     let names = run.state.names();
-    for _ in 0..NAMES_PER_FLUSH {
+    let count = match list.returns.metadata.is_empty() {
+        true => NAMES_PER_FLUSH,
+        false => NAMES_WITH_METADATA_PER_FLUSH,
+    };
+    for _ in 0..count {
         let Some(found) = found.pop_front() else {
             return end(Reply::ok("LIST completed"));
         };
@@ -229,5 +233,7 @@ fn tell_metadata(list: &List, id: MailboxId, run: &mut Run<'_>) -> Result<(), Re
     Ok(())
 }
 
+/// Names told at a time with annotations: their names alone may have 8 KiB for each mailbox.
+const NAMES_WITH_METADATA_PER_FLUSH: usize = 50;
 /// Names told at a time: with STATUS some 100 KiB.
 const NAMES_PER_FLUSH: usize = 500;
