@@ -109,6 +109,7 @@ fn the_annotations_that_one_command_asks_for_are_limited() {
     let names = |count: usize| (0..count).map(|n| format!(" /private/{n}")).collect::<String>();
     let list = |count| format!("a LIST \"\" * RETURN (METADATA ({}))", names(count));
     command(&list(32));
+    command("a LIST \"\" * RETURN (METADATA /private/a SUBSCRIBED)");
     assert_eq!(error(list(33).as_bytes()).kind, ErrorKind::TooMany);
     command(&format!("a GETMETADATA INBOX{}", names(256)));
     let many = format!("a GETMETADATA INBOX{}", names(257));

@@ -93,8 +93,12 @@ fn entry_list(cursor: &mut Cursor<'_>) -> Result<Vec<EntryName>> {
     Ok(entries)
 }
 
-/// `"(" entry *(SP entry) ")"`, as LIST takes it. RFC 9590 §5
+/// `"(" entry *(SP entry) ")"`, as LIST takes it; one entry may stand alone, as in GETMETADATA.
+/// RFC 9590
 pub fn entries_in_list(cursor: &mut Cursor<'_>) -> Result<Vec<EntryName>> {
+    if cursor.peek() != Some(b'(') {
+        return Ok(vec![entry(cursor)?]);
+    }
     cursor.list1(List::ENTRIES_MAX, "entry", entry)
 }
 
