@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use imap_proto::parse::{self, ErrorKind, Frame};
 use imap_proto::types::{
     AppendForm, AppendMessage, AppendPayload, CatPart, Command, CommandBody, Event, FetchItem,
-    ListPattern, Literal, MailboxArg, NameEncoding, Notify, Numbering, PartialRange, Peek, Preview,
-    ResultEnd, SearchKey, SearchReturn, SearchSource, SeqBound, SeqRange, SequenceSet, StatusItem,
-    StoreAction, StoreReply,
+    ListPattern, Literal, MailboxArg, MetadataDepth, NameEncoding, Notify, Numbering, PartialRange,
+    Peek, Preview, ResultEnd, SearchKey, SearchReturn, SearchSource, SeqBound, SeqRange,
+    SequenceSet, StatusItem, StoreAction, StoreReply,
 };
 use mail_types::ModSeq;
 
@@ -91,6 +91,96 @@ fn names_of_commands_and_items_are_read_in_any_letter_case() {
         fetch("(UID BODY.PEEK[HEADER.FIELDS (to)])")
     );
     assert_eq!(search("or seen not since 1-JAN-2020"), search("OR SEEN NOT SINCE 1-Jan-2020"));
+}
+
+#[test]
+fn options_of_getmetadata_stand_before_the_mailbox_or_behind_it() {
+    let get = |text: &str| match command(text) {
+        CommandBody::GetMetadata(get) => get,
+        other => panic!("{other:?}"),
+    };
+    let before = get("a GETMETADATA (MAXSIZE 10 DEPTH infinity) \"\" (/Shared/a /private/b)");
+    let behind = get("a GETMETADATA \"\" (depth INFINITY maxsize 10) (/shared/a /private/B)");
+    assert_eq!(before, behind);
+    assert_eq!((before.max_size, before.depth), (Some(10), MetadataDepth::Infinity));
+    // RFC 5464 §4.4.1 prints entries without parentheses.
+    let bare = get("a GETMETADATA INBOX /private/comment /shared/comment");
+    assert_eq!((bare.entries.len(), bare.depth), (2, MetadataDepth::Zero));
+    assert_eq!(get("a GETMETADATA INBOX (\"/shared/a\")").entries.len(), 1);
+    let sizes = get("a GETMETADATA (MAXSIZE 0) INBOX /private");
+    assert_eq!((sizes.max_size, sizes.entries.len()), (Some(0), 1));
+}
+
+#[test]
+fn names_and_values_of_annotations_that_the_rules_forbid_are_bad() {
+    for text in [
+        "a GETMETADATA INBOX",
+        "a GETMETADATA INBOX ()",
+        "a GETMETADATA INBOX /shared//a",
+        "a GETMETADATA INBOX /shared/a/",
+        "a GETMETADATA INBOX \"/shared/*\"",
+        "a GETMETADATA INBOX \"/shared/%\"",
+        "a GETMETADATA INBOX \"/shared/\u{fc}\"",
+        "a GETMETADATA INBOX /comment",
+        "a GETMETADATA (SIZE 3) INBOX /shared/a",
+        "a GETMETADATA (DEPTH 2) INBOX /shared/a",
+        "a GETMETADATA (MAXSIZE) INBOX /shared/a",
+        "a SETMETADATA INBOX /shared/a \"x\"",
+        "a SETMETADATA INBOX ()",
+        "a SETMETADATA INBOX (/shared/a)",
+        "a SETMETADATA INBOX (/shared/a x)",
+        "a SETMETADATA INBOX (/shared NIL)",
+        "a SETMETADATA INBOX (/private/vendor/cmu \"x\")",
+        "a LIST \"\" * RETURN (METADATA)",
+        "a LIST \"\" * RETURN (METADATA ())",
+    ] {
+        error(text.as_bytes());
+    }
+}
+
+#[test]
+fn values_of_annotations_may_be_any_octets() {
+    let set =
+        command("a SETMETADATA \"\" (/private/a ~{3}\r\n\0\r\n /private/b NIL /private/c \"\")");
+    let CommandBody::SetMetadata(set) = set else { panic!("{set:?}") };
+    let values: Vec<_> = set.entries.iter().map(|(_, value)| value.as_deref()).collect();
+    assert_eq!(values, [Some(&b"\0\r\n"[..]), None, Some(b"")]);
+    assert!(set.mailbox.raw().is_empty());
+}
+
+#[test]
+fn the_annotations_that_one_command_asks_for_are_limited() {
+    let names = |count: usize| (0..count).map(|n| format!(" /private/{n}")).collect::<String>();
+    let list = |count| format!("a LIST \"\" * RETURN (METADATA ({}))", names(count));
+    command(&list(32));
+    command("a LIST \"\" * RETURN (METADATA /private/a SUBSCRIBED)");
+    assert_eq!(error(list(33).as_bytes()).kind, ErrorKind::TooMany);
+    command(&format!("a GETMETADATA INBOX{}", names(256)));
+    let many = format!("a GETMETADATA INBOX{}", names(257));
+    assert_eq!(error(many.as_bytes()).kind, ErrorKind::TooMany);
+    let many = format!("a GETMETADATA INBOX ({})", names(257));
+    assert_eq!(error(many.as_bytes()).kind, ErrorKind::TooMany);
+}
+
+#[test]
+fn quotas_are_set_by_name_and_number() {
+    let CommandBody::SetQuota(set) = command("a SETQUOTA \"#user/a\" (storage 512 MESSAGE 0)")
+    else {
+        panic!("not SETQUOTA")
+    };
+    assert_eq!(set.root, b"#user/a");
+    assert_eq!(set.limits, [("STORAGE".to_owned(), 512), ("MESSAGE".to_owned(), 0)]);
+    assert_eq!(command("a GETQUOTA \"\""), CommandBody::GetQuota(Vec::new()));
+    for text in [
+        "a GETQUOTA",
+        "a GETQUOTAROOT",
+        "a SETQUOTA \"\"",
+        "a SETQUOTA \"\" (STORAGE)",
+        "a SETQUOTA \"\" (STORAGE -1)",
+        "a SETQUOTA \"\" (STORAGE 9223372036854775808)",
+    ] {
+        error(text.as_bytes());
+    }
 }
 
 #[test]

@@ -253,10 +253,11 @@ fn list() -> impl Strategy<Value = List> {
         let recursive_match = recursive && subscribed;
         ListSelection { subscribed, remote, recursive_match, special_use }
     });
-    let returns = (any::<[bool; 3]>(), option::of(status_items())).prop_map(
-        |([subscribed, children, special_use], status)| {
+    let metadata = vec(entry_name(), 0..3);
+    let returns = (any::<[bool; 3]>(), option::of(status_items()), metadata).prop_map(
+        |([subscribed, children, special_use], status, metadata)| {
             let status = status.unwrap_or_default();
-            ListReturn { subscribed, children, special_use, status }
+            ListReturn { subscribed, children, special_use, status, metadata }
         },
     );
     let patterns = vec(bytes().prop_map(ListPattern::from_wire), 1..4);
@@ -269,6 +270,42 @@ fn list() -> impl Strategy<Value = List> {
             List { extended, selection, reference, patterns, returns }
         },
     )
+}
+
+fn entry_name() -> impl Strategy<Value = EntryName> {
+    "/(private|shared)(/[a-z0-9 .{}\"\\\\-]{1,9}){0,3}".prop_map(|n| EntryName::new(&n).unwrap())
+}
+
+fn metadata_entries() -> impl Strategy<Value = Vec<MetadataEntry>> {
+    let name = entry_name().prop_filter("a name that can hold a value", EntryName::can_hold_value);
+    vec((name, option::of(prop_oneof![bytes(), vec(any::<u8>(), 0..20)])), 1..4)
+}
+
+fn get_metadata() -> impl Strategy<Value = CommandBody> {
+    let depth = proptest::sample::select(MetadataDepth::ALL.map(|(depth, _)| depth).to_vec());
+    (mailbox(), option::of(any::<u32>()), depth, vec(entry_name(), 1..4)).prop_map(
+        |(mailbox, max_size, depth, entries)| {
+            CommandBody::GetMetadata(GetMetadata { mailbox, max_size, depth, entries })
+        },
+    )
+}
+
+fn metadata_reply() -> impl Strategy<Value = MetadataReply> {
+    let data = prop_oneof![
+        metadata_entries().prop_map(MetadataData::Values),
+        vec(entry_name(), 1..4).prop_map(MetadataData::Changed),
+    ];
+    (mailbox(), data).prop_map(|(mailbox, data)| MetadataReply { mailbox, data })
+}
+
+fn limit() -> impl Strategy<Value = (String, u64)> {
+    ("[A-Z][A-Z-]{0,10}", 0..=i64::MAX as u64)
+}
+
+fn quota_reply() -> impl Strategy<Value = QuotaReply> {
+    let resource = (limit(), 0..=i64::MAX as u64);
+    let resource = resource.prop_map(|((name, limit), usage)| QuotaResource { name, usage, limit });
+    (bytes(), vec(resource, 0..4)).prop_map(|(root, resources)| QuotaReply { root, resources })
 }
 
 fn qresync() -> impl Strategy<Value = Qresync> {
@@ -460,6 +497,14 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
             CommandBody::UrlFetch(urls.into_iter().map(fetch).collect())
         }),
         1 => set().prop_map(CommandBody::UidExpunge),
+        1 => get_metadata(),
+        1 => (mailbox(), metadata_entries()).prop_map(|(mailbox, entries)| {
+            CommandBody::SetMetadata(SetMetadata { mailbox, entries })
+        }),
+        1 => bytes().prop_map(CommandBody::GetQuota),
+        1 => mailbox().prop_map(CommandBody::GetQuotaRoot),
+        1 => (bytes(), vec(limit(), 0..4))
+            .prop_map(|(root, limits)| CommandBody::SetQuota(SetQuota { root, limits })),
         1 => (mailbox(), status_items())
             .prop_map(|(mailbox, items)| CommandBody::Status(StatusCommand { mailbox, items })),
         4 => covered_body(),
@@ -734,6 +779,10 @@ fn code() -> impl Strategy<Value = Code> {
         mod_seq().prop_map(Code::HighestModSeq),
         "[A-Za-z0-9.]{1,8}".prop_map(Code::NoUpdate),
         object_id().prop_map(Code::MailboxId),
+        any::<u32>().prop_map(Code::MetadataLongEntries),
+        any::<u32>().prop_map(Code::MetadataMaxSize),
+        Just(Code::MetadataNoPrivate),
+        Just(Code::MetadataTooMany),
         plain_set().prop_map(Code::Modified),
         flag_list().prop_map(Code::PermanentFlags),
         validity().prop_map(Code::UidValidity),
@@ -833,6 +882,11 @@ fn any_response() -> impl Strategy<Value = Response> {
         1 => list_reply().prop_map(Response::Lsub),
         1 => namespaces.prop_map(Response::Namespace),
         1 => status_reply().prop_map(Response::StatusData),
+        1 => metadata_reply().prop_map(Response::Metadata),
+        1 => quota_reply().prop_map(Response::Quota),
+        1 => (mailbox(), vec(bytes(), 0..3)).prop_map(|(mailbox, roots)| {
+            Response::QuotaRoot(QuotaRootReply { mailbox, roots })
+        }),
         1 => esearch().prop_map(Response::Esearch),
         1 => (vec(1..=u32::MAX, 1..5), option::of(mod_seq()))
             .prop_map(|(numbers, mod_seq)| Response::Search { numbers, mod_seq }),

@@ -54,6 +54,8 @@ impl Shared {
                 false => CleartextLogin::Refused,
             },
             mechanisms: mechanisms(stream),
+            server_annotations: self.settings.server_annotations.clone(),
+            users_set_quota: self.settings.users_set_quota,
             append_limit: self.service.config().message_bytes_max,
             uidonly: self.settings.uidonly,
             message_limit: self.settings.message_limit,

@@ -1,5 +1,6 @@
 //! What the operator decides for IMAP connections, and how long they may take.
 
+use imap_session::{ServerAnnotations, UsersSetQuota};
 use std::time::Duration;
 
 use net::TlsServer;
@@ -17,6 +18,10 @@ pub struct ImapSettings {
     pub message_limit: Option<u32>,
     /// How many messages one COPY or APPEND adds; `None` for all. RFC 9738
     pub save_limit: Option<u32>,
+    /// What the operator tells all clients.
+    pub server_annotations: ServerAnnotations,
+    /// Whether users may set the limits of their own accounts.
+    pub users_set_quota: UsersSetQuota,
 }
 
 /// How long the server waits for a client.

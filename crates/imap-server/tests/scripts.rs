@@ -114,6 +114,16 @@ fn idle_tells_news_at_once() {
 }
 
 #[test]
+fn annotations_are_set_read_and_told_to_others() {
+    scripts("metadata");
+}
+
+#[test]
+fn limits_are_told_and_kept() {
+    scripts("quota");
+}
+
+#[test]
 fn clients_get_what_they_are_known_to_need() {
     scripts("wire");
 }

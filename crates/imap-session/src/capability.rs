@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use imap_proto::types::Capability;
 
-use crate::{CleartextLogin, Compressed, SessionConfig, TlsState};
+use crate::{CleartextLogin, Compressed, SessionConfig, TlsState, UsersSetQuota};
 
 /// When a capability is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ enum When {
     MessageLimit,
     /// The same of a limit on COPY and APPEND only.
     SaveLimit,
+    /// After login, if users may set limits. RFC 9208 §4.1.3
+    UsersSetQuota,
 }
 
 /// A client tests for `IMAP4rev1` by name, so both revisions are announced. RFC 9051 §A
@@ -80,6 +82,15 @@ const ROWS: &[(&str, When)] = &[
     ("LIST-STATUS", When::LoggedIn),
     ("SPECIAL-USE", When::LoggedIn),
     ("CREATE-SPECIAL-USE", When::LoggedIn),
+    // Annotations of mailboxes and of the server; METADATA-SERVER would be the latter alone.
+    // RFC 5464 §1
+    ("METADATA", When::LoggedIn),
+    ("LIST-METADATA", When::LoggedIn),
+    ("QUOTA", When::LoggedIn),
+    ("QUOTASET", When::UsersSetQuota),
+    ("QUOTA=RES-STORAGE", When::LoggedIn),
+    ("QUOTA=RES-MESSAGE", When::LoggedIn),
+    ("QUOTA=RES-MAILBOX", When::LoggedIn),
     ("STATUS=SIZE", When::LoggedIn),
     ("NOTIFY", When::LoggedIn),
     ("INPROGRESS", When::LoggedIn),
@@ -117,6 +128,9 @@ pub(crate) fn capabilities(config: &SessionConfig, login: Login) -> Vec<Capabili
                 false
             }
             When::UidOnly => login == Login::After && config.uidonly,
+            When::UsersSetQuota => {
+                login == Login::After && config.users_set_quota == UsersSetQuota::Allowed
+            }
             When::AppendLimit | When::MessageLimit | When::SaveLimit => {
                 let limit = limit(when, config).filter(|_| login == Login::After);
                 all.extend(limit.map(|limit| Cow::Owned(format!("{name}{limit}"))));

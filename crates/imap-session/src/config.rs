@@ -27,6 +27,11 @@ pub struct SessionConfig {
     pub save_limit: Option<u32>,
     /// Capabilities that are not to be announced to the account that has logged in.
     pub account_hidden: Vec<String>,
+    /// What the annotations `/shared/comment` and `/shared/admin` of the server say. RFC 5464
+    /// §3.2.1.1
+    pub server_annotations: ServerAnnotations,
+    /// Whether a user may set the limits of the own account: SETQUOTA.
+    pub users_set_quota: UsersSetQuota,
     /// Failed logins after which the connection is closed.
     pub login_attempts_max: u32,
 }
@@ -60,6 +65,25 @@ pub enum CleartextLogin {
     Refused,
 }
 
+/// Whether SETQUOTA can succeed. RFC 9208 §4.1.3
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UsersSetQuota {
+    /// For everybody: the limits are the users' own business.
+    Allowed,
+    /// For nobody: only who runs the server sets limits.
+    #[default]
+    Refused,
+}
+
+/// Annotations of the server that the operator sets and no client can change. RFC 5464 §3.2.1.1
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerAnnotations {
+    /// `/shared/comment`: a note for everybody.
+    pub comment: Option<String>,
+    /// `/shared/admin`: a URI by which the administrator can be reached.
+    pub admin: Option<String>,
+}
+
 impl Default for SessionConfig {
     fn default() -> Self {
         Self {
@@ -74,6 +98,8 @@ impl Default for SessionConfig {
             message_limit: None,
             save_limit: None,
             account_hidden: Vec::new(),
+            server_annotations: ServerAnnotations::default(),
+            users_set_quota: UsersSetQuota::Refused,
             login_attempts_max: LOGIN_ATTEMPTS_MAX,
         }
     }

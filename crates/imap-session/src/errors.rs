@@ -1,7 +1,7 @@
 //! What goes wrong, as tagged responses: the one place where errors get their words and codes.
 
 use imap_proto::types::{Code, InvalidName};
-use mailbox::Refusal;
+use mailbox::{Limit, Metadata, Refusal, Resource};
 
 use crate::reply::Reply;
 use crate::{Answer, AuthenticationRefused, Trouble};
@@ -31,7 +31,24 @@ pub(crate) fn refusal(refusal: Refusal) -> Reply {
         Refusal::NoSuchMessage => {
             Reply::no("The message no longer exists").with(Code::ExpungeIssued)
         }
+        Refusal::SpecialUseUnknown => {
+            Reply::no("No mailbox can have this special use").with(Code::UseAttr)
+        }
+        // RFC 5464 §3.3
+        Refusal::ReadOnlyEntry => {
+            Reply::no("Only who runs the server can set this").with(Code::NoPerm)
+        }
+        // RFC 9208 §4.3.1
+        Refusal::OverQuota(resource) => Reply::no(quota_text(resource)).with(Code::OverQuota),
         Refusal::UnknownMessage(_) => server_bug(),
+        // RFC 5464 §4.3
+        Refusal::Limit(Limit::MetadataValue) => {
+            let max = u32::try_from(Metadata::VALUE_BYTES_MAX).unwrap_or(u32::MAX);
+            Reply::no(limit_text(Limit::MetadataValue)).with(Code::MetadataMaxSize(max))
+        }
+        Refusal::Limit(limit @ (Limit::MetadataEntries | Limit::MetadataBytes)) => {
+            Reply::no(limit_text(limit)).with(Code::MetadataTooMany)
+        }
         Refusal::Limit(limit) => Reply::no(limit_text(limit)).with(Code::Limit),
         Refusal::UidsExhausted => Reply::no("The mailbox has no UID left").with(Code::Limit),
         Refusal::UidValiditiesExhausted => {
@@ -42,6 +59,14 @@ pub(crate) fn refusal(refusal: Refusal) -> Reply {
     }
 }
 
+fn quota_text(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Storage => "The account has no space left for this",
+        Resource::Messages => "The account has as many messages as it may have",
+        Resource::Mailboxes => "The account has as many mailboxes as it may have",
+    }
+}
+
 fn limit_text(limit: mailbox::Limit) -> &'static str {
     match limit {
         mailbox::Limit::Mailboxes => "The account has as many mailboxes as it may have",
@@ -49,6 +74,9 @@ fn limit_text(limit: mailbox::Limit) -> &'static str {
         mailbox::Limit::Messages => "The mailbox has as many messages as it may have",
         mailbox::Limit::KeywordsInMailbox => "The mailbox has as many keywords as it may have",
         mailbox::Limit::KeywordsOnMessage => "A message cannot have so many keywords",
+        mailbox::Limit::MetadataValue => "The value is longer than one may be",
+        mailbox::Limit::MetadataEntries => "There are as many annotations as there may be",
+        mailbox::Limit::MetadataBytes => "The annotations of the account take all their space",
     }
 }
 

@@ -19,6 +19,7 @@ mod config;
 mod errors;
 mod limit;
 mod literal;
+mod metadata;
 mod need;
 mod news;
 mod progress;
@@ -31,7 +32,9 @@ mod step;
 mod sync;
 mod watch;
 
-pub use config::{CleartextLogin, Compressed, SessionConfig, TlsState};
+pub use config::{
+    CleartextLogin, Compressed, ServerAnnotations, SessionConfig, TlsState, UsersSetQuota,
+};
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,

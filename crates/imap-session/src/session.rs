@@ -13,7 +13,7 @@ use crate::render::Out;
 use crate::reply::{Flow, Next, Reply, Resume, Run};
 use crate::state::State;
 use crate::sync::{self, CaughtUp, Silence, Told};
-use crate::{Answer, Need, SessionConfig, Step, Then, TlsState, World, cmd, news};
+use crate::{Answer, Need, SessionConfig, Step, Then, TlsState, World, cmd, metadata, news};
 
 /// One connection's session. Feeds on commands, asks for what it needs, writes responses.
 ///
@@ -305,7 +305,9 @@ impl Session {
     ) -> CaughtUp {
         let account = world.account;
         let state = &mut self.state;
-        sync::advance(told, Silence::None, &mut Run { state, tag, account, now: world.now, sink })
+        let run = &mut Run { state, tag, account, now: world.now, sink };
+        metadata::tell_changes(run, None);
+        sync::advance(told, Silence::None, run)
     }
 
     fn notified_idle(&mut self, world: World<'_>, sink: &mut dyn Sink) -> Step {

@@ -9,6 +9,7 @@ use imap_proto::types::NameEncoding;
 use crate::SessionConfig;
 use crate::capability::Login;
 use crate::cmd::Context;
+use crate::metadata::Told;
 use crate::watch::Watch;
 
 /// Everything besides the command in progress.
@@ -25,6 +26,8 @@ pub(crate) struct State {
     pub(crate) watch: Option<Box<Watch>>,
     /// When the client was last told that the command goes on, seconds since 1970.
     pub(crate) progress_at: i64,
+    /// The annotations whose changes the client has been told of, once it wants to be.
+    pub(crate) annotations: Option<Told>,
 }
 
 /// What the client switched on for the rest of the connection. RFC 5161
@@ -42,6 +45,8 @@ pub(crate) struct Enabled {
     pub(crate) notify: bool,
     /// By ENABLE UIDONLY: sequence numbers are neither told nor taken. RFC 9586 §3
     pub(crate) uidonly: bool,
+    /// By ENABLE METADATA: changes of annotations are told. RFC 5464 §4.1
+    pub(crate) metadata: bool,
 }
 
 /// The selected mailbox.
@@ -92,6 +97,7 @@ impl State {
             collation: Collation::default(),
             watch: None,
             progress_at: 0,
+            annotations: None,
         }
     }
 

@@ -133,3 +133,13 @@ fn notify_tells_what_was_asked_for_and_nothing_else() {
 fn the_sessions_of_the_rfcs_go_as_they_are_printed() {
     scripts("rfc");
 }
+
+#[test]
+fn annotations_are_set_read_and_told_to_others() {
+    scripts("metadata");
+}
+
+#[test]
+fn limits_are_told_and_kept() {
+    scripts("quota");
+}

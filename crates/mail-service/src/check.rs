@@ -477,4 +477,6 @@ fn same_state(one: &Account, other: &Account) -> bool {
     one.head() == other.head()
         && one.mailboxes().map(|m| m.record()).eq(other.mailboxes().map(|m| m.record()))
         && one.subscriptions().eq(other.subscriptions())
+        && one.metadata() == other.metadata()
+        && one.quota() == other.quota()
 }

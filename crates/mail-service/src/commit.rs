@@ -6,13 +6,14 @@
 use std::collections::BTreeSet;
 
 use mail_types::MailboxId;
-use mailbox::{Account, Change, LogEntry, Touched, touched};
+use mailbox::{Account, Change, LogEntry, MetadataTarget, Touched, touched};
 use store::limits::{COMMIT_BYTES_MAX, LEASES_PER_COMMIT_MAX, WRITES_PER_COMMIT_MAX};
 use store::{BlobLease, Commit, Expected, Write};
 
 use crate::codec::log::encode_entry;
 use crate::codec::rows::{
-    HeadRow, RemovedMailbox, encode_mailbox, encode_membership, encode_subscription,
+    HeadRow, RemovedMailbox, encode_mailbox, encode_membership, encode_metadata, encode_quota,
+    encode_subscription,
 };
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
@@ -107,6 +108,16 @@ impl OperationWrites {
         for name in &rows.subscriptions_removed {
             writes.push(Write::delete(keys.key(&AccountKey::Subscription(name.clone()))));
         }
+        if let Some(quota) = &rows.quota {
+            writes.push(Write::put(keys.key(&AccountKey::Quota), encode_quota(quota)));
+        }
+        for (target, name, value) in &rows.metadata {
+            let key = keys.key(&AccountKey::Metadata(*target, name.clone()));
+            writes.push(match value {
+                Some(value) => Write::put(key, encode_metadata(value)),
+                None => Write::delete(key),
+            });
+        }
         for (page, value) in (0..).zip(encode_entry(entry)) {
             writes.push(Write::put(keys.key(&AccountKey::Log(entry.modseq, page)), value));
         }
@@ -143,6 +154,10 @@ fn write_removals(
         let removed =
             RemovedMailbox { record: mailbox.record().clone(), modseq: entry.modseq, at: entry.at };
         writes.push(Write::put(keys.key(&AccountKey::RemovedMailbox(*id)), removed.encode()));
+        let target = MetadataTarget::Mailbox(*id);
+        for (name, _) in before.metadata().of(target) {
+            writes.push(Write::delete(keys.key(&AccountKey::Metadata(target, name.clone()))));
+        }
     }
 }
 

@@ -21,6 +21,8 @@
 //! | `a` account `m` mailbox UID | membership: message, flags, dates | a change of the message |
 //! | `a` account `x` mailbox modseq UID | an expunged membership | EXPUNGE, MOVE |
 //! | `a` account `e` message | message row: blob, structure; immutable | a message arrives |
+//! | `a` account `g` mailbox name | annotation; mailbox 0 is the server | SETMETADATA |
+//! | `a` account `q` | limits of the account | they are set |
 //! | `a` account `l` modseq page | log entry, in pages | every change |
 //! | `a` account `t` hash | thread of the message with this Message-ID | a message arrives |
 //! | `a` account `u` name | subscription to a name | SUBSCRIBE |
@@ -31,7 +33,8 @@
 //!
 //! One flag change writes four small rows: membership, mailbox record, log, head.
 
-use mail_types::{AccountId, MailboxId, MailboxName, MessageId, ModSeq, Uid};
+use mail_types::{AccountId, EntryName, MailboxId, MailboxName, MessageId, ModSeq, Uid};
+use mailbox::MetadataTarget;
 use store::KeyRange;
 
 use crate::auth::name::AccountName;
@@ -139,6 +142,10 @@ pub enum AccountKey {
     Expunged(MailboxId, ModSeq, Uid),
     /// `e`
     Message(MessageId),
+    /// `g`
+    Metadata(MetadataTarget, EntryName),
+    /// `q`
+    Quota,
     /// `l`
     Log(ModSeq, u16),
     /// `t`
@@ -178,6 +185,7 @@ impl AccountKeys {
         match key {
             AccountKey::Head => bytes.push(b'h'),
             AccountKey::Credential => bytes.push(b'k'),
+            AccountKey::Quota => bytes.push(b'q'),
             AccountKey::Mailbox(mailbox) => put(&mut bytes, b'b', mailbox.get()),
             AccountKey::RemovedMailbox(mailbox) => put(&mut bytes, b'd', mailbox.get()),
             AccountKey::Membership(mailbox, uid) => {
@@ -190,6 +198,10 @@ impl AccountKeys {
                 bytes.extend_from_slice(&uid.get().to_be_bytes());
             }
             AccountKey::Message(message) => put(&mut bytes, b'e', message.get()),
+            AccountKey::Metadata(target, name) => {
+                put(&mut bytes, b'g', target_number(*target));
+                bytes.extend_from_slice(name.as_str().as_bytes());
+            }
             AccountKey::Log(modseq, page) => {
                 put(&mut bytes, b'l', modseq.get());
                 bytes.extend_from_slice(&page.to_be_bytes());
@@ -215,11 +227,19 @@ impl AccountKeys {
         let parsed = match kind {
             b'h' => AccountKey::Head,
             b'k' => AccountKey::Credential,
+            b'q' => AccountKey::Quota,
             b'b' => AccountKey::Mailbox(MailboxId(rest.u64()?)),
             b'd' => AccountKey::RemovedMailbox(MailboxId(rest.u64()?)),
             b'm' => AccountKey::Membership(MailboxId(rest.u64()?), rest.uid()?),
             b'x' => AccountKey::Expunged(MailboxId(rest.u64()?), rest.modseq()?, rest.uid()?),
             b'e' => AccountKey::Message(MessageId(rest.u64()?)),
+            b'g' => {
+                let target = target(rest.u64()?);
+                let text = std::str::from_utf8(std::mem::take(&mut rest.0)).ok()?;
+                // A name has one spelling; another one is damage.
+                let name = EntryName::new(text).ok().filter(|name| name.as_str() == text)?;
+                AccountKey::Metadata(target, name)
+            }
             b'l' => AccountKey::Log(rest.modseq()?, u16::from_be_bytes(rest.take()?)),
             b't' => AccountKey::Thread(rest.take()?),
             b'y' => AccountKey::AccessKey(MailboxId(rest.u64()?)),
@@ -280,6 +300,12 @@ impl AccountKeys {
         self.kind(b'e')
     }
 
+    /// All annotations.
+    #[must_use]
+    pub fn metadata(&self) -> KeyRange {
+        self.kind(b'g')
+    }
+
     /// All pages of the log entries after `floor`, in order.
     #[must_use]
     pub fn log_after(&self, floor: ModSeq) -> KeyRange {
@@ -326,6 +352,22 @@ impl AccountKeys {
     }
 }
 
+/// Ids of mailboxes begin with one, so zero is free to stand for the server.
+pub(crate) fn target_number(target: MetadataTarget) -> u64 {
+    match target {
+        MetadataTarget::Server => 0,
+        MetadataTarget::Mailbox(id) => id.get(),
+    }
+}
+
+/// The counterpart of [`target_number`].
+pub(crate) fn target(number: u64) -> MetadataTarget {
+    match number {
+        0 => MetadataTarget::Server,
+        id => MetadataTarget::Mailbox(MailboxId(id)),
+    }
+}
+
 fn numbered(kind: &[u8], number: u64) -> Vec<u8> {
     [kind, &number.to_be_bytes()].concat()
 }
@@ -361,6 +403,10 @@ impl Fields<'_> {
 mod tests {
     use super::*;
 
+    fn entry_name() -> EntryName {
+        EntryName::new("/shared/comment").unwrap()
+    }
+
     fn samples() -> Vec<AccountKey> {
         let (mailbox, uid) = (MailboxId(3), Uid::new(77).unwrap());
         let modseq = ModSeq::new(500).unwrap();
@@ -372,6 +418,9 @@ mod tests {
             AccountKey::Membership(mailbox, uid),
             AccountKey::Expunged(mailbox, modseq, uid),
             AccountKey::Message(MessageId(9)),
+            AccountKey::Metadata(MetadataTarget::Server, entry_name()),
+            AccountKey::Metadata(MetadataTarget::Mailbox(mailbox), entry_name()),
+            AccountKey::Quota,
             AccountKey::Log(modseq, 2),
             AccountKey::Thread([7; THREAD_HASH_BYTES]),
             AccountKey::Subscription(MailboxName::new("Lists/Rust").unwrap()),
@@ -386,7 +435,7 @@ mod tests {
             let key = keys.key(&sample);
             assert_eq!(keys.parse(&key), Some(sample.clone()));
             assert_eq!(AccountKeys::new(AccountId(2)).parse(&key), None);
-            let is_name = matches!(sample, AccountKey::Subscription(_));
+            let is_name = matches!(sample, AccountKey::Subscription(_) | AccountKey::Metadata(..));
             for cut in 0..key.len() {
                 let parsed = keys.parse(&key[..cut]);
                 assert!(parsed.is_none() || is_name, "{sample:?} cut to {cut}");

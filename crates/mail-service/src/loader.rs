@@ -7,7 +7,9 @@ use mailbox::{Account, MailboxRecord, MailboxSnapshot, MailboxSnapshotBuilder};
 use store::{KeyRange, View};
 
 use crate::codec::CorruptRecord;
-use crate::codec::rows::{HeadRow, decode_mailbox, decode_membership, decode_subscription};
+use crate::codec::rows::{
+    HeadRow, decode_mailbox, decode_membership, decode_metadata, decode_quota, decode_subscription,
+};
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
 
@@ -46,7 +48,18 @@ pub(crate) fn load_account(
         }
         _ => Err(strange_key(key)),
     })?;
-    Ok((Account::restore(row.head, records, subscriptions)?, row))
+    let mut metadata = Vec::new();
+    scan(view, &keys.metadata(), |key, value| match keys.parse(key) {
+        Some(AccountKey::Metadata(target, name)) => {
+            metadata.push((target, name, decode_metadata(key, value)?));
+            Ok(())
+        }
+        _ => Err(strange_key(key)),
+    })?;
+    let account = Account::restore(row.head, records, subscriptions)?.with_metadata(metadata)?;
+    let key = keys.key(&AccountKey::Quota);
+    let quota = view.get(&key)?.map(|value| decode_quota(&key, &value)).transpose()?;
+    Ok((account.with_quota(quota.unwrap_or_default()), row))
 }
 
 /// The contents of the mailbox of this record, in one scan of its messages and one of its expunges.

@@ -5,6 +5,7 @@
 //! different types, and the stored value is the value on the wire.
 
 mod date;
+mod entry_name;
 mod envelope;
 mod flags;
 mod ids;
@@ -16,6 +17,7 @@ mod special_use;
 mod structure;
 
 pub use date::{DateError, InternalDate};
+pub use entry_name::{EntryName, EntryNameError};
 pub use envelope::{Address, Envelope};
 pub use flags::{Flags, Keyword, KeywordError, SystemFlags};
 pub use ids::{AccountId, MailboxId, MessageId, ThreadId};

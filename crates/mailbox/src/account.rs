@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use mail_types::{MailboxId, MailboxName, MessageId, ModSeq, SpecialUse, Uid, UidValidity};
+use mail_types::{
+    EntryName, MailboxId, MailboxName, MessageId, ModSeq, SpecialUse, Uid, UidValidity,
+};
 
 use crate::apply::Corruption;
-use crate::{KeywordNames, MailboxSnapshot};
+use crate::{KeywordNames, MailboxSnapshot, Metadata, MetadataTarget, MetadataValue, Quota};
 
 /// The whole state of an account. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +29,8 @@ pub(crate) struct Inner {
     mailboxes: Vec<Arc<Mailbox>>,
     names: Arc<BTreeMap<MailboxName, MailboxId>>,
     pub(crate) subscriptions: Arc<BTreeMap<MailboxName, Subscription>>,
+    metadata: Arc<Metadata>,
+    pub(crate) quota: Quota,
 }
 
 /// The counters of an account: the one row that every commit writes.
@@ -180,6 +184,12 @@ impl SpecialUses {
         self.0 & Self::bit(special_use) != 0
     }
 
+    /// Those of this set that are not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// All in it, in the order of their names.
     pub fn iter(self) -> impl Iterator<Item = SpecialUse> {
         SpecialUse::ALL.into_iter().filter(move |special_use| self.contains(*special_use))
@@ -227,6 +237,8 @@ impl Account {
             mailboxes: Vec::new(),
             names: Arc::default(),
             subscriptions: Arc::default(),
+            metadata: Arc::default(),
+            quota: Quota::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -245,6 +257,8 @@ impl Account {
             mailboxes: Vec::new(),
             names: Arc::default(),
             subscriptions: Arc::new(subscriptions.into_iter().collect()),
+            metadata: Arc::default(),
+            quota: Quota::default(),
         };
         let mut records = records;
         records.sort_by_key(|record| record.id);
@@ -258,6 +272,29 @@ impl Account {
             inner.insert_mailbox(Mailbox { record, contents: None })?;
         }
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// This account with the annotations that were stored.
+    ///
+    /// # Errors
+    /// If one is of a mailbox that is not there.
+    pub fn with_metadata(
+        self,
+        entries: Vec<(MetadataTarget, EntryName, MetadataValue)>,
+    ) -> Result<Self, Corruption> {
+        let mut inner = (*self.inner).clone();
+        for (target, name, value) in entries {
+            inner.set_metadata(target, &[(name, Some(value))])?;
+        }
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// This account with the limits that were stored.
+    #[must_use]
+    pub fn with_quota(self, quota: Quota) -> Self {
+        let mut inner = (*self.inner).clone();
+        inner.quota = quota;
+        Self { inner: Arc::new(inner) }
     }
 
     /// The counters.
@@ -310,6 +347,16 @@ impl Account {
         self.inner.subscriptions.contains_key(name)
     }
 
+    /// The annotations of the server and of all mailboxes; shared as long as none changes.
+    pub fn metadata(&self) -> &Arc<Metadata> {
+        &self.inner.metadata
+    }
+
+    /// What the account may hold.
+    pub fn quota(&self) -> Quota {
+        self.inner.quota
+    }
+
     /// This account with the contents of one mailbox loaded.
     ///
     /// # Errors
@@ -342,6 +389,8 @@ impl fmt::Debug for Account {
             .field("head", &self.inner.head)
             .field("mailboxes", &self.inner.mailboxes)
             .field("subscriptions", &self.inner.subscriptions)
+            .field("metadata", &self.inner.metadata)
+            .field("quota", &self.inner.quota)
             .finish()
     }
 }
@@ -371,6 +420,10 @@ impl Inner {
         if self.names.get(&mailbox.record.name) == Some(&id) {
             Arc::make_mut(&mut self.names).remove(&mailbox.record.name);
         }
+        // A mailbox that gets the name later does not inherit them. RFC 5464 §4.1
+        if self.metadata.count(MetadataTarget::Mailbox(id)) > 0 {
+            Arc::make_mut(&mut self.metadata).remove_mailbox(id);
+        }
         Ok(())
     }
 
@@ -387,6 +440,23 @@ impl Inner {
             names.remove(&from);
         }
         names.insert(to.clone(), id);
+        Ok(())
+    }
+
+    pub(crate) fn set_metadata(
+        &mut self,
+        target: MetadataTarget,
+        entries: &[(EntryName, Option<MetadataValue>)],
+    ) -> Result<(), Corruption> {
+        if let MetadataTarget::Mailbox(id) = target
+            && self.index_of(id).is_err()
+        {
+            return Err(Corruption::NoSuchMailbox(id));
+        }
+        let metadata = Arc::make_mut(&mut self.metadata);
+        for (name, value) in entries {
+            metadata.set(target, name.clone(), value.clone());
+        }
         Ok(())
     }
 

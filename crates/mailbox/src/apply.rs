@@ -130,6 +130,15 @@ fn apply_change(inner: &mut Inner, modseq: ModSeq, change: &Change) -> Result<()
             record.recent = 0;
             Ok(())
         }
+        Change::SpecialUsesSet { mailbox, special_use } => {
+            inner.mailbox_mut(*mailbox)?.record.special_use = *special_use;
+            Ok(())
+        }
+        Change::MetadataSet { target, entries } => inner.set_metadata(*target, entries),
+        Change::QuotaSet { quota } => {
+            inner.quota = *quota;
+            Ok(())
+        }
         Change::HistoryForgotten { floor } => {
             inner.head.history_floor = inner.head.history_floor.max(*floor);
             inner.forget_history(*floor);

@@ -5,6 +5,8 @@
 //! RFC 7162 §3.1.11
 
 mod messages;
+mod metadata;
+mod quota;
 mod tree;
 
 use mail_types::{
@@ -13,7 +15,7 @@ use mail_types::{
 };
 
 use crate::apply::next_uid_validity;
-use crate::{Account, Change, LogEntry, Mailbox, MailboxSnapshot, Operation};
+use crate::{Account, Change, LogEntry, Mailbox, MailboxSnapshot, Operation, Resource};
 
 /// What a decision depends on besides the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +36,8 @@ pub struct Decision {
 /// What became of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done, and there is nothing to tell: account created, subscribed, unsubscribed, pruned.
+    /// Done, and there is nothing to tell: account created, subscribed, unsubscribed, annotated,
+    /// pruned.
     Done,
     /// A mailbox was created.
     Created {
@@ -147,8 +150,14 @@ pub enum Refusal {
     SpecialUseTaken(SpecialUse),
     /// The message that should be replaced is not there. RFC 8508 §3.2
     NoSuchMessage,
+    /// No mailbox can have this use: USEATTR. RFC 6154 §3
+    SpecialUseUnknown,
+    /// The annotation is set by the one who runs the server. RFC 5464 §4.1
+    ReadOnlyEntry,
     /// The message that should be added is not one of this account.
     UnknownMessage(MessageId),
+    /// The account would hold more than it may: OVERQUOTA. RFC 9208 §4.3.1
+    OverQuota(Resource),
     /// Something would grow past its limit.
     Limit(Limit),
     /// The mailbox has no UID left. RFC 9051 §2.3.1.1
@@ -174,6 +183,12 @@ pub enum Limit {
     KeywordsInMailbox,
     /// [`Flags::KEYWORDS_MAX`]
     KeywordsOnMessage,
+    /// [`crate::Metadata::VALUE_BYTES_MAX`]
+    MetadataValue,
+    /// [`crate::Metadata::ENTRIES_MAX`]
+    MetadataEntries,
+    /// [`crate::Metadata::BYTES_MAX`]
+    MetadataBytes,
 }
 
 /// Says what the operation changes.
@@ -204,6 +219,8 @@ pub fn decide(
         Operation::Replace { from, uid, to, message } => planner.replace(*from, *uid, *to, message),
         Operation::Expunge { mailbox, uids } => planner.expunge(*mailbox, uids),
         Operation::ClaimRecent { mailbox } => planner.claim_recent(*mailbox),
+        Operation::SetMetadata { target, entries } => planner.set_metadata(*target, entries),
+        Operation::SetQuota { quota } => planner.set_quota(*quota),
         Operation::Prune { floor } => planner.prune(*floor),
     }
 }

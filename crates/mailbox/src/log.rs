@@ -4,11 +4,11 @@
 //! a mailbox's contents are written in the entry, because a follower may not have them loaded.
 
 use mail_types::{
-    Flags, InternalDate, MailboxId, MailboxName, MessageId, ModSeq, ThreadId, Uid, UidSet,
-    UidValidity,
+    EntryName, Flags, InternalDate, MailboxId, MailboxName, MessageId, ModSeq, ThreadId, Uid,
+    UidSet, UidValidity,
 };
 
-use crate::{Counts, SpecialUses, Subscription};
+use crate::{Counts, MetadataTarget, MetadataValue, Quota, SpecialUses, Subscription};
 
 /// One committed operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +92,25 @@ pub enum Change {
         mailbox: MailboxId,
         /// The first UID that is still recent.
         mark: Uid,
+    },
+    /// A mailbox is for something else now. RFC 6154 §4
+    SpecialUsesSet {
+        /// Its id.
+        mailbox: MailboxId,
+        /// What it is for.
+        special_use: SpecialUses,
+    },
+    /// Annotations have other values. RFC 5464
+    MetadataSet {
+        /// Of what.
+        target: MetadataTarget,
+        /// Names in ascending order with their values; `None` if one is gone.
+        entries: Vec<(EntryName, Option<MetadataValue>)>,
+    },
+    /// The account has other limits. RFC 9208
+    QuotaSet {
+        /// All of them.
+        quota: Quota,
     },
     /// The log up to this modseq was forgotten.
     HistoryForgotten {

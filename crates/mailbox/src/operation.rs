@@ -4,11 +4,11 @@
 //! whatever has happened since a session formed them.
 
 use mail_types::{
-    Flags, InternalDate, MailboxId, MailboxName, MessageId, ModSeq, SpecialUse, ThreadId, Uid,
-    UidSet,
+    EntryName, Flags, InternalDate, MailboxId, MailboxName, MessageId, ModSeq, SpecialUse,
+    ThreadId, Uid, UidSet,
 };
 
-use crate::Account;
+use crate::{Account, MetadataTarget, Quota};
 
 /// One request for change: at most one modseq, all or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +106,18 @@ pub enum Operation {
         /// Where.
         mailbox: MailboxId,
     },
+    /// Sets, replaces and removes annotations, all or none. RFC 5464 §4.3
+    SetMetadata {
+        /// Of what.
+        target: MetadataTarget,
+        /// Names and values; of a name that comes twice the last counts. `None` removes.
+        entries: Vec<(EntryName, Option<Vec<u8>>)>,
+    },
+    /// Sets what the account may hold. RFC 9208 §4.1.3
+    SetQuota {
+        /// All limits; those of before are forgotten.
+        quota: Quota,
+    },
     /// Forgets what happened up to a modseq. RFC 7162 §3.2.6
     Prune {
         /// The last modseq to forget.
@@ -172,6 +184,8 @@ impl Operation {
             | Self::Unsubscribe { .. }
             | Self::AddMessages { .. }
             | Self::ClaimRecent { .. }
+            | Self::SetMetadata { .. }
+            | Self::SetQuota { .. }
             | Self::Prune { .. } => None,
         };
         let is_missing = |id: &MailboxId| {

@@ -1,9 +1,11 @@
 //! Which rows of the store a log entry changes.
 
-use mail_types::{MailboxId, MailboxName, UidSet};
+use mail_types::{EntryName, MailboxId, MailboxName, UidSet};
 
 use crate::apply::Corruption;
-use crate::{Account, Change, LogEntry, MembershipRow, Subscription};
+use crate::{
+    Account, Change, LogEntry, MembershipRow, MetadataTarget, MetadataValue, Quota, Subscription,
+};
 
 /// The rows to write for one entry, besides the entry itself and the head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +22,11 @@ pub struct Touched {
     pub subscriptions_put: Vec<(MailboxName, Subscription)>,
     /// Subscriptions to remove.
     pub subscriptions_removed: Vec<MailboxName>,
+    /// Annotations to write, or to remove where there is no value, in order. Those of a removed
+    /// mailbox go with it and are not named.
+    pub metadata: Vec<(MetadataTarget, EntryName, Option<MetadataValue>)>,
+    /// The limits to write.
+    pub quota: Option<Quota>,
 }
 
 /// The rows that `entry` changed on the way to `after`, the account that `apply` made of it.
@@ -52,7 +59,14 @@ impl Touched {
                 self.subscriptions_put.push((name.clone(), *subscription));
             }
             Change::Unsubscribed { name } => self.subscriptions_removed.push(name.clone()),
-            Change::RecentClaimed { mailbox, .. } => self.mailboxes_put.push(*mailbox),
+            Change::RecentClaimed { mailbox, .. } | Change::SpecialUsesSet { mailbox, .. } => {
+                self.mailboxes_put.push(*mailbox);
+            }
+            Change::MetadataSet { target, entries } => {
+                let rows =
+                    entries.iter().map(|(name, value)| (*target, name.clone(), value.clone()));
+                self.metadata.extend(rows);
+            }
             Change::Added { mailbox, first_uid, messages } => {
                 let record = mailbox_of(after, *mailbox)?.record();
                 let mut names = record.keywords.clone();
@@ -78,6 +92,7 @@ impl Touched {
                 self.rows_removed.push((*mailbox, uids.clone()));
                 self.mailboxes_put.push(*mailbox);
             }
+            Change::QuotaSet { quota } => self.quota = Some(*quota),
             Change::HistoryForgotten { .. } => {}
         }
         Ok(())

@@ -12,6 +12,7 @@ use crate::control::{ControlClient, Password, Reply, Request};
 use crate::engine::{self, Missing, Place};
 use crate::failure::Failure;
 use crate::moving;
+use crate::quota;
 use crate::say;
 
 /// Carries out an account command.
@@ -36,6 +37,7 @@ pub async fn run(command: AccountCommand) -> Result<(), Failure> {
         AccountCommand::Capability { name, hide, show, list: _, data } => {
             capability(Request::Capability { name, hide, show }, data).await
         }
+        AccountCommand::Quota(of) => quota::run(of).await,
         AccountCommand::List(data) => list(data).await,
         AccountCommand::Import { file, data } => import(&file, data).await,
     }
@@ -54,6 +56,10 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
         Request::Passwd { name, password } => {
             done(service.set_password(&name, secret(password)).await)
         }
+        Request::Quota { name, change } => match quota::carry_out(service, &name, change).await {
+            Ok(reply) => reply,
+            Err(error) => Reply::Failed { reason: error.to_string() },
+        },
         Request::Remove { name } => done(service.remove_account(&name).await),
         Request::Import { accounts } => {
             let accounts = accounts.into_iter().map(|(name, word)| (name, secret(word))).collect();
@@ -96,13 +102,13 @@ fn secret(password: Password) -> Secret {
 }
 
 /// A server that runs, or the store itself.
-enum Backend {
+pub(crate) enum Backend {
     Server(ControlClient),
     Store(Service),
 }
 
 impl Backend {
-    async fn open(data: Data, missing: Missing) -> Result<Self, Failure> {
+    pub(crate) async fn open(data: Data, missing: Missing) -> Result<Self, Failure> {
         let place = Place::find(data, missing)?;
         if let Some(client) = ControlClient::connect(&place.data).await? {
             return Ok(Self::Server(client));
@@ -110,14 +116,14 @@ impl Backend {
         Ok(Self::Store(engine::open(&place).await?.service))
     }
 
-    async fn call(&mut self, request: Request) -> Result<Reply, Failure> {
+    pub(crate) async fn call(&mut self, request: Request) -> Result<Reply, Failure> {
         match self {
             Self::Server(client) => client.call(&request).await,
             Self::Store(service) => Ok(carry_out(service, request).await),
         }
     }
 
-    async fn close(self) -> Result<(), Failure> {
+    pub(crate) async fn close(self) -> Result<(), Failure> {
         match self {
             Self::Server(_) => Ok(()),
             Self::Store(service) => {
@@ -195,12 +201,13 @@ async fn import(file: &Path, data: Data) -> Result<(), Failure> {
     if refused.is_empty() { Ok(()) } else { Err(Failure::lines(refused)) }
 }
 
-fn failed(reply: Reply) -> Failure {
+pub(crate) fn failed(reply: Reply) -> Failure {
     match reply {
         Reply::Failed { reason } => Failure::failed(reason),
         Reply::Done
         | Reply::Imported { .. }
         | Reply::Names { .. }
+        | Reply::Quota { .. }
         | Reply::Counters { .. }
         | Reply::Scrubbed { .. } => {
             Failure::failed("the server gave the reply to another question")

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::quota::{self, Limit};
+
 /// An IMAP mail server that needs nothing but its own folder.
 #[derive(Debug, Parser)]
 #[command(name = "pillarbox", version, about, propagate_version = true)]
@@ -146,6 +148,8 @@ pub enum AccountCommand {
         #[command(flatten)]
         data: Data,
     },
+    /// Show or set how much an account may hold.
+    Quota(QuotaOf),
     /// Remove an account with all its mail.
     Remove {
         /// Name of the account.
@@ -153,6 +157,27 @@ pub enum AccountCommand {
         #[command(flatten)]
         data: Data,
     },
+}
+
+/// Limits that are not named stay as they are.
+#[derive(Debug, Args)]
+pub struct QuotaOf {
+    /// Name of the account.
+    pub name: String,
+    /// Space for messages, as 500M or 10G, in units of 1024; `none` for no limit.
+    #[arg(long, value_name = "SIZE", value_parser = quota::size)]
+    pub storage: Option<Limit>,
+    /// Messages in all mailboxes, or `none`.
+    #[arg(long, value_name = "N", value_parser = quota::count)]
+    pub messages: Option<Limit>,
+    /// Mailboxes, or `none`.
+    #[arg(long, value_name = "N", value_parser = quota::count)]
+    pub mailboxes: Option<Limit>,
+    /// Remove all limits.
+    #[arg(long, conflicts_with_all = ["storage", "messages", "mailboxes"])]
+    pub none: bool,
+    #[command(flatten)]
+    pub data: Data,
 }
 
 #[derive(Debug, Args)]
@@ -191,6 +216,9 @@ mod tests {
             "pillarbox account capability dock --list --config c",
             "pillarbox account passwd dock --password-stdin --config c",
             "pillarbox account remove dock --config c",
+            "pillarbox account quota dock --data d",
+            "pillarbox account quota dock --storage 10G --messages 100 --mailboxes none --data d",
+            "pillarbox account quota dock --none --config c",
             "pillarbox account move dock --to one --config c",
             "pillarbox account move dock --to /etc/pillarbox.toml --data d",
             "pillarbox repair --after-data-loss --config c",

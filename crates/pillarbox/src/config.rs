@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use imap_server::{ServerAnnotations, UsersSetQuota};
 use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
 
@@ -41,8 +42,8 @@ pub struct Config {
     pub imap: Imap,
 }
 
-/// What IMAP offers if the operator wants it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What IMAP offers if the operator wants it, and what clients are told and allowed.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Imap {
     /// UIDONLY. RFC 9586
     pub uidonly: bool,
@@ -50,6 +51,10 @@ pub struct Imap {
     pub message_limit: Option<u32>,
     /// How many messages one COPY or APPEND adds. RFC 9738
     pub save_limit: Option<u32>,
+    /// A note to everybody, and how the administrator can be reached. RFC 5464 §3.2.1.1
+    pub annotations: ServerAnnotations,
+    /// Whether users may set the limits of their own accounts.
+    pub users_set_quota: UsersSetQuota,
 }
 
 /// One address and what is spoken there.
@@ -214,6 +219,47 @@ fn check_certificate_is_needless(root: &Table<'_>, listeners: &[(usize, Listen)]
     }
 }
 
+fn imap(root: &Table<'_>) -> Imap {
+    let mut imap = Imap::default();
+    let Some(table) = root.table("imap") else { return imap };
+    table.only(&["comment", "admin", "users_set_quota", "uidonly", "message_limit", "save_limit"]);
+    // RFC 9738 §3: not below 1000.
+    imap.message_limit = table.number("message_limit", 1000..=u32::MAX);
+    imap.save_limit = table.number("save_limit", 1000..=u32::MAX);
+    if let Some(uidonly) = table.truth("uidonly") {
+        imap.uidonly = uidonly;
+    }
+    let text = |key| {
+        let (line, text) = table.optional_text(key)?;
+        if text.len() > ANNOTATION_BYTES_MAX {
+            table.mistake(line, format!("{key} is too long"), "write a line or two");
+        }
+        Some((line, text))
+    };
+    imap.annotations.comment = text("comment").map(|(_, text)| text);
+    imap.annotations.admin = text("admin").map(|(line, uri)| {
+        if !is_uri(&uri) {
+            let problem = format!("admin = {uri:?} is not a URI");
+            table.mistake(line, problem, "write mailto:postmaster@example.org or tel:+15550100");
+        }
+        uri
+    });
+    if table.truth("users_set_quota") == Some(true) {
+        imap.users_set_quota = UsersSetQuota::Allowed;
+    }
+    imap
+}
+
+/// A scheme, a colon and something. RFC 3986 §3.1; RFC 5464 §3.2.1.1
+fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let is_scheme_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(is_scheme_char)
+        && !rest.is_empty()
+        && rest.chars().all(|c| c.is_ascii_graphic())
+}
+
 fn passwords(auth: Option<&Table<'_>>) -> PasswordCost {
     let mut cost = PasswordCost::default();
     let Some(auth) = auth else { return cost };
@@ -261,18 +307,8 @@ fn scrub(root: &Table<'_>) -> ScrubPace {
     pace
 }
 
-fn imap(root: &Table<'_>) -> Imap {
-    let mut options = Imap::default();
-    let Some(imap) = root.table("imap") else { return options };
-    imap.only(&["uidonly", "message_limit", "save_limit"]);
-    // RFC 9738 §3: not below 1000.
-    options.message_limit = imap.number("message_limit", 1000..=u32::MAX);
-    options.save_limit = imap.number("save_limit", 1000..=u32::MAX);
-    if let Some(uidonly) = imap.truth("uidonly") {
-        options.uidonly = uidonly;
-    }
-    options
-}
+/// Longest text that the operator can tell all clients.
+const ANNOTATION_BYTES_MAX: usize = 4096;
 
 const PROTOCOLS: &[(&str, Protocol)] = &[("imap", Protocol::Imap), ("lmtp", Protocol::Lmtp)];
 
@@ -317,6 +353,28 @@ mod tests {
     }
 
     #[test]
+    fn what_clients_are_told_and_allowed_is_read_and_checked() {
+        let text = |imap: &str| format!("{GOOD}\n[imap]\n{imap}");
+        let config = parse(&text(
+            "comment = 'Moved on Friday'\nadmin = 'mailto:a@b.example'\nusers_set_quota = true",
+        ));
+        let imap = config.unwrap().imap;
+        assert_eq!(imap.annotations.comment.as_deref(), Some("Moved on Friday"));
+        assert_eq!(imap.annotations.admin.as_deref(), Some("mailto:a@b.example"));
+        assert_eq!(imap.users_set_quota, UsersSetQuota::Allowed);
+        let imap = parse(GOOD).unwrap().imap;
+        assert_eq!(imap, Imap::default());
+        assert_eq!(imap.users_set_quota, UsersSetQuota::Refused);
+        for wrong in ["a@b.example", ":x", "mailto:", "1:x", "mailto:a b"] {
+            let told = mistakes(&text(&format!("admin = '{wrong}'")));
+            assert!(told[0].contains("is not a URI"), "{told:?}");
+        }
+        let long = "x".repeat(ANNOTATION_BYTES_MAX + 1);
+        assert!(mistakes(&text(&format!("comment = '{long}'")))[0].contains("too long"));
+        assert_eq!(mistakes(&text("users_set_quota = 'yes'\ncolor = 1")).len(), 2);
+    }
+
+    #[test]
     fn a_full_configuration_is_read() {
         let config = parse(GOOD).unwrap();
         assert_eq!(config.data, Path::new("/var/lib/pillarbox"));
@@ -330,7 +388,7 @@ mod tests {
         assert_eq!(config.passwords.iterations, 3);
         assert_eq!(config.scrub.bytes_per_second, 2 << 20);
         assert_eq!(config.scrub.interval, Duration::from_secs(30 * 24 * 3600));
-        let imap = Imap { uidonly: true, message_limit: Some(5000), save_limit: None };
+        let imap = Imap { uidonly: true, message_limit: Some(5000), ..Imap::default() };
         assert_eq!(config.imap, imap);
     }
 

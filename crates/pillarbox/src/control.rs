@@ -17,6 +17,7 @@ use tracing::info;
 
 use crate::accounts;
 use crate::failure::Failure;
+use crate::quota::{QuotaChange, Used};
 
 /// What can be asked of a server.
 #[derive(Debug, Deserialize, Serialize)]
@@ -32,6 +33,8 @@ pub enum Request {
     List { after: Option<String> },
     /// Change a password.
     Passwd { name: String, password: Password },
+    /// Tell the limits of an account, after changing those that are named.
+    Quota { name: String, change: QuotaChange },
     /// Remove an account with its mail.
     Remove { name: String },
     /// What the store has done since the server was started.
@@ -50,6 +53,8 @@ pub enum Reply {
     Imported { refused: Vec<Option<String>> },
     /// Of [`Request::List`]: an empty list is the end.
     Names { names: Vec<String> },
+    /// Of [`Request::Quota`]: how much is used and may be used, in the order of resources.
+    Quota { resources: Vec<Used> },
     /// Of [`Request::Counters`].
     Counters { commits: u64, groups: u64, syncs: u64, pack_bytes: u64, row_bytes: u64 },
     /// Of [`Request::Scrubbed`].

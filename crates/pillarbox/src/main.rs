@@ -9,6 +9,7 @@ mod engine;
 mod failure;
 mod log;
 mod moving;
+mod quota;
 mod ready;
 mod repair;
 mod sample;

@@ -156,6 +156,8 @@ impl Server {
                     uidonly: self.imap.uidonly,
                     message_limit: self.imap.message_limit,
                     save_limit: self.imap.save_limit,
+                    server_annotations: self.imap.annotations.clone(),
+                    users_set_quota: self.imap.users_set_quota,
                     ..ImapSettings::default()
                 };
                 let imap = ImapServer::new(self.service.clone(), Arc::clone(throttle), settings);

@@ -93,6 +93,15 @@ impl Site {
         address.rsplit(':').next().unwrap().parse().unwrap()
     }
 
+    /// What the server says to a client that logs in and out.
+    fn say(&self, name: &str, password: &str, commands: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.imap())).unwrap();
+        stream.write_all(format!("a LOGIN {name} {password}\r\n{commands}").as_bytes()).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        said
+    }
+
     /// The tagged reply to a login.
     fn login(&self, name: &str, password: &str) -> String {
         let stream = TcpStream::connect(("127.0.0.1", self.imap())).unwrap();
@@ -172,6 +181,34 @@ fn accounts_can_be_made_before_the_server_starts_for_the_first_time() {
     let server = site.serve();
     assert!(site.login("home@pillarbox.example", "swordfish").starts_with("a OK"));
     server.stop();
+}
+
+#[test]
+fn limits_are_set_on_a_running_server_and_without_one() {
+    let site = Site::new();
+    let account = |arguments: &[&str]| site.run(&[&["account"], arguments].concat(), "tide\n");
+    assert!(account(&["add", "dock", "--password-stdin"]).status.success());
+    let none = "storage    used 0 KiB, limit none\nmessages   used 0, limit none\n\
+                mailboxes  used 6, limit none\n";
+    assert_eq!(text(&account(&["quota", "dock"]).stdout), none);
+    let set = account(&["quota", "dock", "--storage", "10G", "--mailboxes", "6"]);
+    assert!(text(&set.stdout).starts_with("storage    used 0 KiB, limit 10485760 KiB\n"));
+    let server = site.serve();
+    let said = site.say("dock", "tide", "b GETQUOTA \"\"\r\nc CREATE more\r\nd LOGOUT\r\n");
+    assert!(said.contains("* QUOTA \"\" (STORAGE 0 10485760 MAILBOX 6 6)"), "{said}");
+    assert!(said.contains("c NO [OVERQUOTA]"), "{said}");
+    let more = account(&["quota", "dock", "--mailboxes", "none"]);
+    assert!(text(&more.stdout).contains("limit 10485760 KiB\nmessages   used 0, limit none\n"));
+    let said = site.say("dock", "tide", "b GETQUOTA \"\"\r\nc CREATE more\r\nd LOGOUT\r\n");
+    assert!(said.contains("* QUOTA \"\" (STORAGE 0 10485760)"), "{said}");
+    assert!(said.contains("c OK"), "{said}");
+    let gone = account(&["quota", "nobody"]);
+    assert_eq!(text(&gone.stderr), "pillarbox: no such account\n");
+    assert_eq!(account(&["quota", "dock", "--storage", "10"]).status.code(), Some(2));
+    assert_eq!(account(&["quota", "dock", "--none", "--messages", "1"]).status.code(), Some(2));
+    drop(server.stop());
+    assert!(text(&account(&["quota", "dock", "--none"]).stdout).contains("used 7, limit none"));
+    assert!(site.run(&["check"], "").status.success());
 }
 
 #[test]

@@ -100,6 +100,26 @@ impl Client {
 }
 
 #[tokio::test]
+async fn a_recipient_without_room_is_refused_and_the_others_get_their_mail() {
+    let harness = Harness::new(1 << 20).await;
+    let id = harness.service.find_account("home").await.unwrap().unwrap().id;
+    let account = harness.service.account(id).await.unwrap();
+    let quota = mailbox::Quota { storage_kib: Some(0), ..mailbox::Quota::default() };
+    account.submit(mailbox::Operation::SetQuota { quota }).await.unwrap();
+    let mut client = harness.connect().await;
+    client.say("MAIL FROM:<news@harbour.example>").await;
+    client.say("RCPT TO:<home@pillarbox.example>").await;
+    client.say("RCPT TO:<work@pillarbox.example>").await;
+    client.say("DATA").await;
+    client.send("Subject: tide\r\n\r\nlow\r\n.\r\n").await;
+    // One reply for each recipient. RFC 2033 §4.2
+    assert_eq!(client.reply().await, "552 5.2.2 <home@pillarbox.example> Mailbox full");
+    assert_eq!(client.reply().await, "250 2.0.0 <work@pillarbox.example> Delivered");
+    assert!(harness.messages("home", "INBOX").await.is_empty());
+    assert_eq!(harness.messages("work", "INBOX").await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_message_is_delivered_once_to_each_recipient_with_its_own_trace() {
     let harness = Harness::new(1 << 20).await;
     let mut client = harness.connect().await;

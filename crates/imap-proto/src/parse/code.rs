@@ -80,6 +80,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
         "INPROGRESS" => Some(Code::InProgress(Some(progress(cursor)?))),
         "HIGHESTMODSEQ" => Some(Code::HighestModSeq(nz_mod_seq(cursor)?)),
         "MODIFIED" => Some(Code::Modified(cursor.number_set(usize::MAX)?)),
+        "METADATA" => metadata(cursor)?,
         "MAILBOXID" => Some(Code::MailboxId(object_id(cursor)?)),
         "NOUPDATE" => {
             let tag = cursor.quoted()?;
@@ -154,6 +155,26 @@ fn progress(cursor: &mut Cursor<'_>) -> Result<Progress> {
 
 fn number_or_nil(cursor: &mut Cursor<'_>) -> Result<Option<u32>> {
     if cursor.eat_word("NIL") { Ok(None) } else { cursor.number().map(Some) }
+}
+
+/// ```text
+/// resp-text-code = "METADATA" SP "LONGENTRIES" SP number /
+///                  "METADATA" SP ("MAXSIZE" SP number / "TOOMANY" / "NOPRIVATE")
+/// ```
+fn metadata(cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
+    Ok(match cursor.keyword("METADATA code")?.as_str() {
+        "LONGENTRIES" => {
+            cursor.space()?;
+            Some(Code::MetadataLongEntries(cursor.number()?))
+        }
+        "MAXSIZE" => {
+            cursor.space()?;
+            Some(Code::MetadataMaxSize(cursor.number()?))
+        }
+        "TOOMANY" => Some(Code::MetadataTooMany),
+        "NOPRIVATE" => Some(Code::MetadataNoPrivate),
+        _ => None,
+    })
 }
 
 /// Most events that a server may tell.

@@ -4,7 +4,7 @@ use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, ParseError, Result};
 use super::{
     append, authenticate, comparator, copy, create, enable, esearch, fetch, id, list, login,
-    notify, rename, replace, search, select, sort, status, store, thread, urlauth,
+    metadata, notify, quota, rename, replace, search, select, sort, status, store, thread, urlauth,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -85,6 +85,11 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "XLIST" => CommandBody::Xlist(list::lsub(cursor)?),
         "NOTIFY" => CommandBody::Notify(notify::command(cursor)?),
         "STATUS" => CommandBody::Status(status::command(cursor)?),
+        "GETMETADATA" => CommandBody::GetMetadata(metadata::get(cursor)?),
+        "SETMETADATA" => CommandBody::SetMetadata(metadata::set(cursor)?),
+        "GETQUOTA" => CommandBody::GetQuota(quota::get(cursor)?),
+        "GETQUOTAROOT" => CommandBody::GetQuotaRoot(rename::one_mailbox(cursor)?),
+        "SETQUOTA" => CommandBody::SetQuota(quota::set(cursor)?),
         "APPEND" => CommandBody::Append(append::command(cursor)?),
         "REPLACE" => CommandBody::Replace(replace::command(cursor, numbers)?),
         "GENURLAUTH" => CommandBody::GenUrlAuth(urlauth::generate(cursor)?),

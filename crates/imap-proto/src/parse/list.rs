@@ -3,6 +3,7 @@
 use super::cursor::Cursor;
 use super::error::{ErrorKind, Result};
 use super::flags::flag;
+use super::metadata::entries_in_list;
 use super::status::items;
 use crate::types::{
     List, ListAttribute, ListPattern, ListReply, ListReturn, ListSelection, Lsub, MailboxArg,
@@ -86,7 +87,8 @@ fn selection(cursor: &mut Cursor<'_>) -> Result<ListSelection> {
 }
 
 /// ```text
-/// list-return-opt = "SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / "STATUS" SP "(" … ")"
+/// list-return-opt = "SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / "STATUS" SP "(" … ")" /
+///                   "METADATA" SP "(" entry *(SP entry) ")"
 /// ```
 fn returns(cursor: &mut Cursor<'_>) -> Result<ListReturn> {
     let mut returns = ListReturn::default();
@@ -99,6 +101,10 @@ fn returns(cursor: &mut Cursor<'_>) -> Result<ListReturn> {
             "STATUS" => {
                 cursor.space()?;
                 returns.status = items(cursor)?;
+            }
+            "METADATA" => {
+                cursor.space()?;
+                returns.metadata = entries_in_list(cursor)?;
             }
             _ => return start.expected("known return option"),
         }

@@ -8,7 +8,9 @@ use super::cursor::{Cursor, Frame};
 use super::enable::capabilities;
 use super::error::{ErrorKind, Result};
 use super::flags::flag_list;
-use super::{comparator, fetch, id, list, namespace, search, sort, status, thread, urlauth};
+use super::{
+    comparator, fetch, id, list, metadata, namespace, quota, search, sort, status, thread, urlauth,
+};
 use crate::types::{Code, Continuation, Response, Status, StatusKind, StatusTarget};
 
 /// Parses one response: a greeting, an untagged or tagged response, or a continuation.
@@ -107,6 +109,9 @@ fn named(cursor: &mut Cursor<'_>) -> Result<Option<Response>> {
         "XLIST" => Response::Xlist(list::reply(cursor)?),
         "NAMESPACE" => Response::Namespace(namespace::reply(cursor)?),
         "STATUS" => Response::StatusData(status::reply(cursor)?),
+        "METADATA" => Response::Metadata(metadata::reply(cursor)?),
+        "QUOTA" => Response::Quota(quota::reply(cursor)?),
+        "QUOTAROOT" => Response::QuotaRoot(quota::root_reply(cursor)?),
         "SEARCH" => search::reply(cursor)?,
         "SORT" => sort::reply(cursor)?,
         "THREAD" => thread::reply(cursor)?,

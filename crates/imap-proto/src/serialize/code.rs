@@ -79,6 +79,10 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
             out.text("NOUPDATE ");
             out.quoted(tag.as_bytes());
         }
+        Code::MetadataLongEntries(size) => named(out, "METADATA LONGENTRIES", (*size).into()),
+        Code::MetadataMaxSize(size) => named(out, "METADATA MAXSIZE", (*size).into()),
+        Code::MetadataNoPrivate => out.text("METADATA NOPRIVATE"),
+        Code::MetadataTooMany => out.text("METADATA TOOMANY"),
         Code::HighestModSeq(mod_seq) => named(out, "HIGHESTMODSEQ", mod_seq.get()),
         Code::UidNext(uid) => named(out, "UIDNEXT", uid.get().into()),
         Code::UidValidity(value) => named(out, "UIDVALIDITY", value.get().into()),

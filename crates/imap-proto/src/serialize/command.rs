@@ -2,8 +2,8 @@
 
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
-    append, authenticate, comparator, copy, create, fetch, id, list, login, notify, replace,
-    search, select, sort, status, store, thread, urlauth,
+    append, authenticate, comparator, copy, create, fetch, id, list, login, metadata, notify,
+    quota, replace, search, select, sort, status, store, thread, urlauth,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -136,6 +136,14 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::GenUrlAuth(rumps) => urlauth::generate(out, rumps),
         CommandBody::ResetKey(arguments) => urlauth::reset(out, arguments),
         CommandBody::UrlFetch(urls) => urlauth::fetch(out, urls),
+        CommandBody::GetMetadata(arguments) => metadata::get(out, arguments),
+        CommandBody::SetMetadata(arguments) => metadata::set(out, arguments),
+        CommandBody::GetQuota(root) => {
+            out.text("GETQUOTA ");
+            out.astring(root);
+        }
+        CommandBody::GetQuotaRoot(mailbox) => one_mailbox(out, "GETQUOTAROOT ", mailbox),
+        CommandBody::SetQuota(arguments) => quota::set(out, arguments),
         CommandBody::Append(arguments) => append::command(out, arguments),
         numbered => numbered_body(out, numbered),
     }

@@ -1,7 +1,7 @@
 //! LIST and LSUB. RFC 9051 §6.3.9, §7.3.1, RFC 5258
 
-use super::status;
 use super::writer::Writer;
+use super::{metadata, status};
 use crate::types::{List, ListReply, Lsub};
 
 /// `list = "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]`
@@ -19,6 +19,7 @@ pub fn command(out: &mut Writer<'_>, list: &List) {
     push(&mut return_words, returns.children, "CHILDREN");
     push(&mut return_words, returns.special_use, "SPECIAL-USE");
     push(&mut return_words, !returns.status.is_empty(), "STATUS");
+    push(&mut return_words, !returns.metadata.is_empty(), "METADATA");
     // Parentheses around one pattern are enough to make the command an extended one.
     let in_list =
         list.patterns.len() != 1 || (list.extended && words.is_empty() && return_words.is_empty());
@@ -39,6 +40,10 @@ pub fn command(out: &mut Writer<'_>, list: &List) {
             if *word == "STATUS" {
                 out.space();
                 status::items(out, &returns.status);
+            }
+            if *word == "METADATA" {
+                out.space();
+                metadata::entries_in_list(out, &returns.metadata);
             }
         });
     }

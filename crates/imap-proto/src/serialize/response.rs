@@ -2,7 +2,8 @@
 
 use super::writer::Writer;
 use super::{
-    code, comparator, fetch, flags, id, list, namespace, search, sort, status, thread, urlauth,
+    code, comparator, fetch, flags, id, list, metadata, namespace, quota, search, sort, status,
+    thread, urlauth,
 };
 use crate::Sink;
 use crate::base64;
@@ -49,6 +50,9 @@ fn data(out: &mut Writer<'_>, response: &Response) {
         }
         Response::Namespace(reply) => namespace::reply(out, reply),
         Response::StatusData(reply) => status::reply(out, reply),
+        Response::Metadata(reply) => metadata::reply(out, reply),
+        Response::Quota(reply) => quota::reply(out, reply),
+        Response::QuotaRoot(reply) => quota::root_reply(out, reply),
         Response::Search { numbers, mod_seq } => search::reply(out, numbers, *mod_seq),
         Response::Sort { numbers, mod_seq } => sort::reply(out, numbers, *mod_seq),
         Response::Thread(members) => thread::reply(out, members),

@@ -6,8 +6,9 @@ use std::fmt;
 use mail_types::{ModSeq, Secret, UidValidity};
 
 use super::{
-    Append, Fetch, List, Lsub, MailboxArg, MultiSearch, Notify, Replace, ResetKey, Search,
-    SequenceSet, Sort, StatusCommand, Store, Thread, UrlFetch, UrlRump, UseAttribute,
+    Append, Fetch, GetMetadata, List, Lsub, MailboxArg, MultiSearch, Notify, QuotaRootName,
+    Replace, ResetKey, Search, SequenceSet, SetMetadata, SetQuota, Sort, StatusCommand, Store,
+    Thread, UrlFetch, UrlRump, UseAttribute,
 };
 
 /// A command's tag: what its tagged response repeats. RFC 9051 §9 (`tag`)
@@ -131,6 +132,16 @@ pub enum CommandBody {
     ResetKey(ResetKey),
     /// URLFETCH, at least one. RFC 4467 §7, RFC 5524
     UrlFetch(Vec<UrlFetch>),
+    /// GETMETADATA. RFC 5464 §4.2
+    GetMetadata(GetMetadata),
+    /// SETMETADATA. RFC 5464 §4.3
+    SetMetadata(SetMetadata),
+    /// GETQUOTA of a quota root. RFC 9208 §4.1.1
+    GetQuota(QuotaRootName),
+    /// GETQUOTAROOT of a mailbox, which need not exist. RFC 9208 §4.1.2
+    GetQuotaRoot(MailboxArg),
+    /// SETQUOTA. RFC 9208 §4.1.3
+    SetQuota(SetQuota),
     /// IDLE; it ends with a line `DONE`. RFC 9051 §6.3.13
     Idle,
     /// CLOSE. RFC 9051 §6.4.1

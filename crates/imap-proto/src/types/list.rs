@@ -1,6 +1,6 @@
 //! LIST, LSUB and NAMESPACE, the commands and their answers. RFC 9051 §6.3.9, RFC 5258
 
-use mail_types::SpecialUse;
+use mail_types::{EntryName, SpecialUse};
 
 use super::{ListPattern, MailboxArg, StatusItem};
 
@@ -23,6 +23,8 @@ pub struct List {
 impl List {
     /// Most patterns in one command; Thunderbird sends up to a dozen.
     pub const PATTERNS_MAX: usize = 256;
+    /// Most annotations asked for in one command: each is told of every mailbox.
+    pub const ENTRIES_MAX: usize = 32;
 }
 
 /// Selection options. RFC 5258 §3.1
@@ -49,6 +51,8 @@ pub struct ListReturn {
     pub special_use: bool,
     /// `STATUS (…)`; empty if not asked. RFC 5819
     pub status: Vec<StatusItem>,
+    /// `METADATA (…)`: the annotations wanted; empty if not asked. RFC 9590
+    pub metadata: Vec<EntryName>,
 }
 
 /// Arguments of LSUB. RFC 3501 §6.3.9

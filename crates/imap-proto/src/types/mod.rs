@@ -8,7 +8,9 @@ mod fetch;
 mod flag;
 mod list;
 mod mailbox;
+mod metadata;
 mod notify;
+mod quota;
 mod replace;
 mod response;
 mod search;
@@ -35,7 +37,11 @@ pub use list::{
     NamespaceReply, UseAttribute,
 };
 pub use mailbox::{InvalidName, ListPattern, MailboxArg, NameEncoding};
+pub use metadata::{
+    GetMetadata, MetadataData, MetadataDepth, MetadataEntry, MetadataReply, SetMetadata,
+};
 pub use notify::{Event, EventGroup, MailboxFilter, Notify};
+pub use quota::{QuotaReply, QuotaResource, QuotaRootName, QuotaRootReply, SetQuota};
 pub use replace::Replace;
 pub use response::{
     Code, Continuation, Esearch, Progress, Response, Status, StatusKind, StatusTarget,

@@ -6,8 +6,8 @@ use mail_types::{ModSeq, SeqNum, Uid, UidValidity};
 
 use super::{
     Capability, ComparatorReply, FetchAttribute, FlagList, IdParams, ListReply, MailboxArg,
-    NamespaceReply, Numbering, PartialResult, SearchUpdate, SequenceSet, StatusReply, Tag,
-    ThreadMember, UrlData,
+    MetadataReply, NamespaceReply, Numbering, PartialResult, QuotaReply, QuotaRootReply,
+    SearchUpdate, SequenceSet, StatusReply, Tag, ThreadMember, UrlData,
 };
 
 /// One response: a line, with its literals.
@@ -33,6 +33,12 @@ pub enum Response {
     Namespace(NamespaceReply),
     /// `* STATUS`. RFC 9051 §7.3.4
     StatusData(StatusReply),
+    /// `* METADATA`. RFC 5464 §4.4
+    Metadata(MetadataReply),
+    /// `* QUOTA`. RFC 9208 §4.2.1
+    Quota(QuotaReply),
+    /// `* QUOTAROOT`. RFC 9208 §4.2.2
+    QuotaRoot(QuotaRootReply),
     /// `* SEARCH`, with the highest modseq of the hits if MODSEQ was searched for. RFC 3501 §7.2.5,
     /// RFC 7162 §3.1.5
     Search {
@@ -233,6 +239,14 @@ pub enum Code {
     },
     /// `MAILBOXID`. RFC 8474 §4
     MailboxId(String),
+    /// `METADATA LONGENTRIES`: octets of the longest value that MAXSIZE kept back. RFC 5464 §4.2.1
+    MetadataLongEntries(u32),
+    /// `METADATA MAXSIZE`: octets of the longest value that can be set. RFC 5464 §4.3
+    MetadataMaxSize(u32),
+    /// `METADATA NOPRIVATE`. RFC 5464 §4.3
+    MetadataNoPrivate,
+    /// `METADATA TOOMANY`. RFC 5464 §4.3
+    MetadataTooMany,
     /// `MODIFIED`: which messages a conditional STORE left alone. RFC 7162 §3.1.3
     Modified(SequenceSet),
     /// `NOMODSEQ`. RFC 7162 §3.1.2.2

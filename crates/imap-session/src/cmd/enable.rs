@@ -7,7 +7,7 @@ use imap_proto::types::{Capability, Response};
 use crate::capability::{Login, is_hidden};
 use crate::reply::{Flow, Reply, Run, end};
 use crate::state::Enabled;
-use crate::sync;
+use crate::{metadata, sync};
 
 pub(crate) fn begin(names: &[Capability], run: &mut Run<'_>) -> Flow {
     let mut done: Vec<Capability> = Vec::new();
@@ -27,6 +27,9 @@ pub(crate) fn begin(names: &[Capability], run: &mut Run<'_>) -> Flow {
     }
     let had_condstore = std::mem::replace(&mut run.state.enabled, enabled).condstore;
     run.write(&Response::Enabled(done));
+    if enabled.metadata {
+        metadata::begin_telling(run);
+    }
     if enabled.condstore && !had_condstore {
         sync::tell_highest_modseq(run);
     }
@@ -43,6 +46,7 @@ const ROWS: &[Row] = &[
         enabled.condstore = true;
     }),
     ("IMAP4rev2", |enabled| enabled.rev2 = true),
+    ("METADATA", |enabled| enabled.metadata = true),
     ("UIDONLY", |enabled| enabled.uidonly = true),
     ("UTF8=ACCEPT", |enabled| enabled.utf8 = true),
 ];

@@ -3,14 +3,15 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use imap_proto::types::{
-    List, ListAttribute, ListReply, ListSelection, MailboxArg, NameEncoding, Response, StatusReply,
-    UseAttribute,
+    List, ListAttribute, ListReply, ListSelection, MailboxArg, MetadataData, MetadataDepth,
+    MetadataReply, NameEncoding, Response, StatusReply, UseAttribute,
 };
 use mail_types::{MailboxId, MailboxName};
 use mailbox::tree::{self, Node, Pattern};
-use mailbox::{Account, Mailbox};
+use mailbox::{Account, Mailbox, MetadataTarget};
 
 use super::status;
+use crate::metadata::{self, Wanted};
 use crate::reply::{Flow, Reply, Run, end, wait_ready};
 use crate::sync::{self, Told};
 use crate::{Need, render};
@@ -44,13 +45,18 @@ fn tell(list: List, run: &mut Run<'_>) -> Flow {
 fn tell_found(list: List, mut found: VecDeque<Found>, run: &mut Run<'_>) -> Flow {
     let account = run.account()?;
     let names = run.state.names();
-    for _ in 0..NAMES_PER_FLUSH {
+    let count = match list.returns.metadata.is_empty() {
+        true => NAMES_PER_FLUSH,
+        false => NAMES_WITH_METADATA_PER_FLUSH,
+    };
+    for _ in 0..count {
         let Some(found) = found.pop_front() else {
             return end(Reply::ok("LIST completed"));
         };
         run.write(&Response::List(found.reply(&list, account, run.state.enabled.rev2, names)));
         if let Some(mailbox) = found.node.mailbox {
             tell_status(&list, mailbox, run)?;
+            tell_metadata(&list, mailbox, run)?;
         }
     }
     wait_ready(Need::Flush, |run| tell_found(list, found, run))
@@ -211,5 +217,23 @@ fn tell_status(list: &List, mailbox: MailboxId, run: &mut Run<'_>) -> Result<(),
     Ok(())
 }
 
+/// `RETURN (METADATA (…))`: as GETMETADATA would tell them. RFC 9590 §3
+fn tell_metadata(list: &List, id: MailboxId, run: &mut Run<'_>) -> Result<(), Reply> {
+    let account = run.account()?;
+    let Some(mailbox) = account.mailbox(id).filter(|_| !list.returns.metadata.is_empty()) else {
+        return Ok(());
+    };
+    let entries = list.returns.metadata.as_slice();
+    let wanted = Wanted { entries, depth: MetadataDepth::Zero, max_size: None };
+    let server = &run.state.config.server_annotations;
+    let found = metadata::find(account, server, MetadataTarget::Mailbox(id), &wanted);
+    let mailbox = render::name(&mailbox.record().name, run.state.names());
+    let data = MetadataData::Values(found.values);
+    run.write(&Response::Metadata(MetadataReply { mailbox, data }));
+    Ok(())
+}
+
+/// Names told at a time with annotations: their names alone may have 8 KiB for each mailbox.
+const NAMES_WITH_METADATA_PER_FLUSH: usize = 50;
 /// Names told at a time: with STATUS some 100 KiB.
 const NAMES_PER_FLUSH: usize = 500;

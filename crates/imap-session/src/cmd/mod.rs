@@ -21,9 +21,11 @@ mod list;
 mod login;
 mod logout;
 mod lsub;
+mod metadata;
 mod namespace;
 mod noop;
 mod notify;
+mod quota;
 mod rename;
 mod replace;
 mod search;
@@ -80,6 +82,11 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Namespace => namespace::begin(run),
         CommandBody::Notify(notify) => notify::begin(notify, run),
         CommandBody::Status(status) => status::begin(status),
+        CommandBody::GetMetadata(get) => metadata::begin_get(get),
+        CommandBody::SetMetadata(set) => metadata::begin_set(set),
+        CommandBody::GetQuota(root) => quota::begin_get(root),
+        CommandBody::GetQuotaRoot(mailbox) => quota::begin_get_root(mailbox),
+        CommandBody::SetQuota(set) => quota::begin_set(&set, run),
         CommandBody::Append(append) => append::begin(append),
         CommandBody::Comparator(orders) => comparator::begin(&orders, run),
         CommandBody::GenUrlAuth(rumps) => urlauth::begin_generate(rumps),
@@ -135,6 +142,11 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Namespace
         | CommandBody::Notify(_)
         | CommandBody::Status(_)
+        | CommandBody::GetMetadata(_)
+        | CommandBody::SetMetadata(_)
+        | CommandBody::GetQuota(_)
+        | CommandBody::GetQuotaRoot(_)
+        | CommandBody::SetQuota(_)
         | CommandBody::Append(_)
         | CommandBody::Comparator(_)
         | CommandBody::MultiSearch(_)

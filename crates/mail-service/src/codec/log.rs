@@ -2,12 +2,14 @@
 //! 3 MB), so an entry is stored in pages.
 
 use mail_types::{Flags, MailboxId, MessageId, ModSeq, SystemFlags, ThreadId, UidSet, UidValidity};
-use mailbox::{Added, Change, FlagRun, LogEntry, Subscription};
+use mailbox::{Added, Change, FlagRun, LogEntry, MetadataValue, Subscription};
 
 use super::rows::{
-    date, keyword, modseq, name, read_counts, read_subscription, special_uses, uid, write_counts,
+    date, entry_name, keyword, modseq, name, read_counts, read_quota, read_subscription,
+    special_uses, uid, write_counts, write_quota,
 };
 use super::{CorruptRecord, Fault, Reader, Writer, decode};
+use crate::keys::{target, target_number};
 
 /// Longest page of a log entry, in bytes.
 pub const PAGE_BYTES_MAX: usize = 32 * 1024;
@@ -114,10 +116,39 @@ fn write_change(w: &mut Writer, change: &Change) {
             w.number(mailbox.get());
             w.number(u64::from(mark.get()));
         }
+        Change::HistoryForgotten { .. }
+        | Change::SpecialUsesSet { .. }
+        | Change::MetadataSet { .. }
+        | Change::QuotaSet { .. } => write_account_change(w, change),
+    }
+}
+
+/// The changes that are of no message and no name.
+fn write_account_change(w: &mut Writer, change: &Change) {
+    match change {
         Change::HistoryForgotten { floor } => {
             w.byte(10);
             w.number(floor.get());
         }
+        Change::SpecialUsesSet { mailbox, special_use } => {
+            w.byte(11);
+            w.number(mailbox.get());
+            w.byte(special_use.bits());
+        }
+        Change::QuotaSet { quota } => {
+            w.byte(13);
+            write_quota(w, quota);
+        }
+        Change::MetadataSet { target, entries } => {
+            w.byte(12);
+            w.number(target_number(*target));
+            w.list(entries, |w, (name, value)| {
+                w.bytes(name.as_str().as_bytes());
+                w.option(value.as_ref(), |w, value| w.bytes(value));
+            });
+        }
+        // Every other change is written by the caller.
+        _ => {}
     }
 }
 
@@ -150,6 +181,18 @@ fn read_change(r: &mut Reader<'_>) -> Result<Change, Fault> {
         },
         9 => Change::RecentClaimed { mailbox: MailboxId(r.number()?), mark: uid(r)? },
         10 => Change::HistoryForgotten { floor: modseq(r)? },
+        11 => Change::SpecialUsesSet {
+            mailbox: MailboxId(r.number()?),
+            special_use: special_uses(r)?,
+        },
+        12 => Change::MetadataSet {
+            target: target(r.number()?),
+            entries: r.list(|r| {
+                let name = entry_name(r)?;
+                Ok((name, r.option(|r| r.bytes().map(MetadataValue::from))?))
+            })?,
+        },
+        13 => Change::QuotaSet { quota: read_quota(r)? },
         _ => return Err("a change is not known"),
     })
 }
@@ -220,8 +263,8 @@ const VERSION: u8 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mail_types::{InternalDate, Keyword, MailboxName, SpecialUse, Uid};
-    use mailbox::{Counts, SpecialUses};
+    use mail_types::{EntryName, InternalDate, Keyword, MailboxName, SpecialUse, Uid};
+    use mailbox::{Counts, MetadataTarget, Quota, SpecialUses};
 
     fn entry() -> LogEntry {
         let mailbox = MailboxId(200);
@@ -240,6 +283,9 @@ mod tests {
         let special_use = SpecialUses::new(&[SpecialUse::Sent]);
         let uid_validity = UidValidity::new(7).unwrap();
         let subscription = Subscription::Asked;
+        let entry_name = EntryName::new("/private/a").unwrap();
+        let quota = Quota { messages: Some(300), ..Quota::default() };
+        let removed = vec![(entry_name.clone(), None)];
         LogEntry {
             modseq: ModSeq::new(42).unwrap(),
             at: 1_700_000_000,
@@ -263,6 +309,13 @@ mod tests {
                 Change::Expunged { mailbox, uids, counts },
                 Change::RecentClaimed { mailbox, mark: Uid::MAX },
                 Change::HistoryForgotten { floor: ModSeq::new(40).unwrap() },
+                Change::SpecialUsesSet { mailbox, special_use },
+                Change::QuotaSet { quota },
+                Change::MetadataSet {
+                    target: MetadataTarget::Mailbox(mailbox),
+                    entries: vec![(entry_name, Some(MetadataValue::from(&b"\0"[..])))],
+                },
+                Change::MetadataSet { target: MetadataTarget::Server, entries: removed },
             ],
         }
     }

@@ -1,11 +1,12 @@
 //! The rows of the model: head, mailbox records, memberships, subscriptions.
 
 use mail_types::{
-    InternalDate, Keyword, MailboxId, MailboxName, MessageId, ModSeq, SystemFlags, ThreadId, Uid,
-    UidValidity,
+    EntryName, InternalDate, Keyword, MailboxId, MailboxName, MessageId, ModSeq, SystemFlags,
+    ThreadId, Uid, UidValidity,
 };
 use mailbox::{
-    Counts, Head, KeywordNames, MailboxRecord, MembershipRow, SpecialUses, Subscription,
+    Counts, Head, KeywordNames, MailboxRecord, MembershipRow, MetadataValue, Quota, SpecialUses,
+    Subscription,
 };
 
 use super::{CorruptRecord, Fault, Reader, Writer, decode};
@@ -268,6 +269,59 @@ pub fn decode_access_key(key: &[u8], value: &[u8]) -> Result<AccessKeyBytes, Cor
     decode(key, value, VERSION, |r| r.fixed())
 }
 
+/// An annotation as stored. What it belongs to and its name are in the key.
+#[must_use]
+pub fn encode_metadata(value: &[u8]) -> Vec<u8> {
+    let mut w = Writer::new(VERSION);
+    w.bytes(value);
+    w.finish()
+}
+
+/// An annotation from storage.
+///
+/// # Errors
+/// `CorruptRecord`.
+pub fn decode_metadata(key: &[u8], value: &[u8]) -> Result<MetadataValue, CorruptRecord> {
+    decode(key, value, VERSION, |r| r.bytes().map(MetadataValue::from))
+}
+
+/// The limits of an account as stored.
+#[must_use]
+pub fn encode_quota(quota: &Quota) -> Vec<u8> {
+    let mut w = Writer::new(VERSION);
+    write_quota(&mut w, quota);
+    w.finish()
+}
+
+/// The limits of an account from storage.
+///
+/// # Errors
+/// `CorruptRecord`.
+pub fn decode_quota(key: &[u8], value: &[u8]) -> Result<Quota, CorruptRecord> {
+    decode(key, value, VERSION, read_quota)
+}
+
+pub(super) fn write_quota(w: &mut Writer, quota: &Quota) {
+    for limit in [quota.storage_kib, quota.messages, quota.mailboxes] {
+        w.option(limit, Writer::number);
+    }
+}
+
+pub(super) fn read_quota(r: &mut Reader<'_>) -> Result<Quota, Fault> {
+    Ok(Quota {
+        storage_kib: r.option(Reader::number)?,
+        messages: r.option(Reader::number)?,
+        mailboxes: r.option(Reader::number)?,
+    })
+}
+
+pub(super) fn entry_name(r: &mut Reader<'_>) -> Result<EntryName, Fault> {
+    let text = r.text()?;
+    let name = EntryName::new(text).map_err(|_| "the name of an annotation is not allowed")?;
+    // A name has one spelling; another one is damage.
+    if name.as_str() == text { Ok(name) } else { Err("a name is not in its one spelling") }
+}
+
 fn write_mailbox(w: &mut Writer, record: &MailboxRecord) {
     w.bytes(record.name.as_str().as_bytes());
     w.number(u64::from(record.uid_validity.get()));
@@ -441,6 +495,25 @@ pub(crate) mod tests {
     fn access_keys_read_back_and_damage_is_noticed() {
         let bytes = encode_access_key(&[7; 32]);
         assert_damage_is_noticed(&bytes, |bytes| decode_access_key(b"k", bytes));
+    }
+
+    #[test]
+    fn annotations_read_back_and_damage_is_noticed() {
+        for value in [&b""[..], b"text", &[0; 300]] {
+            let bytes = encode_metadata(value);
+            assert_eq!(decode_metadata(b"k", &bytes).unwrap().as_ref(), value);
+            assert_damage_is_noticed(&bytes, |bytes| decode_metadata(b"k", bytes));
+        }
+    }
+
+    #[test]
+    fn limits_read_back_and_damage_is_noticed() {
+        let quota = Quota { storage_kib: Some(1 << 20), messages: None, mailboxes: Some(0) };
+        for quota in [quota, Quota::default()] {
+            let bytes = encode_quota(&quota);
+            assert_eq!(decode_quota(b"k", &bytes), Ok(quota));
+            assert_damage_is_noticed(&bytes, |bytes| decode_quota(b"k", bytes));
+        }
     }
 
     #[test]

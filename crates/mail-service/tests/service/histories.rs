@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use mail_service::{AccountHandle, MailboxPin, NewMail, Service, ServiceError, Sharing};
-use mail_types::{Flags, InternalDate, Keyword, ModSeq, SystemFlags, Uid, UidSet};
-use mailbox::{Account, FlagMode, MailboxSnapshot, Operation, Outcome};
+use mail_types::{
+    EntryName, Flags, InternalDate, Keyword, MailboxId, ModSeq, SystemFlags, Uid, UidSet,
+};
+use mailbox::{Account, FlagMode, MailboxSnapshot, MetadataTarget, Operation, Outcome, Quota};
 use store::Store;
 use store::mem::Mem;
 
@@ -31,7 +33,7 @@ pub async fn step(
         let keyword = Keyword::new(&format!("k{}", dice.below(6))).unwrap();
         Flags::new(SystemFlags::from_bits(bits).unwrap(), (dice.below(2) == 0).then_some(keyword))
     };
-    let operation = match dice.below(16) {
+    let operation = match dice.below(18) {
         0..=2 => {
             return append_to(account, pick(), mail(dice.below(12)).as_bytes()).await;
         }
@@ -59,9 +61,32 @@ pub async fn step(
         13 => Operation::RenameMailbox { from: any_name(), to: any_name() },
         14 if dice.below(2) == 0 => Operation::Subscribe { name: any_name() },
         14 => Operation::Unsubscribe { name: any_name() },
+        15 => annotate(pick(), dice),
+        16 => limit(dice),
         _ => Operation::ClaimRecent { mailbox: pick() },
     };
     account.submit(operation).await
+}
+
+/// Sets or removes an annotation or a special use, of the mailbox or of the server.
+fn annotate(mailbox: MailboxId, dice: &Dice) -> Operation {
+    let target = match dice.below(4) {
+        0 => MetadataTarget::Server,
+        _ => MetadataTarget::Mailbox(mailbox),
+    };
+    let names = ["/private/a", "/private/a/b", "/private/specialuse"];
+    let name = EntryName::new(names[usize::try_from(dice.below(3)).unwrap()]).unwrap();
+    let value = (dice.below(3) > 0).then(|| match name == EntryName::special_use() {
+        true => b"\\Junk".to_vec(),
+        false => dice.next().to_be_bytes().to_vec(),
+    });
+    Operation::SetMetadata { target, entries: vec![(name, value)] }
+}
+
+/// Limits so that some changes are refused, and mostly none.
+fn limit(dice: &Dice) -> Operation {
+    let messages = (dice.below(3) == 0).then(|| dice.below(30));
+    Operation::SetQuota { quota: Quota { messages, ..Quota::default() } }
 }
 
 /// A step of one writer alone: only the rules of mail can refuse it. A refusal changes nothing;
@@ -85,6 +110,8 @@ pub fn assert_same(one: &Account, other: &Account, seed: u64) {
     let records = |a: &Account| a.mailboxes().map(|m| m.record().clone()).collect::<Vec<_>>();
     assert_eq!(records(one), records(other), "seed {seed}");
     assert!(one.subscriptions().eq(other.subscriptions()), "seed {seed}");
+    assert_eq!(one.metadata(), other.metadata(), "seed {seed}");
+    assert_eq!(one.quota(), other.quota(), "seed {seed}");
     for (a, b) in one.mailboxes().zip(other.mailboxes()) {
         let (a, b) = (a.contents().unwrap(), b.contents().unwrap());
         let rows = |s: &MailboxSnapshot| s.iter().map(|e| e.row()).collect::<Vec<_>>();

@@ -8,6 +8,7 @@ mod common;
 mod histories;
 mod logins;
 mod mail;
+mod metadata;
 mod moving;
 mod nodes;
 mod repairing;

@@ -29,6 +29,7 @@ impl Planner<'_> {
     ) -> Result<Decision, Refusal> {
         let record = self.account.mailbox(mailbox).ok_or(Refusal::NoTarget)?.record();
         let added = self.arrivals(messages)?;
+        self.check_room(added.iter().map(|added| added.size))?;
         let ids = added.iter().map(|added| added.message).collect();
         let uids = self.put(record, added)?;
         let uid_validity = record.uid_validity;
@@ -88,6 +89,8 @@ impl Planner<'_> {
         uids: &UidSet,
     ) -> Result<Decision, Refusal> {
         let outcome = self.plan_copy(from, to, uids)?;
+        let copied = self.contents(from)?.select(&outcome.source);
+        self.check_room(copied.map(|(_, entry)| entry.size()))?;
         Ok(self.done(Outcome::Copied(outcome)))
     }
 
@@ -129,6 +132,8 @@ impl Planner<'_> {
         if counts.messages == contents.counts().messages {
             return Err(Refusal::NoSuchMessage);
         }
+        let replaced = contents.select(&gone).next().map_or(0, |(_, entry)| entry.size());
+        self.check_growth(replaced, message.size)?;
         self.changes.push(Change::Expunged { mailbox: from, uids: gone, counts });
         let added = self.arrivals(std::slice::from_ref(message))?;
         let id = added.first().map_or(self.account.head().next_message, |added| added.message);

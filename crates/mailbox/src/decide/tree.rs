@@ -114,6 +114,7 @@ impl Planner<'_> {
         let mut created = self.create_parents(to)?;
         let id = self.create(to.clone(), SpecialUses::NONE)?;
         created.push(to.clone());
+        self.copy_metadata(inbox_id, id)?;
         if !contents.is_empty() {
             let messages: Vec<_> = contents.iter().map(|e| self.added(&e)).collect();
             let run = uid_run(mail_types::Uid::MIN, messages.len())?;
@@ -185,6 +186,7 @@ impl Planner<'_> {
         if count.saturating_add(made) >= MAILBOXES_MAX {
             return Err(Refusal::Limit(Limit::Mailboxes));
         }
+        self.check_mailbox_room(count.saturating_add(made))?;
         self.next_mailbox = MailboxId(id.get() + 1);
         let uid_validity = self.take_uid_validity()?;
         let subscribed = name.clone();

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Account, Bound, Context, Expunges, FlagMode, LogEntry, MailboxSnapshot, MailboxSnapshotBuilder,
-    MembershipRow, NewMessage, Operation, Outcome, OwnStore, Refusal, Subscription, View, apply,
-    decide, touched,
+    MembershipRow, MetadataTarget, MetadataValue, NewMessage, Operation, Outcome, OwnStore,
+    Refusal, Subscription, View, apply, decide, touched,
 };
 use mail_types::{
-    Flags, InternalDate, Keyword, MailboxId, MailboxName, ModSeq, SystemFlags, Uid, UidSet,
+    EntryName, Flags, InternalDate, Keyword, MailboxId, MailboxName, ModSeq, SystemFlags, Uid,
+    UidSet,
 };
 
 use super::client::{Client, Kind, Way};
@@ -37,6 +38,7 @@ struct Rows {
     memberships: BTreeMap<(MailboxId, Uid), MembershipRow>,
     records: BTreeMap<MailboxId, crate::MailboxRecord>,
     subscriptions: BTreeMap<MailboxName, Subscription>,
+    metadata: BTreeMap<(MetadataTarget, EntryName), MetadataValue>,
 }
 
 struct Session {
@@ -81,7 +83,8 @@ impl Harness {
             80..84 => self.reselect(),
             84..92 => self.change_tree(),
             92..94 => self.prune(),
-            94..97 => self.evict(),
+            94..96 => self.evict(),
+            96..98 => self.annotate(),
             _ => self.claim_recent(),
         }
         if self.random.once_in(5) {
@@ -97,6 +100,7 @@ impl Harness {
         self.check_resync();
         self.check_restart();
         assert_eq!(self.follower.head(), self.account.head());
+        assert_eq!(self.follower.metadata(), self.account.metadata());
         for (mine, theirs) in self.account.mailboxes().zip(self.follower.mailboxes()) {
             assert_eq!(mine.record(), theirs.record());
         }
@@ -358,6 +362,23 @@ impl Harness {
         }
     }
 
+    fn annotate(&mut self) {
+        let ids: Vec<MailboxId> = self.account.mailboxes().map(|m| m.record().id).collect();
+        let target = match self.random.below(4) {
+            0 => MetadataTarget::Server,
+            1 => MetadataTarget::Mailbox(MailboxId(1)),
+            _ => MetadataTarget::Mailbox(*self.random.pick(&ids)),
+        };
+        let mut entries = Vec::new();
+        for _ in 0..=self.random.below(3) {
+            let name = self.random.pick::<&str>(&["/private/a", "/private/a/b", "/private/C"]);
+            let values = [None, Some(vec![]), Some(vec![0, 255]), Some(vec![b'x'; 300])];
+            let value = self.random.pick(&values).clone();
+            entries.push((EntryName::new(name).unwrap(), value));
+        }
+        self.submit(&Operation::SetMetadata { target, entries }).unwrap();
+    }
+
     fn prune(&mut self) {
         let back = u64::try_from(self.random.below(40)).unwrap();
         let floor = ModSeq::new(self.account.modseq().get().saturating_sub(back)).unwrap();
@@ -453,7 +474,11 @@ impl Harness {
     fn check_restart(&mut self) {
         let records = self.rows.records.values().cloned().collect();
         let subscriptions = self.rows.subscriptions.clone().into_iter().collect();
-        let mut restored = Account::restore(*self.account.head(), records, subscriptions).unwrap();
+        let restored = Account::restore(*self.account.head(), records, subscriptions).unwrap();
+        let metadata = self.rows.metadata.iter();
+        let metadata = metadata.map(|((target, name), v)| (*target, name.clone(), v.clone()));
+        let mut restored = restored.with_metadata(metadata.collect()).unwrap();
+        assert_eq!(restored.metadata(), self.account.metadata());
         for id in self.rows.records.keys() {
             let contents = self.rows.contents(&restored, *id, &self.log);
             restored = restored.with_contents(*id, contents).unwrap();
@@ -475,7 +500,16 @@ impl Rows {
         for (mailbox, row) in &touched.rows_put {
             self.memberships.insert((*mailbox, row.uid), row.clone());
         }
+        for (target, name, value) in &touched.metadata {
+            match value {
+                Some(value) => {
+                    _ = self.metadata.insert((*target, name.clone()), value.clone());
+                }
+                None => _ = self.metadata.remove(&(*target, name.clone())).unwrap(),
+            }
+        }
         for id in &touched.mailboxes_removed {
+            self.metadata.retain(|(target, _), _| *target != MetadataTarget::Mailbox(*id));
             self.memberships.retain(|(mailbox, _), _| mailbox != id);
             self.records.remove(id);
         }

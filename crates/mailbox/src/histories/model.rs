@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Account, Counts, FlagMode, NewMessage, Operation, Outcome, Refusal};
-use mail_types::{Flags, MailboxId, MailboxName, UidSet};
+use crate::{
+    Account, Counts, FlagMode, MetadataTarget, NewMessage, Operation, Outcome, Quota, Refusal,
+};
+use mail_types::{EntryName, Flags, MailboxId, MailboxName, UidSet};
 
 /// Flag names in small letters.
 pub type FlagNames = BTreeSet<String>;
 pub type Uids = BTreeSet<u32>;
+pub type Annotations = BTreeMap<String, Vec<u8>>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -29,6 +32,7 @@ pub struct Mailbox {
     pub recent_mark: u32,
     pub messages: BTreeMap<u32, Message>,
     pub keywords: BTreeSet<String>,
+    pub annotations: Annotations,
     /// (modseq, UID) of every expunge there ever was.
     pub expunged: Vec<(u64, u32)>,
 }
@@ -39,6 +43,9 @@ pub struct Model {
     pub mailboxes: BTreeMap<String, Mailbox>,
     /// Name, and whether a client asked for it.
     pub subscriptions: BTreeMap<String, bool>,
+    pub quota: Quota,
+    /// Those of the server.
+    pub annotations: Annotations,
     mailboxes_made: u64,
     messages_made: u64,
 }
@@ -138,8 +145,29 @@ impl Model {
                 let changed = !claimed.is_empty();
                 Ok((Told::Recent(claimed), changed))
             }
+            of_account => self.perform_on_account(of_account),
+        }
+    }
+
+    fn perform_on_account(&mut self, operation: &Operation) -> Result<(Told, bool), Refusal> {
+        match operation {
+            Operation::SetMetadata { target, entries } => {
+                let annotations = match target {
+                    MetadataTarget::Server => &mut self.annotations,
+                    MetadataTarget::Mailbox(id) => {
+                        &mut self.by_id_mut(*id).ok_or(Refusal::NonExistent)?.annotations
+                    }
+                };
+                Ok((Told::Done, annotate(annotations, entries)))
+            }
+            Operation::SetQuota { quota } => {
+                let changed = self.quota != *quota;
+                self.quota = *quota;
+                Ok((Told::Done, changed))
+            }
             // The oracle forgets nothing; the harness knows from the account whether it counted.
             Operation::Prune { .. } => Ok((Told::Done, false)),
+            other => panic!("{other:?} is done elsewhere"),
         }
     }
 
@@ -153,6 +181,7 @@ impl Model {
             recent_mark: 1,
             messages: BTreeMap::new(),
             keywords: BTreeSet::new(),
+            annotations: Annotations::new(),
             expunged: Vec::new(),
         };
         self.mailboxes.insert(name.to_owned(), mailbox);
@@ -266,7 +295,9 @@ impl Model {
         let moved: Vec<Message> = inbox.messages.values().cloned().collect();
         let uids: Uids = inbox.messages.keys().copied().collect();
         inbox.expunge(&uids, modseq);
+        let annotations = inbox.annotations.clone();
         let target = self.mailboxes.get_mut(to).unwrap();
+        target.annotations = annotations;
         for message in moved {
             target.add(Message { saved: now, ..message }, modseq);
         }
@@ -371,6 +402,8 @@ impl Model {
         let subscribed: Vec<&str> =
             account.subscriptions().map(|(name, _)| name.as_str()).collect();
         assert_eq!(subscribed, self.subscriptions.keys().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(account.quota(), self.quota);
+        assert_annotations(account, MetadataTarget::Server, &self.annotations);
         for (name, expected) in &self.mailboxes {
             let name = MailboxName::new(name).unwrap();
             let mailbox = account.by_name(&name).unwrap();
@@ -382,11 +415,31 @@ impl Model {
             assert_eq!(record.highest_modseq.get(), expected.highest, "modseq of {name}");
             assert_eq!(record.counts, expected.counts(), "counts of {name}");
             assert_eq!(record.recent, expected.recent(), "recent of {name}");
+            let target = MetadataTarget::Mailbox(record.id);
+            assert_annotations(account, target, &expected.annotations);
             if let Some(contents) = mailbox.contents() {
                 expected.assert_contents(contents);
             }
         }
     }
+}
+
+/// Whether anything changed.
+fn annotate(annotations: &mut Annotations, entries: &[(EntryName, Option<Vec<u8>>)]) -> bool {
+    let before = annotations.clone();
+    for (name, value) in entries {
+        match value {
+            Some(value) => _ = annotations.insert(name.to_string(), value.clone()),
+            None => _ = annotations.remove(name.as_str()),
+        }
+    }
+    *annotations != before
+}
+
+fn assert_annotations(account: &Account, target: MetadataTarget, expected: &Annotations) {
+    let found = account.metadata().of(target);
+    let found: Annotations = found.map(|(name, v)| (name.to_string(), v.to_vec())).collect();
+    assert_eq!(&found, expected, "annotations of {target:?}");
 }
 
 impl Mailbox {
