@@ -88,29 +88,8 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
             let tag = String::from_utf8(tag.into_owned()).ok().filter(|tag| !tag.contains(']'));
             tag.map(Code::NoUpdate)
         }
-        "BADCHARSET" => {
-            let names = cursor.list(CHARSETS_MAX, "charsets", |cursor| {
-                // charset = atom / quoted, neither with the bracket that ends the code: where a
-                // code ends must not depend on whether it is known.
-                if cursor.peek() == Some(b'"') {
-                    let name = cursor.quoted()?;
-                    if name.contains(&b']') {
-                        return cursor.expected("charset without ]");
-                    }
-                    return Ok(String::from_utf8_lossy(&name).into_owned());
-                }
-                cursor.atom("charset").map(str::to_owned)
-            })?;
-            Some(Code::BadCharset(names))
-        }
-        // "URLMECH" SP "INTERNAL" *(SP mechanism ["=" base64])
-        "URLMECH" if cursor.eat_word("INTERNAL") => {
-            let mut others = Vec::new();
-            while cursor.space_before_more() && others.len() < CHARSETS_MAX {
-                others.push(cursor.atom("mechanism")?.to_owned());
-            }
-            Some(Code::UrlMech(others))
-        }
+        "BADCHARSET" => Some(bad_charset(cursor)?),
+        "URLMECH" => url_mechanisms(cursor)?,
         // url-resp-text = 1*<any TEXT-CHAR except "]">. RFC 4469 §5
         "BADURL" => {
             let url = cursor.take_while(|b| b.is_ascii_graphic() && b != b']');
@@ -133,6 +112,35 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
         }
         _ => None,
     })
+}
+
+/// `"BADCHARSET" SP "(" charset *(SP charset) ")"`
+fn bad_charset(cursor: &mut Cursor<'_>) -> Result<Code> {
+    let names = cursor.list(CHARSETS_MAX, "charsets", |cursor| {
+        // charset = atom / quoted, neither with the bracket that ends the code: where a code ends
+        // must not depend on whether it is known.
+        if cursor.peek() == Some(b'"') {
+            let name = cursor.quoted()?;
+            if name.contains(&b']') {
+                return cursor.expected("charset without ]");
+            }
+            return Ok(String::from_utf8_lossy(&name).into_owned());
+        }
+        cursor.atom("charset").map(str::to_owned)
+    })?;
+    Ok(Code::BadCharset(names))
+}
+
+/// `"URLMECH" SP "INTERNAL" *(SP mechanism ["=" base64])`. RFC 4467 §9
+fn url_mechanisms(cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
+    if !cursor.eat_word("INTERNAL") {
+        return Ok(None);
+    }
+    let mut others = Vec::new();
+    while cursor.space_before_more() && others.len() < CHARSETS_MAX {
+        others.push(cursor.atom("mechanism")?.to_owned());
+    }
+    Ok(Some(Code::UrlMech(others)))
 }
 
 /// `"(" (tag-string / nil) SP (number / nil) SP (nz-number / nil) ")"`. RFC 9585 §4

@@ -34,15 +34,7 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
                 out.text(name);
             }
         }
-        Code::BadCharset(names) => {
-            out.text("BADCHARSET");
-            let can_be_told = |name: &&String| !name.contains([']', '\r', '\n', '\0']);
-            let names: Vec<&String> = names.iter().filter(can_be_told).collect();
-            if !names.is_empty() {
-                out.space();
-                out.list(&names, |out, name| out.charset(name));
-            }
-        }
+        Code::BadCharset(names) => bad_charset(out, names),
         Code::UrlMech(others) => url_mechanisms(out, others),
         Code::BadUrl(url) => bad_url(out, url),
         Code::BadEvent(names) => bad_event(out, names),
@@ -99,6 +91,16 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
         }
         // All others have no arguments and are written by their name.
         bare => out.text(bare.bare_name().unwrap_or_default()),
+    }
+}
+
+fn bad_charset(out: &mut Writer<'_>, names: &[String]) {
+    out.text("BADCHARSET");
+    let can_be_told = |name: &&String| !name.contains([']', '\r', '\n', '\0']);
+    let names: Vec<&String> = names.iter().filter(can_be_told).collect();
+    if !names.is_empty() {
+        out.space();
+        out.list(&names, |out, name| out.charset(name));
     }
 }
 
