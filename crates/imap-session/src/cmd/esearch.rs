@@ -21,6 +21,7 @@ const MAILBOXES_MAX: usize = 2000;
 
 pub(crate) fn begin(multi: MultiSearch, run: &mut Run<'_>) -> Flow {
     check(&multi, run)?;
+    search::check_no_charset(&multi.search, run)?;
     search::check(&multi.search, run)?;
     sync::prepare(move |run| plan(multi, run))
 }

@@ -27,16 +27,22 @@ pub(crate) use partial::part;
 pub(crate) use result::{Source, tell};
 
 pub(crate) fn begin(search: Search, run: &mut Run<'_>) -> Flow {
+    check_no_charset(&search, run)?;
     check(&search, run)?;
     sync::prepare(move |run| plan(search, run))
 }
 
+/// After UTF8=ACCEPT a charset is an error of syntax; not in SORT and THREAD, which always have
+/// one. RFC 6855 §3
+pub(crate) fn check_no_charset(search: &Search, run: &Run<'_>) -> Result<(), Reply> {
+    match run.state.enabled.utf8 && search.charset.is_some() {
+        true => Err(Reply::bad("No CHARSET after ENABLE UTF8=ACCEPT")),
+        false => Ok(()),
+    }
+}
+
 /// What is wrong with a search whatever the mailbox holds.
 pub(crate) fn check(search: &Search, run: &mut Run<'_>) -> Result<(), Reply> {
-    // RFC 6855 §3: after UTF8=ACCEPT a charset is an error of syntax.
-    if run.state.enabled.utf8 && search.charset.is_some() {
-        return Err(Reply::bad("No CHARSET after ENABLE UTF8=ACCEPT"));
-    }
     check_returns(search)?;
     if wants_updates(search) {
         context::check_tag(run)?;
