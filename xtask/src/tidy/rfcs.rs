@@ -22,23 +22,33 @@ pub fn check(root: &Path, text: &str) -> Vec<String> {
             fault("five columns, with a tab between them");
             continue;
         };
-        let Ok(rfc) = rfc.parse::<u32>() else {
-            fault("the first column is the number of an RFC");
+        // Drafts stand behind all RFCs.
+        let is_draft = rfc.starts_with("draft-");
+        let Some(rfc) = rfc.parse::<u32>().ok().or(is_draft.then_some(u32::MAX)) else {
+            fault("the first column is the number of an RFC, or the name of a draft");
             continue;
         };
         if !STATES.contains(&state) {
             fault("the state is done, partly or not");
         }
-        if !root.join(place).exists() {
+        // What is not there has no place.
+        let is_nowhere = state == "not" && place == "-";
+        if !is_nowhere && !place.split(", ").all(|place| root.join(place).exists()) {
             fault("this place does not exist");
         }
-        let key = (rfc, section.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect());
+        let key = (rfc, section.split('.').map(leading_number).collect());
         if key < before {
             fault("lines stand in the order of RFC and section");
         }
         before = key;
     }
     faults
+}
+
+/// `3 (REFERENCES)` is 3; letters stand behind all numbers.
+fn leading_number(part: &str) -> u32 {
+    let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+    part.get(..end).and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX)
 }
 
 const HEADER: &str = "rfc\tsection\twhat\tstate\twhere";
@@ -52,7 +62,8 @@ mod tests {
     #[test]
     fn each_kind_of_fault_is_named() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let good = "3501\t6.3.9\tLSUB\tdone\tsrc\n3501\t6.3.10\tx\tpartly\tsrc/main.rs\n";
+        let good = "3501\t6.3.9\tLSUB\tdone\tsrc\n3501\t6.3.10 (x)\tx\tpartly\tsrc, src/main.rs\n\
+                    draft-x\tA\tx\tnot\t-\n";
         assert_eq!(check(root, &format!("{HEADER}\n{good}")), [""; 0]);
         let bad = "9051\t3\tx\tdone\tsrc\n3501\t3\tx\tdone\tsrc\nRFC\t3\tx\tdone\tsrc\n\
                    9051\t4\tx\tnearly\tsrc\n9051\t5\tx\tdone\tnowhere\n9051\t6\tx\n";
