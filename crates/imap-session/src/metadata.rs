@@ -23,7 +23,7 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    fn new(account: &Account) -> Self {
+    pub(crate) fn new(account: &Account) -> Self {
         let records = account.mailboxes().map(|mailbox| mailbox.record());
         let used = records.filter(|record| !record.special_use.is_empty());
         let special_uses = used.map(|record| (record.id, record.special_use)).collect();
@@ -31,8 +31,8 @@ impl Told {
         Self { modseq: account.modseq(), metadata, special_uses }
     }
 
-    /// What is otherwise in `now`.
-    fn changed(&self, now: &Self) -> Vec<(MetadataTarget, EntryName)> {
+    /// What is otherwise in `now`, in the order of targets.
+    pub(crate) fn changed(&self, now: &Self) -> Vec<(MetadataTarget, EntryName)> {
         let mut changed = Vec::new();
         if !Arc::ptr_eq(&self.metadata, &now.metadata) {
             changed = now.metadata.changed_since(&self.metadata);
@@ -51,10 +51,20 @@ impl Told {
 }
 
 /// From now on changes are told. RFC 5464 §4.4
+///
+/// ENABLE METADATA says that a client is willing to be told, NOTIFY says of what: its list is all
+/// that the client is interested in, and NOTIFY NONE is interest in nothing at all (RFC 5465 §3.1,
+/// §5). So once NOTIFY was used, the watch alone tells of annotations, whether ENABLE came before
+/// or after it; nor does it need ENABLE (§5.6, §5.7).
 pub(crate) fn begin_telling(run: &mut Run<'_>) {
-    if run.state.annotations.is_none() {
+    if run.state.annotations.is_none() && run.state.watch.is_none() {
         run.state.annotations = run.account.map(Told::new);
     }
+}
+
+/// NOTIFY tells from now on, see [`begin_telling`].
+pub(crate) fn end_telling(run: &mut Run<'_>) {
+    run.state.annotations = None;
 }
 
 /// Names annotations that others have changed; `own` are those that the client itself has just
@@ -74,17 +84,24 @@ pub(crate) fn tell_changes(run: &mut Run<'_>, own: Option<(MetadataTarget, &[Met
         changed.retain(|(of, name)| !is_own(of, name));
     }
     run.state.annotations = Some(now);
-    let mut rest = changed.as_slice();
-    while let Some((target, _)) = rest.first() {
-        let count = rest.iter().take_while(|(of, _)| of == target).count();
-        let (these, others) = rest.split_at_checked(count).unwrap_or_default();
-        rest = others;
-        // One that is gone is told of by LIST.
-        let Some(mailbox) = argument(account, *target, run) else { continue };
-        let names = these.iter().map(|(_, name)| name.clone()).collect();
-        let data = MetadataData::Changed(names);
-        run.write(&Response::Metadata(MetadataReply { mailbox, data }));
+    for of_one in changed.chunk_by(|(a, _), (b, _)| a == b) {
+        let names = of_one.iter().map(|(_, name)| name.clone()).collect();
+        if let Some((target, _)) = of_one.first() {
+            tell_names(account, *target, names, run);
+        }
     }
+}
+
+/// METADATA without values. A mailbox that is gone is told of by LIST. RFC 5464 §4.4.2
+pub(crate) fn tell_names(
+    account: &Account,
+    target: MetadataTarget,
+    names: Vec<EntryName>,
+    run: &mut Run<'_>,
+) {
+    let Some(mailbox) = argument(account, target, run) else { return };
+    let data = MetadataData::Changed(names);
+    run.write(&Response::Metadata(MetadataReply { mailbox, data }));
 }
 
 /// Whether the annotation is still as the client has set it. A special use is: others lose it.

@@ -11,7 +11,7 @@ use crate::reply::{Flow, Reply, Run, end, wait_ready};
 use crate::state::State;
 use crate::sync::{self, CaughtUp, Silence, Told};
 use crate::watch::{Notice, Watch};
-use crate::{Need, render};
+use crate::{Need, metadata, render};
 
 /// What of the selected mailbox may be told as news: all that may be, unless NOTIFY was used and
 /// did not ask for it. RFC 5465 §3.1
@@ -108,6 +108,9 @@ fn tell_others(run: &mut Run<'_>) {
     for notice in notices {
         match notice {
             Notice::Name { name, old_name } => tell_name(&name, old_name.as_ref(), run),
+            Notice::Metadata { target, names } => {
+                metadata::tell_names(account, target, names, run);
+            }
             Notice::Status { mailbox, items } => {
                 if let Some(mailbox) = account.mailbox(mailbox) {
                     let record = mailbox.record();

@@ -10,8 +10,8 @@ mod known;
 use std::collections::BTreeSet;
 
 use imap_proto::types::{FetchItem, StatusItem};
-use mail_types::{MailboxId, MailboxName, ModSeq, UidSet};
-use mailbox::{Account, MailboxRecord};
+use mail_types::{EntryName, MailboxId, MailboxName, ModSeq, UidSet};
+use mailbox::{Account, MailboxRecord, MetadataTarget};
 
 use known::{Changes, Known, Mark};
 
@@ -67,6 +67,11 @@ pub(crate) struct Wants {
     pub(crate) names: bool,
     /// SubscriptionChange.
     pub(crate) subscriptions: bool,
+    /// MailboxMetadataChange.
+    pub(crate) mailbox_metadata: bool,
+    /// ServerMetadataChange: it is about no mailbox, so it does not matter which ones it is asked
+    /// for together with.
+    pub(crate) server_metadata: bool,
 }
 
 /// One response that is due.
@@ -76,6 +81,8 @@ pub(crate) enum Notice {
     Name { name: MailboxName, old_name: Option<MailboxName> },
     /// STATUS of this mailbox.
     Status { mailbox: MailboxId, items: Vec<StatusItem> },
+    /// METADATA without values: these annotations have changed. RFC 5464 §4.4.2
+    Metadata { target: MetadataTarget, names: Vec<EntryName> },
 }
 
 /// More is to be told than should be. RFC 5465 §5.8
@@ -105,7 +112,7 @@ impl Watch {
             return Ok(watch);
         }
         watch.check_size(account)?;
-        watch.known = Known::of(account, watch.wants_subscriptions());
+        watch.known = Known::of(account, watch.all_wants());
         Ok(watch)
     }
 
@@ -146,6 +153,7 @@ impl Watch {
         if notices.len() > Self::NAME_NOTICES_MAX {
             return Err(Overflow);
         }
+        self.add_annotations(&changes, account, &mut notices);
         for (id, mark) in &changes.touched {
             let Some(mailbox) = account.mailbox(*id) else { continue };
             let record = mailbox.record();
@@ -172,12 +180,32 @@ impl Watch {
 
     fn check_size(&self, account: &Account) -> Result<(), Overflow> {
         let is_large = account.mailboxes().len() > Self::NAMES_MAX
-            || (self.wants_subscriptions() && account.subscriptions().count() > Self::NAMES_MAX);
+            || (self.all_wants().subscriptions
+                && account.subscriptions().count() > Self::NAMES_MAX);
         if is_large { Err(Overflow) } else { Ok(()) }
     }
 
-    fn wants_subscriptions(&self) -> bool {
-        self.groups.iter().any(|group| group.wants.subscriptions)
+    /// What any group wants of any mailbox.
+    fn all_wants(&self) -> Wants {
+        self.groups.iter().fold(Wants::default(), |all, group| all.union(group.wants))
+    }
+
+    /// One response for each mailbox whose annotations changed, and one for the server. Those of a
+    /// mailbox that is gone went with it, which its name tells. RFC 5465 §5.6, §5.7
+    fn add_annotations(&self, changes: &Changes, account: &Account, notices: &mut Vec<Notice>) {
+        let is_wanted = |target: MetadataTarget| match target {
+            MetadataTarget::Server => self.all_wants().server_metadata,
+            MetadataTarget::Mailbox(id) => account
+                .mailbox(id)
+                .is_some_and(|it| self.wants(&it.record().name, account).mailbox_metadata),
+        };
+        for of_one in changes.annotations.chunk_by(|(a, _), (b, _)| a == b) {
+            let Some((target, _)) = of_one.first().filter(|(target, _)| is_wanted(*target)) else {
+                continue;
+            };
+            let names = of_one.iter().map(|(_, name)| name.clone()).collect();
+            notices.push(Notice::Metadata { target: *target, names });
+        }
     }
 
     /// The items of a STATUS for what changed since `mark`; none if nothing of it is wanted.
@@ -275,6 +303,8 @@ impl Wants {
             flags: self.flags || other.flags,
             names: self.names || other.names,
             subscriptions: self.subscriptions || other.subscriptions,
+            mailbox_metadata: self.mailbox_metadata || other.mailbox_metadata,
+            server_metadata: self.server_metadata || other.server_metadata,
         }
     }
 }
@@ -309,6 +339,28 @@ mod tests {
         let selected = SelectedWatch { is_delayed: false, flags: true, items: Vec::new() };
         let groups = vec![group(Wants::default())];
         assert!(Watch::new(Some(selected), groups, &account).is_ok_and(|watch| watch.listens()));
+    }
+
+    #[test]
+    fn a_flood_of_annotations_is_not_told_one_by_one() {
+        let before = account(Watch::NOTICES_MAX + 8);
+        let ids: Vec<MailboxId> = before.mailboxes().map(|it| it.record().id).collect();
+        let wants = Wants { mailbox_metadata: true, ..Wants::default() };
+        let notices = |count: usize| {
+            let mut watch = Watch::new(None, vec![group(wants)], &before).unwrap();
+            let set = |account: Account, id: &MailboxId| {
+                let name = EntryName::new("/private/comment").unwrap();
+                let entries = vec![(name, Some(b"x".to_vec()))];
+                let target = MetadataTarget::Mailbox(*id);
+                let operation = Operation::SetMetadata { target, entries };
+                let decision = decide(&account, &operation, &Context { now: 0 }).unwrap();
+                apply(&account, &decision.entry.unwrap()).unwrap()
+            };
+            let after = ids.iter().take(count).fold(before.clone(), set);
+            watch.look(&after, None, false).map(|notices| notices.len())
+        };
+        assert_eq!(notices(Watch::NOTICES_MAX), Ok(Watch::NOTICES_MAX));
+        assert_eq!(notices(Watch::NOTICES_MAX + 1), Err(Overflow));
     }
 
     #[test]

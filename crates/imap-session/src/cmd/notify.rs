@@ -11,23 +11,26 @@ use super::status;
 use crate::reply::{Flow, Reply, Run, end, wait_ready};
 use crate::sync::{self, Told};
 use crate::watch::{Filter, Group, SelectedWatch, Wants, Watch};
-use crate::{Need, render};
+use crate::{Need, metadata, render};
 
 pub(crate) fn begin(notify: Notify, run: &mut Run<'_>) -> Flow {
     let Notify::Set { status, groups } = notify else {
         run.state.watch = Some(Box::default());
         run.state.enabled.notify = false;
+        metadata::end_telling(run);
         return end(Reply::ok("NOTIFY completed"));
     };
     check(&groups)?;
     wait_ready(Need::Refresh, move |run| {
         // A successful NOTIFY SET is a NOOP too, whatever was asked for before. RFC 5465 §3.1
+        metadata::tell_changes(run, None);
         let before = run.state.watch.take();
         sync::catch_up(Told::Everything, run, move |run| match set(&groups, run) {
             Ok(watch) => {
                 run.state.enabled.notify = watch.selected.as_ref().is_some_and(|it| it.flags);
                 let first = if status { first_status(&watch, run) } else { Ok(VecDeque::new()) };
                 run.state.watch = Some(watch);
+                metadata::end_telling(run);
                 tell_status(first?, run)
             }
             Err(reply) => {
@@ -89,8 +92,16 @@ fn is_supported(event: &Event) -> bool {
 }
 
 /// Every event that can be told.
-const SUPPORTED: [&str; 5] =
-    ["MessageNew", "MessageExpunge", "FlagChange", "MailboxName", "SubscriptionChange"];
+const SUPPORTED: [&str; 7] = [
+    "MessageNew",
+    "MessageExpunge",
+    "FlagChange",
+    "MailboxName",
+    "SubscriptionChange",
+    // Required beside METADATA. RFC 5465 §5.6, §5.7
+    "MailboxMetadataChange",
+    "ServerMetadataChange",
+];
 
 fn set(groups: &[EventGroup], run: &Run<'_>) -> Result<Box<Watch>, Reply> {
     let account = run.account()?;
@@ -130,10 +141,9 @@ fn group(group: &EventGroup, run: &Run<'_>) -> Option<Group> {
             Event::FlagChange => wants.flags = true,
             Event::MailboxName => wants.names = true,
             Event::SubscriptionChange => wants.subscriptions = true,
-            Event::AnnotationChange
-            | Event::MailboxMetadataChange
-            | Event::ServerMetadataChange
-            | Event::Other(_) => {}
+            Event::MailboxMetadataChange => wants.mailbox_metadata = true,
+            Event::ServerMetadataChange => wants.server_metadata = true,
+            Event::AnnotationChange | Event::Other(_) => {}
         }
     }
     Some(Group { filter, wants })

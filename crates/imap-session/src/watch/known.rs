@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mail_types::{MailboxId, MailboxName, ModSeq, Uid};
-use mailbox::{Account, MailboxRecord};
+use mail_types::{EntryName, MailboxId, MailboxName, ModSeq, Uid};
+use mailbox::{Account, MailboxRecord, MetadataTarget};
+
+use super::Wants;
+use crate::metadata;
 
 /// The account as the client was told of it.
 #[derive(Debug, Default)]
@@ -14,6 +17,8 @@ pub(super) struct Known {
     mailboxes: BTreeMap<MailboxId, Mark>,
     /// The list of subscriptions; `None` if nobody wants to hear of it.
     subscribed: Option<BTreeSet<MailboxName>>,
+    /// All annotations; `None` if nobody wants to hear of them.
+    annotations: Option<metadata::Told>,
 }
 
 /// One mailbox as the client was told of it.
@@ -37,16 +42,20 @@ pub(super) struct Changes {
     pub(super) touched: Vec<(MailboxId, Mark)>,
     /// Names that were subscribed or unsubscribed.
     pub(super) subscriptions: Vec<MailboxName>,
+    /// Annotations that were set or removed; those of one target follow each other.
+    pub(super) annotations: Vec<(MetadataTarget, EntryName)>,
 }
 
 impl Known {
-    pub(super) fn of(account: &Account, with_subscriptions: bool) -> Self {
+    pub(super) fn of(account: &Account, wants: Wants) -> Self {
+        let has_annotations = wants.mailbox_metadata || wants.server_metadata;
         let mark = |record: &MailboxRecord| (record.id, Mark::of(record));
         Self {
             modseq: account.modseq(),
             selected: None,
             mailboxes: account.mailboxes().map(|mailbox| mark(mailbox.record())).collect(),
-            subscribed: with_subscriptions.then(|| subscribed(account)),
+            subscribed: wants.subscriptions.then(|| subscribed(account)),
+            annotations: has_annotations.then(|| metadata::Told::new(account)),
         }
     }
 
@@ -102,6 +111,11 @@ impl Known {
         {
             let now = subscribed(account);
             changes.subscriptions = known.symmetric_difference(&now).cloned().collect();
+            *known = now;
+        }
+        if let Some(known) = &mut self.annotations {
+            let now = metadata::Told::new(account);
+            changes.annotations = known.changed(&now);
             *known = now;
         }
         self.modseq = account.modseq();
