@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use imap_proto::types::{Capability, Response};
 
+use super::context;
 use crate::capability::{Login, is_hidden};
 use crate::reply::{Flow, Reply, Run, end};
 use crate::state::Enabled;
@@ -27,6 +28,9 @@ pub(crate) fn begin(names: &[Capability], run: &mut Run<'_>) -> Flow {
     }
     let had_condstore = std::mem::replace(&mut run.state.enabled, enabled).condstore;
     run.write(&Response::Enabled(done));
+    if enabled.uidonly {
+        context::end_numbered(run);
+    }
     if enabled.metadata {
         metadata::begin_telling(run);
     }

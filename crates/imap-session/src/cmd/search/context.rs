@@ -91,9 +91,26 @@ pub(crate) fn add(search: &Search, job: Job, source: Option<Source>, run: &mut R
 
 /// Everything else that the search asked for is done all the same. RFC 5267 §4.3.1
 pub(crate) fn refuse(run: &mut Run<'_>) {
-    let code = Code::NoUpdate(run.tag.as_str().to_owned());
+    refuse_tag(run.tag.as_str().to_owned(), run);
+}
+
+fn refuse_tag(tag: String, run: &mut Run<'_>) {
+    let code = Code::NoUpdate(tag);
     let status = Status::untagged(StatusKind::No, "Changes of this search are not told");
     run.write(&Response::Status(status.with_code(code)));
+}
+
+/// Sequence numbers are told no more after ENABLE UIDONLY, and UIDs would be no update of the
+/// numbers that the client has kept. So these searches are given up, and the client is told:
+/// NOUPDATE is what RFC 5267 has for a search whose changes are not told. RFC 9586 §3, RFC 5267
+/// §4.3.1
+pub(crate) fn end_numbered(run: &mut Run<'_>) {
+    let Some(selected) = run.state.selected.as_mut() else { return };
+    let is_numbered = |context: &mut Context| context.numbering == Numbering::Sequence;
+    let ended: Vec<Context> = selected.contexts.extract_if(.., is_numbered).collect();
+    for context in ended {
+        refuse_tag(context.tag, run);
+    }
 }
 
 /// CANCELUPDATE: all of these tags, or none if one of them is wrong. RFC 5267 §4.3.5
