@@ -6,7 +6,7 @@
 use imap_proto::types::{
     Code, Numbering, Replace, Response, SeqBound, SeqRange, SequenceSet, Status, StatusKind,
 };
-use mail_types::Uid;
+use mail_types::{Uid, UidSet};
 use mailbox::{Outcome, Refusal};
 
 use super::append::{check_not_empty, check_size};
@@ -17,7 +17,7 @@ use crate::reply::{Flow, Reply, Run, end, wait};
 use crate::resolve::resolve;
 use crate::state::Selected;
 use crate::sync::{self, Told};
-use crate::{Answer, Need, ReplaceRequest, errors};
+use crate::{Answer, Need, ReplaceRequest, errors, news};
 
 pub(crate) fn begin(replace: Replace, run: &mut Run<'_>) -> Flow {
     check_writable(run)?;
@@ -56,15 +56,19 @@ fn target(replace: &Replace, selected: &Selected) -> Result<Uid, Reply> {
 }
 
 fn submit(request: ReplaceRequest) -> Flow {
-    wait(Need::Replace(request), |answer, run| match answer {
+    let to = request.to;
+    wait(Need::Replace(request), move |answer, run| match answer {
         Answer::Submitted(Ok(Outcome::Replaced { uid_validity, uid, .. })) => {
             // Before EXISTS and EXPUNGE, so that a client knows what took the old one's place.
             // RFC 8508 §4.3
-            let uids = SequenceSet::from(mail_types::UidSet::single(uid));
+            let uids = UidSet::single(uid);
+            news::note_own(to, &uids, run.state);
+            let uids = SequenceSet::from(uids);
             let code = Code::AppendUid { uid_validity, uids };
             let status = Status::untagged(StatusKind::Ok, "Replacement ready").with_code(code);
             run.write(&Response::Status(status));
-            // EXISTS counts the old one too, whose EXPUNGE follows. RFC 8508 §3.2
+            // EXISTS counts the old one too, whose EXPUNGE follows. RFC 8508 §3.2. Both are told
+            // whatever NOTIFY asked for, as they are what the command did.
             sync::catch_up(Told::NoExpunge, run, |run| {
                 sync::catch_up(Told::Everything, run, |run| {
                     end(with_highest(Reply::ok("REPLACE completed"), run))
