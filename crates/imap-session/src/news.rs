@@ -6,7 +6,7 @@ use imap_proto::types::{
 };
 use mail_types::{MailboxId, MailboxName, Uid, UidSet};
 
-use crate::cmd::{attributes_of, status_values, tell_new_messages};
+use crate::cmd::{attributes_of, context, status_values, tell_new_messages};
 use crate::reply::{Flow, Reply, Run, end, wait_ready};
 use crate::state::State;
 use crate::sync::{self, CaughtUp, Silence, Told};
@@ -80,17 +80,22 @@ fn gone() -> Reply {
 
 fn tell_rest(run: &mut Run<'_>) -> Flow {
     tell_others(run);
-    let Some(watch) = &mut run.state.watch else { return done() };
+    let Some(watch) = &mut run.state.watch else { return settle(run) };
     let fresh = std::mem::take(&mut watch.fresh).difference(&std::mem::take(&mut watch.own));
     if fresh.is_empty() {
-        return done();
+        return settle(run);
     }
     if fresh.len() > Watch::FRESH_MAX {
         overflow(run);
-        return done();
+        return settle(run);
     }
     let items = watch.selected.as_ref().map(|selected| selected.items.clone());
-    tell_new_messages(fresh, items.unwrap_or_default(), run, |_| done())
+    tell_new_messages(fresh, items.unwrap_or_default(), run, settle)
+}
+
+/// Last, searches whose changes are told read the messages that came or changed. RFC 5267 §4.3.2
+fn settle(run: &mut Run<'_>) -> Flow {
+    context::settle(run).unwrap_or_else(done)
 }
 
 fn done() -> Flow {
