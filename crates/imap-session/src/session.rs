@@ -266,6 +266,9 @@ impl Session {
     ) -> Step {
         let reply = match flow {
             Ok(Next::Wait(need, resume)) => {
+                if let (Some(watch), Some(account)) = (&mut self.state.watch, world.account) {
+                    watch.note_asked(account);
+                }
                 self.running = Some(Running { tag, told, stage: Stage::Waiting(resume) });
                 return Step::Need(need);
             }

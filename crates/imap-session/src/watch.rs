@@ -22,6 +22,8 @@ pub(crate) struct Watch {
     pub(crate) selected: Option<SelectedWatch>,
     pub(crate) groups: Vec<Group>,
     known: Known,
+    /// The account when the command in progress last asked for something.
+    asked_at: ModSeq,
     /// Messages of the selected mailbox that have arrived, and of which items are to be told.
     pub(crate) fresh: UidSet,
     /// Messages that this session itself put into the selected mailbox. RFC 5465 §5.2
@@ -127,10 +129,20 @@ impl Watch {
         groups.fold(Wants::default(), |all, group| all.union(group.wants))
     }
 
+    /// The command in progress is about to ask for something, perhaps for an operation.
+    pub(crate) fn note_asked(&mut self, account: &Account) {
+        self.asked_at = account.modseq();
+    }
+
     /// What has changed is known to the client if it was this session's operation alone: it is not
     /// told of its own doing. RFC 5465 §5
+    ///
+    /// An operation may also come to nothing. Then the one change there is was another session's,
+    /// mostly from before the operation was asked for.
     pub(crate) fn absorb_own(&mut self, account: &Account, selected: Option<(MailboxId, ModSeq)>) {
-        let is_next = account.modseq().get() == self.known.modseq().get().saturating_add(1);
+        let known = self.known.modseq();
+        let is_next =
+            self.asked_at == known && account.modseq().get() == known.get().saturating_add(1);
         if !self.groups.is_empty() && is_next {
             self.known.catch_up(account, selected);
         }

@@ -95,3 +95,14 @@ fn what_arrives_within_a_command_is_told_at_its_end() {
                     * 2 FETCH (UID 2 RFC822.SIZE 14)\r\nd OK Completed\r\n";
     assert_eq!(told, expected);
 }
+
+#[test]
+fn what_others_do_is_told_after_a_command_that_changes_nothing() {
+    let mut sessions = Sessions::new();
+    sessions.say(1, "b SUBSCRIBE INBOX\r\n");
+    sessions.say(1, "c NOTIFY SET (personal (MailboxName SubscriptionChange))\r\n");
+    sessions.say(1, "d SUBSCRIBE IN");
+    sessions.say(2, "b CREATE Box\r\n");
+    let told = sessions.say(1, "BOX\r\n");
+    assert!(told.starts_with("* LIST (") && told.contains("\"/\" Box\r\nd OK "), "{told}");
+}
