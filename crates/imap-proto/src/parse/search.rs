@@ -34,12 +34,18 @@ pub fn arguments(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Search
         search.charset = Some(charset(cursor)?);
         cursor.space()?;
     }
-    let mut budget = SearchKey::KEYS_MAX;
-    search.keys.push(key(cursor, 0, &mut budget)?);
-    while cursor.space_before_more() {
-        search.keys.push(key(cursor, 0, &mut budget)?);
-    }
+    search.keys = keys(cursor)?;
     Ok(search)
+}
+
+/// `search-key *(SP search-key)`
+pub fn keys(cursor: &mut Cursor<'_>) -> Result<Vec<SearchKey>> {
+    let mut budget = SearchKey::KEYS_MAX;
+    let mut keys = vec![key(cursor, 0, &mut budget)?];
+    while cursor.space_before_more() {
+        keys.push(key(cursor, 0, &mut budget)?);
+    }
+    Ok(keys)
 }
 
 /// `charset = atom / quoted`
@@ -55,7 +61,7 @@ pub fn charset(cursor: &mut Cursor<'_>) -> Result<String> {
 /// search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE" / "PARTIAL" SP partial-range /
 ///                     "RELEVANCY" / "CONTEXT" / "UPDATE"
 /// ```
-fn return_option(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
+pub fn return_option(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
     let start = cursor.clone();
     Ok(match cursor.keyword("return option")?.as_str() {
         "MIN" => SearchReturn::Min,
@@ -93,7 +99,7 @@ pub fn partial_range(cursor: &mut Cursor<'_>) -> Result<PartialRange> {
 }
 
 /// One key. `depth` counts the keys around it, `budget` the keys that may still come.
-pub fn key(cursor: &mut Cursor<'_>, depth: usize, budget: &mut usize) -> Result<SearchKey> {
+fn key(cursor: &mut Cursor<'_>, depth: usize, budget: &mut usize) -> Result<SearchKey> {
     if depth > SearchKey::DEPTH_MAX {
         return cursor.fail(ErrorKind::TooDeep, "search key");
     }

@@ -3,9 +3,7 @@
 use super::cursor::Cursor;
 use super::error::{ErrorKind, Result};
 use super::search;
-use crate::types::{
-    Numbering, Response, Search, SearchKey, SearchReturn, Sort, SortCriterion, SortKey,
-};
+use crate::types::{Numbering, Response, Search, SearchReturn, Sort, SortCriterion, SortKey};
 
 /// ```text
 /// sort            = ["UID" SP] "SORT" SP sort-criteria SP search-criteria
@@ -32,26 +30,19 @@ pub fn command(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Sort> {
 /// ```
 pub fn search_criteria(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Search> {
     let charset = Some(search::charset(cursor)?);
-    let mut budget = SearchKey::KEYS_MAX;
     cursor.space()?;
-    let mut keys = vec![search::key(cursor, 0, &mut budget)?];
-    while cursor.space_before_more() {
-        keys.push(search::key(cursor, 0, &mut budget)?);
-    }
+    let keys = search::keys(cursor)?;
     Ok(Search { numbering, returns: None, charset, keys })
 }
 
 /// The return options of ESEARCH. RFC 5267 §3.1, RFC 5182 §2.4
 fn return_option(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
+    use SearchReturn::{All, Count, Max, Min, Save};
     let start = cursor.clone();
-    Ok(match cursor.keyword("return option")?.as_str() {
-        "MIN" => SearchReturn::Min,
-        "MAX" => SearchReturn::Max,
-        "ALL" => SearchReturn::All,
-        "COUNT" => SearchReturn::Count,
-        "SAVE" => SearchReturn::Save,
-        _ => return start.expected("known return option"),
-    })
+    match search::return_option(cursor)? {
+        option @ (Min | Max | All | Count | Save) => Ok(option),
+        _ => start.expected("known return option"),
+    }
 }
 
 /// ```text

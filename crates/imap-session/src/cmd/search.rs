@@ -24,7 +24,7 @@ use crate::{errors, limit};
 pub(crate) use keys::has_sequence;
 use load::Job;
 pub(crate) use partial::part;
-pub(crate) use result::{Source, tell};
+pub(crate) use result::{Source, Wants, highest, one_number, tell};
 
 pub(crate) fn begin(search: Search, run: &mut Run<'_>) -> Flow {
     check_no_charset(&search, run)?;

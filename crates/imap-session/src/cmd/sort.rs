@@ -1,8 +1,7 @@
 //! SORT and UID SORT. RFC 5256 §3, RFC 5957, RFC 5267 §3, RFC 7162 §3.1.9
 
 use imap_proto::types::{
-    Esearch, Numbering, Response, SearchReturn, SeqBound, SeqRange, SequenceSet, Sort,
-    SortCriterion, SortKey,
+    Esearch, Numbering, Response, SeqBound, SeqRange, SequenceSet, Sort, SortCriterion, SortKey,
 };
 use mail_types::{Address, Uid, UidSet};
 use mailbox::EntryRef;
@@ -11,7 +10,7 @@ use mailbox::sort::{self, SortTexts, Sorter};
 use mime::Message;
 
 use super::search::rows::{Collector, collect, decoded, sent};
-use super::search::{self, keys};
+use super::search::{self, Wants, highest, keys, one_number};
 use crate::errors;
 use crate::reply::{Flow, Reply, Run, end};
 use crate::sync;
@@ -112,20 +111,15 @@ fn shown(address: &Address) -> String {
 
 fn tell(sort: &Sort, sorted: &[Uid], run: &mut Run<'_>) {
     let Some(selected) = run.state.selected.as_mut() else { return };
-    let wants = Wants::of(sort.search.returns.as_deref());
+    let wants = Wants::of(&sort.search);
     let (first, last) = (sorted.first().copied(), sorted.last().copied());
     // What is told: with only MIN and MAX, just those. RFC 5182 §2.4, RFC 4731 §3.2
     let ends = || first.filter(|_| wants.min).into_iter().chain(last.filter(|_| wants.max));
     let told: UidSet =
-        if wants.is_ends_only() { ends().collect() } else { sorted.iter().copied().collect() };
+        if wants.is_some_only() { ends().collect() } else { sorted.iter().copied().collect() };
     let view = &selected.view;
-    let mod_seq = keys::has_modseq(&sort.search.keys)
-        .then(|| view.entries(&told).map(|(_, entry)| entry.modseq()).max())
-        .flatten();
-    let number = |uid: Uid| match sort.search.numbering {
-        Numbering::Uid => Some(uid.get()),
-        Numbering::Sequence => view.seq(uid).map(|seq| seq.get()),
-    };
+    let mod_seq = keys::has_modseq(&sort.search.keys).then(|| highest(&told, view)).flatten();
+    let number = |uid: Uid| one_number(uid, sort.search.numbering, view);
     let numbers = || sorted.iter().filter_map(|uid| number(*uid)).collect::<Vec<u32>>();
     let response = match sort.search.returns {
         None => Response::Sort { numbers: numbers(), mod_seq },
@@ -156,37 +150,4 @@ fn in_order(numbers: &[u32]) -> SequenceSet {
         Some(SeqRange { first: end(run.first())?, last: end(run.last())? })
     };
     SequenceSet::new(runs.filter_map(range).collect())
-}
-
-/// The return options. RFC 5267 §3.1
-struct Wants {
-    min: bool,
-    max: bool,
-    all: bool,
-    count: bool,
-    save: bool,
-}
-
-impl Wants {
-    fn of(returns: Option<&[SearchReturn]>) -> Self {
-        let options = returns.unwrap_or_default();
-        let has = |option| options.contains(&option);
-        Self {
-            min: has(SearchReturn::Min),
-            max: has(SearchReturn::Max),
-            // An empty list asks for ALL. RFC 5267 §3.3
-            all: has(SearchReturn::All) || options.is_empty(),
-            count: has(SearchReturn::Count),
-            save: has(SearchReturn::Save),
-        }
-    }
-
-    /// SAVE alone: nothing is told. RFC 9051 §6.4.4
-    fn is_silent(&self) -> bool {
-        !(self.min || self.max || self.all || self.count)
-    }
-
-    fn is_ends_only(&self) -> bool {
-        (self.min || self.max) && !self.all && !self.count
-    }
 }

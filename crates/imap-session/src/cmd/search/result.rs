@@ -58,13 +58,13 @@ pub(crate) fn saved(search: &Search, matched: &UidSet) -> Option<UidSet> {
     wants.save.then(|| wants.kept(matched))
 }
 
-/// The return options.
-struct Wants {
-    min: bool,
-    max: bool,
-    all: bool,
-    count: bool,
-    save: bool,
+/// The return options of SEARCH, ESEARCH and SORT.
+pub(crate) struct Wants {
+    pub(crate) min: bool,
+    pub(crate) max: bool,
+    pub(crate) all: bool,
+    pub(crate) count: bool,
+    pub(crate) save: bool,
     partial: Option<PartialRange>,
     relevancy: bool,
     /// Whether something is asked for that has its own answer, or is none: CONTEXT, UPDATE.
@@ -72,13 +72,13 @@ struct Wants {
 }
 
 impl Wants {
-    fn of(search: &Search) -> Self {
+    pub(crate) fn of(search: &Search) -> Self {
         let options = search.returns.as_deref().unwrap_or_default();
         let has = |option| options.contains(&option);
         Self {
             min: has(SearchReturn::Min),
             max: has(SearchReturn::Max),
-            // An empty list, or none in IMAP4rev2, asks for ALL. RFC 9051 §6.4.4
+            // An empty list, or none in IMAP4rev2, asks for ALL. RFC 9051 §6.4.4, RFC 5267 §3.3
             all: has(SearchReturn::All) || options.is_empty(),
             count: has(SearchReturn::Count),
             save: has(SearchReturn::Save),
@@ -92,16 +92,21 @@ impl Wants {
     }
 
     /// SAVE alone: nothing is told. RFC 9051 §6.4.4
-    fn is_silent(&self) -> bool {
+    pub(crate) fn is_silent(&self) -> bool {
         let has_data = self.min || self.max || self.all || self.count || self.relevancy;
         self.save && !has_data && self.partial.is_none() && !self.other
+    }
+
+    /// Whether the answer is about some of what was found only: MIN, MAX or PARTIAL, and neither ALL
+    /// nor COUNT.
+    pub(crate) fn is_some_only(&self) -> bool {
+        (self.min || self.max || self.partial.is_some()) && !self.all && !self.count
     }
 
     /// The messages that the answer is about: with only MIN, MAX and PARTIAL, just those.
     /// RFC 4731 §3.2, RFC 5182 §2.4, RFC 9394 §3.2
     fn kept(&self, matched: &UidSet) -> UidSet {
-        let is_some_only = self.min || self.max || self.partial.is_some();
-        if !is_some_only || self.all || self.count {
+        if !self.is_some_only() {
             return matched.clone();
         }
         let first = matched.first().filter(|_| self.min);
@@ -128,11 +133,11 @@ fn scores(wants: &Wants, job: &Job) -> Vec<u8> {
 }
 
 /// The highest modseq of what is told. RFC 4731 §3.2, RFC 7162 §3.1.10
-fn highest(told: &UidSet, view: &View) -> Option<ModSeq> {
+pub(crate) fn highest(told: &UidSet, view: &View) -> Option<ModSeq> {
     view.entries(told).map(|(_, entry)| entry.modseq()).max()
 }
 
-fn one_number(uid: Uid, numbering: Numbering, view: &View) -> Option<u32> {
+pub(crate) fn one_number(uid: Uid, numbering: Numbering, view: &View) -> Option<u32> {
     match numbering {
         Numbering::Uid => Some(uid.get()),
         Numbering::Sequence => view.seq(uid).map(|seq| seq.get()),
