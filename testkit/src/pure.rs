@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use imap_proto::flow::{AuthLine, server_line};
 use imap_proto::frame::{Decision, Event, Framer, Limits, Reply};
+use imap_proto::types::Response;
 use imap_proto::url::UrlAccess;
 use imap_proto::{BlobSlice, Sink, Transform, parse};
 use imap_session::{
@@ -553,6 +554,47 @@ enum Seen {
     LiteralEnd,
     Rejected(imap_proto::frame::Rejection),
     Close,
+}
+
+impl PureServer {
+    /// Everything that waits for a connection.
+    pub fn said(&mut self, connection: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while let Received::Bytes(more) = self.receive(connection) {
+            bytes.extend_from_slice(&more);
+        }
+        bytes
+    }
+
+    /// Sends a command, or several lines of them, on the first connection; what is said to it.
+    pub fn ask(&mut self, command: &str) -> String {
+        self.send(1, format!("{command}\r\n").as_bytes());
+        String::from_utf8_lossy(&self.said(1)).into_owned()
+    }
+}
+
+/// The responses in what a server said.
+///
+/// # Errors
+/// What our own client cannot read.
+pub fn responses(bytes: &[u8]) -> Result<Vec<Response>, String> {
+    let mut framer = Framer::client(Limits::RESPONSES);
+    let mut rest = bytes;
+    let mut responses = Vec::new();
+    loop {
+        let step = framer.push(rest);
+        let (consumed, event) = (step.consumed, step.event);
+        rest = &rest[consumed..];
+        match event {
+            Event::NeedMore => return Ok(responses),
+            Event::Literal(_) => drop(framer.decide(Decision::Keep)),
+            Event::Complete => {
+                let response = parse::response(framer.frame());
+                responses.push(response.map_err(|error| error.to_string())?);
+            }
+            other => return Err(format!("{other:?}")),
+        }
+    }
 }
 
 impl Peer for PureServer {

@@ -756,6 +756,44 @@ fn show_all(lines: &[Vec<u8>]) -> String {
 /// The connection that makes the mail of `@mail`.
 const SETUP: usize = 0;
 
+/// A test for each topic of scripts that every server passes with the settings as they come, by
+/// `$run("topic")`: one list, so that no server's tests forget a topic.
+#[macro_export]
+macro_rules! script_tests {
+    ($run:path) => {
+        $crate::script_tests! { $run:
+            commands_are_refused_in_the_wrong_state_and_change_nothing "state",
+            mailboxes_are_created_renamed_listed_and_deleted "mailbox",
+            select_and_examine_tell_what_they_must_and_change_what_they_may "select",
+            fetch_tells_every_item_and_sets_seen_once "fetch",
+            store_changes_exactly_the_flags_named "store",
+            expunges_are_withheld_and_told_in_time "expunge",
+            search_answers_in_both_forms_and_keeps_its_result "search",
+            sort_orders_messages_by_every_key_and_collation "sort",
+            threads_are_made_by_references_and_by_subject "thread",
+            condstore_tells_modseqs_and_guards_stores "condstore",
+            qresync_brings_a_client_up_to_date "qresync",
+            append_adds_all_or_nothing "append",
+            copy_and_move_are_seen_whole "copy",
+            replace_puts_one_message_in_the_place_of_another "replace",
+            catenate_puts_messages_together_from_texts_and_urls "catenate",
+            urls_give_what_their_owner_authorized_and_nothing_else "urlauth",
+            layers_and_logins_come_and_go "connection",
+            idle_tells_news_at_once "idle",
+            annotations_are_set_read_and_told_to_others "metadata",
+            limits_are_told_and_kept "quota",
+            notify_tells_what_was_asked_for_and_nothing_else "notify",
+            the_sessions_of_the_rfcs_go_as_they_are_printed "rfc",
+        }
+    };
+    ($run:path: $($name:ident $topic:literal,)+) => {
+        $(#[test]
+        fn $name() {
+            $run($topic);
+        })+
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! How a long command says that it goes on. RFC 9585
 
 use testkit::pure::PureServer;
-use testkit::script::{Peer, Received};
+use testkit::script::Peer;
 
 const COUNT: usize = 200;
 
@@ -18,15 +18,6 @@ fn server(seconds_per_need: i64) -> PureServer {
     server
 }
 
-fn answer(server: &mut PureServer, command: &str) -> String {
-    server.send(1, format!("{command}\r\n").as_bytes());
-    let mut bytes = Vec::new();
-    while let Received::Bytes(more) = server.receive(1) {
-        bytes.extend_from_slice(&more);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 /// The two numbers of each INPROGRESS for this tag.
 fn told(text: &str, tag: &str) -> Vec<(usize, usize)> {
     let start = format!("* OK [INPROGRESS (\"{tag}\" ");
@@ -39,7 +30,7 @@ fn told(text: &str, tag: &str) -> Vec<(usize, usize)> {
 #[test]
 fn a_long_search_tells_how_far_it_has_come() {
     let mut server = server(1);
-    let text = answer(&mut server, "c SEARCH BODY needle");
+    let text = server.ask("c SEARCH BODY needle");
     let told = told(&text, "c");
     assert!(told.len() > 3, "{text}");
     assert!(told.windows(2).all(|pair| pair[0].0 < pair[1].0), "{told:?}");
@@ -50,18 +41,18 @@ fn a_long_search_tells_how_far_it_has_come() {
 #[test]
 fn it_is_told_no_oftener_than_every_ten_seconds() {
     let mut server = server(1);
-    let text = answer(&mut server, "c SEARCH BODY needle");
+    let text = server.ask("c SEARCH BODY needle");
     // Some 230 needs of one second each: a row for every seven messages and a text for each.
     assert!(told(&text, "c").len() <= 27, "{text}");
     server.set_seconds_per_need(0);
-    let text = answer(&mut server, "d SEARCH BODY needle");
+    let text = server.ask("d SEARCH BODY needle");
     assert!(told(&text, "d").is_empty(), "{text}");
 }
 
 #[test]
 fn a_long_fetch_tells_it_between_messages() {
     let mut server = server(3);
-    let text = answer(&mut server, "c FETCH 1:* (UID ENVELOPE)");
+    let text = server.ask("c FETCH 1:* (UID ENVELOPE)");
     let told = told(&text, "c");
     assert!(told.len() > 3, "{text}");
     assert!(told.iter().all(|(done, goal)| done < goal && *goal == COUNT), "{told:?}");

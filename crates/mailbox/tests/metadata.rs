@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod common;
+
+use common::{ask, new_account, submit};
 use mail_types::{EntryName, MailboxId, MailboxName, SpecialUse};
 use mailbox::{
-    Account, Change, Context, Corruption, Decision, Limit, LogEntry, Metadata, MetadataTarget,
-    MetadataValue, Operation, Outcome, Refusal, SpecialUses, apply, decide,
+    Account, Change, Corruption, Limit, LogEntry, Metadata, MetadataTarget, MetadataValue,
+    Operation, Refusal, SpecialUses, apply,
 };
 
 const INBOX: MetadataTarget = MetadataTarget::Mailbox(MailboxId(1));
@@ -17,24 +20,6 @@ fn entry(text: &str) -> EntryName {
 fn set(target: MetadataTarget, pairs: &[(&str, Option<&[u8]>)]) -> Operation {
     let entries = pairs.iter().map(|(name, value)| (entry(name), value.map(<[u8]>::to_vec)));
     Operation::SetMetadata { target, entries: entries.collect() }
-}
-
-fn ask(account: &Account, operation: &Operation) -> Result<Decision, Refusal> {
-    decide(account, operation, &Context { now: 1_700_000_000 })
-}
-
-fn submit(account: &mut Account, operation: &Operation) -> Outcome {
-    let decision = ask(account, operation).unwrap();
-    if let Some(entry) = decision.entry {
-        *account = apply(account, &entry).unwrap();
-    }
-    decision.outcome
-}
-
-fn new_account() -> Account {
-    let mut account = Account::empty();
-    submit(&mut account, &Operation::CreateAccount);
-    account
 }
 
 fn name(text: &str) -> MailboxName {

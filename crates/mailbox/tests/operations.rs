@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod common;
+
+use common::{ask, new_account, submit};
 use mail_types::{
     Flags, InternalDate, Keyword, MailboxId, MailboxName, MessageId, ModSeq, SpecialUse,
     SystemFlags, ThreadId, Uid, UidSet, UidValidity,
 };
 use mailbox::{
-    Account, Change, Context, CopyOutcome, Corruption, Counts, Decision, FlagMode, FlagsOutcome,
-    Head, KeywordNames, Limit, LogEntry, Mailbox, MailboxRecord, MailboxSnapshotBuilder,
-    MembershipRow, NewMessage, Operation, Outcome, Refusal, SpecialUses, Subscription, apply,
-    decide, touched,
+    Account, Change, Context, CopyOutcome, Corruption, Counts, FlagMode, FlagsOutcome, Head,
+    KeywordNames, Limit, LogEntry, Mailbox, MailboxRecord, MailboxSnapshotBuilder, MembershipRow,
+    NewMessage, Operation, Outcome, Refusal, SpecialUses, Subscription, apply, decide, touched,
 };
 
 fn name(text: &str) -> MailboxName {
@@ -33,26 +35,8 @@ fn all() -> UidSet {
     UidSet::range(Uid::MIN, Uid::MAX)
 }
 
-fn ask(account: &Account, operation: &Operation) -> Result<Decision, Refusal> {
-    decide(account, operation, &Context { now: 1_700_000_000 })
-}
-
 fn refused(account: &Account, operation: &Operation) -> Refusal {
     ask(account, operation).unwrap_err()
-}
-
-fn submit(account: &mut Account, operation: &Operation) -> Outcome {
-    let decision = ask(account, operation).unwrap();
-    if let Some(entry) = decision.entry {
-        *account = apply(account, &entry).unwrap();
-    }
-    decision.outcome
-}
-
-fn new_account() -> Account {
-    let mut account = Account::empty();
-    submit(&mut account, &Operation::CreateAccount);
-    account
 }
 
 fn create(account: &mut Account, text: &str) {

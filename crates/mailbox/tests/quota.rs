@@ -2,31 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod common;
+
+use common::{ask, new_account, submit};
 use mail_types::{Flags, InternalDate, MailboxId, MailboxName, SystemFlags, Uid, UidSet};
 use mailbox::{
-    Account, Context, Decision, FlagMode, NewMessage, Operation, Outcome, Quota, Refusal, Resource,
-    Usage, apply, decide,
+    Account, Decision, FlagMode, NewMessage, Operation, Quota, Refusal, Resource, Usage,
 };
 
 const INBOX: MailboxId = MailboxId(1);
-
-fn ask(account: &Account, operation: &Operation) -> Result<Decision, Refusal> {
-    decide(account, operation, &Context { now: 1_700_000_000 })
-}
-
-fn submit(account: &mut Account, operation: &Operation) -> Outcome {
-    let decision = ask(account, operation).unwrap();
-    if let Some(entry) = decision.entry {
-        *account = apply(account, &entry).unwrap();
-    }
-    decision.outcome
-}
-
-fn new_account() -> Account {
-    let mut account = Account::empty();
-    submit(&mut account, &Operation::CreateAccount);
-    account
-}
 
 fn limit(account: &mut Account, quota: Quota) {
     submit(account, &Operation::SetQuota { quota });

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use imap_proto::frame::{Decision, Event, Framer, Limits};
-use imap_proto::parse;
 use imap_proto::types::{
     Code, FetchAttribute, FlagList, Response, Status, StatusKind, StatusTarget,
 };
 use mail_types::MailboxName;
-use testkit::pure::PureServer;
-use testkit::script::{Peer, Received};
+use testkit::pure::{PureServer, responses};
+use testkit::script::Peer;
 
 /// What the client switches on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,29 +153,12 @@ impl Client {
     }
 
     fn read(&mut self, server: &mut PureServer) -> Vec<Response> {
-        let mut bytes = Vec::new();
-        while let Received::Bytes(more) = server.receive(self.connection) {
-            bytes.extend_from_slice(&more);
-        }
+        let bytes = server.said(self.connection);
         self.transcript.push_str(&String::from_utf8_lossy(&bytes));
-        let mut framer = Framer::client(Limits::RESPONSES);
-        let mut rest = bytes.as_slice();
-        let mut responses = Vec::new();
-        loop {
-            let step = framer.push(rest);
-            let (consumed, event) = (step.consumed, step.event);
-            rest = &rest[consumed..];
-            match event {
-                Event::NeedMore => break,
-                Event::Literal(_) => drop(framer.decide(Decision::Keep)),
-                Event::Complete => match parse::response(framer.frame()) {
-                    Ok(response) => responses.push(response),
-                    Err(error) => self.check(false, &format!("{error}")),
-                },
-                other => self.check(false, &format!("{other:?}")),
-            }
-        }
-        responses
+        responses(&bytes).unwrap_or_else(|error| {
+            self.check(false, &error);
+            Vec::new()
+        })
     }
 
     fn take(&mut self, response: &Response, may_expunge: bool) {
