@@ -97,8 +97,8 @@ impl Wants {
         self.save && !has_data && self.partial.is_none() && !self.other
     }
 
-    /// Whether the answer is about some of what was found only: MIN, MAX or PARTIAL, and neither ALL
-    /// nor COUNT.
+    /// Whether the answer is about some of what was found only: MIN, MAX or PARTIAL, and neither
+    /// ALL nor COUNT.
     pub(crate) fn is_some_only(&self) -> bool {
         (self.min || self.max || self.partial.is_some()) && !self.all && !self.count
     }
