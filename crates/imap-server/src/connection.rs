@@ -535,6 +535,7 @@ impl Connection {
             self.used = 0;
         }
         self.open = None;
+        self.deaf = false;
         self.framer.set_limits(Limits::BEFORE_LOGIN);
         self.begun = Instant::now();
         self.stranger_bytes = self.input.len() - self.used;
