@@ -49,6 +49,7 @@ pub(crate) use list::attributes_of;
 pub(crate) use status::values as status_values;
 
 use crate::capability::Login;
+use crate::Place;
 use crate::reply::{Flow, Reply, Run};
 use crate::state::{Access, State};
 use crate::sync::Told;
@@ -107,6 +108,14 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Copy(copy) => copy::begin(copy, copy::Kind::Copy, run),
         CommandBody::Move(copy) => copy::begin(copy, copy::Kind::Move, run),
         CommandBody::Replace(replace) => replace::begin(replace, run),
+    }
+}
+
+/// Which account a command is about before it names a mailbox of another one.
+pub(crate) fn place_of(body: &CommandBody) -> Place {
+    match (allowed(body), body) {
+        (Allowed::Selected, _) | (_, CommandBody::Idle) => Place::Selected,
+        _ => Place::Own,
     }
 }
 
