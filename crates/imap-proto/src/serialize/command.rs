@@ -2,7 +2,7 @@
 
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
-    append, authenticate, comparator, copy, create, fetch, id, list, login, metadata, notify,
+    acl, append, authenticate, comparator, copy, create, fetch, id, list, login, metadata, notify,
     quota, replace, search, select, sort, status, store, thread, urlauth,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
@@ -145,6 +145,18 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::GetQuotaRoot(mailbox) => one_mailbox(out, "GETQUOTAROOT ", mailbox),
         CommandBody::SetQuota(arguments) => quota::set(out, arguments),
         CommandBody::Append(arguments) => append::command(out, arguments),
+        other => rights_body(out, other),
+    }
+}
+
+/// The commands about rights; every other goes on to the numbered ones.
+fn rights_body(out: &mut Writer<'_>, body: &CommandBody) {
+    match body {
+        CommandBody::SetAcl(arguments) => acl::set(out, arguments),
+        CommandBody::DeleteAcl(arguments) => acl::entry(out, "DELETEACL ", arguments),
+        CommandBody::GetAcl(mailbox) => one_mailbox(out, "GETACL ", mailbox),
+        CommandBody::ListRights(arguments) => acl::entry(out, "LISTRIGHTS ", arguments),
+        CommandBody::MyRights(mailbox) => one_mailbox(out, "MYRIGHTS ", mailbox),
         numbered => numbered_body(out, numbered),
     }
 }

@@ -1,5 +1,6 @@
 //! One file for each command: what it needs, what it does, what it answers.
 
+mod acl;
 mod append;
 mod authenticate;
 mod cancel_update;
@@ -77,6 +78,7 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Rename(rename) => rename::begin(&rename, run),
         CommandBody::Subscribe(mailbox) => subscribe::begin_subscribe(&mailbox, run),
         CommandBody::Unsubscribe(mailbox) => subscribe::begin_unsubscribe(&mailbox, run),
+        CommandBody::List(list) if list.returns.my_rights => acl::begin(),
         CommandBody::List(list) => list::begin(list),
         CommandBody::Lsub(lsub) => lsub::begin(lsub),
         CommandBody::Xlist(xlist) => xlist::begin(xlist),
@@ -85,6 +87,11 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Status(status) => status::begin(status),
         CommandBody::GetMetadata(get) => metadata::begin_get(get),
         CommandBody::SetMetadata(set) => metadata::begin_set(set),
+        CommandBody::SetAcl(_)
+        | CommandBody::DeleteAcl(_)
+        | CommandBody::GetAcl(_)
+        | CommandBody::ListRights(_)
+        | CommandBody::MyRights(_) => acl::begin(),
         CommandBody::GetQuota(root) => quota::begin_get(root),
         CommandBody::GetQuotaRoot(mailbox) => quota::begin_get_root(mailbox),
         CommandBody::SetQuota(set) => quota::begin_set(&set, run),
@@ -153,6 +160,11 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Status(_)
         | CommandBody::GetMetadata(_)
         | CommandBody::SetMetadata(_)
+        | CommandBody::SetAcl(_)
+        | CommandBody::DeleteAcl(_)
+        | CommandBody::GetAcl(_)
+        | CommandBody::ListRights(_)
+        | CommandBody::MyRights(_)
         | CommandBody::GetQuota(_)
         | CommandBody::GetQuotaRoot(_)
         | CommandBody::SetQuota(_)
