@@ -111,6 +111,11 @@ impl Guest {
     }
 }
 
+/// Whether a name is one that stands for mailboxes of others, unless the user has taken it.
+pub(crate) fn is_of_others(name: &MailboxName) -> bool {
+    Space::ALL.into_iter().any(|space| name.parts().next() == Some(space.top()))
+}
+
 /// What a name stands for, whether such a mailbox exists or not.
 pub(crate) fn named(name: MailboxName, run: &Run<'_>) -> Named {
     let space = Space::ALL.into_iter().find(|space| name.parts().next() == Some(space.top()));
@@ -260,6 +265,14 @@ impl State {
 }
 
 impl Home {
+    /// The id as it is in the account.
+    pub(crate) fn inner_id<'a>(&self, id: &'a str) -> Option<&'a str> {
+        match self {
+            Self::Own => Some(id),
+            Self::Guest(guest) => guest.inner_id(id),
+        }
+    }
+
     pub(crate) fn guest(&self) -> Option<&Arc<Guest>> {
         match self {
             Self::Own => None,

@@ -85,7 +85,8 @@ impl<'a> Run<'a> {
         let account = match self.state.place {
             Place::Own => self.account,
             Place::Selected => self.selected_account(),
-            Place::Visited => self.others.visited,
+            // The one that it has stayed in is that of the selected mailbox.
+            Place::Visited => self.others.visited.or(self.others.selected),
         };
         account.ok_or_else(|| errors::trouble(Trouble::AccountGone))
     }
