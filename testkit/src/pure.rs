@@ -19,7 +19,7 @@ use imap_session::{
     UrlToSign, World,
 };
 use mail_types::{InternalDate, MailboxId, MessageId};
-use mailbox::{Account, Context, NewMessage, Operation, Outcome, Refusal, apply, decide};
+use mailbox::{Account, Actor, Context, NewMessage, Operation, Outcome, Refusal, apply, decide};
 use mime::{Decoder, Encoding, LineEnds, Message};
 
 use crate::script::{Peer, Received};
@@ -167,7 +167,7 @@ impl PureServer {
 
     fn submit(&mut self, operation: &Operation) -> Result<Outcome, Refusal> {
         let context = Context { now: self.now.seconds() };
-        let decision = decide(&self.account, operation, &context)?;
+        let decision = decide(&self.account, &Actor::Owner, operation, &context)?;
         if let Some(entry) = &decision.entry {
             self.account = apply(&self.account, entry)
                 .unwrap_or_else(|error| panic!("{operation:?} was decided wrongly: {error}"));

@@ -41,6 +41,16 @@ pub(crate) fn refusal(refusal: Refusal) -> Reply {
         Refusal::ReadOnlyEntry => {
             Reply::no("Only who runs the server can set this").with(Code::NoPerm)
         }
+        Refusal::NoPermission { visible: true } => {
+            Reply::no("You have no right to do this").with(Code::NoPerm)
+        }
+        // RFC 4314 §6: as if it did not exist.
+        Refusal::NoPermission { visible: false } => no_such_mailbox(),
+        // RFC 5464 §4.3
+        Refusal::NoPrivateEntries => {
+            Reply::no("Private annotations of this mailbox are its owner's")
+                .with(Code::MetadataNoPrivate)
+        }
         // RFC 9208 §4.3.1
         Refusal::OverQuota(resource) => Reply::no(quota_text(resource)).with(Code::OverQuota),
         Refusal::UnknownMessage(_) => server_bug(),
@@ -81,6 +91,7 @@ fn limit_text(limit: mailbox::Limit) -> &'static str {
         mailbox::Limit::MetadataEntries => "There are as many annotations as there may be",
         mailbox::Limit::AclEntries => "The access control list has as many entries as it may have",
         mailbox::Limit::MetadataBytes => "The annotations of the account take all their space",
+        mailbox::Limit::AclEntries => "The list has as many entries as it may have",
     }
 }
 
