@@ -379,7 +379,7 @@ fn search(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = CommandBody> {
             partial_range().prop_map(SearchReturn::Partial),
             Just(SearchReturn::Relevancy),
             Just(SearchReturn::Context),
-            Just(SearchReturn::Update),
+            vec(fetch_item(), 0..3).prop_map(SearchReturn::Update),
         ],
         0..4,
     ));
@@ -398,11 +398,8 @@ fn sort_or_thread(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = Comman
     (search(key), criteria, algorithm, any::<bool>()).prop_map(
         |(body, criteria, algorithm, is_sort)| {
             let CommandBody::Search(search) = body else { unreachable!("made as a search") };
-            // The others are for SEARCH only.
-            let is_served = |option: &SearchReturn| {
-                use SearchReturn::{All, Count, Max, Min, Save};
-                matches!(option, Min | Max | All | Count | Save)
-            };
+            // That one is for SEARCH only.
+            let is_served = |option: &SearchReturn| *option != SearchReturn::Relevancy;
             let charset = search.charset.or(Some("UTF-8".to_owned()));
             let returns = search.returns.map(|r| r.into_iter().filter(is_served).collect());
             let search = Search { charset, returns, ..search };

@@ -20,6 +20,7 @@ mod metadata;
 mod operation;
 pub mod qresync;
 mod quota;
+pub mod ranking;
 pub mod search;
 mod snapshot;
 pub mod sort;

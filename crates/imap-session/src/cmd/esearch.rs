@@ -10,7 +10,7 @@ use imap_proto::types::{Code, MailboxArg, MultiSearch, NameEncoding, Search, Sea
 use mail_types::{MailboxId, MailboxName, Uid, UidSet};
 use mailbox::{Account, Mailbox, View};
 
-use super::search::{self, Source, context};
+use super::search::{self, Found, Source, context};
 use crate::reply::{Flow, Reply, Run, end, wait_ready};
 use crate::state::{Access, Selected};
 use crate::{Need, Trouble, errors, render, sync};
@@ -174,7 +174,8 @@ fn look(search: Search, id: MailboxId, ids: VecDeque<MailboxId>, run: &mut Run<'
             search::tell(&search, &job, Some(source.clone()), run);
             let is_selected = run.state.selected.as_ref().is_some_and(|s| s.mailbox == id);
             if is_selected && search::wants_updates(&search) {
-                context::add(&search, job, Some(source), run);
+                let found = Found { job, source: Some(source), sorted: None };
+                context::add(&search, found, run);
             }
             // What was found is sent; and the next mailbox is not looked at from inside this one.
             wait_ready(Need::Flush, move |run| next(search, ids, run))

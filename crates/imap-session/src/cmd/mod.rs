@@ -53,6 +53,7 @@ use crate::reply::{Flow, Reply, Run};
 use crate::state::{Access, State};
 use crate::sync::Told;
 pub(crate) use search::context::{self, Context};
+pub(crate) use search::settle;
 
 /// Starts a command.
 pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
