@@ -70,6 +70,7 @@ const ROWS: &[(&str, When)] = &[
     ("MULTISEARCH", When::LoggedIn),
     ("SEARCH=FUZZY", When::LoggedIn),
     ("CONTEXT=SEARCH", When::LoggedIn),
+    ("FILTERS", When::LoggedIn),
     ("WITHIN", When::LoggedIn),
     ("BINARY", When::LoggedIn),
     ("MULTIAPPEND", When::LoggedIn),
