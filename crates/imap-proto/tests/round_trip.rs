@@ -186,6 +186,10 @@ fn old_key() -> impl Strategy<Value = SearchKey> {
     ]
 }
 
+fn filter_name() -> impl Strategy<Value = FilterName> {
+    "[!#-$&-'+-.0-\\[^-z|}~]{1,12}".prop_filter_map("no name", |name| FilterName::new(&name))
+}
+
 fn new_key() -> impl Strategy<Value = SearchKey> {
     let scope = option::of(
         prop_oneof![Just("priv"), Just("shared"), Just("all")]
@@ -206,6 +210,7 @@ fn new_key() -> impl Strategy<Value = SearchKey> {
         (0..=i64::MAX as u64).prop_map(SearchKey::Larger),
         object_id().prop_map(SearchKey::EmailId),
         object_id().prop_map(SearchKey::ThreadId),
+        filter_name().prop_map(SearchKey::Filter),
         (mod_seq(), scope).prop_map(|(mod_seq, scope)| SearchKey::ModSeq { mod_seq, scope }),
         bytes().prop_map(|text| SearchKey::Fuzzy(Box::new(SearchKey::Subject(text)))),
     ]
@@ -776,6 +781,7 @@ fn code() -> impl Strategy<Value = Code> {
         mod_seq().prop_map(Code::HighestModSeq),
         "[A-Za-z0-9.]{1,8}".prop_map(Code::NoUpdate),
         object_id().prop_map(Code::MailboxId),
+        filter_name().prop_map(Code::UndefinedFilter),
         any::<u32>().prop_map(Code::MetadataLongEntries),
         any::<u32>().prop_map(Code::MetadataMaxSize),
         Just(Code::MetadataNoPrivate),

@@ -71,6 +71,7 @@ const ROWS: &[(&str, When)] = &[
     ("SEARCH=FUZZY", When::LoggedIn),
     ("CONTEXT=SEARCH", When::LoggedIn),
     ("CONTEXT=SORT", When::LoggedIn),
+    ("FILTERS", When::LoggedIn),
     ("WITHIN", When::LoggedIn),
     ("BINARY", When::LoggedIn),
     ("MULTIAPPEND", When::LoggedIn),

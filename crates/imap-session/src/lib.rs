@@ -17,6 +17,7 @@ mod capability;
 mod cmd;
 mod config;
 mod errors;
+mod filter;
 mod limit;
 mod literal;
 mod metadata;
@@ -35,6 +36,7 @@ mod watch;
 pub use config::{
     CleartextLogin, Compressed, ServerAnnotations, SessionConfig, TlsState, UsersSetQuota,
 };
+pub use filter::SharedFilter;
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,

@@ -2,15 +2,15 @@
 
 use mail_types::{Keyword, ModSeq, SystemFlags, Uid, UidValidity};
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, Result};
 use super::fetch;
 use super::list::skip_value;
 use super::select::{mod_seq, nz_mod_seq};
 use super::status::bare_object_id;
 use crate::types::{
-    Esearch, FetchItem, HeaderKey, ModSeqScope, Numbering, PartialRange, PartialResult, Response,
-    ResultEnd, Search, SearchKey, SearchReturn, SearchUpdate, SequenceSet,
+    Esearch, FetchItem, FilterName, HeaderKey, ModSeqScope, Numbering, PartialRange, PartialResult,
+    Response, ResultEnd, Search, SearchKey, SearchReturn, SearchUpdate, SequenceSet,
 };
 
 /// ```text
@@ -47,6 +47,25 @@ pub fn keys(cursor: &mut Cursor<'_>) -> Result<Vec<SearchKey>> {
         keys.push(key(cursor, 0, &mut budget)?);
     }
     Ok(keys)
+}
+
+/// `search-criteria = search-key *(SP search-key)`, as a whole: what is kept as a filter. RFC 5466
+/// §3.2, §4
+///
+/// # Errors
+/// If it is something else, or more than [`SearchKey`] allows in one command.
+pub fn search_criteria(value: &[u8]) -> Result<Vec<SearchKey>> {
+    let mut cursor = Cursor::new(Frame::whole(value));
+    let keys = keys(&mut cursor)?;
+    cursor.end()?;
+    Ok(keys)
+}
+
+/// `filter-name = 1*<any ATOM-CHAR except "/">`. RFC 5466 §4
+pub fn filter_name(cursor: &mut Cursor<'_>) -> Result<FilterName> {
+    let start = cursor.clone();
+    let name = FilterName::new(cursor.atom("name of a filter")?);
+    name.map_or_else(|| start.expected("name of a filter"), Ok)
 }
 
 /// `charset = atom / quoted`
@@ -217,6 +236,7 @@ fn key_with_argument(name: &str, cursor: &mut Cursor<'_>) -> Result<SearchKey> {
         "EMAILID" => SearchKey::EmailId(bare_object_id(cursor)?),
         "THREADID" => SearchKey::ThreadId(bare_object_id(cursor)?),
         "MODSEQ" => mod_seq_key(cursor)?,
+        "FILTER" => SearchKey::Filter(filter_name(cursor)?),
         _ => return cursor.expected("known search key"),
     })
 }
@@ -388,7 +408,7 @@ fn positions(cursor: &mut Cursor<'_>) -> Result<Vec<(u32, SequenceSet)>> {
 }
 
 /// The keys that are followed by something.
-const KEYS_WITH_ARGUMENTS: [&str; 32] = [
+const KEYS_WITH_ARGUMENTS: [&str; 33] = [
     "BCC",
     "BODY",
     "CC",
@@ -418,6 +438,7 @@ const KEYS_WITH_ARGUMENTS: [&str; 32] = [
     "EMAILID",
     "THREADID",
     "MODSEQ",
+    "FILTER",
     "FUZZY",
     "NOT",
     "OR",

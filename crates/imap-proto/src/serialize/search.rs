@@ -164,6 +164,7 @@ fn key(out: &mut Writer<'_>, search_key: &SearchKey) {
             }
             out.number(mod_seq.get());
         }
+        SearchKey::Filter(name) => word(out, "FILTER ", name.as_str()),
         SearchKey::Fuzzy(inner) => prefixed(out, "FUZZY ", inner),
         SearchKey::Not(inner) => prefixed(out, "NOT ", inner),
         SearchKey::Or(left, right) => {

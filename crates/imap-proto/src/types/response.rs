@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use mail_types::{ModSeq, SeqNum, Uid, UidValidity};
 
 use super::{
-    Capability, ComparatorReply, FetchAttribute, FlagList, IdParams, ListReply, MailboxArg,
-    MetadataReply, NamespaceReply, Numbering, PartialResult, QuotaReply, QuotaRootReply,
-    SearchUpdate, SequenceSet, StatusReply, Tag, ThreadMember, UrlData,
+    Capability, ComparatorReply, FetchAttribute, FilterName, FlagList, IdParams, ListReply,
+    MailboxArg, MetadataReply, NamespaceReply, Numbering, PartialResult, QuotaReply,
+    QuotaRootReply, SearchUpdate, SequenceSet, StatusReply, Tag, ThreadMember, UrlData,
 };
 
 /// One response: a line, with its literals.
@@ -289,6 +289,8 @@ pub enum Code {
     UidValidity(UidValidity),
     /// `UNAVAILABLE`
     Unavailable,
+    /// `UNDEFINED-FILTER`: there is no filter of this name. RFC 5466 §3.1
+    UndefinedFilter(FilterName),
     /// `UNKNOWN-CTE`. RFC 3516 §4.3
     UnknownCte,
     /// `UNSEEN`: the first message without `\Seen`. RFC 3501 §7.1

@@ -3,6 +3,7 @@
 use mail_types::{Keyword, ModSeq, SystemFlags, Uid};
 
 use super::{FetchItem, MailboxArg, Numbering, SequenceSet};
+use crate::chars::is_atom_char;
 
 /// Arguments of SEARCH.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,12 +217,31 @@ pub enum SearchKey {
     ThreadId(String),
     /// `FUZZY`: what is like it is enough. RFC 6203 §3
     Fuzzy(Box<SearchKey>),
+    /// `FILTER`: a search that is kept under this name. RFC 5466 §3.1
+    Filter(FilterName),
     /// `NOT`
     Not(Box<SearchKey>),
     /// `OR`
     Or(Box<SearchKey>, Box<SearchKey>),
     /// Keys in parentheses, all of which must match: at least one.
     And(Vec<SearchKey>),
+}
+
+/// `filter-name = 1*<any ATOM-CHAR except "/">`: never anything else. RFC 5466 §4
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FilterName(String);
+
+impl FilterName {
+    /// The name, if it is one.
+    pub fn new(name: &str) -> Option<Self> {
+        let is_name = !name.is_empty() && name.bytes().all(|b| b != b'/' && is_atom_char(b));
+        is_name.then(|| Self(name.to_owned()))
+    }
+
+    /// The name as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// `search-modseq-ext`. RFC 7162 §7

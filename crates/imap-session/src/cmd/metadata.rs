@@ -5,6 +5,7 @@ use imap_proto::types::{
 };
 use mailbox::{MetadataTarget, Operation, Outcome};
 
+use crate::filter;
 use crate::metadata::{self, Wanted};
 use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
 use crate::{Answer, Need, errors};
@@ -32,6 +33,9 @@ pub(crate) fn begin_get(get: GetMetadata) -> Flow {
 pub(crate) fn begin_set(set: SetMetadata) -> Flow {
     wait_ready(Need::Refresh, move |run| {
         let target = target(&set.mailbox, run)?;
+        if target == MetadataTarget::Server {
+            filter::check_set(&set.entries)?;
+        }
         let own = set.entries.clone();
         let operation = Operation::SetMetadata { target, entries: set.entries };
         wait(Need::Submit(operation), move |answer, run| match answer {
