@@ -1,6 +1,7 @@
 //! What the operator decides for IMAP connections, and how long they may take.
 
 use imap_session::{ServerAnnotations, UsersSetQuota};
+use std::sync::Arc;
 use std::time::Duration;
 
 use net::TlsServer;
@@ -19,7 +20,7 @@ pub struct ImapSettings {
     /// How many messages one COPY or APPEND adds; `None` for all. RFC 9738
     pub save_limit: Option<u32>,
     /// What the operator tells all clients.
-    pub server_annotations: ServerAnnotations,
+    pub server_annotations: Arc<ServerAnnotations>,
     /// Accounts whose mailboxes stand below `Shared Folders`.
     pub shared_accounts: Vec<String>,
     /// Whether users may set the limits of their own accounts.

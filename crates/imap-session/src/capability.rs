@@ -70,6 +70,8 @@ const ROWS: &[(&str, When)] = &[
     ("MULTISEARCH", When::LoggedIn),
     ("SEARCH=FUZZY", When::LoggedIn),
     ("CONTEXT=SEARCH", When::LoggedIn),
+    ("CONTEXT=SORT", When::LoggedIn),
+    ("FILTERS", When::LoggedIn),
     ("WITHIN", When::LoggedIn),
     ("BINARY", When::LoggedIn),
     ("MULTIAPPEND", When::LoggedIn),

@@ -18,6 +18,7 @@ mod capability;
 mod cmd;
 mod config;
 mod errors;
+mod filter;
 mod limit;
 mod literal;
 mod metadata;
@@ -37,12 +38,12 @@ mod watch;
 pub use config::{
     CleartextLogin, Compressed, ServerAnnotations, SessionConfig, TlsState, UsersSetQuota,
 };
+pub use filter::SharedFilter;
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,
-    ClientResponse, CopyRequest, Need, ReadRequest, ReplaceRequest, SaslStep, SetAclRequest, Sharer,
-    Trouble, Unread, UrlRequest,
-    UrlToSign,
+    ClientResponse, CopyRequest, Need, ReadRequest, ReplaceRequest, SaslStep, SetAclRequest,
+    Sharer, Trouble, Unread, UrlRequest, UrlToSign,
 };
 pub use place::Place;
 pub use session::Session;

@@ -44,9 +44,7 @@ fn tell(list: List, run: &mut Run<'_>) -> Flow {
         return tell_matching(list, &patterns, Others::default(), run);
     }
     wait(Need::Sharers, move |answer, run| match answer {
-        Answer::Sharers(sharers) => {
-            tell_matching(list, &patterns, Others::new(sharers, run), run)
-        }
+        Answer::Sharers(sharers) => tell_matching(list, &patterns, Others::new(sharers, run), run),
         other => Err(errors::unexpected(&other)),
     })
 }
@@ -58,12 +56,7 @@ fn tell_matching(list: List, patterns: &[String], others: Others, run: &mut Run<
 }
 
 /// Tells names, and sends them now and then: an account may have many.
-fn tell_found(
-    list: List,
-    others: Others,
-    mut found: VecDeque<Found>,
-    run: &mut Run<'_>,
-) -> Flow {
+fn tell_found(list: List, others: Others, mut found: VecDeque<Found>, run: &mut Run<'_>) -> Flow {
     let account = run.account()?;
     let names = run.state.names();
     let count = match list.returns.metadata.is_empty() {
@@ -256,9 +249,7 @@ fn target<'a>(
     other: Option<&'a Other>,
 ) -> Option<(&'a MailboxRecord, Target<'a>)> {
     match other {
-        Some(it) => {
-            Some((it.record()?, Target { account: &it.account, rights: it.rights, other }))
-        }
+        Some(it) => Some((it.record()?, Target { account: &it.account, rights: it.rights, other })),
         None => {
             let record = mailbox(account, node)?.record();
             Some((record, Target { account, rights: Rights::ALL, other }))
