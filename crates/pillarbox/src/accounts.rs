@@ -11,6 +11,7 @@ use crate::cli::{AccountCommand, Data, Named};
 use crate::control::{ControlClient, Password, Reply, Request};
 use crate::engine::{self, Missing, Place};
 use crate::failure::Failure;
+use crate::hiding;
 use crate::moving;
 use crate::quota;
 use crate::say;
@@ -71,6 +72,9 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
             }
         }
         Request::Capability { name, hide, show } => {
+            if let Some(reason) = hide.iter().find_map(|name| hiding::check(name).err()) {
+                return Reply::Failed { reason };
+            }
             match service.change_hidden(&name, &HiddenChange { hide, show }).await {
                 Ok(names) => Reply::Names { names },
                 Err(error) => Reply::Failed { reason: error.to_string() },

@@ -17,6 +17,7 @@ use self::reader::{Document, Table};
 #[cfg(feature = "postgres")]
 pub use self::storage::{Bucket, Database};
 pub use self::storage::{HOME, PostgresStorage, Storage};
+use crate::hiding;
 use crate::scrub::ScrubPace;
 
 /// What the operator decided.
@@ -45,6 +46,8 @@ pub struct Config {
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Imap {
+    /// Capabilities that no client is told of.
+    pub hidden_capabilities: Vec<String>,
     /// UIDONLY. RFC 9586
     pub uidonly: bool,
     /// How many messages one command works on. RFC 9738
@@ -222,7 +225,16 @@ fn check_certificate_is_needless(root: &Table<'_>, listeners: &[(usize, Listen)]
 fn imap(root: &Table<'_>) -> Imap {
     let mut imap = Imap::default();
     let Some(table) = root.table("imap") else { return imap };
-    table.only(&["comment", "admin", "users_set_quota", "uidonly", "message_limit", "save_limit"]);
+    table.only(&[
+        "comment",
+        "admin",
+        "users_set_quota",
+        "uidonly",
+        "message_limit",
+        "save_limit",
+        "hidden_capabilities",
+    ]);
+    imap.hidden_capabilities = hidden_capabilities(&table);
     // RFC 9738 §3: not below 1000.
     imap.message_limit = table.number("message_limit", 1000..=u32::MAX);
     imap.save_limit = table.number("save_limit", 1000..=u32::MAX);
@@ -248,6 +260,20 @@ fn imap(root: &Table<'_>) -> Imap {
         imap.users_set_quota = UsersSetQuota::Allowed;
     }
     imap
+}
+
+fn hidden_capabilities(imap: &Table<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (line, name) in imap.texts("hidden_capabilities") {
+        match hiding::check(&name) {
+            Ok(()) => names.push(name.to_ascii_uppercase()),
+            Err(problem) => {
+                let remedy = "name what the server announces, as CONDSTORE or COMPRESS=DEFLATE";
+                imap.mistake(line, format!("hidden_capabilities: {problem}"), remedy);
+            }
+        }
+    }
+    names
 }
 
 /// A scheme, a colon and something. RFC 3986 §3.1; RFC 5464 §3.2.1.1
@@ -373,6 +399,18 @@ mod tests {
         let long = "x".repeat(ANNOTATION_BYTES_MAX + 1);
         assert!(mistakes(&text(&format!("comment = '{long}'")))[0].contains("too long"));
         assert_eq!(mistakes(&text("users_set_quota = 'yes'\ncolor = 1")).len(), 2);
+    }
+
+    #[test]
+    fn capabilities_are_hidden_if_there_are_such_and_they_may_be() {
+        let text = |names: &str| format!("{GOOD}\nhidden_capabilities = {names}");
+        let imap = parse(&text("['condstore', 'AUTH=PLAIN']")).unwrap().imap;
+        assert_eq!(imap.hidden_capabilities, ["CONDSTORE", "AUTH=PLAIN"]);
+        let told = mistakes(&text("['STARTTLS', 'CONDSTOR']"));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].contains("STARTTLS has to be announced"), "{told:?}");
+        assert!(told[1].contains("no capability \"CONDSTOR\""), "{told:?}");
+        assert_eq!(mistakes(&text("'IDLE'")).len(), 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod config;
 mod control;
 mod engine;
 mod failure;
+mod hiding;
 mod log;
 mod moving;
 mod quota;
