@@ -1,6 +1,7 @@
 //! The program: configuration, command line, and where engines meet shells.
 
 mod accounts;
+mod app_passwords;
 mod check;
 mod cli;
 mod config;
