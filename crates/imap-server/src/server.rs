@@ -57,6 +57,7 @@ impl Shared {
             server_annotations: self.settings.server_annotations.clone(),
             users_set_quota: self.settings.users_set_quota,
             append_limit: self.service.config().message_bytes_max,
+            hidden_capabilities: self.settings.hidden_capabilities.clone(),
             uidonly: self.settings.uidonly,
             message_limit: self.settings.message_limit,
             save_limit: self.settings.save_limit,

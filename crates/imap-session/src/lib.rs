@@ -33,6 +33,7 @@ mod step;
 mod sync;
 mod watch;
 
+pub use capability::Hiding;
 pub use config::{
     CleartextLogin, Compressed, ServerAnnotations, SessionConfig, TlsState, UsersSetQuota,
 };
