@@ -13,6 +13,8 @@ pub struct ImapSettings {
     pub starttls: Option<TlsServer>,
     /// How long connections may take.
     pub patience: Patience,
+    /// Capabilities that no client is told of.
+    pub hidden_capabilities: Vec<String>,
     /// Whether UIDONLY is offered. RFC 9586
     pub uidonly: bool,
     /// How many messages one command works on; `None` for all. RFC 9738

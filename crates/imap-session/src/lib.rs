@@ -35,6 +35,7 @@ mod step;
 mod sync;
 mod watch;
 
+pub use capability::Hiding;
 pub use config::{
     CleartextLogin, Compressed, ServerAnnotations, SessionConfig, TlsState, UsersSetQuota,
 };

@@ -17,6 +17,7 @@ use self::reader::{Document, Table};
 #[cfg(feature = "postgres")]
 pub use self::storage::{Bucket, Database};
 pub use self::storage::{HOME, PostgresStorage, Storage};
+use crate::hiding;
 use crate::scrub::ScrubPace;
 
 /// What the operator decided.
@@ -45,6 +46,8 @@ pub struct Config {
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Imap {
+    /// Capabilities that no client is told of.
+    pub hidden_capabilities: Vec<String>,
     /// UIDONLY. RFC 9586
     pub uidonly: bool,
     /// How many messages one command works on. RFC 9738
@@ -233,8 +236,10 @@ fn imap(root: &Table<'_>) -> Imap {
         "uidonly",
         "message_limit",
         "save_limit",
+        "hidden_capabilities",
     ]);
     imap.shared_accounts = account_names(&table, "shared_accounts", "write the account's name");
+    imap.hidden_capabilities = hidden_capabilities(&table);
     // RFC 9738 §3: not below 1000.
     imap.message_limit = table.number("message_limit", 1000..=u32::MAX);
     imap.save_limit = table.number("save_limit", 1000..=u32::MAX);
@@ -286,6 +291,20 @@ fn filters(imap: &Table<'_>) -> Vec<SharedFilter> {
         }
     }
     all
+}
+
+fn hidden_capabilities(imap: &Table<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (line, name) in imap.texts("hidden_capabilities") {
+        match hiding::check(&name) {
+            Ok(()) => names.push(name.to_ascii_uppercase()),
+            Err(problem) => {
+                let remedy = "name what the server announces, as CONDSTORE or COMPRESS=DEFLATE";
+                imap.mistake(line, format!("hidden_capabilities: {problem}"), remedy);
+            }
+        }
+    }
+    names
 }
 
 /// A scheme, a colon and something. RFC 3986 §3.1; RFC 5464 §3.2.1.1
@@ -429,6 +448,18 @@ mod tests {
         let twice = "name = 'a'\nsearch = 'ALL'\n[[imap.filters]]\nname = 'A'\nsearch = 'SEEN'";
         assert!(mistakes(&text(twice))[0].contains("two filters"));
         assert_eq!(mistakes(&text("name = 'a'\ncolor = 1")).len(), 2);
+    }
+
+    #[test]
+    fn capabilities_are_hidden_if_there_are_such_and_they_may_be() {
+        let text = |names: &str| format!("{GOOD}\nhidden_capabilities = {names}");
+        let imap = parse(&text("['condstore', 'AUTH=PLAIN']")).unwrap().imap;
+        assert_eq!(imap.hidden_capabilities, ["CONDSTORE", "AUTH=PLAIN"]);
+        let told = mistakes(&text("['STARTTLS', 'CONDSTOR']"));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].contains("STARTTLS has to be announced"), "{told:?}");
+        assert!(told[1].contains("no capability \"CONDSTOR\""), "{told:?}");
+        assert_eq!(mistakes(&text("'IDLE'")).len(), 1);
     }
 
     #[test]

@@ -153,6 +153,7 @@ impl Server {
             Protocol::Imap => {
                 let settings = ImapSettings {
                     starttls,
+                    hidden_capabilities: self.imap.hidden_capabilities.clone(),
                     uidonly: self.imap.uidonly,
                     message_limit: self.imap.message_limit,
                     save_limit: self.imap.save_limit,
