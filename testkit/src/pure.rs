@@ -5,6 +5,7 @@
 //! asked for, and output is flushed at every chance, so that the paths of a real server are taken.
 
 mod home;
+mod visits;
 
 use std::collections::HashMap;
 
@@ -14,14 +15,15 @@ use imap_proto::types::Response;
 use imap_proto::{BlobSlice, Sink, Transform, parse};
 use imap_session::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,
-    CleartextLogin, ClientResponse, LiteralRefusal, LiteralVerdict, Need, ReadRequest,
+    CleartextLogin, ClientResponse, LiteralRefusal, LiteralVerdict, Need, Others, ReadRequest,
     ReplaceRequest, SaslStep, Session, SessionConfig, Step, Then, Trouble, Unread, World,
 };
 use mail_types::InternalDate;
-use mailbox::{Account, Operation, Outcome};
+use mailbox::{Account, Actor, Operation, Outcome};
 use mime::{Decoder, Encoding, LineEnds};
 
 use home::{Home, Item, new_message, slice};
+use visits::Visits;
 
 use crate::script::{Peer, Received};
 
@@ -47,6 +49,8 @@ struct Connection {
     session: Session,
     /// Which account it has logged in to.
     own: usize,
+    /// The accounts of others that it sees.
+    visits: Visits,
     /// The account of the message that a URL names, until what was written of it is flushed.
     lent: Option<usize>,
     framer: Framer,
@@ -140,7 +144,7 @@ impl PureServer {
     pub fn forget_history(&mut self) {
         for home in &mut self.homes {
             let floor = home.account.modseq();
-            let pruned = home.submit(&Operation::Prune { floor }, self.now);
+            let pruned = home.submit(&Actor::Owner, &Operation::Prune { floor }, self.now);
             assert!(pruned.is_ok(), "history can always be forgotten");
         }
     }
@@ -151,7 +155,7 @@ impl PureServer {
         let id = name.and_then(|name| self.account().by_name(&name).map(|m| m.record().id));
         let Some(id) = id else { panic!("no mailbox {mailbox}") };
         let item = (bytes.to_vec(), mail_types::Flags::default(), self.now);
-        let added = self.homes[FIRST].add(id, vec![item], self.now);
+        let added = self.homes[FIRST].add(&Actor::Owner, id, vec![item], self.now);
         assert!(added.is_ok(), "{added:?}");
         self.tell_idlers();
     }
@@ -214,7 +218,7 @@ impl PureServer {
     fn literal(&mut self, state: &mut Connection, offer: &imap_proto::frame::Offer) {
         let visible = self.homes[state.own].visible();
         let account = state.session.is_logged_in().then_some(&visible);
-        let world = World { account, now: self.now };
+        let world = World::new(account, self.now);
         let verdict = state.session.literal_offered(state.framer.frame(), offer, world);
         let decision = match verdict {
             LiteralVerdict::Keep => Decision::Keep,
@@ -278,6 +282,7 @@ impl PureServer {
                 }
                 Step::Done(then) => {
                     state.staged.clear();
+                    state.end_visits();
                     state.note_flush();
                     state.framer.set_limits(match state.session.is_logged_in() {
                         true => Limits::AUTHENTICATED,
@@ -321,19 +326,17 @@ impl PureServer {
                 Answer::Ready
             }
             Need::Open(mailbox) => {
-                self.homes[state.own].open(mailbox);
+                self.homes[state.asked()].open(mailbox);
                 Answer::Ready
             }
-            Need::Submit(operation) => {
-                Answer::Submitted(self.homes[state.own].submit(&operation, self.now))
-            }
+            Need::Submit(operation) => self.submit(state, &operation),
             Need::Append(request) => self.append(state, request),
             Need::Replace(request) => self.replace(state, request),
             Need::Rows(ids) => {
                 assert!(ids.len() <= Need::ROWS_MAX, "{} rows at once", ids.len());
                 // A real server may give fewer rows than asked for.
                 let count = ids.len().min(ROWS_AT_ONCE);
-                let row = |id: &_| self.homes[state.own].row(*id);
+                let row = |id: &_| self.homes[state.asked()].row(*id);
                 Answer::Rows(ids.iter().take(count).map(row).collect())
             }
             Need::AuthorizeUrls(urls) => Answer::UrlTokens(self.homes[state.own].authorize(&urls)),
@@ -351,14 +354,19 @@ impl PureServer {
                 Answer::UrlOpened(opened)
             }
             Need::ReadUrl(requests) => self.read_all(state.lent.unwrap_or(state.own), &requests),
-            Need::Read(requests) => self.read_all(state.own, &requests),
+            Need::Read(requests) => self.read_all(state.asked(), &requests),
             Need::Hold(requests) => {
                 let octets: u64 = requests.iter().map(|r| r.range.end - r.range.start).sum();
                 assert!(octets <= Need::HOLD_BYTES_MAX, "{octets} octets at once");
-                let home = &self.homes[state.lent.unwrap_or(state.own)];
+                let home = &self.homes[state.written()];
                 let held = |request| home.read(request).map(drop).ok_or(Unread::Gone);
                 Answer::Held(requests.iter().map(held).collect())
             }
+            Need::Visit(owner) => self.visit(state, &owner),
+            Need::Stay => state.stay(),
+            Need::Sharers => self.sharers(state),
+            Need::CopyAcross(request) => self.copy_across(state, &request),
+            Need::SetAcl(request) => self.set_acl(state, request),
         }
     }
 
@@ -370,7 +378,8 @@ impl PureServer {
                 Err(trouble) => return Answer::Failed(trouble),
             }
         }
-        Answer::Submitted(self.homes[state.own].add(request.mailbox, items, self.now))
+        let (home, actor) = (state.asked(), self.actor(state.asked(), state));
+        Answer::Submitted(self.homes[home].add(&actor, request.mailbox, items, self.now))
     }
 
     fn read_all(&self, home: usize, requests: &[ReadRequest]) -> Answer {
@@ -387,8 +396,9 @@ impl PureServer {
             Err(trouble) => return Answer::Failed(trouble),
         };
         let operation = Operation::Replace { from, uid, to, message: new_message(&item) };
-        let home = &mut self.homes[state.own];
-        let outcome = home.submit(&operation, self.now);
+        let actor = self.actor(state.asked(), state);
+        let home = &mut self.homes[state.asked()];
+        let outcome = home.submit(&actor, &operation, self.now);
         if let Ok(Outcome::Replaced { message, .. }) = &outcome {
             home.keep(*message, item.0);
         }
@@ -396,6 +406,7 @@ impl PureServer {
     }
 
     fn arrived(&self, state: &mut Connection, item: AppendItem) -> Result<Item, Trouble> {
+        // What URLs of CATENATE name is the session's own, wherever it goes.
         let home = &self.homes[state.own];
         let mut staged = |index| state.staged.remove(&index).ok_or(Trouble::Corrupt);
         let bytes = match item.data {
@@ -431,6 +442,7 @@ impl PureServer {
         match self.home(user).filter(|_| password == PASSWORD.as_bytes()) {
             Some(home) => {
                 state.own = home;
+                state.session.set_account_name(&self.homes[home].name);
                 Answer::Authenticated { data: None }
             }
             None => Answer::AuthenticationRefused(AuthenticationRefused::Credentials),
@@ -455,12 +467,14 @@ impl PureServer {
         state: &mut Connection,
         call: impl FnOnce(&mut Session, World<'_>, &mut dyn Sink) -> Step,
     ) -> Step {
-        let visible = self.homes[state.own].visible();
-        let world = World { account: Some(&visible), now: self.now };
-        let mut sink = Splice {
-            output: &mut state.output,
-            home: &self.homes[state.lent.unwrap_or(state.own)],
-        };
+        let visible = |home: usize| self.homes[home].visible();
+        let own = visible(state.own);
+        let selected = state.visits.selected.map(visible);
+        let visited = state.visits.visited.map(visible);
+        let others = Others { selected: selected.as_ref(), visited: visited.as_ref() };
+        let world = World { account: Some(&own), others, now: self.now };
+        let home = &self.homes[state.written()];
+        let mut sink = Splice { output: &mut state.output, home };
         call(&mut state.session, world, &mut sink)
     }
 
@@ -536,6 +550,7 @@ impl Peer for PureServer {
         let mut state = Connection {
             session: Session::new(self.config.clone()),
             own: FIRST,
+            visits: Visits::default(),
             lent: None,
             framer: Framer::server(Limits::BEFORE_LOGIN),
             input: Vec::new(),

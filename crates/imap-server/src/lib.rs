@@ -15,6 +15,7 @@ mod output;
 mod server;
 mod settings;
 mod trouble;
+mod visits;
 
 pub use imap_session::{ServerAnnotations, UsersSetQuota};
 pub use server::ImapServer;

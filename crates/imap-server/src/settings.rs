@@ -20,6 +20,8 @@ pub struct ImapSettings {
     pub save_limit: Option<u32>,
     /// What the operator tells all clients.
     pub server_annotations: ServerAnnotations,
+    /// Accounts whose mailboxes stand below `Shared Folders`.
+    pub shared_accounts: Vec<String>,
     /// Whether users may set the limits of their own accounts.
     pub users_set_quota: UsersSetQuota,
 }

@@ -10,7 +10,7 @@ use imap_proto::parse::{self, Frame};
 use imap_proto::{BlobSlice, Sink};
 use imap_session::{Answer, CleartextLogin, Need, Session, SessionConfig, Step, World};
 use mail_types::{Flags, InternalDate, Keyword, MailboxName, SystemFlags};
-use mailbox::{Account, Context, NewMessage, Operation, apply, decide};
+use mailbox::{Account, Actor, Context, NewMessage, Operation, apply, decide};
 
 const MESSAGES: u32 = 100_000;
 
@@ -77,7 +77,7 @@ impl Shell {
 }
 
 fn commit(account: &mut Account, operation: &Operation) -> mailbox::Outcome {
-    let decision = decide(account, operation, &Context { now: NOW })
+    let decision = decide(account, &Actor::Owner, operation, &Context { now: NOW })
         .unwrap_or_else(|refusal| panic!("{refusal:?}"));
     if let Some(entry) = &decision.entry {
         *account = apply(account, entry).unwrap_or_else(|error| panic!("{error}"));

@@ -32,6 +32,9 @@ pub struct SessionConfig {
     pub server_annotations: ServerAnnotations,
     /// Whether a user may set the limits of the own account: SETQUOTA.
     pub users_set_quota: UsersSetQuota,
+    /// Login names of the accounts whose mailboxes stand below `Shared Folders` and not below `Other
+    /// Users`: they belong to nobody.
+    pub shared_accounts: Vec<String>,
     /// Failed logins after which the connection is closed.
     pub login_attempts_max: u32,
 }
@@ -100,6 +103,7 @@ impl Default for SessionConfig {
             account_hidden: Vec::new(),
             server_annotations: ServerAnnotations::default(),
             users_set_quota: UsersSetQuota::Refused,
+            shared_accounts: Vec::new(),
             login_attempts_max: LOGIN_ATTEMPTS_MAX,
         }
     }

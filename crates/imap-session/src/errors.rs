@@ -11,6 +11,9 @@ pub(crate) fn refusal(refusal: Refusal) -> Reply {
     match refusal {
         Refusal::NonExistent => no_such_mailbox(),
         Refusal::NoTarget => try_create(),
+        Refusal::NoPermission { visible: true } => no_permission(),
+        // RFC 4314 §6
+        Refusal::NoPermission { visible: false } => no_such_mailbox(),
         Refusal::AlreadyExists => {
             Reply::no("There is a mailbox of this name").with(Code::AlreadyExists)
         }
@@ -37,6 +40,16 @@ pub(crate) fn refusal(refusal: Refusal) -> Reply {
         // RFC 5464 §3.3
         Refusal::ReadOnlyEntry => {
             Reply::no("Only who runs the server can set this").with(Code::NoPerm)
+        }
+        Refusal::NoPermission { visible: true } => {
+            Reply::no("You have no right to do this").with(Code::NoPerm)
+        }
+        // RFC 4314 §6: as if it did not exist.
+        Refusal::NoPermission { visible: false } => no_such_mailbox(),
+        // RFC 5464 §4.3
+        Refusal::NoPrivateEntries => {
+            Reply::no("Private annotations of this mailbox are its owner's")
+                .with(Code::MetadataNoPrivate)
         }
         // RFC 9208 §4.3.1
         Refusal::OverQuota(resource) => Reply::no(quota_text(resource)).with(Code::OverQuota),
@@ -76,7 +89,9 @@ fn limit_text(limit: mailbox::Limit) -> &'static str {
         mailbox::Limit::KeywordsOnMessage => "A message cannot have so many keywords",
         mailbox::Limit::MetadataValue => "The value is longer than one may be",
         mailbox::Limit::MetadataEntries => "There are as many annotations as there may be",
+        mailbox::Limit::AclEntries => "The access control list has as many entries as it may have",
         mailbox::Limit::MetadataBytes => "The annotations of the account take all their space",
+        mailbox::Limit::AclEntries => "The list has as many entries as it may have",
     }
 }
 
@@ -135,12 +150,20 @@ pub(crate) fn unexpected(answer: &Answer) -> Reply {
         | Answer::Read(_)
         | Answer::Held(_)
         | Answer::UrlTokens(_)
-        | Answer::UrlOpened(_) => server_bug(),
+        | Answer::UrlOpened(_)
+        | Answer::Visited(_)
+        | Answer::Sharers(_)
+        | Answer::BadIdentifier => server_bug(),
     }
 }
 
 pub(crate) fn server_bug() -> Reply {
     Reply::no("The server made a mistake").with(Code::ServerBug)
+}
+
+/// RFC 4314 §4, RFC 5530 §3
+pub(crate) fn no_permission() -> Reply {
+    Reply::no("You do not have the right to do this").with(Code::NoPerm)
 }
 
 pub(crate) fn no_such_mailbox() -> Reply {

@@ -48,7 +48,7 @@ pub(crate) fn note_arrivals(first: Uid, last: Uid, state: &mut State) {
 
 /// Notes messages that this session has put into the selected mailbox. RFC 5465 §5.2
 pub(crate) fn note_own(mailbox: MailboxId, uids: &UidSet, state: &mut State) {
-    let is_selected = state.selected.as_ref().is_some_and(|it| it.mailbox == mailbox);
+    let is_selected = state.is_selected(mailbox);
     if let Some(watch) = &mut state.watch
         && is_selected
     {
@@ -104,9 +104,8 @@ fn done() -> Flow {
 
 /// Tells what changed in other mailboxes, and their names.
 fn tell_others(run: &mut Run<'_>) {
+    let selected = run.state.own_selected().map(|it| (it.mailbox, it.view.settled()));
     let (Some(account), Some(watch)) = (run.account, &mut run.state.watch) else { return };
-    let selected = run.state.selected.as_ref();
-    let selected = selected.map(|selected| (selected.mailbox, selected.view.settled()));
     let Ok(notices) = watch.look(account, selected, run.state.enabled.condstore) else {
         return overflow(run);
     };

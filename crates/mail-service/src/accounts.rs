@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mail_types::{AccountId, Secret};
-use mailbox::{Account, Context, Head, Operation, apply, decide};
+use mailbox::{Account, Actor, Context, Head, Operation, apply, decide};
 use store::{BlobKey, Commit, Deletion, Expected, Store, StoreError, View, Write};
 
 use crate::auth::name::AccountName;
@@ -363,7 +363,7 @@ fn first_commit(
     let head = Head { last_uid_validity: floor, ..Head::default() };
     let before = Account::restore(head, Vec::new(), Vec::new())?;
     let context = Context { now: world.clock.now_secs() };
-    let decision = decide(&before, &Operation::CreateAccount, &context)?;
+    let decision = decide(&before, &Actor::Owner, &Operation::CreateAccount, &context)?;
     let (mut builder, mut after) = (CommitBuilder::new(&keys), before.clone());
     if let Some(entry) = decision.entry {
         after = apply(&before, &entry)?;

@@ -478,5 +478,6 @@ fn same_state(one: &Account, other: &Account) -> bool {
         && one.mailboxes().map(|m| m.record()).eq(other.mailboxes().map(|m| m.record()))
         && one.subscriptions().eq(other.subscriptions())
         && one.metadata() == other.metadata()
+        && one.acls().eq(other.acls())
         && one.quota() == other.quota()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mail_types::{AccountId, MailboxId};
-use mailbox::{Account, Operation, Outcome};
+use mailbox::{Account, Actor, Operation, Outcome};
 use store::Watch;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -47,6 +47,8 @@ pub(crate) enum Request {
 
 /// An operation and who waits for it.
 pub(crate) struct Pending {
+    /// Who asks.
+    pub(crate) actor: Actor,
     pub(crate) operation: Operation,
     /// For `AddMessages`: the rows of the new messages, in order.
     pub(crate) staged: Vec<Arc<StagedRow>>,
@@ -132,13 +134,14 @@ impl OpenAccount {
     /// Has an operation decided and committed.
     pub(crate) async fn submit(
         self: &Arc<Self>,
+        actor: Actor,
         operation: Operation,
         staged: Vec<Arc<StagedRow>>,
     ) -> Answer {
         let (answer, answered) = oneshot::channel();
         let _account = Arc::clone(self);
         let (attempts, unsure) = (0, Vec::new());
-        let pending = Pending { operation, staged, answer, attempts, unsure, _account };
+        let pending = Pending { actor, operation, staged, answer, attempts, unsure, _account };
         self.send(Request::Operation(pending), answered).await
     }
 

@@ -13,8 +13,9 @@ use mail_types::{
     EntryName, MailboxId, MailboxName, MessageId, ModSeq, SpecialUse, Uid, UidValidity,
 };
 
+use crate::acl::Acls;
 use crate::apply::Corruption;
-use crate::{KeywordNames, MailboxSnapshot, Metadata, MetadataTarget, MetadataValue, Quota};
+use crate::{Acl, KeywordNames, MailboxSnapshot, Metadata, MetadataTarget, MetadataValue, Quota};
 
 /// The whole state of an account. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ pub(crate) struct Inner {
     names: Arc<BTreeMap<MailboxName, MailboxId>>,
     pub(crate) subscriptions: Arc<BTreeMap<MailboxName, Subscription>>,
     metadata: Arc<Metadata>,
+    pub(crate) acls: Arc<Acls>,
     pub(crate) quota: Quota,
 }
 
@@ -238,6 +240,7 @@ impl Account {
             names: Arc::default(),
             subscriptions: Arc::default(),
             metadata: Arc::default(),
+            acls: Arc::default(),
             quota: Quota::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -258,6 +261,7 @@ impl Account {
             names: Arc::default(),
             subscriptions: Arc::new(subscriptions.into_iter().collect()),
             metadata: Arc::default(),
+            acls: Arc::default(),
             quota: Quota::default(),
         };
         let mut records = records;
@@ -285,6 +289,18 @@ impl Account {
         let mut inner = (*self.inner).clone();
         for (target, name, value) in entries {
             inner.set_metadata(target, &[(name, Some(value))])?;
+        }
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// This account with the access control lists that were stored.
+    ///
+    /// # Errors
+    /// If one is of a mailbox that is not there.
+    pub fn with_acls(self, acls: Vec<(MailboxId, Acl)>) -> Result<Self, Corruption> {
+        let mut inner = (*self.inner).clone();
+        for (mailbox, acl) in acls {
+            inner.set_acl(mailbox, Arc::new(acl))?;
         }
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -390,6 +406,7 @@ impl fmt::Debug for Account {
             .field("mailboxes", &self.inner.mailboxes)
             .field("subscriptions", &self.inner.subscriptions)
             .field("metadata", &self.inner.metadata)
+            .field("acls", &self.inner.acls)
             .field("quota", &self.inner.quota)
             .finish()
     }
@@ -424,6 +441,10 @@ impl Inner {
         if self.metadata.count(MetadataTarget::Mailbox(id)) > 0 {
             Arc::make_mut(&mut self.metadata).remove_mailbox(id);
         }
+        // RFC 4314 §4: the list goes with its mailbox.
+        if self.acls.get(id).is_some() {
+            Arc::make_mut(&mut self.acls).set(id, Arc::default());
+        }
         Ok(())
     }
 
@@ -457,6 +478,14 @@ impl Inner {
         for (name, value) in entries {
             metadata.set(target, name.clone(), value.clone());
         }
+        Ok(())
+    }
+
+    pub(crate) fn set_acl(&mut self, mailbox: MailboxId, acl: Arc<Acl>) -> Result<(), Corruption> {
+        if self.index_of(mailbox).is_err() {
+            return Err(Corruption::NoSuchMailbox(mailbox));
+        }
+        Arc::make_mut(&mut self.acls).set(mailbox, acl);
         Ok(())
     }
 

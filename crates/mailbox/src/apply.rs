@@ -135,6 +135,7 @@ fn apply_change(inner: &mut Inner, modseq: ModSeq, change: &Change) -> Result<()
             Ok(())
         }
         Change::MetadataSet { target, entries } => inner.set_metadata(*target, entries),
+        Change::AclSet { mailbox, acl } => inner.set_acl(*mailbox, acl.clone()),
         Change::QuotaSet { quota } => {
             inner.quota = *quota;
             Ok(())

@@ -8,7 +8,7 @@ use mail_types::{
     ThreadId, Uid, UidSet,
 };
 
-use crate::{Account, MetadataTarget, Quota};
+use crate::{Account, Identifier, MetadataTarget, Quota, RightsChange};
 
 /// One request for change: at most one modseq, all or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +113,15 @@ pub enum Operation {
         /// Names and values; of a name that comes twice the last counts. `None` removes.
         entries: Vec<(EntryName, Option<Vec<u8>>)>,
     },
+    /// Changes what one identifier may do with a mailbox. RFC 4314 §3.1, §3.2
+    SetAcl {
+        /// Where.
+        mailbox: MailboxId,
+        /// Whose rights.
+        identifier: Identifier,
+        /// How.
+        change: RightsChange,
+    },
     /// Sets what the account may hold. RFC 9208 §4.1.3
     SetQuota {
         /// All limits; those of before are forgotten.
@@ -185,6 +194,7 @@ impl Operation {
             | Self::AddMessages { .. }
             | Self::ClaimRecent { .. }
             | Self::SetMetadata { .. }
+            | Self::SetAcl { .. }
             | Self::SetQuota { .. }
             | Self::Prune { .. } => None,
         };

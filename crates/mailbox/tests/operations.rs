@@ -10,7 +10,7 @@ use mail_types::{
     SystemFlags, ThreadId, Uid, UidSet, UidValidity,
 };
 use mailbox::{
-    Account, Change, Context, CopyOutcome, Corruption, Counts, FlagMode, FlagsOutcome, Head,
+    Account, Actor, Change, Context, CopyOutcome, Corruption, Counts, FlagMode, FlagsOutcome, Head,
     KeywordNames, Limit, LogEntry, Mailbox, MailboxRecord, MailboxSnapshotBuilder, MembershipRow,
     NewMessage, Operation, Outcome, Refusal, SpecialUses, Subscription, apply, decide, touched,
 };
@@ -153,7 +153,7 @@ fn a_deleted_and_recreated_mailbox_has_a_higher_uid_validity_whatever_the_clock(
     let old = mailbox(&account, "a").record().clone();
     submit(&mut account, &delete("a"));
     let operation = Operation::CreateMailbox { name: name("a"), special_use: Vec::new() };
-    let decision = decide(&account, &operation, &Context { now: -5 }).unwrap();
+    let decision = decide(&account, &Actor::Owner, &operation, &Context { now: -5 }).unwrap();
     let account = apply(&account, &decision.entry.unwrap()).unwrap();
     let new = mailbox(&account, "a").record();
     assert!(new.uid_validity > old.uid_validity);

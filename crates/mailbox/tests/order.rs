@@ -11,7 +11,7 @@ use mailbox::collate::{Collation, Comparator, Direction};
 use mailbox::sort::{Criterion, SortKey, SortTexts, Sorter};
 use mailbox::subject::{SubjectKind, base_subject};
 use mailbox::thread::{Algorithm, ThreadTexts, Threader};
-use mailbox::{Account, Context, MailboxSnapshot, NewMessage, Operation, apply, decide};
+use mailbox::{Account, Actor, Context, MailboxSnapshot, NewMessage, Operation, apply, decide};
 
 struct Random(u64);
 
@@ -56,7 +56,10 @@ fn snapshot(mails: &[Mail]) -> MailboxSnapshot {
     let messages = messages.collect();
     let mailbox = MailboxId(1);
     for operation in [Operation::CreateAccount, Operation::AddMessages { mailbox, messages }] {
-        let entry = decide(&account, &operation, &Context { now: 0 }).unwrap().entry.unwrap();
+        let entry = decide(&account, &Actor::Owner, &operation, &Context { now: 0 })
+            .unwrap()
+            .entry
+            .unwrap();
         account = apply(&account, &entry).unwrap();
     }
     account.mailbox(mailbox).unwrap().contents().unwrap().clone()

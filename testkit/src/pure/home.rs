@@ -7,7 +7,9 @@ use std::sync::Arc;
 use imap_proto::url::UrlAccess;
 use imap_session::{ReadRequest, UrlRequest, UrlToSign};
 use mail_types::{InternalDate, MailboxId, MailboxName, MessageId};
-use mailbox::{Account, Context, NewMessage, Operation, Outcome, Refusal, apply, decide};
+use mailbox::{
+    Account, Actor, Context, Identifier, NewMessage, Operation, Outcome, Refusal, apply, decide,
+};
 use mime::Message;
 
 /// A message as it comes: octets, flags, date.
@@ -41,18 +43,19 @@ impl Home {
             access_keys: HashMap::new(),
             keys_made: 0,
         };
-        let created = home.submit(&Operation::CreateAccount, now);
+        let created = home.submit(&Actor::Owner, &Operation::CreateAccount, now);
         assert!(created.is_ok(), "a new account cannot be refused");
         home
     }
 
     pub(super) fn submit(
         &mut self,
+        actor: &Actor,
         operation: &Operation,
         now: InternalDate,
     ) -> Result<Outcome, Refusal> {
         let context = Context { now: now.seconds() };
-        let decision = decide(&self.account, operation, &context)?;
+        let decision = decide(&self.account, actor, operation, &context)?;
         if let Some(entry) = &decision.entry {
             self.account = apply(&self.account, entry)
                 .unwrap_or_else(|error| panic!("{operation:?} was decided wrongly: {error}"));
@@ -62,12 +65,13 @@ impl Home {
 
     pub(super) fn add(
         &mut self,
+        actor: &Actor,
         mailbox: MailboxId,
         items: Vec<Item>,
         now: InternalDate,
     ) -> Result<Outcome, Refusal> {
         let messages = items.iter().map(new_message).collect();
-        let outcome = self.submit(&Operation::AddMessages { mailbox, messages }, now)?;
+        let outcome = self.submit(actor, &Operation::AddMessages { mailbox, messages }, now)?;
         if let Outcome::Added { messages, .. } = &outcome {
             for (id, (bytes, ..)) in messages.iter().zip(items) {
                 self.keep(*id, bytes);
@@ -94,6 +98,13 @@ impl Home {
             .filter(|id| !self.opened.contains(id))
             .collect();
         hidden.into_iter().fold(self.account.clone(), |account, id| account.without_contents(id))
+    }
+
+    /// Whether some mailbox grants something to this user.
+    pub(super) fn shares_with(&self, user: &str) -> bool {
+        let names = [user, Identifier::ANYONE];
+        let mut identifiers = names.iter().filter_map(|name| Identifier::new(name).ok());
+        identifiers.any(|identifier| self.account.has_grants_to(&identifier))
     }
 
     pub(super) fn row(&self, message: MessageId) -> Option<Arc<Message>> {

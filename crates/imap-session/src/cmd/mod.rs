@@ -50,6 +50,7 @@ pub(crate) use list::attributes_of;
 pub(crate) use status::values as status_values;
 
 use crate::capability::Login;
+use crate::Place;
 use crate::reply::{Flow, Reply, Run};
 use crate::state::{Access, State};
 use crate::sync::Told;
@@ -77,7 +78,6 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Rename(rename) => rename::begin(&rename, run),
         CommandBody::Subscribe(mailbox) => subscribe::begin_subscribe(&mailbox, run),
         CommandBody::Unsubscribe(mailbox) => subscribe::begin_unsubscribe(&mailbox, run),
-        CommandBody::List(list) if list.returns.my_rights => acl::begin(),
         CommandBody::List(list) => list::begin(list),
         CommandBody::Lsub(lsub) => lsub::begin(lsub),
         CommandBody::Xlist(xlist) => xlist::begin(xlist),
@@ -86,11 +86,11 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Status(status) => status::begin(status),
         CommandBody::GetMetadata(get) => metadata::begin_get(get),
         CommandBody::SetMetadata(set) => metadata::begin_set(set),
-        CommandBody::SetAcl(_)
-        | CommandBody::DeleteAcl(_)
-        | CommandBody::GetAcl(_)
-        | CommandBody::ListRights(_)
-        | CommandBody::MyRights(_) => acl::begin(),
+        CommandBody::SetAcl(set) => acl::begin_set(set),
+        CommandBody::DeleteAcl(entry) => acl::begin_delete(entry),
+        CommandBody::GetAcl(mailbox) => acl::begin_get(mailbox),
+        CommandBody::ListRights(entry) => acl::begin_list(entry),
+        CommandBody::MyRights(mailbox) => acl::begin_my(mailbox),
         CommandBody::GetQuota(root) => quota::begin_get(root),
         CommandBody::GetQuotaRoot(mailbox) => quota::begin_get_root(mailbox),
         CommandBody::SetQuota(set) => quota::begin_set(&set, run),
@@ -114,6 +114,14 @@ pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Copy(copy) => copy::begin(copy, copy::Kind::Copy, run),
         CommandBody::Move(copy) => copy::begin(copy, copy::Kind::Move, run),
         CommandBody::Replace(replace) => replace::begin(replace, run),
+    }
+}
+
+/// Which account a command is about before it names a mailbox of another one.
+pub(crate) fn place_of(body: &CommandBody) -> Place {
+    match (allowed(body), body) {
+        (Allowed::Selected, _) | (_, CommandBody::Idle) => Place::Selected,
+        _ => Place::Own,
     }
 }
 

@@ -155,8 +155,14 @@ impl Translator<'_> {
             SearchKey::Smaller(size) => Key::Smaller(*size),
             // One modseq is kept for all of a message: the entry does not matter. RFC 7162 §3.1.5
             SearchKey::ModSeq { mod_seq, .. } => Key::ModSeq(*mod_seq),
-            SearchKey::EmailId(id) => MessageId::parse(id).map_or(Key::Nothing, Key::Message),
-            SearchKey::ThreadId(id) => ThreadId::parse(id).map_or(Key::Nothing, Key::Thread),
+            SearchKey::EmailId(id) => {
+                let id = self.selected.home.inner_id(id);
+                id.and_then(MessageId::parse).map_or(Key::Nothing, Key::Message)
+            }
+            SearchKey::ThreadId(id) => {
+                let id = self.selected.home.inner_id(id);
+                id.and_then(ThreadId::parse).map_or(Key::Nothing, Key::Thread)
+            }
             SearchKey::Fuzzy(key) => Key::Fuzzy(Box::new(self.key(key))),
             SearchKey::Not(key) => not(self.key(key)),
             SearchKey::Or(a, b) => Key::Or(vec![self.key(a), self.key(b)]),
