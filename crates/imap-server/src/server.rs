@@ -56,6 +56,7 @@ impl Shared {
             mechanisms: mechanisms(stream),
             server_annotations: self.settings.server_annotations.clone(),
             users_set_quota: self.settings.users_set_quota,
+            shared_accounts: self.settings.shared_accounts.clone(),
             append_limit: self.service.config().message_bytes_max,
             uidonly: self.settings.uidonly,
             message_limit: self.settings.message_limit,

@@ -86,6 +86,10 @@ const ROWS: &[(&str, When)] = &[
     // RFC 5464 §1
     ("METADATA", When::LoggedIn),
     ("LIST-METADATA", When::LoggedIn),
+    ("ACL", When::LoggedIn),
+    // The rights that RFC 2086 did not know. RFC 4314 §5.1.1
+    ("RIGHTS=texk", When::LoggedIn),
+    ("LIST-MYRIGHTS", When::LoggedIn),
     ("QUOTA", When::LoggedIn),
     ("QUOTASET", When::UsersSetQuota),
     ("QUOTA=RES-STORAGE", When::LoggedIn),

@@ -11,9 +11,6 @@ pub(crate) fn refusal(refusal: Refusal) -> Reply {
     match refusal {
         Refusal::NonExistent => no_such_mailbox(),
         Refusal::NoTarget => try_create(),
-        Refusal::NoPermission { visible: true } => no_permission(),
-        // RFC 4314 §6
-        Refusal::NoPermission { visible: false } => no_such_mailbox(),
         Refusal::AlreadyExists => {
             Reply::no("There is a mailbox of this name").with(Code::AlreadyExists)
         }
@@ -41,9 +38,7 @@ pub(crate) fn refusal(refusal: Refusal) -> Reply {
         Refusal::ReadOnlyEntry => {
             Reply::no("Only who runs the server can set this").with(Code::NoPerm)
         }
-        Refusal::NoPermission { visible: true } => {
-            Reply::no("You have no right to do this").with(Code::NoPerm)
-        }
+        Refusal::NoPermission { visible: true } => no_permission(),
         // RFC 4314 §6: as if it did not exist.
         Refusal::NoPermission { visible: false } => no_such_mailbox(),
         // RFC 5464 §4.3
@@ -89,7 +84,6 @@ fn limit_text(limit: mailbox::Limit) -> &'static str {
         mailbox::Limit::KeywordsOnMessage => "A message cannot have so many keywords",
         mailbox::Limit::MetadataValue => "The value is longer than one may be",
         mailbox::Limit::MetadataEntries => "There are as many annotations as there may be",
-        mailbox::Limit::AclEntries => "The access control list has as many entries as it may have",
         mailbox::Limit::MetadataBytes => "The annotations of the account take all their space",
         mailbox::Limit::AclEntries => "The list has as many entries as it may have",
     }

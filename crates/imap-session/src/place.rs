@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use imap_proto::types::{Code, InvalidName, MailboxArg};
+use imap_proto::types::{InvalidName, MailboxArg};
 use mail_types::{MailboxId, MailboxName};
 use mailbox::{Account, Actor, Mailbox, Rights};
 

@@ -51,6 +51,21 @@ impl Rights {
 
     /// Those of which each lets one change some flag.
     pub const FLAGS: Self = Self::SEEN.union(Self::WRITE).union(Self::DELETED);
+    /// With any of them SELECT opens a mailbox for reading and writing. RFC 4314 §5.2
+    pub const CHANGING: Self = Self::FLAGS.union(Self::INSERT).union(Self::EXPUNGE);
+    /// With any of them a mailbox exists for who asks for the own rights to it. RFC 4314 §4
+    pub const KNOWING: Self = Self::LOOKUP
+        .union(Self::READ)
+        .union(Self::INSERT)
+        .union(Self::CREATE)
+        .union(Self::REMOVE)
+        .union(Self::ADMINISTER);
+    /// Any of them is needed, besides `l`, for annotations of a mailbox. RFC 5464 §3.3
+    pub const METADATA: Self = Self::READ
+        .union(Self::SEEN)
+        .union(Self::WRITE)
+        .union(Self::INSERT)
+        .union(Self::POST);
     /// What `c` of RFC 2086 stands for. RFC 4314 §2.1.1
     const VIRTUAL_CREATE: Self = Self::CREATE.union(Self::REMOVE);
     /// What `d` of RFC 2086 stands for. RFC 4314 §2.1.1

@@ -55,6 +55,8 @@ pub struct Imap {
     pub annotations: ServerAnnotations,
     /// Whether users may set the limits of their own accounts.
     pub users_set_quota: UsersSetQuota,
+    /// Accounts that belong to nobody: what they share stands below `Shared Folders`.
+    pub shared_accounts: Vec<String>,
 }
 
 /// One address and what is spoken there.
@@ -222,7 +224,16 @@ fn check_certificate_is_needless(root: &Table<'_>, listeners: &[(usize, Listen)]
 fn imap(root: &Table<'_>) -> Imap {
     let mut imap = Imap::default();
     let Some(table) = root.table("imap") else { return imap };
-    table.only(&["comment", "admin", "users_set_quota", "uidonly", "message_limit", "save_limit"]);
+    table.only(&[
+        "comment",
+        "admin",
+        "users_set_quota",
+        "shared_accounts",
+        "uidonly",
+        "message_limit",
+        "save_limit",
+    ]);
+    imap.shared_accounts = account_names(&table, "shared_accounts", "write the account's name");
     // RFC 9738 §3: not below 1000.
     imap.message_limit = table.number("message_limit", 1000..=u32::MAX);
     imap.save_limit = table.number("save_limit", 1000..=u32::MAX);
@@ -281,14 +292,18 @@ fn passwords(auth: Option<&Table<'_>>) -> PasswordCost {
 /// Whether an account of this name exists is not asked: it may be made later.
 fn submission_accounts(auth: Option<&Table<'_>>) -> Vec<String> {
     let Some(auth) = auth else { return Vec::new() };
+    let hint = "write the name that the submission server logs in with";
+    account_names(auth, "submission_accounts", hint)
+}
+
+fn account_names(table: &Table<'_>, key: &str, hint: &str) -> Vec<String> {
     let mut names = Vec::new();
-    for (line, name) in auth.texts("submission_accounts") {
+    for (line, name) in table.texts(key) {
         if AccountName::new(&name).is_ok() {
             names.push(name);
         } else {
-            let problem =
-                format!("submission_accounts has {name:?}, which no account can be called");
-            auth.mistake(line, problem, "write the name that the submission server logs in with");
+            let problem = format!("{key} has {name:?}, which no account can be called");
+            table.mistake(line, problem, hint);
         }
     }
     names

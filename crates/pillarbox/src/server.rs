@@ -158,6 +158,7 @@ impl Server {
                     save_limit: self.imap.save_limit,
                     server_annotations: self.imap.annotations.clone(),
                     users_set_quota: self.imap.users_set_quota,
+                    shared_accounts: self.imap.shared_accounts.clone(),
                     ..ImapSettings::default()
                 };
                 let imap = ImapServer::new(self.service.clone(), Arc::clone(throttle), settings);

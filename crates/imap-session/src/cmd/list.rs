@@ -312,7 +312,7 @@ fn tell_metadata(
     let of = MetadataTarget::Mailbox(record.id);
     let mut found = metadata::find(target.account, server, of, &wanted);
     if target.other.is_some() {
-        found.values.retain(|(name, _)| !name.is_private());
+        found.values.retain(|(name, _)| name.is_shared());
     }
     let mailbox = render::name(&node.name, run.state.names());
     let data = MetadataData::Values(found.values);

@@ -22,7 +22,7 @@ fn tell(get: GetMetadata, target: MetadataTarget, run: &mut Run<'_>) -> Flow {
     let mut found = metadata::find(run.account()?, server, target, &wanted);
     // What is private is its owner's. RFC 5464 §3.2
     if run.state.guest().is_some() {
-        found.values.retain(|(name, _)| !name.is_private());
+        found.values.retain(|(name, _)| name.is_shared());
     }
     if !found.values.is_empty() {
         let data = MetadataData::Values(found.values);

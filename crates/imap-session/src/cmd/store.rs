@@ -2,7 +2,7 @@
 
 use imap_proto::types::{Code, Numbering, SequenceSet, Store, StoreAction, StoreReply};
 use mail_types::{Flags, SeqNum, SeqSet, UidSet};
-use mailbox::{FlagMode, FlagsOutcome, Operation, Outcome, OwnStore};
+use mailbox::{FlagMode, FlagsOutcome, Operation, Outcome, OwnStore, Rights};
 
 use super::copy::expunge_issued;
 use super::expunge::check_writable;
