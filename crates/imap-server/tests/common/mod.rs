@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use imap_server::{FailedLogin, ImapServer, ImapSettings, Patience};
-use mail_service::{PasswordCost, Service, ServiceConfig, Sharing, World};
+use mail_service::{PasswordCost, Service, ServiceConfig, ServiceError, Sharing, World};
 use mail_types::Secret;
 use net::{LoginThrottle, Peer, Service as _, Shutdown, Stream};
 use store::Store;
@@ -260,5 +260,14 @@ impl script::Peer for ScriptPeer {
 
     fn credentials(&self) -> (String, String) {
         (USER.to_owned(), PASSWORD.to_owned())
+    }
+
+    fn make_account(&mut self, name: &str) {
+        let service = &self.lives[0].service;
+        let made = RUNTIME.block_on(service.create_account(name, Secret::new(PASSWORD)));
+        match made {
+            Ok(_) | Err(ServiceError::AccountExists) => {}
+            Err(error) => panic!("{name}: {error}"),
+        }
     }
 }
