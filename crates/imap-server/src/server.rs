@@ -56,7 +56,7 @@ impl Shared {
             mechanisms: mechanisms(stream),
             server_annotations: self.settings.server_annotations.clone(),
             users_set_quota: self.settings.users_set_quota,
-            shared_accounts: self.settings.shared_accounts.clone(),
+            shared_accounts: Arc::clone(&self.settings.shared_accounts),
             append_limit: self.service.config().message_bytes_max,
             hidden_capabilities: self.settings.hidden_capabilities.clone(),
             uidonly: self.settings.uidonly,

@@ -24,7 +24,7 @@ pub struct ImapSettings {
     /// What the operator tells all clients.
     pub server_annotations: Arc<ServerAnnotations>,
     /// Accounts whose mailboxes stand below `Shared Folders`.
-    pub shared_accounts: Vec<String>,
+    pub shared_accounts: Arc<[String]>,
     /// Whether users may set the limits of their own accounts.
     pub users_set_quota: UsersSetQuota,
 }

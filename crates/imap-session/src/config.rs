@@ -38,7 +38,7 @@ pub struct SessionConfig {
     pub users_set_quota: UsersSetQuota,
     /// Login names of the accounts whose mailboxes stand below `Shared Folders` and not below `Other
     /// Users`: they belong to nobody.
-    pub shared_accounts: Vec<String>,
+    pub shared_accounts: Arc<[String]>,
     /// Failed logins after which the connection is closed.
     pub login_attempts_max: u32,
 }
@@ -109,7 +109,7 @@ impl Default for SessionConfig {
             account_hidden: Vec::new(),
             server_annotations: Arc::default(),
             users_set_quota: UsersSetQuota::Refused,
-            shared_accounts: Vec::new(),
+            shared_accounts: Arc::default(),
             login_attempts_max: LOGIN_ATTEMPTS_MAX,
         }
     }

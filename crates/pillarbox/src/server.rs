@@ -159,7 +159,7 @@ impl Server {
                     save_limit: self.imap.save_limit,
                     server_annotations: self.imap.annotations.clone().into(),
                     users_set_quota: self.imap.users_set_quota,
-                    shared_accounts: self.imap.shared_accounts.clone(),
+                    shared_accounts: self.imap.shared_accounts.clone().into(),
                     ..ImapSettings::default()
                 };
                 let imap = ImapServer::new(self.service.clone(), Arc::clone(throttle), settings);
