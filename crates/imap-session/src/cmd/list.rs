@@ -44,9 +44,7 @@ fn tell(list: List, run: &mut Run<'_>) -> Flow {
         return tell_matching(list, &patterns, Others::default(), run);
     }
     wait(Need::Sharers, move |answer, run| match answer {
-        Answer::Sharers(sharers) => {
-            tell_matching(list, &patterns, Others::new(sharers, run), run)
-        }
+        Answer::Sharers(sharers) => tell_matching(list, &patterns, Others::new(sharers, run), run),
         other => Err(errors::unexpected(&other)),
     })
 }
@@ -58,12 +56,7 @@ fn tell_matching(list: List, patterns: &[String], others: Others, run: &mut Run<
 }
 
 /// Tells names, and sends them now and then: an account may have many.
-fn tell_found(
-    list: List,
-    others: Others,
-    mut found: VecDeque<Found>,
-    run: &mut Run<'_>,
-) -> Flow {
+fn tell_found(list: List, others: Others, mut found: VecDeque<Found>, run: &mut Run<'_>) -> Flow {
     let account = run.account()?;
     let names = run.state.names();
     let count = match list.returns.metadata.is_empty() {
@@ -77,7 +70,9 @@ fn tell_found(
         run.write(&Response::List(found.reply(&list, account, run.state.enabled.rev2, names)));
         let account = run.account()?;
         let other = others.of(&found.node);
-        if let Some((mailbox, target)) = target(&found.node, account, other) {
+        // What is listed for its children only is not told more of. RFC 5819 §2, RFC 8440 §4
+        let target = target(&found.node, account, other).filter(|_| found.is_met);
+        if let Some((mailbox, target)) = target {
             tell_my_rights(&list, &found.node, &target, run);
             tell_status(&list, &found.node, mailbox, &target, run);
             tell_metadata(&list, &found.node, mailbox, &target, run);
@@ -122,6 +117,8 @@ impl NamesBelow {
 /// A name to be listed.
 struct Found {
     node: Node,
+    /// Whether it is told for what it is itself, and not only for a name below it.
+    is_met: bool,
     /// CHILDINFO: the selection options that a name below it meets, but is not listed for.
     child_info: Vec<String>,
 }
@@ -142,9 +139,10 @@ fn found(account: &Account, list: &List, others: &Others, patterns: &[Pattern]) 
         let has_unlisted = unlisted.has_below(&node.name);
         // A parent that does not meet the selection is listed only for children that are not.
         // RFC 5258 §3.5
-        if meets(&node, account, list) || has_unlisted {
+        let is_met = meets(&node, account, list);
+        if is_met || has_unlisted {
             let child_info = if has_unlisted { options(list.selection) } else { Vec::new() };
-            all.push(Found { node, child_info });
+            all.push(Found { node, is_met, child_info });
         }
     }
     all
@@ -256,9 +254,7 @@ fn target<'a>(
     other: Option<&'a Other>,
 ) -> Option<(&'a MailboxRecord, Target<'a>)> {
     match other {
-        Some(it) => {
-            Some((it.record()?, Target { account: &it.account, rights: it.rights, other }))
-        }
+        Some(it) => Some((it.record()?, Target { account: &it.account, rights: it.rights, other })),
         None => {
             let record = mailbox(account, node)?.record();
             Some((record, Target { account, rights: Rights::ALL, other }))
