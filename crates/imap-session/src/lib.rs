@@ -40,9 +40,8 @@ pub use config::{
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,
-    ClientResponse, CopyRequest, Need, ReadRequest, ReplaceRequest, SaslStep, SetAclRequest, Sharer,
-    Trouble, Unread, UrlRequest,
-    UrlToSign,
+    ClientResponse, CopyRequest, Need, ReadRequest, ReplaceRequest, SaslStep, SetAclRequest,
+    Sharer, Trouble, Unread, UrlRequest, UrlToSign,
 };
 pub use place::Place;
 pub use session::Session;

@@ -53,9 +53,7 @@ impl Session {
         let name = message.mailbox.name(self.name_encoding()).ok();
         let is_missing = |account: &mailbox::Account| {
             // Of the mailboxes of others nothing is known here.
-            name.as_ref().is_some_and(|name| {
-                account.by_name(name).is_none() && !is_of_others(name)
-            })
+            name.as_ref().is_some_and(|name| account.by_name(name).is_none() && !is_of_others(name))
         };
         // Only for a literal that waits: the others are on their way, and the answer of the command
         // itself is then given by the newest state.

@@ -241,9 +241,9 @@ impl State {
 
     /// Whether this mailbox of the account that is asked now is the selected one.
     pub(crate) fn is_selected(&self, mailbox: MailboxId) -> bool {
-        self.selected.as_ref().is_some_and(|it| {
-            it.mailbox == mailbox && it.home.guest() == self.guest()
-        })
+        self.selected
+            .as_ref()
+            .is_some_and(|it| it.mailbox == mailbox && it.home.guest() == self.guest())
     }
 
     /// The selected mailbox, if it is one of the session's own account.

@@ -53,7 +53,8 @@ fn plan(multi: MultiSearch, run: &mut Run<'_>) -> Flow {
         None => selected.into_iter().collect(),
     };
     let mut ids: Ids = ids.into_iter().map(|id| (Place::Own, id)).collect();
-    let names_selected = multi.sources.as_ref().is_none_or(|it| it.contains(&SearchSource::Selected));
+    let names_selected =
+        multi.sources.as_ref().is_none_or(|it| it.contains(&SearchSource::Selected));
     if let Some(selected) = &run.state.selected
         && names_selected
         && selected.home.guest().is_some()

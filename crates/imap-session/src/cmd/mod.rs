@@ -49,8 +49,8 @@ pub(crate) use fetch::tell_new_messages;
 pub(crate) use list::attributes_of;
 pub(crate) use status::values as status_values;
 
-use crate::capability::Login;
 use crate::Place;
+use crate::capability::Login;
 use crate::reply::{Flow, Reply, Run};
 use crate::state::{Access, State};
 use crate::sync::Told;

@@ -51,8 +51,10 @@ fn in_selected(named: Named, run: &Run<'_>) -> Result<MailboxName, Reply> {
         (Named::Own(name), None) => Ok(name),
         (Named::Guest { owner, name, .. }, Some(guest)) if guest.owner == owner => Ok(name),
         (Named::Between, _) => Err(errors::try_create()),
-        _ => Err(Reply::no("A message cannot be replaced by one of another account")
-            .with(Code::Cannot)),
+        _ => {
+            Err(Reply::no("A message cannot be replaced by one of another account")
+                .with(Code::Cannot))
+        }
     }
 }
 

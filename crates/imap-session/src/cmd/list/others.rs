@@ -79,7 +79,7 @@ impl Other {
 /// Whether a pattern may match names of others: most do not begin so.
 pub(super) fn may_be_named(pattern: &str) -> bool {
     let literal = pattern.split(['*', '%']).next().unwrap_or_default();
-    Space::ALL.into_iter().any(|space| {
-        space.top().starts_with(literal) || literal.starts_with(space.top())
-    })
+    Space::ALL
+        .into_iter()
+        .any(|space| space.top().starts_with(literal) || literal.starts_with(space.top()))
 }
