@@ -476,6 +476,30 @@ fn a_part_of_a_result_counts_from_one_of_its_ends() {
 }
 
 #[test]
+fn update_may_name_items_of_new_messages() {
+    let returns = |text: &str| {
+        let CommandBody::Search(search) = command(&format!("a SEARCH RETURN ({text}) ALL")) else {
+            panic!("no SEARCH")
+        };
+        search.returns.unwrap()
+    };
+    let items = vec![FetchItem::Uid, FetchItem::Flags];
+    assert_eq!(
+        returns("COUNT UPDATE (UID FLAGS) MIN"),
+        [SearchReturn::Count, SearchReturn::Update(items.clone()), SearchReturn::Min]
+    );
+    // As the grammar has it, without a space. RFC 5465 §8
+    assert_eq!(returns("UPDATE(UID FLAGS)"), [SearchReturn::Update(items)]);
+    assert_eq!(returns("UPDATE"), [SearchReturn::Update(vec![])]);
+    let many = vec!["UID"; SearchReturn::UPDATE_ITEMS_MAX].join(" ");
+    assert!(matches!(returns(&format!("UPDATE ({many})")).as_slice(), [SearchReturn::Update(_)]));
+    for wrong in ["UPDATE ()", "UPDATE (FOO)", "MIN (UID)", &format!("UPDATE ({many} UID)")] {
+        let text = format!("a SEARCH RETURN ({wrong}) ALL");
+        assert!(parse::command(Frame::whole(text.as_bytes())).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn esearch_names_its_sources() {
     let CommandBody::MultiSearch(multi) = command(
         "a ESEARCH IN (selected subtree (\"a b\" c) subtree-one x mailboxes y) RETURN (ALL) 1:5",

@@ -186,6 +186,10 @@ fn old_key() -> impl Strategy<Value = SearchKey> {
     ]
 }
 
+fn filter_name() -> impl Strategy<Value = FilterName> {
+    "[!#-$&-'+-.0-\\[^-z|}~]{1,12}".prop_filter_map("no name", |name| FilterName::new(&name))
+}
+
 fn new_key() -> impl Strategy<Value = SearchKey> {
     let scope = option::of(
         prop_oneof![Just("priv"), Just("shared"), Just("all")]
@@ -206,6 +210,7 @@ fn new_key() -> impl Strategy<Value = SearchKey> {
         (0..=i64::MAX as u64).prop_map(SearchKey::Larger),
         object_id().prop_map(SearchKey::EmailId),
         object_id().prop_map(SearchKey::ThreadId),
+        filter_name().prop_map(SearchKey::Filter),
         (mod_seq(), scope).prop_map(|(mod_seq, scope)| SearchKey::ModSeq { mod_seq, scope }),
         bytes().prop_map(|text| SearchKey::Fuzzy(Box::new(SearchKey::Subject(text)))),
     ]
@@ -410,7 +415,7 @@ fn search(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = CommandBody> {
             partial_range().prop_map(SearchReturn::Partial),
             Just(SearchReturn::Relevancy),
             Just(SearchReturn::Context),
-            Just(SearchReturn::Update),
+            vec(fetch_item(), 0..3).prop_map(SearchReturn::Update),
         ],
         0..4,
     ));
@@ -429,11 +434,8 @@ fn sort_or_thread(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = Comman
     (search(key), criteria, algorithm, any::<bool>()).prop_map(
         |(body, criteria, algorithm, is_sort)| {
             let CommandBody::Search(search) = body else { unreachable!("made as a search") };
-            // The others are for SEARCH only.
-            let is_served = |option: &SearchReturn| {
-                use SearchReturn::{All, Count, Max, Min, Save};
-                matches!(option, Min | Max | All | Count | Save)
-            };
+            // That one is for SEARCH only.
+            let is_served = |option: &SearchReturn| *option != SearchReturn::Relevancy;
             let charset = search.charset.or(Some("UTF-8".to_owned()));
             let returns = search.returns.map(|r| r.into_iter().filter(is_served).collect());
             let search = Search { charset, returns, ..search };
@@ -815,6 +817,7 @@ fn code() -> impl Strategy<Value = Code> {
         mod_seq().prop_map(Code::HighestModSeq),
         "[A-Za-z0-9.]{1,8}".prop_map(Code::NoUpdate),
         object_id().prop_map(Code::MailboxId),
+        filter_name().prop_map(Code::UndefinedFilter),
         any::<u32>().prop_map(Code::MetadataLongEntries),
         any::<u32>().prop_map(Code::MetadataMaxSize),
         Just(Code::MetadataNoPrivate),

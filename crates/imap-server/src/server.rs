@@ -58,6 +58,7 @@ impl Shared {
             users_set_quota: self.settings.users_set_quota,
             shared_accounts: self.settings.shared_accounts.clone(),
             append_limit: self.service.config().message_bytes_max,
+            hidden_capabilities: self.settings.hidden_capabilities.clone(),
             uidonly: self.settings.uidonly,
             message_limit: self.settings.message_limit,
             save_limit: self.settings.save_limit,

@@ -1,6 +1,7 @@
 //! What the operator decides for IMAP connections, and how long they may take.
 
 use imap_session::{ServerAnnotations, UsersSetQuota};
+use std::sync::Arc;
 use std::time::Duration;
 
 use net::TlsServer;
@@ -12,6 +13,8 @@ pub struct ImapSettings {
     pub starttls: Option<TlsServer>,
     /// How long connections may take.
     pub patience: Patience,
+    /// Capabilities that no client is told of.
+    pub hidden_capabilities: Vec<String>,
     /// Whether UIDONLY is offered. RFC 9586
     pub uidonly: bool,
     /// How many messages one command works on; `None` for all. RFC 9738
@@ -19,7 +22,7 @@ pub struct ImapSettings {
     /// How many messages one COPY or APPEND adds; `None` for all. RFC 9738
     pub save_limit: Option<u32>,
     /// What the operator tells all clients.
-    pub server_annotations: ServerAnnotations,
+    pub server_annotations: Arc<ServerAnnotations>,
     /// Accounts whose mailboxes stand below `Shared Folders`.
     pub shared_accounts: Vec<String>,
     /// Whether users may set the limits of their own accounts.

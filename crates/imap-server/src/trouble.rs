@@ -51,6 +51,7 @@ pub fn trouble(failure: &ServiceError) -> Trouble {
         | ServiceError::NoSuchShard
         | ServiceError::InvalidName(_)
         | ServiceError::InvalidPassword(_)
+        | ServiceError::AppPassword(_)
         | ServiceError::InvalidCapability => {
             error!(error = %failure, "not an error of what was asked for");
             Trouble::Unavailable

@@ -70,6 +70,8 @@ const ROWS: &[(&str, When)] = &[
     ("MULTISEARCH", When::LoggedIn),
     ("SEARCH=FUZZY", When::LoggedIn),
     ("CONTEXT=SEARCH", When::LoggedIn),
+    ("CONTEXT=SORT", When::LoggedIn),
+    ("FILTERS", When::LoggedIn),
     ("WITHIN", When::LoggedIn),
     ("BINARY", When::LoggedIn),
     ("MULTIAPPEND", When::LoggedIn),
@@ -168,6 +170,42 @@ pub(crate) fn is_hidden(config: &SessionConfig, login: Login, name: &str) -> boo
     for_account || config.hidden_capabilities.iter().any(names)
 }
 
+/// Whether the operator may have a capability hidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hiding {
+    /// It may be hidden.
+    Possible,
+    /// There is no such capability.
+    Unknown,
+    /// Every client has to be told of it.
+    Forbidden,
+}
+
+impl Hiding {
+    /// What may become of a name in any letter case, where logins have these mechanisms. A family
+    /// such as `COMPRESS` is a name, too.
+    #[must_use]
+    pub fn of(name: &str, mechanisms: &[&str]) -> Self {
+        if NEVER_HIDDEN.iter().any(|row| row.eq_ignore_ascii_case(name)) {
+            return Self::Forbidden;
+        }
+        let is_mechanism = |of: &str| mechanisms.iter().any(|m| m.eq_ignore_ascii_case(of));
+        let is_known = ROWS.iter().any(|(row, when)| match row.split_once('=') {
+            _ if row.eq_ignore_ascii_case(name) => *when != When::Mechanisms,
+            Some((family, _)) if family.eq_ignore_ascii_case(name) => true,
+            Some((family, _)) if *when == When::Mechanisms => name
+                .split_once('=')
+                .is_some_and(|(f, of)| f.eq_ignore_ascii_case(family) && is_mechanism(of)),
+            _ => false,
+        });
+        if is_known { Self::Possible } else { Self::Unknown }
+    }
+}
+
+/// Without `IMAP4rev1` most clients hang up (RFC 3501 §6.1.1 has every server tell it); without the
+/// others a client sends its password in the clear. RFC 9051 §6.2.1, §6.2.3
+const NEVER_HIDDEN: &[&str] = &["IMAP4rev1", "STARTTLS", "LOGINDISABLED"];
+
 /// Whether a password may be sent over this connection as it is now.
 pub(crate) fn login_is_allowed(config: &SessionConfig) -> bool {
     config.tls == TlsState::Active || config.cleartext_login == CleartextLogin::Allowed
@@ -221,6 +259,44 @@ mod tests {
         let config = SessionConfig { hidden_capabilities, ..SessionConfig::default() };
         assert!(!has(&config, Login::After, "QRESYNC"));
         assert!(has(&config, Login::After, "CONDSTORE"));
+    }
+
+    #[test]
+    fn what_is_hidden_everywhere_is_hidden_before_the_login_too() {
+        let hidden_capabilities = ["IDLE", "auth=plain", "COMPRESS"].map(str::to_owned).into();
+        let tls = TlsState::Active;
+        let config = SessionConfig { hidden_capabilities, tls, ..SessionConfig::default() };
+        for login in [Login::Before, Login::After] {
+            for name in ["IDLE", "AUTH=PLAIN", "COMPRESS=DEFLATE"] {
+                assert!(!has(&config, login, name), "{name} {login:?}");
+            }
+            assert!(has(&config, login, "LITERAL+"));
+        }
+    }
+
+    #[test]
+    fn names_of_capabilities_can_be_hidden_but_for_those_that_protect() {
+        let hiding = |name| Hiding::of(name, &["PLAIN", "SCRAM-SHA-256"]);
+        for name in [
+            "condstore",
+            "COMPRESS=DEFLATE",
+            "compress",
+            "IMAP4rev2",
+            "AUTH=plain",
+            "AUTH",
+            "APPENDLIMIT",
+            "LITERAL+",
+            "QUOTASET",
+        ] {
+            assert_eq!(hiding(name), Hiding::Possible, "{name}");
+        }
+        for name in ["IMAP4REV1", "StartTLS", "LOGINDISABLED"] {
+            assert_eq!(hiding(name), Hiding::Forbidden, "{name}");
+        }
+        for name in ["", "CONDSTOR", "AUTH=", "AUTH=CRAM-MD5", "COMPRESS=", "APPENDLIMIT=5", "A B"]
+        {
+            assert_eq!(hiding(name), Hiding::Unknown, "{name}");
+        }
     }
 
     #[test]

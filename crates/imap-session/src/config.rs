@@ -1,5 +1,9 @@
 //! What the operator and the connection decide for a session.
 
+use std::sync::Arc;
+
+use crate::filter::SharedFilter;
+
 /// How a session is set up. Plain data; made once per connection.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -29,7 +33,7 @@ pub struct SessionConfig {
     pub account_hidden: Vec<String>,
     /// What the annotations `/shared/comment` and `/shared/admin` of the server say. RFC 5464
     /// §3.2.1.1
-    pub server_annotations: ServerAnnotations,
+    pub server_annotations: Arc<ServerAnnotations>,
     /// Whether a user may set the limits of the own account: SETQUOTA.
     pub users_set_quota: UsersSetQuota,
     /// Login names of the accounts whose mailboxes stand below `Shared Folders` and not below `Other
@@ -85,6 +89,8 @@ pub struct ServerAnnotations {
     pub comment: Option<String>,
     /// `/shared/admin`: a URI by which the administrator can be reached.
     pub admin: Option<String>,
+    /// `/shared/filters/…`: searches that everybody can use by name. RFC 5466
+    pub filters: Vec<SharedFilter>,
 }
 
 impl Default for SessionConfig {
@@ -101,7 +107,7 @@ impl Default for SessionConfig {
             message_limit: None,
             save_limit: None,
             account_hidden: Vec::new(),
-            server_annotations: ServerAnnotations::default(),
+            server_annotations: Arc::default(),
             users_set_quota: UsersSetQuota::Refused,
             shared_accounts: Vec::new(),
             login_attempts_max: LOGIN_ATTEMPTS_MAX,

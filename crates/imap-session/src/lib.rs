@@ -18,6 +18,7 @@ mod capability;
 mod cmd;
 mod config;
 mod errors;
+mod filter;
 mod limit;
 mod literal;
 mod metadata;
@@ -34,9 +35,11 @@ mod step;
 mod sync;
 mod watch;
 
+pub use capability::Hiding;
 pub use config::{
     CleartextLogin, Compressed, ServerAnnotations, SessionConfig, TlsState, UsersSetQuota,
 };
+pub use filter::SharedFilter;
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,

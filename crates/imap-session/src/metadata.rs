@@ -10,6 +10,7 @@ use mail_types::{EntryName, MailboxId, ModSeq};
 use mailbox::{Account, Metadata, MetadataTarget, SpecialUses};
 
 use crate::config::ServerAnnotations;
+use crate::filter::SharedFilter;
 use crate::render;
 use crate::reply::Run;
 
@@ -198,6 +199,10 @@ fn all(
                 if let (Ok(name), Some(value)) = (EntryName::new(name), value) {
                     all.push((name, value.as_bytes().to_vec()));
                 }
+            }
+            // RFC 5466 §3.2
+            for (name, value) in server.filters.iter().flat_map(SharedFilter::annotations) {
+                all.extend(EntryName::new(&name).ok().map(|name| (name, value.into())));
             }
         }
         MetadataTarget::Mailbox(id) => {

@@ -129,6 +129,20 @@ pub(crate) fn wait(
     Ok(Next::Wait(need, Box::new(then)))
 }
 
+/// Goes on whatever becomes of a flow; its reply is not told.
+pub(crate) fn regardless(
+    flow: Flow,
+    run: &mut Run<'_>,
+    then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static,
+) -> Flow {
+    match flow {
+        Ok(Next::Wait(need, resume)) => {
+            wait(need, move |answer, run| regardless(resume(answer, run), run, then))
+        }
+        Ok(Next::Idle | Next::End(_)) | Err(_) => then(run),
+    }
+}
+
 /// Waits until something is done that has no result.
 pub(crate) fn wait_ready(
     need: Need,

@@ -8,7 +8,7 @@ use imap_proto::types::{
 use mail_types::MailboxId;
 
 use crate::capability::{Login, capabilities};
-use crate::cmd::context;
+use crate::cmd::settle;
 use crate::render::Out;
 use crate::reply::{Flow, Next, Reply, Resume, Run};
 use crate::state::State;
@@ -388,7 +388,7 @@ impl Session {
             }
             (CaughtUp::NotLoaded(_), _) => (Idle::Quiet, Step::Idle),
             (CaughtUp::Yes, _) => {
-                let flow = self.run(&tag, world, sink, context::settle);
+                let flow = self.run(&tag, world, sink, settle::begin);
                 return self.idle_settled(tag, told, flow);
             }
         };
@@ -417,7 +417,7 @@ impl Session {
     ) -> Step {
         let flow = match told {
             Told::Nothing => None,
-            Told::Everything | Told::NoExpunge => self.run(&tag, world, sink, context::settle),
+            Told::Everything | Told::NoExpunge => self.run(&tag, world, sink, settle::begin),
         };
         self.settled(tag, told, reply, flow, sink)
     }

@@ -10,11 +10,12 @@ fn session(name: &str, script: &str) {
     let annotations = ServerAnnotations {
         comment: Some("Shared comment".to_owned()),
         admin: Some("mailto:postmaster@example.com".to_owned()),
+        filters: Vec::new(),
     };
     let config = SessionConfig {
         cleartext_login: CleartextLogin::Allowed,
         users_set_quota: UsersSetQuota::Allowed,
-        server_annotations: annotations,
+        server_annotations: annotations.into(),
         ..SessionConfig::default()
     };
     run(name, script, &mut PureServer::new(config)).unwrap();

@@ -1,5 +1,6 @@
 //! Accounts: made, listed, given a new password, removed.
 
+pub(crate) mod app_passwords;
 pub(crate) mod hidden;
 mod spread;
 
@@ -126,7 +127,7 @@ impl Service {
     }
 
     /// Gives an account another password. Sessions that are open stay open; every later login needs
-    /// the new one.
+    /// the new one, or an application password: these stay until they are removed.
     ///
     /// # Errors
     /// `NoSuchAccount`, `InvalidPassword`, errors of the store.
@@ -142,7 +143,9 @@ impl Service {
                 shared.read(move |view| Ok(view.get(&key)?)).await?
             };
             let old = old.ok_or(ServiceError::NoSuchAccount)?;
-            credential.hidden = Credential::decode(&key, &old)?.hidden;
+            let before = Credential::decode(&key, &old)?;
+            credential.hidden = before.hidden;
+            credential.app_passwords = before.app_passwords;
             let commit = Commit::new()
                 .when(key.clone(), Expected::Value(old))
                 .write(Write::put(key, credential.encode()));
@@ -309,6 +312,7 @@ fn make_credential(
         scram: keys(Hash::Sha256)?,
         scram_sha1: Some(keys(Hash::Sha1)?),
         hidden: Vec::new(),
+        app_passwords: Vec::new(),
     })
 }
 

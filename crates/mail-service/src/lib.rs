@@ -37,6 +37,7 @@ mod sweep;
 mod thread;
 mod urlauth;
 
+pub use accounts::app_passwords::AppPasswordSummary;
 pub use accounts::hidden::HiddenChange;
 pub use accounts::{AccountSummary, ImportOutcome};
 pub use auth::name::AccountName;
@@ -47,7 +48,7 @@ pub use check::{FINDINGS_MAX, Finding, Report, check};
 pub use clock::{Clock, Random, SystemClock, SystemRandom, World};
 pub use contents::MailboxPin;
 pub use delivery::{DeliverError, Route};
-pub use error::{NameFault, PasswordFault, ServiceError};
+pub use error::{AppPasswordFault, NameFault, PasswordFault, ServiceError};
 pub use handle::{AccountHandle, MessageReader, NewMail};
 pub use limits::{PasswordCost, ServiceConfig, Sharing};
 pub use login::{SaslProgress, SaslSession};

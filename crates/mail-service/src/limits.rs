@@ -96,6 +96,18 @@ pub const WAITING_LOGINS_MAX: usize = 1024;
 /// Verified credentials that are remembered, 40 bytes each.
 pub const CREDENTIAL_CACHE_MAX: usize = 65_536;
 
+/// Application passwords of one account: one for each client that a person has. All stand in one
+/// row, and each login looks at all places, used or not.
+pub const APP_PASSWORDS_MAX: usize = 32;
+
+/// Longest label of an application password, in bytes.
+pub const APP_PASSWORD_LABEL_BYTES_MAX: usize = 64;
+
+/// Capabilities that one application password hides: it is for one client and what that one fails
+/// with. With the longest names, the row of an account with as many passwords as it may have stays
+/// below 32 KiB.
+pub const APP_PASSWORD_HIDDEN_MAX: usize = 12;
+
 /// Operations of one account that wait for its sequencer; a submitter beyond it waits itself.
 pub const WAITING_OPERATIONS_MAX: usize = 1024;
 

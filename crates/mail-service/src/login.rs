@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use mail_types::{AccountId, Secret};
 use store::View;
+use tracing::info;
 
+use crate::auth::app_password;
 use crate::auth::name::AccountName;
 use crate::auth::password::{prepare_password, verify_password};
 use crate::auth::sasl::{Exchange, Mechanism, Step};
@@ -18,9 +20,9 @@ use crate::keys::{AccountKey, AccountKeys, directory};
 use crate::service::{Service, Shared, blocking};
 
 impl Service {
-    /// Opens the account of this name if the password is its own. A login with the same password as
-    /// the last good one costs two small reads; any other costs one argon2 computation, whether the
-    /// name exists or not.
+    /// Opens the account of this name if the password is its own or one of its application
+    /// passwords. A login with one of these, or with the same password as the last good one, costs
+    /// two small reads; any other costs one argon2 computation, whether the name exists or not.
     ///
     /// Counting failures and slowing down who causes them is the caller's part: it knows the
     /// client's address.
@@ -41,6 +43,17 @@ impl Service {
         {
             let hidden = found.credential.hidden.clone();
             return Ok(self.account(found.account).await?.with_hidden(hidden));
+        }
+        // Whether it is looked for depends on what the client sent alone, and looking takes the
+        // same time for a name that does not exist. Only finding it saves the argon2 below.
+        if let Some(digest) = app_password::digest(&prepared) {
+            let known = found.as_ref().map(|found| found.credential.app_passwords.as_slice());
+            let used = app_password::find(known.unwrap_or_default(), digest);
+            if let (Some(found), Some(used)) = (&found, used) {
+                info!(account = %found.account, label = used.label, "application password");
+                let hidden = [&found.credential.hidden[..], &used.hidden].concat();
+                return Ok(self.account(found.account).await?.with_hidden(hidden));
+            }
         }
         let hash = found.as_ref().map_or(&*shared.dummy_hash, |found| &found.credential.hash);
         let fits = shared.verify(prepared.clone(), hash.into()).await?;
@@ -294,6 +307,33 @@ mod tests {
         }
         drop(held);
         assert_eq!(wrong.await.err(), Some(AuthError::Denied));
+    }
+
+    #[tokio::test]
+    async fn what_looks_like_an_application_password_and_is_none_costs_argon2_all_the_same() {
+        let passwords = PasswordCost { memory_kib: 8, iterations: 1, ..PasswordCost::default() };
+        let config = ServiceConfig { passwords, ..ServiceConfig::default() };
+        let store = Arc::new(store::mem::Mem::new());
+        let service = Service::open(store, config, World::system()).await.unwrap();
+        service.create_account("dock", Secret::new("one")).await.unwrap();
+        let phone = service.add_app_password("dock", "phone", &[]).await.unwrap();
+        // Nobody can compute a hash while these are held.
+        let permits = service.shared.hashing.available_permits();
+        let all = u32::try_from(permits).unwrap();
+        let held = service.shared.hashing.acquire_many(all).await.unwrap();
+        service.authenticate("dock", &phone).await.unwrap();
+        let other = app_password::draw(&crate::clock::SystemRandom).unwrap();
+        for name in ["dock", "nobody"] {
+            let mut wrong = Box::pin(service.authenticate(name, &other));
+            tokio::select! {
+                biased;
+                _ = &mut wrong => panic!("{name} was told without a computation"),
+                () = async { for _ in 0..100 { tokio::task::yield_now().await } } => {}
+            }
+        }
+        drop(held);
+        let denied = service.authenticate("nobody", &phone).await;
+        assert_eq!(denied.err(), Some(AuthError::Denied));
     }
 
     #[tokio::test]

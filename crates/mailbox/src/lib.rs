@@ -21,6 +21,7 @@ mod metadata;
 mod operation;
 pub mod qresync;
 mod quota;
+pub mod ranking;
 mod rights;
 pub mod search;
 mod snapshot;

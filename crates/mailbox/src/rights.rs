@@ -61,11 +61,8 @@ impl Rights {
         .union(Self::REMOVE)
         .union(Self::ADMINISTER);
     /// Any of them is needed, besides `l`, for annotations of a mailbox. RFC 5464 §3.3
-    pub const METADATA: Self = Self::READ
-        .union(Self::SEEN)
-        .union(Self::WRITE)
-        .union(Self::INSERT)
-        .union(Self::POST);
+    pub const METADATA: Self =
+        Self::READ.union(Self::SEEN).union(Self::WRITE).union(Self::INSERT).union(Self::POST);
     /// What `c` of RFC 2086 stands for. RFC 4314 §2.1.1
     const VIRTUAL_CREATE: Self = Self::CREATE.union(Self::REMOVE);
     /// What `d` of RFC 2086 stands for. RFC 4314 §2.1.1

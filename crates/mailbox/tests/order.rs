@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mail_types::{Flags, InternalDate, MailboxId};
 use mailbox::collate::{Collation, Comparator, Direction};
-use mailbox::sort::{Criterion, SortKey, SortTexts, Sorter};
+use mailbox::sort::{Criterion, SortKey, SortRule, SortTexts, Sorter};
 use mailbox::subject::{SubjectKind, base_subject};
 use mailbox::thread::{Algorithm, ThreadTexts, Threader};
 use mailbox::{Account, Actor, Context, MailboxSnapshot, NewMessage, Operation, apply, decide};
@@ -389,7 +389,7 @@ fn the_order_is_that_of_a_stable_sort_by_each_criterion_from_the_last() {
                 },
             })
             .collect();
-        let mut sorter = Sorter::new(&criteria, Collation::default());
+        let mut sorter = Sorter::new(SortRule::new(&criteria, Collation::default()));
         for (entry, mail) in snapshot(&mails).iter().zip(&mails) {
             let texts = SortTexts {
                 sent: mail.sent,
@@ -424,7 +424,7 @@ fn a_descending_collation_turns_texts_round_and_nothing_else() {
             .map(|(key, direction)| Criterion { key: *key, direction: *direction })
             .collect();
         let collation = Collation { direction: Direction::Descending, ..Collation::default() };
-        let mut sorter = Sorter::new(&criteria, collation);
+        let mut sorter = Sorter::new(SortRule::new(&criteria, collation));
         for (entry, mail) in snapshot(&mails).iter().zip(&mails) {
             let texts = SortTexts {
                 sent: mail.sent,

@@ -115,6 +115,10 @@ pub enum AccountCommand {
         #[command(flatten)]
         data: Data,
     },
+    /// Application passwords: one for each mail program or device, so that each can be taken back
+    /// alone. For logins with PLAIN and LOGIN; SCRAM is for the account's own password.
+    #[command(subcommand)]
+    AppPassword(AppPasswordCommand),
     /// Hide capabilities from the clients of an account, for one that fails with them. The commands
     /// can be used all the same. Prints what is hidden afterwards.
     Capability {
@@ -154,6 +158,39 @@ pub enum AccountCommand {
     Remove {
         /// Name of the account.
         name: String,
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AppPasswordCommand {
+    /// Draw a password and print it. It cannot be shown again.
+    Add {
+        /// Name of the account.
+        name: String,
+        /// What to call it: the program or the device that it is for.
+        label: String,
+        /// Do not announce this capability to whoever logs in with it, besides what is hidden from
+        /// the account. May be given repeatedly.
+        #[arg(long, value_name = "CAPABILITY")]
+        hide: Vec<String>,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// List the labels, with the day on which each was made and the capabilities that it hides.
+    List {
+        /// Name of the account.
+        name: String,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Remove one. No later login succeeds with it; sessions that are open stay open.
+    Remove {
+        /// Name of the account.
+        name: String,
+        /// What it is called.
+        label: String,
         #[command(flatten)]
         data: Data,
     },
@@ -212,6 +249,9 @@ mod tests {
             "pillarbox account add dock --password-stdin --config c",
             "pillarbox account import --config c -",
             "pillarbox account list --data d",
+            "pillarbox account app-password add dock phone --hide MOVE --hide ID --config c",
+            "pillarbox account app-password list dock --data d",
+            "pillarbox account app-password remove dock phone --config c",
             "pillarbox account capability dock --hide QRESYNC --hide MOVE --show ID --config c",
             "pillarbox account capability dock --list --config c",
             "pillarbox account passwd dock --password-stdin --config c",

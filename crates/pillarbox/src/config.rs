@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use imap_server::{ServerAnnotations, UsersSetQuota};
+use imap_server::{ServerAnnotations, SharedFilter, UsersSetQuota};
 use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
 
@@ -17,6 +17,7 @@ use self::reader::{Document, Table};
 #[cfg(feature = "postgres")]
 pub use self::storage::{Bucket, Database};
 pub use self::storage::{HOME, PostgresStorage, Storage};
+use crate::hiding;
 use crate::scrub::ScrubPace;
 
 /// What the operator decided.
@@ -45,6 +46,8 @@ pub struct Config {
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Imap {
+    /// Capabilities that no client is told of.
+    pub hidden_capabilities: Vec<String>,
     /// UIDONLY. RFC 9586
     pub uidonly: bool,
     /// How many messages one command works on. RFC 9738
@@ -227,13 +230,16 @@ fn imap(root: &Table<'_>) -> Imap {
     table.only(&[
         "comment",
         "admin",
+        "filters",
         "users_set_quota",
         "shared_accounts",
         "uidonly",
         "message_limit",
         "save_limit",
+        "hidden_capabilities",
     ]);
     imap.shared_accounts = account_names(&table, "shared_accounts", "write the account's name");
+    imap.hidden_capabilities = hidden_capabilities(&table);
     // RFC 9738 §3: not below 1000.
     imap.message_limit = table.number("message_limit", 1000..=u32::MAX);
     imap.save_limit = table.number("save_limit", 1000..=u32::MAX);
@@ -255,10 +261,50 @@ fn imap(root: &Table<'_>) -> Imap {
         }
         uri
     });
+    imap.annotations.filters = filters(&table);
     if table.truth("users_set_quota") == Some(true) {
         imap.users_set_quota = UsersSetQuota::Allowed;
     }
     imap
+}
+
+/// Searches that all users can use by name. RFC 5466 §3.2
+fn filters(imap: &Table<'_>) -> Vec<SharedFilter> {
+    let mut all: Vec<SharedFilter> = Vec::new();
+    for table in &imap.tables("filters") {
+        table.only(&["name", "search", "description"]);
+        let (name, search) = (table.text("name"), table.text("search"));
+        let description = table.optional_text("description").map(|(_, text)| text);
+        let (Some((line, name)), Some((_, search))) = (name, search) else { continue };
+        let fits = |text: &str| text.len() <= ANNOTATION_BYTES_MAX;
+        let is_short = fits(&name) && fits(&search) && description.as_deref().is_none_or(fits);
+        match SharedFilter::new(&name, &search, description).filter(|_| is_short) {
+            None => {
+                let problem = format!("the filter {name:?} has a wrong name, or is no IMAP search");
+                table.mistake(line, problem, "write name = \"unread\" and search = \"UNSEEN\"");
+            }
+            Some(filter) if all.iter().any(|other| other.name() == filter.name()) => {
+                let problem = format!("there are two filters {name:?}");
+                table.mistake(line, problem, "choose another name");
+            }
+            Some(filter) => all.push(filter),
+        }
+    }
+    all
+}
+
+fn hidden_capabilities(imap: &Table<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (line, name) in imap.texts("hidden_capabilities") {
+        match hiding::check(&name) {
+            Ok(()) => names.push(name.to_ascii_uppercase()),
+            Err(problem) => {
+                let remedy = "name what the server announces, as CONDSTORE or COMPRESS=DEFLATE";
+                imap.mistake(line, format!("hidden_capabilities: {problem}"), remedy);
+            }
+        }
+    }
+    names
 }
 
 /// A scheme, a colon and something. RFC 3986 §3.1; RFC 5464 §3.2.1.1
@@ -388,6 +434,32 @@ mod tests {
         let long = "x".repeat(ANNOTATION_BYTES_MAX + 1);
         assert!(mistakes(&text(&format!("comment = '{long}'")))[0].contains("too long"));
         assert_eq!(mistakes(&text("users_set_quota = 'yes'\ncolor = 1")).len(), 2);
+    }
+
+    #[test]
+    fn filters_for_everybody_are_read_and_checked() {
+        let text = |filter: &str| format!("{GOOD}\n[[imap.filters]]\n{filter}");
+        let config = parse(&text("name = 'new'\nsearch = 'UNSEEN NOT DELETED'"));
+        let filters = config.unwrap().imap.annotations.filters;
+        assert_eq!(filters, [SharedFilter::new("new", "UNSEEN NOT DELETED", None).unwrap()]);
+        for wrong in ["name = 'a b'\nsearch = 'ALL'", "name = 'a'\nsearch = 'OR SEEN'"] {
+            assert!(mistakes(&text(wrong))[0].contains("is no IMAP search"), "{wrong}");
+        }
+        let twice = "name = 'a'\nsearch = 'ALL'\n[[imap.filters]]\nname = 'A'\nsearch = 'SEEN'";
+        assert!(mistakes(&text(twice))[0].contains("two filters"));
+        assert_eq!(mistakes(&text("name = 'a'\ncolor = 1")).len(), 2);
+    }
+
+    #[test]
+    fn capabilities_are_hidden_if_there_are_such_and_they_may_be() {
+        let text = |names: &str| format!("{GOOD}\nhidden_capabilities = {names}");
+        let imap = parse(&text("['condstore', 'AUTH=PLAIN']")).unwrap().imap;
+        assert_eq!(imap.hidden_capabilities, ["CONDSTORE", "AUTH=PLAIN"]);
+        let told = mistakes(&text("['STARTTLS', 'CONDSTOR']"));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].contains("STARTTLS has to be announced"), "{told:?}");
+        assert!(told[1].contains("no capability \"CONDSTOR\""), "{told:?}");
+        assert_eq!(mistakes(&text("'IDLE'")).len(), 1);
     }
 
     #[test]

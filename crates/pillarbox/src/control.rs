@@ -16,6 +16,7 @@ use store_local::Local;
 use tracing::info;
 
 use crate::accounts;
+use crate::app_passwords::AppPassword;
 use crate::failure::Failure;
 use crate::quota::{QuotaChange, Used};
 
@@ -25,6 +26,12 @@ use crate::quota::{QuotaChange, Used};
 pub enum Request {
     /// Add an account.
     Add { name: String, password: Password },
+    /// Draw an application password.
+    AppAdd { name: String, label: String, hide: Vec<String> },
+    /// List the application passwords of an account.
+    AppList { name: String },
+    /// Remove an application password.
+    AppRemove { name: String, label: String },
     /// Add many; those that exist are left as they are.
     Import { accounts: Vec<(String, Password)> },
     /// Hide capabilities from an account, and show others again.
@@ -51,6 +58,10 @@ pub enum Reply {
     Done,
     /// Of [`Request::Import`]: the reason for each that was not added, in order.
     Imported { refused: Vec<Option<String>> },
+    /// Of [`Request::AppAdd`].
+    Drawn { password: Password },
+    /// Of [`Request::AppList`].
+    AppPasswords { passwords: Vec<AppPassword> },
     /// Of [`Request::List`]: an empty list is the end.
     Names { names: Vec<String> },
     /// Of [`Request::Quota`]: how much is used and may be used, in the order of resources.
@@ -64,7 +75,7 @@ pub enum Reply {
 }
 
 /// A password on its way to the server. It is not printed.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Password(pub String);
 
@@ -224,6 +235,8 @@ mod tests {
     fn requests_are_printed_without_their_passwords() {
         let request = Request::Add { name: "home".into(), password: Password("swordfish".into()) };
         assert!(!format!("{request:?}").contains("fish"));
+        let reply = Reply::Drawn { password: Password("swordfish".into()) };
+        assert!(!format!("{reply:?}").contains("fish"));
         let line = serde_json::to_string(&request).unwrap();
         assert_eq!(line, r#"{"do":"add","name":"home","password":"swordfish"}"#);
     }

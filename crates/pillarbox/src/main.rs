@@ -1,12 +1,14 @@
 //! The program: configuration, command line, and where engines meet shells.
 
 mod accounts;
+mod app_passwords;
 mod check;
 mod cli;
 mod config;
 mod control;
 mod engine;
 mod failure;
+mod hiding;
 mod log;
 mod moving;
 mod quota;

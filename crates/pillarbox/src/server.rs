@@ -153,10 +153,11 @@ impl Server {
             Protocol::Imap => {
                 let settings = ImapSettings {
                     starttls,
+                    hidden_capabilities: self.imap.hidden_capabilities.clone(),
                     uidonly: self.imap.uidonly,
                     message_limit: self.imap.message_limit,
                     save_limit: self.imap.save_limit,
-                    server_annotations: self.imap.annotations.clone(),
+                    server_annotations: self.imap.annotations.clone().into(),
                     users_set_quota: self.imap.users_set_quota,
                     shared_accounts: self.imap.shared_accounts.clone(),
                     ..ImapSettings::default()

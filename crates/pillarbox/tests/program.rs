@@ -212,6 +212,65 @@ fn limits_are_set_on_a_running_server_and_without_one() {
 }
 
 #[test]
+fn application_passwords_are_managed_on_a_running_server_and_without_one() {
+    let site = Site::new();
+    let account = |arguments: &[&str]| site.run(&[&["account"], arguments].concat(), "tide\n");
+    let app = |arguments: &[&str]| account(&[&["app-password"], arguments].concat());
+    assert!(account(&["add", "dock", "--password-stdin"]).status.success());
+    let phone = text(&app(&["add", "dock", "my phone", "--hide", "move"]).stdout);
+    let phone = phone.trim_end();
+    assert_eq!((phone.len(), phone.matches('-').count()), (34, 6), "{phone}");
+    let server = site.serve_with(&["--log", "json", "--log-filter", "trace"]);
+    let tv = text(&app(&["add", "dock", "tv"]).stdout);
+    let tv = tv.trim_end();
+    assert!(site.login("dock", tv).contains(" MOVE "));
+    let told = site.login("dock", phone);
+    assert!(told.starts_with("a OK") && !told.contains(" MOVE "), "{told}");
+    let listed = text(&app(&["list", "dock"]).stdout);
+    let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!((lines.len(), lines[0][0], lines[1][0]), (2, "my phone", "tv"), "{listed}");
+    assert_eq!((lines[0].len(), lines[0][2], lines[1].len()), (3, "MOVE", 2), "{listed}");
+    for (arguments, reason) in [
+        (&["add", "dock", "tv"][..], "there is an application password with this label"),
+        (&["add", "dock", "pc", "--hide", "CONDSTOR"], "there is no capability \"CONDSTOR\""),
+        (&["add", "dock", " "], "not a label: it is empty, too long, or holds what cannot"),
+        (&["remove", "dock", "pc"], "there is no application password with this label"),
+        (&["list", "nobody"], "no such account"),
+    ] {
+        let refused = app(arguments);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(&refused.stderr).contains(reason), "{}", text(&refused.stderr));
+    }
+    assert!(app(&["remove", "dock", "my phone"]).status.success());
+    assert!(site.login("dock", phone).starts_with("a NO [AUTHENTICATIONFAILED]"));
+    assert!(site.login("dock", "tide").starts_with("a OK"));
+    let log = server.stop();
+    assert!(!log.contains(tv) && !log.contains(phone), "a password in the log");
+    assert!(app(&["remove", "dock", "tv"]).status.success());
+    assert_eq!(text(&app(&["list", "dock"]).stdout), "");
+    assert!(site.run(&["check"], "").status.success());
+}
+
+#[test]
+fn capabilities_can_be_hidden_from_all_clients() {
+    let site = Site::new();
+    let config = std::fs::read_to_string(&site.config).unwrap();
+    let imap = "[imap]\nhidden_capabilities = [\"idle\", \"CONDSTORE\", \"UNAUTHENTICATE\"]\n";
+    std::fs::write(&site.config, format!("{config}{imap}")).unwrap();
+    let add = ["account", "add", "dock", "--password-stdin"];
+    assert!(site.run(&add, "tide\n").status.success());
+    let server = site.serve();
+    let said = site.say("dock", "tide", "b UNAUTHENTICATE\r\nc ENABLE CONDSTORE\r\nd LOGOUT\r\n");
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("CAPABILITY")).collect();
+    assert_eq!(told.len(), 2, "{said}");
+    for hidden in [" IDLE", " CONDSTORE", " UNAUTHENTICATE"] {
+        assert!(!told.iter().any(|line| line.contains(hidden)), "{hidden} in {said}");
+    }
+    assert!(said.contains(" QRESYNC") && said.contains("b BAD"), "{said}");
+    server.stop();
+}
+
+#[test]
 fn accounts_are_managed_on_a_running_server_and_without_one() {
     let site = Site::new();
     let server = site.serve();

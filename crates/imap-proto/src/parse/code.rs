@@ -6,6 +6,7 @@ use super::cursor::Cursor;
 use super::enable::capabilities;
 use super::error::Result;
 use super::flags::flag_list;
+use super::search::filter_name;
 use super::select::nz_mod_seq;
 use super::status::object_id;
 use crate::types::{Code, Progress};
@@ -89,6 +90,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
             tag.map(Code::NoUpdate)
         }
         "BADCHARSET" => Some(bad_charset(cursor)?),
+        "UNDEFINED-FILTER" => Some(Code::UndefinedFilter(filter_name(cursor)?)),
         "URLMECH" => url_mechanisms(cursor)?,
         // url-resp-text = 1*<any TEXT-CHAR except "]">. RFC 4469 §5
         "BADURL" => {

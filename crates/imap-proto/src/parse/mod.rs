@@ -44,4 +44,5 @@ pub use command::{command, tag};
 pub use cursor::Frame;
 pub use error::{ErrorKind, ParseError};
 pub use response::response;
+pub use search::search_criteria;
 pub(crate) use section::whole as parse_section;

@@ -2,14 +2,15 @@
 
 use mail_types::{Keyword, ModSeq, SystemFlags, Uid, UidValidity};
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, Result};
+use super::fetch;
 use super::list::skip_value;
 use super::select::{mod_seq, nz_mod_seq};
 use super::status::bare_object_id;
 use crate::types::{
-    Esearch, HeaderKey, ModSeqScope, Numbering, PartialRange, PartialResult, Response, ResultEnd,
-    Search, SearchKey, SearchReturn, SearchUpdate, SequenceSet,
+    Esearch, FetchItem, FilterName, HeaderKey, ModSeqScope, Numbering, PartialRange, PartialResult,
+    Response, ResultEnd, Search, SearchKey, SearchReturn, SearchUpdate, SequenceSet,
 };
 
 /// ```text
@@ -48,6 +49,25 @@ pub fn keys(cursor: &mut Cursor<'_>) -> Result<Vec<SearchKey>> {
     Ok(keys)
 }
 
+/// `search-criteria = search-key *(SP search-key)`, as a whole: what is kept as a filter. RFC 5466
+/// §3.2, §4
+///
+/// # Errors
+/// If it is something else, or more than [`SearchKey`] allows in one command.
+pub fn search_criteria(value: &[u8]) -> Result<Vec<SearchKey>> {
+    let mut cursor = Cursor::new(Frame::whole(value));
+    let keys = keys(&mut cursor)?;
+    cursor.end()?;
+    Ok(keys)
+}
+
+/// `filter-name = 1*<any ATOM-CHAR except "/">`. RFC 5466 §4
+pub fn filter_name(cursor: &mut Cursor<'_>) -> Result<FilterName> {
+    let start = cursor.clone();
+    let name = FilterName::new(cursor.atom("name of a filter")?);
+    name.map_or_else(|| start.expected("name of a filter"), Ok)
+}
+
 /// `charset = atom / quoted`
 pub fn charset(cursor: &mut Cursor<'_>) -> Result<String> {
     let start = cursor.clone();
@@ -59,7 +79,8 @@ pub fn charset(cursor: &mut Cursor<'_>) -> Result<String> {
 
 /// ```text
 /// search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE" / "PARTIAL" SP partial-range /
-///                     "RELEVANCY" / "CONTEXT" / "UPDATE"
+///                     "RELEVANCY" / "CONTEXT" / modifier-update
+/// modifier-update   = "UPDATE" ["(" fetch-att *(SP fetch-att) ")"]
 /// ```
 pub fn return_option(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
     let start = cursor.clone();
@@ -75,9 +96,20 @@ pub fn return_option(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
         }
         "RELEVANCY" => SearchReturn::Relevancy,
         "CONTEXT" => SearchReturn::Context,
-        "UPDATE" => SearchReturn::Update,
+        "UPDATE" => SearchReturn::Update(update_items(cursor)?),
         _ => return start.expected("known return option"),
     })
+}
+
+/// The items of UPDATE. The grammar has no space before them, the example has one. RFC 5465 §7, §8
+fn update_items(cursor: &mut Cursor<'_>) -> Result<Vec<FetchItem>> {
+    let mut after = cursor.clone();
+    after.skip_spaces();
+    if after.peek() != Some(b'(') {
+        return Ok(Vec::new());
+    }
+    *cursor = after;
+    cursor.list1(SearchReturn::UPDATE_ITEMS_MAX, "fetch item", fetch::item)
 }
 
 /// ```text
@@ -204,6 +236,7 @@ fn key_with_argument(name: &str, cursor: &mut Cursor<'_>) -> Result<SearchKey> {
         "EMAILID" => SearchKey::EmailId(bare_object_id(cursor)?),
         "THREADID" => SearchKey::ThreadId(bare_object_id(cursor)?),
         "MODSEQ" => mod_seq_key(cursor)?,
+        "FILTER" => SearchKey::Filter(filter_name(cursor)?),
         _ => return cursor.expected("known search key"),
     })
 }
@@ -375,7 +408,7 @@ fn positions(cursor: &mut Cursor<'_>) -> Result<Vec<(u32, SequenceSet)>> {
 }
 
 /// The keys that are followed by something.
-const KEYS_WITH_ARGUMENTS: [&str; 32] = [
+const KEYS_WITH_ARGUMENTS: [&str; 33] = [
     "BCC",
     "BODY",
     "CC",
@@ -405,6 +438,7 @@ const KEYS_WITH_ARGUMENTS: [&str; 32] = [
     "EMAILID",
     "THREADID",
     "MODSEQ",
+    "FILTER",
     "FUZZY",
     "NOT",
     "OR",

@@ -4,7 +4,7 @@ use mail_types::Uid;
 
 use super::flags::flag_list;
 use super::writer::Writer;
-use crate::types::{Code, Progress};
+use crate::types::{Code, FilterName, Progress};
 
 /// ` [CODE arguments]` with the space before it. A code about messages that names none is left
 /// out: an empty set could not be read.
@@ -75,6 +75,7 @@ fn with_arguments(out: &mut Writer<'_>, code: &Code) {
         Code::MetadataMaxSize(size) => named(out, "METADATA MAXSIZE", (*size).into()),
         Code::MetadataNoPrivate => out.text("METADATA NOPRIVATE"),
         Code::MetadataTooMany => out.text("METADATA TOOMANY"),
+        Code::UndefinedFilter(name) => undefined_filter(out, name),
         Code::HighestModSeq(mod_seq) => named(out, "HIGHESTMODSEQ", mod_seq.get()),
         Code::UidNext(uid) => named(out, "UIDNEXT", uid.get().into()),
         Code::UidValidity(value) => named(out, "UIDVALIDITY", value.get().into()),
@@ -119,6 +120,11 @@ fn bad_url(out: &mut Writer<'_>, url: &str) {
         out.space();
         out.text(url);
     }
+}
+
+fn undefined_filter(out: &mut Writer<'_>, name: &FilterName) {
+    out.text("UNDEFINED-FILTER ");
+    out.text(name.as_str());
 }
 
 fn message_limit(out: &mut Writer<'_>, limit: u32, lowest: Option<Uid>) {

@@ -49,8 +49,8 @@ pub use response::{
     Code, Continuation, Esearch, Progress, Response, Status, StatusKind, StatusTarget,
 };
 pub use search::{
-    HeaderKey, ModSeqScope, MultiSearch, PartialRange, PartialResult, ResultEnd, Search, SearchKey,
-    SearchReturn, SearchSource, SearchUpdate,
+    FilterName, HeaderKey, ModSeqScope, MultiSearch, PartialRange, PartialResult, ResultEnd,
+    Search, SearchKey, SearchReturn, SearchSource, SearchUpdate,
 };
 pub use sequence::{SeqBound, SeqRange, SequenceSet};
 pub use sort::{Sort, SortCriterion, SortKey};

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use mail_types::{ModSeq, SeqNum, Uid, UidValidity};
 
 use super::{
-    AclReply, Capability, ComparatorReply, FetchAttribute, FlagList, IdParams, ListReply,
-    ListRightsReply, MailboxArg, MetadataReply, MyRightsReply, NamespaceReply, Numbering,
-    PartialResult, QuotaReply, QuotaRootReply, SearchUpdate, SequenceSet, StatusReply, Tag,
-    ThreadMember, UrlData,
+    AclReply, Capability, ComparatorReply, FetchAttribute, FilterName, FlagList, IdParams,
+    ListReply, ListRightsReply, MailboxArg, MetadataReply, MyRightsReply, NamespaceReply,
+    Numbering, PartialResult, QuotaReply, QuotaRootReply, SearchUpdate, SequenceSet, StatusReply,
+    Tag, ThreadMember, UrlData,
 };
 
 /// One response: a line, with its literals.
@@ -296,6 +296,8 @@ pub enum Code {
     UidValidity(UidValidity),
     /// `UNAVAILABLE`
     Unavailable,
+    /// `UNDEFINED-FILTER`: there is no filter of this name. RFC 5466 §3.1
+    UndefinedFilter(FilterName),
     /// `UNKNOWN-CTE`. RFC 3516 §4.3
     UnknownCte,
     /// `UNSEEN`: the first message without `\Seen`. RFC 3501 §7.1

@@ -2,7 +2,8 @@
 
 use mail_types::{Keyword, ModSeq, SystemFlags, Uid};
 
-use super::{MailboxArg, Numbering, SequenceSet};
+use super::{FetchItem, MailboxArg, Numbering, SequenceSet};
+use crate::chars::is_atom_char;
 
 /// Arguments of SEARCH.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct Search {
 }
 
 /// A return option of SEARCH. RFC 9051 §6.4.4
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SearchReturn {
     /// `MIN`
     Min,
@@ -37,8 +38,15 @@ pub enum SearchReturn {
     Relevancy,
     /// `CONTEXT`: the client will ask for this again. RFC 5267 §4.2
     Context,
-    /// `UPDATE`: tell changes of the result as they happen. RFC 5267 §4.3
-    Update,
+    /// `UPDATE`: tell changes of the result as they happen, and these items of each new message
+    /// that becomes part of it. RFC 5267 §4.3, RFC 5465 §7
+    Update(Vec<FetchItem>),
+}
+
+impl SearchReturn {
+    /// Most items of UPDATE. They are kept as long as the result is kept up to date, and told again
+    /// and again; a line in a list of messages shows no more than that.
+    pub const UPDATE_ITEMS_MAX: usize = 32;
 }
 
 /// `partial-range`: positions in a result, counted from one of its ends. RFC 9394 §4
@@ -209,12 +217,31 @@ pub enum SearchKey {
     ThreadId(String),
     /// `FUZZY`: what is like it is enough. RFC 6203 §3
     Fuzzy(Box<SearchKey>),
+    /// `FILTER`: a search that is kept under this name. RFC 5466 §3.1
+    Filter(FilterName),
     /// `NOT`
     Not(Box<SearchKey>),
     /// `OR`
     Or(Box<SearchKey>, Box<SearchKey>),
     /// Keys in parentheses, all of which must match: at least one.
     And(Vec<SearchKey>),
+}
+
+/// `filter-name = 1*<any ATOM-CHAR except "/">`: never anything else. RFC 5466 §4
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FilterName(String);
+
+impl FilterName {
+    /// The name, if it is one.
+    pub fn new(name: &str) -> Option<Self> {
+        let is_name = !name.is_empty() && name.bytes().all(|b| b != b'/' && is_atom_char(b));
+        is_name.then(|| Self(name.to_owned()))
+    }
+
+    /// The name as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// `search-modseq-ext`. RFC 7162 §7

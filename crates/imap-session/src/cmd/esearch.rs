@@ -10,7 +10,7 @@ use imap_proto::types::{Code, MailboxArg, MultiSearch, NameEncoding, Search, Sea
 use mail_types::{MailboxId, MailboxName, Uid, UidSet};
 use mailbox::{Account, Mailbox, View};
 
-use super::search::{self, Source, context};
+use super::search::{self, Found, Source, context};
 use crate::reply::{Flow, Reply, Run, end, wait_ready};
 use crate::state::{Access, Selected};
 use crate::{Need, Place, Trouble, errors, render, sync};
@@ -191,7 +191,8 @@ fn look(search: Search, id: MailboxId, ids: Ids, run: &mut Run<'_>) -> Flow {
             search::save(&search, &job, run);
             search::tell(&search, &job, Some(source.clone()), run);
             if run.state.is_selected(id) && search::wants_updates(&search) {
-                context::add(&search, job, Some(source), run);
+                let found = Found { job, source: Some(source), sorted: None };
+                context::add(&search, found, run);
             }
             // What was found is sent; and the next mailbox is not looked at from inside this one.
             wait_ready(Need::Flush, move |run| next(search, ids, run))

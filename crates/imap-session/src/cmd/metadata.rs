@@ -5,6 +5,7 @@ use imap_proto::types::{
 };
 use mailbox::{MetadataTarget, Operation, Outcome, Rights};
 
+use crate::filter;
 use crate::metadata::{self, Wanted};
 use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
 use crate::{Answer, Need, errors, place};
@@ -38,6 +39,9 @@ fn tell(get: GetMetadata, target: MetadataTarget, run: &mut Run<'_>) -> Flow {
 
 pub(crate) fn begin_set(set: SetMetadata) -> Flow {
     wait_ready(Need::Refresh, move |run| {
+        if set.mailbox.raw().is_empty() {
+            filter::check_set(&set.entries)?;
+        }
         target(&set.mailbox.clone(), run, |target, _| submit(set, target))
     })
 }

@@ -29,7 +29,7 @@ mod notify;
 mod quota;
 mod rename;
 mod replace;
-mod search;
+pub(crate) mod search;
 mod select;
 mod sort;
 mod starttls;
@@ -37,7 +37,7 @@ mod status;
 mod store;
 mod subscribe;
 mod thread;
-mod uidonly;
+pub(crate) mod uidonly;
 mod unauthenticate;
 mod urlauth;
 mod urlfetch;
@@ -49,17 +49,22 @@ pub(crate) use fetch::tell_new_messages;
 pub(crate) use list::attributes_of;
 pub(crate) use status::values as status_values;
 
-use crate::Place;
 use crate::capability::Login;
 use crate::reply::{Flow, Reply, Run};
 use crate::state::{Access, State};
 use crate::sync::Told;
+use crate::{Place, filter};
 pub(crate) use search::context::{self, Context};
+pub(crate) use search::settle;
 
 /// Starts a command.
 pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
     check_state(&body, run.state)?;
     uidonly::check(&body, run.state)?;
+    filter::insert(body, run, dispatch)
+}
+
+fn dispatch(body: CommandBody, run: &mut Run<'_>) -> Flow {
     match body {
         CommandBody::Capability => capability::begin(run),
         CommandBody::Noop | CommandBody::Check => noop::begin(run),

@@ -3,6 +3,7 @@
 //! A wrong name and a wrong password must not be told apart, neither by the answer nor by the time
 //! that it takes; so every way through here does the same work for a name that does not exist.
 
+pub mod app_password;
 pub mod cache;
 pub mod name;
 pub mod password;

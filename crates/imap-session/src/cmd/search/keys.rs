@@ -17,6 +17,11 @@ pub(crate) fn has_modseq(keys: &[SearchKey]) -> bool {
     any(keys, &|key| matches!(key, SearchKey::ModSeq { .. }))
 }
 
+/// Whether a filter is named. RFC 5466 §3.1
+pub(crate) fn has_filter(keys: &[SearchKey]) -> bool {
+    any(keys, &|key| matches!(key, SearchKey::Filter(_)))
+}
+
 /// Whether a sequence set stands among the keys; `$` alone is none. RFC 9586 §3
 pub(crate) fn has_sequence(keys: &[SearchKey]) -> bool {
     any(keys, &|key| matches!(key, SearchKey::Sequence(set) if !set.ranges().is_empty()))
@@ -163,6 +168,8 @@ impl Translator<'_> {
                 let id = self.selected.home.inner_id(id);
                 id.and_then(ThreadId::parse).map_or(Key::Nothing, Key::Thread)
             }
+            // Its keys have taken its place before a search begins.
+            SearchKey::Filter(_) => Key::Nothing,
             SearchKey::Fuzzy(key) => Key::Fuzzy(Box::new(self.key(key))),
             SearchKey::Not(key) => not(self.key(key)),
             SearchKey::Or(a, b) => Key::Or(vec![self.key(a), self.key(b)]),
