@@ -58,7 +58,7 @@ impl Shell {
         let command = command.unwrap_or_else(|error| panic!("{line}: {error}"));
         let now = InternalDate::utc(NOW);
         let account = self.account.clone();
-        let world = World { account: Some(&account), now };
+        let world = World::new(Some(&account), now);
         let mut step = self.session.begin(command, world, &mut self.output);
         while let Step::Need(need) = step {
             let answer = match need {
@@ -69,7 +69,7 @@ impl Shell {
                 _ => Answer::Ready,
             };
             let account = self.account.clone();
-            let world = World { account: Some(&account), now };
+            let world = World::new(Some(&account), now);
             step = self.session.resume(answer, world, &mut self.output);
         }
         self.output.bytes

@@ -70,7 +70,9 @@ fn tell_found(list: List, others: Others, mut found: VecDeque<Found>, run: &mut 
         run.write(&Response::List(found.reply(&list, account, run.state.enabled.rev2, names)));
         let account = run.account()?;
         let other = others.of(&found.node);
-        if let Some((mailbox, target)) = target(&found.node, account, other) {
+        // What is listed for its children only is not told more of. RFC 5819 §2, RFC 8440 §4
+        let target = target(&found.node, account, other).filter(|_| found.is_met);
+        if let Some((mailbox, target)) = target {
             tell_my_rights(&list, &found.node, &target, run);
             tell_status(&list, &found.node, mailbox, &target, run);
             tell_metadata(&list, &found.node, mailbox, &target, run);
@@ -115,6 +117,8 @@ impl NamesBelow {
 /// A name to be listed.
 struct Found {
     node: Node,
+    /// Whether it is told for what it is itself, and not only for a name below it.
+    is_met: bool,
     /// CHILDINFO: the selection options that a name below it meets, but is not listed for.
     child_info: Vec<String>,
 }
@@ -135,9 +139,10 @@ fn found(account: &Account, list: &List, others: &Others, patterns: &[Pattern]) 
         let has_unlisted = unlisted.has_below(&node.name);
         // A parent that does not meet the selection is listed only for children that are not.
         // RFC 5258 §3.5
-        if meets(&node, account, list) || has_unlisted {
+        let is_met = meets(&node, account, list);
+        if is_met || has_unlisted {
             let child_info = if has_unlisted { options(list.selection) } else { Vec::new() };
-            all.push(Found { node, child_info });
+            all.push(Found { node, is_met, child_info });
         }
     }
     all
