@@ -51,7 +51,8 @@ pub fn trouble(failure: &ServiceError) -> Trouble {
         | ServiceError::NoSuchShard
         | ServiceError::InvalidName(_)
         | ServiceError::InvalidPassword(_)
-        | ServiceError::InvalidCapability => {
+        | ServiceError::InvalidCapability
+        | ServiceError::InvalidIdentifier(_) => {
             error!(error = %failure, "not an error of what was asked for");
             Trouble::Unavailable
         }

@@ -31,6 +31,7 @@ mod rows;
 mod scrub;
 mod sequencer;
 mod service;
+mod sharing;
 mod staging;
 mod sweep;
 
