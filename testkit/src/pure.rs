@@ -92,7 +92,7 @@ impl Default for PureServer {
     fn default() -> Self {
         let config = SessionConfig {
             cleartext_login: CleartextLogin::Allowed,
-            shared_accounts: vec![SHARED_ACCOUNT.to_owned()],
+            shared_accounts: [SHARED_ACCOUNT.to_owned()].into(),
             ..SessionConfig::default()
         };
         Self::new(config)

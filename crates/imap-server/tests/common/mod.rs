@@ -45,7 +45,7 @@ pub async fn service_on(store: Arc<dyn Store>, sharing: Sharing) -> Service {
 /// Settings under which failed logins are answered at once.
 pub fn settings() -> ImapSettings {
     let patience = Patience { failed_login: FailedLogin::AtOnce, ..Patience::default() };
-    let shared_accounts = vec![script::SHARED_ACCOUNT.to_owned()];
+    let shared_accounts = [script::SHARED_ACCOUNT.to_owned()].into();
     ImapSettings { patience, shared_accounts, ..ImapSettings::default() }
 }
 
