@@ -25,7 +25,7 @@ use mime::{Decoder, Encoding, LineEnds};
 use home::{Home, Item, new_message, slice};
 use visits::Visits;
 
-use crate::script::{Peer, Received};
+use crate::script::{Peer, Received, SHARED_ACCOUNT};
 
 /// Name of the first account.
 pub const USER: &str = "office@harbour.example";
@@ -90,8 +90,11 @@ enum Mode {
 
 impl Default for PureServer {
     fn default() -> Self {
-        let config =
-            SessionConfig { cleartext_login: CleartextLogin::Allowed, ..SessionConfig::default() };
+        let config = SessionConfig {
+            cleartext_login: CleartextLogin::Allowed,
+            shared_accounts: [SHARED_ACCOUNT.to_owned()].into(),
+            ..SessionConfig::default()
+        };
         Self::new(config)
     }
 }

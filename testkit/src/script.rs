@@ -769,6 +769,9 @@ fn show_all(lines: &[Vec<u8>]) -> String {
     lines.iter().map(|line| format!("\n    {}", show(line))).collect()
 }
 
+/// The account whose mailboxes stand below `Shared Folders` in every script, once it is made.
+pub const SHARED_ACCOUNT: &str = "support";
+
 /// The connection that makes the mail of `@mail`.
 const SETUP: usize = 0;
 
@@ -798,6 +801,7 @@ macro_rules! script_tests {
             idle_tells_news_at_once "idle",
             annotations_are_set_read_and_told_to_others "metadata",
             limits_are_told_and_kept "quota",
+            others_may_do_what_is_granted_and_nothing_more "acl",
             notify_tells_what_was_asked_for_and_nothing_else "notify",
             the_sessions_of_the_rfcs_go_as_they_are_printed "rfc",
         }

@@ -36,8 +36,8 @@ pub struct SessionConfig {
     pub server_annotations: Arc<ServerAnnotations>,
     /// Whether a user may set the limits of the own account: SETQUOTA.
     pub users_set_quota: UsersSetQuota,
-    /// Login names of the accounts whose mailboxes stand below `Shared Folders` and not below `Other
-    /// Users`: they belong to nobody.
+    /// Login names of the accounts whose mailboxes stand below `Shared Folders` and not below
+    /// `Other Users`: they belong to nobody.
     pub shared_accounts: Arc<[String]>,
     /// Failed logins after which the connection is closed.
     pub login_attempts_max: u32,

@@ -45,7 +45,8 @@ pub async fn service_on(store: Arc<dyn Store>, sharing: Sharing) -> Service {
 /// Settings under which failed logins are answered at once.
 pub fn settings() -> ImapSettings {
     let patience = Patience { failed_login: FailedLogin::AtOnce, ..Patience::default() };
-    ImapSettings { patience, ..ImapSettings::default() }
+    let shared_accounts = [script::SHARED_ACCOUNT.to_owned()].into();
+    ImapSettings { patience, shared_accounts, ..ImapSettings::default() }
 }
 
 /// A server that connections can be opened to.

@@ -7,7 +7,7 @@ use imap_proto::types::{
     AclEntry, AclReply, ListRightsReply, MailboxArg, MyRightsReply, Response, RightsMode, SetAcl,
 };
 use mail_types::{MailboxId, MailboxName};
-use mailbox::{Actor, BadRight, Outcome, Rights, RightsChange};
+use mailbox::{Actor, BadRight, Identifier, Outcome, Rights, RightsChange};
 
 use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
 use crate::{Answer, Need, SetAclRequest, errors, place};
@@ -72,6 +72,7 @@ pub(crate) fn begin_get(mailbox: MailboxArg) -> Flow {
         let owner = run.state.guest().map_or(&*run.state.user, |guest| guest.owner.as_str());
         let mut entries = vec![(owner.to_owned(), Rights::ALL.to_string())];
         let granted = account.acl(id).into_iter().flat_map(|acl| acl.iter());
+        let granted = granted.filter(|(who, _)| who.as_str() != owner);
         entries.extend(granted.map(|(who, rights)| (who.to_string(), rights.to_string())));
         run.write(&Response::Acl(AclReply { mailbox, entries }));
         end(Reply::ok("GETACL completed"))
@@ -81,6 +82,7 @@ pub(crate) fn begin_get(mailbox: MailboxArg) -> Flow {
 /// Each right can be granted by itself, so none is tied to another. RFC 4314 §3.7
 pub(crate) fn begin_list(entry: AclEntry) -> Flow {
     let AclEntry { mailbox, identifier } = entry;
+    Identifier::new(&identifier).map_err(|_| bad_identifier())?;
     administered(mailbox, move |mailbox, _, run| {
         let is_owner = match run.state.guest() {
             Some(guest) => guest.owner == identifier,
