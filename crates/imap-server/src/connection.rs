@@ -25,7 +25,7 @@ use tracing::debug;
 use crate::append::Literals;
 use crate::needs::{Exchange, Open};
 use crate::output::{Layer, Output};
-use crate::server::{Shared, mechanisms};
+use crate::server::Shared;
 
 /// A connection and everything that belongs to it.
 pub(crate) struct Connection {
@@ -500,7 +500,7 @@ impl Connection {
         };
         let stream = stream.start_tls(early, server, HANDSHAKE_PATIENCE).await?;
         // What was offered before is not what can be used now. RFC 9051 §6.2.1
-        self.session.set_mechanisms(mechanisms(&stream));
+        self.session.set_mechanisms(self.shared.mechanisms(&stream));
         self.stream = Some(stream);
         self.framer.reset();
         self.greeted = false;

@@ -96,6 +96,11 @@ pub(crate) fn authentication(refused: AuthenticationRefused) -> Reply {
         AuthenticationRefused::TooMany => {
             Reply::no("Too many failed logins, try again later").with(Code::Unavailable)
         }
+        // RFC 5530 §3: a temporary failure, also of authentication that others do.
+        AuthenticationRefused::Unavailable => {
+            Reply::no("The login provider cannot be reached, try again later")
+                .with(Code::Unavailable)
+        }
     }
 }
 
