@@ -55,6 +55,7 @@ impl Shared {
             },
             mechanisms: mechanisms(stream),
             server_annotations: self.settings.server_annotations.clone(),
+            language: self.settings.language,
             users_set_quota: self.settings.users_set_quota,
             append_limit: self.service.config().message_bytes_max,
             uidonly: self.settings.uidonly,
