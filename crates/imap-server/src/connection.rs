@@ -275,7 +275,7 @@ impl Connection {
         }
     }
 
-    fn bye(&mut self, text: &str) -> Result<(), Ended> {
+    fn bye(&mut self, text: &'static str) -> Result<(), Ended> {
         self.session.bye(text, &mut self.output);
         Err(Ended::Orderly)
     }
@@ -362,7 +362,7 @@ impl Connection {
             }
         };
         if self.framer.decide(decision) == Reply::Continue {
-            self.output.bytes(b"+ Go on\r\n");
+            self.session.go_on(&mut self.output);
             self.send().await?;
         }
         Ok(())

@@ -16,6 +16,6 @@ mod server;
 mod settings;
 mod trouble;
 
-pub use imap_session::{Hiding, ServerAnnotations, SharedFilter, UsersSetQuota};
+pub use imap_session::{Hiding, ServerAnnotations, SharedFilter, UsersSetQuota, Language};
 pub use server::ImapServer;
 pub use settings::{FailedLogin, ImapSettings, Patience};

@@ -55,6 +55,7 @@ impl Shared {
             },
             mechanisms: self.mechanisms(stream),
             server_annotations: self.settings.server_annotations.clone(),
+            language: self.settings.language,
             users_set_quota: self.settings.users_set_quota,
             append_limit: self.service.config().message_bytes_max,
             hidden_capabilities: self.settings.hidden_capabilities.clone(),

@@ -1,6 +1,6 @@
 //! What the operator decides for IMAP connections, and how long they may take.
 
-use imap_session::{ServerAnnotations, UsersSetQuota};
+use imap_session::{Language, ServerAnnotations, UsersSetQuota};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct ImapSettings {
     pub save_limit: Option<u32>,
     /// What the operator tells all clients.
     pub server_annotations: Arc<ServerAnnotations>,
+    /// What LANGUAGE means by `default`. RFC 5255 §3.2
+    pub language: Language,
     /// Whether users may set the limits of their own accounts.
     pub users_set_quota: UsersSetQuota,
 }

@@ -46,6 +46,8 @@ const ROWS: &[(&str, When)] = &[
     ("SASL-IR", When::Always),
     ("ENABLE", When::Always),
     ("ID", When::Always),
+    // Also in the greeting. RFC 5255 §3.1
+    ("LANGUAGE", When::Always),
     ("STARTTLS", When::StartTls),
     ("LOGINDISABLED", When::LoginDisabled),
     ("AUTH=", When::Mechanisms),

@@ -18,6 +18,7 @@ mod cmd;
 mod config;
 mod errors;
 mod filter;
+mod language;
 mod limit;
 mod literal;
 mod metadata;
@@ -38,6 +39,7 @@ pub use config::{
     CleartextLogin, Compressed, ServerAnnotations, SessionConfig, TlsState, UsersSetQuota,
 };
 pub use filter::SharedFilter;
+pub use language::Language;
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,
