@@ -16,6 +16,6 @@ mod server;
 mod settings;
 mod trouble;
 
-pub use imap_session::{Hiding, ServerAnnotations, SharedFilter, UsersSetQuota, Language};
+pub use imap_session::{Hiding, Language, ServerAnnotations, SharedFilter, UsersSetQuota};
 pub use server::ImapServer;
 pub use settings::{FailedLogin, ImapSettings, Patience};

@@ -76,7 +76,6 @@ const ROWS: &[(&str, When)] = &[
     ("MULTISEARCH", When::LoggedIn),
     ("SEARCH=FUZZY", When::LoggedIn),
     ("CONTEXT=SEARCH", When::LoggedIn),
-    ("CONTEXT=SORT", When::LoggedIn),
     ("FILTERS", When::LoggedIn),
     ("CONTEXT=SORT", When::Sorting),
     ("WITHIN", When::LoggedIn),
