@@ -207,9 +207,10 @@ impl Connection {
         let other = self.visits.selected.as_mut().filter(|_| listens);
         let other = other.map(|open| &mut open.changes);
         let changed = async {
-            tokio::select! {
-                is_open = change(own) => is_open,
-                is_open = change(other) => is_open,
+            match other {
+                None => change(own).await,
+                // Boxed: few sessions wait for two accounts.
+                Some(_) => Box::pin(change_of_either(own, other)).await,
             }
         };
         tokio::select! {
@@ -598,6 +599,16 @@ async fn change(changes: Option<&mut watch::Receiver<Account>>) -> bool {
     match changes {
         Some(changes) => changes.changed().await.is_ok(),
         None => std::future::pending().await,
+    }
+}
+
+async fn change_of_either(
+    one: Option<&mut watch::Receiver<Account>>,
+    other: Option<&mut watch::Receiver<Account>>,
+) -> bool {
+    tokio::select! {
+        is_open = change(one) => is_open,
+        is_open = change(other) => is_open,
     }
 }
 
