@@ -15,6 +15,7 @@ pub mod clock;
 pub mod codec;
 mod commit;
 mod contents;
+mod copy;
 mod delivery;
 mod error;
 mod handle;

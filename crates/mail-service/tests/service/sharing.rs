@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use mail_service::{AccountHandle, Service, ServiceError, Sharing, keys};
-use mail_types::{AccountId, MailboxId};
-use mailbox::{Account, Actor, Operation, Refusal, Rights, RightsChange};
+use mail_service::{AccountHandle, NewMail, Service, ServiceError, Sharing, Staged, keys};
+use mail_types::{AccountId, Flags, InternalDate, Keyword, MailboxId, SystemFlags, Uid, UidSet};
+use mailbox::{Account, Actor, Operation, Outcome, Quota, Refusal, Resource, Rights, RightsChange};
 use store::mem::Mem;
 use store::{Commit, KeyRange, Store, Write};
 use store_local::{Local, Options};
@@ -240,6 +240,116 @@ async fn lists_are_there_after_a_crash_on_other_nodes_and_in_a_local_store() {
     let again = account_of(&setup.open(Arc::clone(&store)).await, "dock").await;
     assert_eq!(listed(&again.current(), sent), "-anyone a");
     assert_clean(&*store);
+}
+
+fn mail_with(flags: Flags, staged: Staged) -> NewMail {
+    NewMail { staged, flags, date: InternalDate::new(1_234_567_890, 60) }
+}
+
+/// Adds the three messages of the example of RFC 4314 §4, and a long one.
+async fn fill(account: &AccountHandle, mailbox: MailboxId) -> UidSet {
+    let keyword = |text| Keyword::new(text).unwrap();
+    let long = [mail(4).as_bytes(), &[b'x'; 300_000]].concat();
+    let mut mails = Vec::new();
+    for (text, flags) in [
+        (mail(1).into_bytes(), Flags::system(SystemFlags::DRAFT.union(SystemFlags::DELETED))),
+        (mail(2).into_bytes(), Flags::system(SystemFlags::ANSWERED)),
+        (mail(3).into_bytes(), Flags::new(SystemFlags::SEEN, [keyword("$Forwarded")])),
+        (long, Flags::default()),
+    ] {
+        let mut staging = account.stage();
+        staging.push(&text).await.unwrap();
+        mails.push(mail_with(flags, staging.finish().await.unwrap()));
+    }
+    match account.append(mailbox, mails).await.unwrap().1 {
+        Outcome::Added { uids, .. } => uids,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn told(account: &AccountHandle, mailbox: MailboxId) -> Vec<(String, i64)> {
+    let (state, _pin) = account.load(mailbox).await.unwrap();
+    let contents = state.mailbox(mailbox).unwrap().contents().unwrap();
+    let entries = contents.iter().map(|entry| {
+        let flags = entry.flags();
+        let system = flags.system.names().map(str::to_owned);
+        let names: Vec<_> = system.chain(flags.keywords().iter().map(|k| k.to_string())).collect();
+        (names.join(" "), entry.internal_date().seconds())
+    });
+    entries.collect()
+}
+
+#[tokio::test]
+async fn a_copy_to_another_account_keeps_dates_and_the_flags_that_there_is_a_right_to() {
+    let site = Site::new().await;
+    let (dock, lee) = (&site.dock, &site.lee);
+    let (from, sent, trash) = (inbox(lee), mailbox_id(dock, "Sent"), mailbox_id(dock, "Trash"));
+    let uids = fill(lee, from).await;
+    // RFC 4314 §4: "rwis" loses \Deleted, "rsti" all but \Deleted and \Seen.
+    grant(dock, sent, "lee", "rwis").await;
+    grant(dock, trash, "lee", "rsti").await;
+    let visit = site.service.visit(lee, "dock").await.unwrap().unwrap();
+    let everything: UidSet = uids.union(&UidSet::single(Uid::new(99).unwrap()));
+    let (_, outcome) = lee.copy_to(from, &everything, &visit, sent).await.unwrap();
+    assert_eq!((&outcome.source, outcome.target.len()), (&uids, 4));
+    lee.copy_to(from, &uids, &visit, trash).await.unwrap();
+    let expected = |flags: [&str; 4]| flags.map(|flags| (flags.to_owned(), 1_234_567_890));
+    let first = ["\\Draft", "\\Answered", "\\Seen $Forwarded", ""];
+    assert_eq!(told(dock, sent).await, expected(first));
+    let second = ["\\Deleted", "", "\\Seen", ""];
+    assert_eq!(told(dock, trash).await, expected(second));
+    // The bytes are the target's own.
+    let (state, _pin) = dock.load(sent).await.unwrap();
+    let contents = state.mailbox(sent).unwrap().contents().unwrap();
+    let message = contents.iter().last().unwrap().message();
+    let read = dock.read(vec![(message, 0..u64::MAX)]).await.unwrap();
+    assert_eq!(read[0].as_ref().unwrap().len(), mail(4).len() + 300_000);
+    site.service.remove_account("lee").await.unwrap();
+    site.service.sweep().await.unwrap();
+    assert_eq!(dock.read(vec![(message, 0..u64::MAX)]).await.unwrap(), read);
+    assert_clean(&site.store);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_refused_copies_nothing() {
+    let site = Site::new().await;
+    let (dock, lee) = (&site.dock, &site.lee);
+    let (from, sent) = (inbox(lee), mailbox_id(dock, "Sent"));
+    let uids = fill(lee, from).await;
+    grant(dock, sent, "lee", "lr").await;
+    let visit = site.service.visit(lee, "dock").await.unwrap().unwrap();
+    let refusal = |result: Result<_, ServiceError>| match result {
+        Err(ServiceError::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    };
+    let hidden = Refusal::NoPermission { visible: false };
+    let visible = Refusal::NoPermission { visible: true };
+    assert_eq!(refusal(lee.copy_to(from, &uids, &visit, sent).await), visible);
+    assert_eq!(refusal(lee.copy_to(from, &uids, &visit, inbox(dock)).await), Refusal::NoTarget);
+    assert_eq!(
+        refusal(lee.copy_to(MailboxId(99), &uids, &visit, sent).await),
+        Refusal::NonExistent
+    );
+    assert_eq!(refusal(visit.copy_to(inbox(dock), &uids, lee, from).await), hidden);
+    // To take what one may read is no change of the other account.
+    let before = dock.current().modseq();
+    fill(dock, sent).await;
+    visit.copy_to(sent, &uids, lee, from).await.unwrap();
+    assert_eq!(told(lee, from).await.len(), 8);
+    assert_eq!(dock.current().modseq().get(), before.get() + 1);
+    // All or none: the fourth is one too many.
+    grant(dock, sent, "lee", "lri").await;
+    let quota = Quota { messages: Some(7), ..Quota::default() };
+    dock.submit(Operation::SetQuota { quota }).await.unwrap();
+    let full = Refusal::OverQuota(Resource::Messages);
+    assert_eq!(refusal(lee.copy_to(from, &uids, &visit, sent).await), full);
+    assert_eq!(told(dock, sent).await.len(), 4);
+    // Nothing to copy is nothing done, and within one account it is COPY.
+    let none = lee.copy_to(from, &UidSet::new(), &visit, sent).await.unwrap().1;
+    assert_eq!((none.modseq, none.source.is_empty()), (None, true));
+    let inside = lee.copy_to(from, &uids, lee, mailbox_id(lee, "Sent")).await.unwrap().1;
+    assert_eq!(inside.source, uids);
+    assert_clean(&site.store);
 }
 
 #[tokio::test]
