@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use mail_service::{AccountHandle, NewMail, Service, ServiceError, Sharing, Staged, keys};
+use mail_service::{
+    AccountHandle, AccountName, NewMail, Service, ServiceError, Sharing, Staged, World, keys,
+    move_to_service, repair_after_loss,
+};
 use mail_types::{AccountId, Flags, InternalDate, Keyword, MailboxId, SystemFlags, Uid, UidSet};
 use mailbox::{Account, Actor, Operation, Outcome, Quota, Refusal, Resource, Rights, RightsChange};
 use store::mem::Mem;
+use store::spread::Spread;
 use store::{Commit, KeyRange, Store, Write};
 use store_local::{Local, Options};
 
 use crate::common::{
-    Setup, account_of, append_to, assert_clean, inbox, mail, mailbox_id, name, secret,
+    Dice, Setup, account_of, append_to, assert_clean, inbox, mail, mailbox_id, name, secret,
 };
 
 struct Site {
@@ -270,9 +274,12 @@ async fn fill(account: &AccountHandle, mailbox: MailboxId) -> UidSet {
 async fn told(account: &AccountHandle, mailbox: MailboxId) -> Vec<(String, i64)> {
     let (state, _pin) = account.load(mailbox).await.unwrap();
     let contents = state.mailbox(mailbox).unwrap().contents().unwrap();
-    let entries = contents
-        .iter()
-        .map(|entry| (format!("{:?}", entry.flags()), entry.internal_date().seconds()));
+    let entries = contents.iter().map(|entry| {
+        let flags = entry.flags();
+        let system = flags.system.names().map(str::to_owned);
+        let names: Vec<_> = system.chain(flags.keywords().iter().map(|k| k.to_string())).collect();
+        (names.join(" "), entry.internal_date().seconds())
+    });
     entries.collect()
 }
 
@@ -291,9 +298,9 @@ async fn a_copy_to_another_account_keeps_dates_and_the_flags_that_there_is_a_rig
     assert_eq!((&outcome.source, outcome.target.len()), (&uids, 4));
     lee.copy_to(from, &uids, &visit, trash).await.unwrap();
     let expected = |flags: [&str; 4]| flags.map(|flags| (flags.to_owned(), 1_234_567_890));
-    let first = ["{\\Draft}", "{\\Answered}", "{\\Seen, $Forwarded}", "{}"];
+    let first = ["\\Draft", "\\Answered", "\\Seen $Forwarded", ""];
     assert_eq!(told(dock, sent).await, expected(first));
-    let second = ["{\\Deleted}", "{}", "{\\Seen}", "{}"];
+    let second = ["\\Deleted", "", "\\Seen", ""];
     assert_eq!(told(dock, trash).await, expected(second));
     // The bytes are the target's own.
     let (state, _pin) = dock.load(sent).await.unwrap();
@@ -347,6 +354,122 @@ async fn a_copy_that_is_refused_copies_nothing() {
     let inside = lee.copy_to(from, &uids, lee, mailbox_id(lee, "Sent")).await.unwrap().1;
     assert_eq!(inside.source, uids);
     assert_clean(&site.store);
+}
+
+async fn moved_over(source: &Mem, target: &Mem, user: &str) {
+    let (source, target, name) = (source.clone(), target.clone(), AccountName::new(user).unwrap());
+    let world = World { random: Arc::new(Dice::new(7)), ..World::system() };
+    let moving = move || move_to_service(&source, &target, &name, None, &world).map(drop);
+    tokio::task::spawn_blocking(moving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn accounts_that_move_to_another_service_find_each_other_there() {
+    for order in [["dock", "lee"], ["lee", "dock"]] {
+        let setup = Setup::new(Sharing::Shared);
+        let (source, target) = (Mem::new(), Mem::new());
+        {
+            let service = setup.open(Arc::new(source.clone())).await;
+            let (dock, lee) =
+                (account_of(&service, "dock").await, account_of(&service, "lee").await);
+            grant(&dock, mailbox_id(&dock, "Archive"), "lee", "lr").await;
+            grant(&lee, inbox(&lee), "anyone", "lr").await;
+            grant(&lee, inbox(&lee), "nobody", "lr").await;
+        }
+        let service = setup.open(Arc::new(target.clone())).await;
+        let other = account_of(&service, "other").await;
+        for user in order {
+            moved_over(&source, &target, user).await;
+            assert_clean(&source);
+            assert_clean(&target);
+        }
+        assert_eq!(grants(&source), []);
+        service.sweep().await.unwrap();
+        let (dock, lee) = (account_of(&service, "dock").await, account_of(&service, "lee").await);
+        let mut expected = vec![(keys::ANYONE, lee.id()), (lee.id(), dock.id())];
+        expected.sort_unstable();
+        assert_eq!(grants(&target), expected, "{order:?}");
+        assert!(service.visit(&lee, "dock").await.unwrap().is_some());
+        assert!(service.visit(&other, "lee").await.unwrap().is_some());
+        assert!(service.visit(&other, "dock").await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_repair_after_lost_commits_writes_lost_grants_again() {
+    let site = Site::new().await;
+    let (dock, lee) = (&site.dock, &site.lee);
+    grant(dock, mailbox_id(dock, "Archive"), "lee", "lr").await;
+    grant(dock, mailbox_id(dock, "Archive"), "-anyone", "r").await;
+    let key = keys::grant(lee.id(), dock.id());
+    site.store.commit_wait(Commit::new().write(Write::delete(key))).unwrap();
+    let world = World { random: Arc::new(Dice::new(8)), ..World::system() };
+    let store = site.store.clone();
+    let repair = move || repair_after_loss(&store, &world).map(drop);
+    tokio::task::spawn_blocking(repair).await.unwrap().unwrap();
+    assert_eq!(grants(&site.store), [(lee.id(), dock.id())]);
+    assert_clean(&site.store);
+}
+
+#[tokio::test]
+async fn an_account_on_another_shard_shares_and_is_removed_like_any_other() {
+    let (home, shard) = (Mem::new(), Mem::new());
+    let store = || -> Arc<dyn Store> {
+        let others = [("one".to_owned(), Arc::new(shard.clone()) as Arc<dyn Store>)];
+        Arc::new(Spread::new(Arc::new(home.clone()), others, keys::LAYOUT))
+    };
+    let mut setup = Setup::new(Sharing::Shared);
+    setup.config.shards = Some(vec!["one".to_owned(), String::new()]);
+    let service = setup.open(store()).await;
+    let (dock, lee) = (account_of(&service, "dock").await, account_of(&service, "lee").await);
+    grant(&dock, inbox(&dock), "lee", "lri").await;
+    grant(&lee, inbox(&lee), "dock", "lr").await;
+    let visit = service.visit(&lee, "dock").await.unwrap().unwrap();
+    let uids = fill(&lee, inbox(&lee)).await;
+    lee.copy_to(inbox(&lee), &uids, &visit, inbox(&dock)).await.unwrap();
+    assert_eq!(told(&dock, inbox(&dock)).await.len(), 4);
+    service.remove_account("lee").await.unwrap();
+    assert_eq!(grants(&*store()), []);
+    assert_eq!(dock.state().await.unwrap().acls().count(), 0);
+    assert_clean(&*store());
+}
+
+/// Grants are written and deleted beside lists, in commits of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_list_is_without_its_grant_however_nodes_and_sweeps_meet() {
+    let setup = Setup::new(Sharing::Shared);
+    for seed in 1..=20 {
+        println!("seed {seed}");
+        let store = Mem::new();
+        let mut tasks = Vec::new();
+        for node in 0..3 {
+            let service = setup.open(Arc::new(store.clone())).await;
+            let (dock, _) = (account_of(&service, "dock").await, account_of(&service, "lee").await);
+            let dice = Dice::new((seed << 8) + node);
+            tasks.push(tokio::spawn(async move {
+                let mailboxes = ["Archive", "Sent"].map(|name| mailbox_id(&dock, name));
+                for _ in 0..30 {
+                    let mailbox = mailboxes[usize::try_from(dice.below(2)).unwrap()];
+                    match dice.below(5) {
+                        0 if node == 0 => drop(service.sweep().await.unwrap()),
+                        0..3 => drop(grant(&dock, mailbox, "lee", "lr").await),
+                        _ => drop(grant(&dock, mailbox, "lee", "").await),
+                    }
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let service = setup.open(Arc::new(store.clone())).await;
+        let (dock, lee) = (account_of(&service, "dock").await, account_of(&service, "lee").await);
+        let shares = dock.current().acls().count() > 0;
+        let has_grant = grants(&store).contains(&(lee.id(), dock.id()));
+        assert!(has_grant || !shares, "seed {seed}: a list without a grant");
+        service.sweep().await.unwrap();
+        assert_eq!(grants(&store).contains(&(lee.id(), dock.id())), shares, "seed {seed}");
+        assert_clean(&store);
+    }
 }
 
 #[tokio::test]
