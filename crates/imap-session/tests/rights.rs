@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 use testkit::pure::{PASSWORD, PureServer, USER};
 use testkit::script::Peer as _;
 
-/// A command, in which `<box>` is the mailbox in question and `<other>` one to which the guest has all
-/// rights.
+/// A command, in which `<box>` is the mailbox in question and `<other>` one to which the guest has
+/// all rights.
 struct Row {
     command: &'static str,
     /// All of these rights are needed,
