@@ -52,7 +52,8 @@ pub fn trouble(failure: &ServiceError) -> Trouble {
         | ServiceError::InvalidName(_)
         | ServiceError::InvalidPassword(_)
         | ServiceError::AppPassword(_)
-        | ServiceError::InvalidCapability => {
+        | ServiceError::InvalidCapability
+        | ServiceError::InvalidIdentifier(_) => {
             error!(error = %failure, "not an error of what was asked for");
             Trouble::Unavailable
         }

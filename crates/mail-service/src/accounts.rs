@@ -26,6 +26,7 @@ use crate::limits::{ATTEMPTS_MAX, PasswordCost, SWEEP_STEP_ROWS};
 use crate::loader::{load_head, scan};
 use crate::login::{load_credential, resolve};
 use crate::service::{Service, Shared, blocking};
+use crate::sharing::forget_grants;
 
 /// An account in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,14 +171,17 @@ impl Service {
         if shared.config.shards.is_some() {
             let found = self.find_account(name).await?.ok_or(ServiceError::NoSuchAccount)?;
             let (store, world) = (Arc::clone(&shared.store), shared.world.clone());
-            let (id, name) = (found.id, found.name);
+            let owners = shared.sharing_with(found.id).await?;
+            let (id, name) = (found.id, found.name.clone());
             blocking(move || spread::remove(&*store, id, &name, &world)).await?;
             shared.close_account(id).await;
+            shared.forget_grantee(&found.name, &owners).await;
             return Ok(());
         }
         for _ in 0..ATTEMPTS_MAX {
             let found = self.find_account(name).await?.ok_or(ServiceError::NoSuchAccount)?;
-            let id = found.id;
+            let (id, name) = (found.id, found.name.clone());
+            let owners = shared.sharing_with(id).await?;
             let commit = shared.read(move |view| removal_commit(view, &found)).await?;
             match shared.commit(commit).await {
                 Ok(()) => {}
@@ -186,6 +190,7 @@ impl Service {
                 Err(error) => return Err(error.into()),
             }
             shared.close_account(id).await;
+            shared.forget_grantee(&name, &owners).await;
             let store = Arc::clone(&shared.store);
             return blocking(move || purge(&*store, id)).await;
         }
@@ -438,6 +443,7 @@ pub(crate) use self::spread::finish as finish_removal;
 /// Removes what is left of a removed account, step by step, and then the mark that says so. A blob
 /// that somebody still holds stays, and the mark with it, for the next sweep.
 pub(crate) fn purge(store: &dyn Store, id: AccountId) -> Result<(), ServiceError> {
+    forget_grants(store, id)?;
     if purge_rows(store, id)? {
         let marks = [keys::removal(id), keys::placement(id)];
         let writes = marks.map(Write::delete).to_vec();

@@ -18,6 +18,8 @@ pub enum ServiceError {
     AccountExists,
     /// The text cannot be an account's name.
     InvalidName(NameFault),
+    /// The text cannot name anybody in an access control list.
+    InvalidIdentifier(NameFault),
     /// The text cannot be a password.
     InvalidPassword(PasswordFault),
     /// The text cannot be a capability's name, or these are too many.
@@ -145,6 +147,7 @@ impl fmt::Display for ServiceError {
             Self::NoSuchAccount => f.write_str("no such account"),
             Self::AccountExists => f.write_str("the account exists"),
             Self::InvalidName(fault) => write!(f, "not an account name: {fault}"),
+            Self::InvalidIdentifier(fault) => write!(f, "not an identifier: {fault}"),
             Self::InvalidCapability => f.write_str("not the name of a capability"),
             Self::InvalidPassword(fault) => write!(f, "not a password: {fault}"),
             Self::AppPassword(fault) => write!(f, "{fault}"),

@@ -54,6 +54,15 @@ impl AccountHandle {
         Self { shared: Arc::clone(shared), open, hidden: Arc::default(), actor: Actor::Owner }
     }
 
+    /// The same account as another user sees it, who may do what its lists grant.
+    pub(crate) fn with_guest(self, guest: &Arc<str>) -> Self {
+        Self { actor: Actor::Guest(Arc::clone(guest)), ..self }
+    }
+
+    pub(crate) fn open(&self) -> &Arc<OpenAccount> {
+        &self.open
+    }
+
     pub(crate) fn with_hidden(self, hidden: Vec<String>) -> Self {
         Self { hidden: hidden.into(), ..self }
     }
@@ -65,7 +74,14 @@ impl AccountHandle {
         &self.hidden
     }
 
-    /// Who asks for changes with this handle.
+    /// The login name of the account that this handle opens; empty if its credential is damaged.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.open.name()
+    }
+
+    /// Who asks for changes with this handle. What a guest may read the caller has to ask of
+    /// [`Account::rights`]: only changes are refused here.
     #[must_use]
     pub fn actor(&self) -> &Actor {
         &self.actor

@@ -99,6 +99,35 @@ pub fn arrivals_all() -> KeyRange {
     KeyRange::prefix(b"i")
 }
 
+/// Tells that an account shares something with another one, or with [`ANYONE`].
+#[must_use]
+pub fn grant(grantee: AccountId, owner: AccountId) -> Vec<u8> {
+    [&numbered(b"g", grantee.get())[..], &owner.get().to_be_bytes()].concat()
+}
+
+/// Ids of accounts begin with one, so zero is free to stand for all users.
+pub const ANYONE: AccountId = AccountId(0);
+
+/// All accounts that share something with this one.
+#[must_use]
+pub fn grants_to(grantee: AccountId) -> KeyRange {
+    KeyRange::prefix(&numbered(b"g", grantee.get()))
+}
+
+/// All that is shared.
+#[must_use]
+pub fn grants_all() -> KeyRange {
+    KeyRange::prefix(b"g")
+}
+
+/// Grantee and owner in the key of a grant.
+#[must_use]
+pub fn parse_grant(key: &[u8]) -> Option<(AccountId, AccountId)> {
+    let (grantee, owner) = key.strip_prefix(b"g")?.split_first_chunk::<8>()?;
+    let id = |bytes| AccountId(u64::from_be_bytes(bytes));
+    Some((id(*grantee), id(owner.try_into().ok()?)))
+}
+
 /// Marks an account whose rows are being removed.
 #[must_use]
 pub fn removal(account: AccountId) -> Vec<u8> {
@@ -454,6 +483,19 @@ mod tests {
                 assert!(parsed.is_none() || is_name, "{sample:?} cut to {cut}");
             }
         }
+    }
+
+    #[test]
+    fn grants_read_back_and_stand_with_their_grantee() {
+        let (dock, office) = (AccountId(1), AccountId(u64::MAX));
+        let key = grant(dock, office);
+        assert_eq!(parse_grant(&key), Some((dock, office)));
+        for cut in 0..key.len() {
+            assert_eq!(parse_grant(&key[..cut]), None);
+        }
+        assert_eq!(parse_grant(&[&key[..], b"x"].concat()), None);
+        let range = grants_to(dock);
+        assert!(range.start <= key && range.end.unwrap() > key);
     }
 
     #[test]

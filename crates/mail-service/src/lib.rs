@@ -15,6 +15,7 @@ pub mod clock;
 pub mod codec;
 mod commit;
 mod contents;
+mod copy;
 mod delivery;
 mod error;
 mod handle;
@@ -31,6 +32,7 @@ mod rows;
 mod scrub;
 mod sequencer;
 mod service;
+mod sharing;
 mod staging;
 mod sweep;
 

@@ -136,6 +136,13 @@ pub const MESSAGE_ROW_BYTES_MAX: usize = 24 * 1024;
 /// Accounts kept open after their last session has gone, so that the next login finds them warm.
 pub const IDLE_ACCOUNTS_MAX: usize = 1024;
 
+/// Accounts that one user visits at a time, and that LIST of what is shared opens: each is kept in
+/// memory while it is visited.
+pub const VISITS_MAX: usize = 100;
+
+/// Grants that are looked at to find these: some may be left of lists that grant nothing any more.
+pub const GRANTS_PER_LOOK_MAX: usize = 1000;
+
 /// Rows that one step of a sweep looks at, so that it never holds a view or a commit for long.
 pub const SWEEP_STEP_ROWS: usize = 2000;
 
