@@ -85,7 +85,7 @@ impl Connection {
         Ok(Answer::Ready)
     }
 
-    pub(crate) async fn sharers(&self) -> Answer {
+    pub(crate) async fn sharers(&mut self) -> Answer {
         let Some(open) = &self.open else {
             return Answer::Failed(imap_session::Trouble::AccountGone);
         };
