@@ -211,7 +211,7 @@ impl PureServer {
                 }
             }
             Seen::Close => {
-                state.session.bye("Too long", &mut state.output);
+                state.session.bye("The line is too long", &mut state.output);
                 state.is_closed = true;
             }
         }
@@ -235,7 +235,7 @@ impl PureServer {
             }
         };
         if state.framer.decide(decision) == Reply::Continue {
-            state.output.extend_from_slice(b"+ OK\r\n");
+            state.session.go_on(&mut state.output);
         }
     }
 

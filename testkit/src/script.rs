@@ -802,6 +802,7 @@ macro_rules! script_tests {
             annotations_are_set_read_and_told_to_others "metadata",
             limits_are_told_and_kept "quota",
             others_may_do_what_is_granted_and_nothing_more "acl",
+            people_are_told_everything_in_their_language "language",
             notify_tells_what_was_asked_for_and_nothing_else "notify",
             the_sessions_of_the_rfcs_go_as_they_are_printed "rfc",
         }

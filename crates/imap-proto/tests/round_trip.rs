@@ -512,6 +512,7 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         }),
         1 => Just(CommandBody::StartTls),
         1 => Just(CommandBody::Namespace),
+        1 => vec("[a-z]{1,8}(-[a-z0-9]{1,8}){0,2}|\\*", 0..4).prop_map(CommandBody::Language),
         1 => copy_move().prop_map(CommandBody::Copy),
         1 => copy_move().prop_map(CommandBody::Move),
         1 => replace().prop_map(CommandBody::Replace),
@@ -904,8 +905,10 @@ fn esearch() -> impl Strategy<Value = Esearch> {
 }
 
 fn any_response() -> impl Strategy<Value = Response> {
-    let entry = (mailbox(), option::of(prop_oneof![Just('/'), Just('.')]))
-        .prop_map(|(prefix, delimiter)| NamespaceEntry { prefix, delimiter });
+    let delimiter = option::of(prop_oneof![Just('/'), Just('.')]);
+    let entry = (mailbox(), delimiter, option::of(mailbox())).prop_map(
+        |(prefix, delimiter, translation)| NamespaceEntry { prefix, delimiter, translation },
+    );
     let namespaces =
         proptest::array::uniform3(vec(entry, 0..3)).prop_map(|[personal, other_users, shared]| {
             NamespaceReply { personal, other_users, shared }
@@ -920,6 +923,7 @@ fn any_response() -> impl Strategy<Value = Response> {
         1 => list_reply().prop_map(Response::List),
         1 => list_reply().prop_map(Response::Lsub),
         1 => namespaces.prop_map(Response::Namespace),
+        1 => vec("[a-z]{1,8}(-[a-z0-9]{1,8}){0,2}", 1..4).prop_map(Response::Language),
         1 => status_reply().prop_map(Response::StatusData),
         1 => metadata_reply().prop_map(Response::Metadata),
         1 => (mailbox(), vec((identifier(), rights()), 0..4))

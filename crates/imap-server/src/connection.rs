@@ -27,7 +27,7 @@ use tracing::debug;
 use crate::append::Literals;
 use crate::needs::{Exchange, Open};
 use crate::output::{Layer, Output};
-use crate::server::{Shared, mechanisms};
+use crate::server::Shared;
 use crate::visits::Visits;
 
 /// A connection and everything that belongs to it.
@@ -281,7 +281,7 @@ impl Connection {
         }
     }
 
-    fn bye(&mut self, text: &str) -> Result<(), Ended> {
+    fn bye(&mut self, text: &'static str) -> Result<(), Ended> {
         self.session.bye(text, &mut self.output);
         Err(Ended::Orderly)
     }
@@ -368,7 +368,7 @@ impl Connection {
             }
         };
         if self.framer.decide(decision) == Reply::Continue {
-            self.output.bytes(b"+ Go on\r\n");
+            self.session.go_on(&mut self.output);
             self.send().await?;
         }
         Ok(())
@@ -510,7 +510,7 @@ impl Connection {
         };
         let stream = stream.start_tls(early, server, HANDSHAKE_PATIENCE).await?;
         // What was offered before is not what can be used now. RFC 9051 §6.2.1
-        self.session.set_mechanisms(mechanisms(&stream));
+        self.session.set_mechanisms(self.shared.mechanisms(&stream));
         self.stream = Some(stream);
         self.framer.reset();
         self.greeted = false;

@@ -17,6 +17,6 @@ mod settings;
 mod trouble;
 mod visits;
 
-pub use imap_session::{Hiding, ServerAnnotations, SharedFilter, UsersSetQuota};
+pub use imap_session::{Hiding, Language, ServerAnnotations, SharedFilter, UsersSetQuota};
 pub use server::ImapServer;
 pub use settings::{FailedLogin, ImapSettings, Patience};

@@ -7,6 +7,7 @@ use imap_session::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused, Need, Place,
     ReadRequest, ReplaceRequest, SaslStep, Unread, UrlRequest, UrlToSign,
 };
+use mail_service::auth::oauth;
 use mail_service::{
     AccountHandle, AuthError, AuthorizedUrl, Channel, MailboxPin, Mechanism, NewMail, Rump,
     SaslProgress, SaslSession, ServiceError, Staged, UrlAccess,
@@ -307,7 +308,8 @@ impl Connection {
         if let Input::First(Some(response)) | Input::Later(response) = &input {
             exchange.note_claim(response.expose());
         }
-        if self.throttled(&exchange.claimed) {
+        let is_counted = exchange.session.has_failed();
+        if !is_counted && self.throttled(&exchange.claimed) {
             return TOO_MANY;
         }
         let progress = match &input {
@@ -318,12 +320,17 @@ impl Connection {
         };
         match progress {
             Ok(SaslProgress::Challenge(challenge)) => {
+                // It counts now: the client may never answer what it is told of a refused token.
+                if exchange.session.has_failed() {
+                    self.count_failure(&exchange.claimed).await;
+                }
                 self.exchange = Some(exchange);
                 Answer::Challenge(challenge)
             }
             Ok(SaslProgress::Done { account, data }) => {
                 self.logged_in(account, &exchange.claimed, data)
             }
+            Err(error) if is_counted => trouble::refused(error),
             Err(error) => self.refused(error, &exchange.claimed).await,
         }
     }
@@ -351,13 +358,17 @@ impl Connection {
 
     async fn refused(&mut self, error: AuthError, user: &[u8]) -> Answer {
         if matches!(error, AuthError::Denied | AuthError::NotAuthorized) {
-            info!(peer = %self.peer, "login refused");
-            let delay = self.shared.throttle.failed(self.peer, user, Instant::now());
-            if self.shared.settings.patience.failed_login == FailedLogin::Slow {
-                tokio::time::sleep(delay).await;
-            }
+            self.count_failure(user).await;
         }
         trouble::refused(error)
+    }
+
+    async fn count_failure(&mut self, user: &[u8]) {
+        info!(peer = %self.peer, "login refused");
+        let delay = self.shared.throttle.failed(self.peer, user, Instant::now());
+        if self.shared.settings.patience.failed_login == FailedLogin::Slow {
+            tokio::time::sleep(delay).await;
+        }
     }
 
     async fn add(&mut self, request: AppendRequest) -> Answer {
@@ -521,7 +532,7 @@ async fn catenate(
 
 impl Exchange {
     /// Remembers who the client says it is, for the count of failures. PLAIN: RFC 4616 §2;
-    /// SCRAM: RFC 5802 §7.
+    /// SCRAM: RFC 5802 §7; OAUTHBEARER: RFC 7628 §3.1.
     fn note_claim(&mut self, response: &[u8]) {
         if !self.claimed.is_empty() {
             return;
@@ -529,6 +540,7 @@ impl Exchange {
         let claimed = match self.mechanism {
             Mechanism::Plain => response.split(|byte| *byte == 0).nth(1),
             Mechanism::Login | Mechanism::External => Some(response),
+            Mechanism::OAuthBearer | Mechanism::XOAuth2 => Some(oauth::claimed(response)),
             Mechanism::ScramSha256
             | Mechanism::ScramSha256Plus
             | Mechanism::ScramSha1

@@ -1,6 +1,6 @@
 //! What the operator decides for IMAP connections, and how long they may take.
 
-use imap_session::{ServerAnnotations, UsersSetQuota};
+use imap_session::{Language, ServerAnnotations, UsersSetQuota};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub struct ImapSettings {
     pub server_annotations: Arc<ServerAnnotations>,
     /// Accounts whose mailboxes stand below `Shared Folders`.
     pub shared_accounts: Arc<[String]>,
+    /// What LANGUAGE means by `default`. RFC 5255 §3.2
+    pub language: Language,
     /// Whether users may set the limits of their own accounts.
     pub users_set_quota: UsersSetQuota,
 }

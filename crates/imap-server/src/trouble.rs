@@ -83,6 +83,7 @@ pub fn refused(failure: AuthError) -> Answer {
             Answer::AuthenticationRefused(AuthenticationRefused::Authorization)
         }
         AuthError::Malformed => Answer::AuthenticationRefused(AuthenticationRefused::Malformed),
+        AuthError::Unavailable => Answer::AuthenticationRefused(AuthenticationRefused::Unavailable),
         AuthError::Busy => Answer::Failed(Trouble::Limit),
         AuthError::Failed(error) => Answer::Failed(trouble(&error)),
     }

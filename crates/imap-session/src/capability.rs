@@ -27,6 +27,10 @@ enum When {
     UidOnly,
     /// After login, with the limit, if there is one. RFC 9738 §3
     MessageLimit,
+    /// After login, unless there is that limit: orders are kept in no index, so "server
+    /// implementors will need to decide whether their server advertises SORT or MESSAGELIMIT".
+    /// RFC 9738 §3.3
+    Sorting,
     /// The same of a limit on COPY and APPEND only.
     SaveLimit,
     /// After login, if users may set limits. RFC 9208 §4.1.3
@@ -42,6 +46,8 @@ const ROWS: &[(&str, When)] = &[
     ("SASL-IR", When::Always),
     ("ENABLE", When::Always),
     ("ID", When::Always),
+    // Also in the greeting. RFC 5255 §3.1
+    ("LANGUAGE", When::Always),
     ("STARTTLS", When::StartTls),
     ("LOGINDISABLED", When::LoginDisabled),
     ("AUTH=", When::Mechanisms),
@@ -58,9 +64,9 @@ const ROWS: &[(&str, When)] = &[
     ("QRESYNC", When::LoggedIn),
     ("ESEARCH", When::LoggedIn),
     ("SEARCHRES", When::LoggedIn),
-    ("SORT", When::LoggedIn),
-    ("SORT=DISPLAY", When::LoggedIn),
-    ("ESORT", When::LoggedIn),
+    ("SORT", When::Sorting),
+    ("SORT=DISPLAY", When::Sorting),
+    ("ESORT", When::Sorting),
     ("THREAD=ORDEREDSUBJECT", When::LoggedIn),
     ("THREAD=REFERENCES", When::LoggedIn),
     ("THREAD=REFS", When::LoggedIn),
@@ -70,8 +76,8 @@ const ROWS: &[(&str, When)] = &[
     ("MULTISEARCH", When::LoggedIn),
     ("SEARCH=FUZZY", When::LoggedIn),
     ("CONTEXT=SEARCH", When::LoggedIn),
-    ("CONTEXT=SORT", When::LoggedIn),
     ("FILTERS", When::LoggedIn),
+    ("CONTEXT=SORT", When::Sorting),
     ("WITHIN", When::LoggedIn),
     ("BINARY", When::LoggedIn),
     ("MULTIAPPEND", When::LoggedIn),
@@ -133,6 +139,7 @@ pub(crate) fn capabilities(config: &SessionConfig, login: Login) -> Vec<Capabili
                 }
                 false
             }
+            When::Sorting => login == Login::After && config.message_limit.is_none(),
             When::UidOnly => login == Login::After && config.uidonly,
             When::UsersSetQuota => {
                 login == Login::After && config.users_set_quota == UsersSetQuota::Allowed
@@ -251,6 +258,17 @@ mod tests {
         let config = SessionConfig { message_limit: Some(2000), ..config };
         assert!(has(&config, Login::After, "MESSAGELIMIT=2000"));
         assert!(!has(&config, Login::After, "SAVELIMIT=1000"));
+    }
+
+    #[test]
+    fn sort_is_announced_unless_a_command_works_on_so_many_messages_only() {
+        let config = SessionConfig { save_limit: Some(1000), ..SessionConfig::default() };
+        let sorts = ["SORT", "SORT=DISPLAY", "ESORT", "CONTEXT=SORT"];
+        assert!(sorts.iter().all(|name| has(&config, Login::After, name)));
+        assert!(!sorts.iter().any(|name| has(&config, Login::Before, name)));
+        let config = SessionConfig { message_limit: Some(2000), ..config };
+        assert!(!sorts.iter().any(|name| has(&config, Login::After, name)));
+        assert!(has(&config, Login::After, "THREAD=REFS"));
     }
 
     #[test]

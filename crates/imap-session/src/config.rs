@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::Language;
 use crate::filter::SharedFilter;
 
 /// How a session is set up. Plain data; made once per connection.
@@ -34,6 +35,8 @@ pub struct SessionConfig {
     /// What the annotations `/shared/comment` and `/shared/admin` of the server say. RFC 5464
     /// §3.2.1.1
     pub server_annotations: Arc<ServerAnnotations>,
+    /// What LANGUAGE means by `default`. RFC 5255 §3.2
+    pub language: Language,
     /// Whether a user may set the limits of the own account: SETQUOTA.
     pub users_set_quota: UsersSetQuota,
     /// Login names of the accounts whose mailboxes stand below `Shared Folders` and not below
@@ -108,6 +111,7 @@ impl Default for SessionConfig {
             save_limit: None,
             account_hidden: Vec::new(),
             server_annotations: Arc::default(),
+            language: Language::Default,
             users_set_quota: UsersSetQuota::Refused,
             shared_accounts: Arc::default(),
             login_attempts_max: LOGIN_ATTEMPTS_MAX,

@@ -3,6 +3,7 @@
 use imap_proto::types::{Code, InvalidName};
 use mailbox::{Limit, Metadata, Refusal, Resource};
 
+use crate::language::Text;
 use crate::reply::Reply;
 use crate::{Answer, AuthenticationRefused, Trouble};
 
@@ -26,7 +27,8 @@ pub(crate) fn refusal(refusal: Refusal) -> Reply {
         Refusal::Name(_) => Reply::no("A mailbox cannot have this name").with(Code::Cannot),
         // RFC 6154 §3
         Refusal::SpecialUseTaken(special_use) => {
-            Reply::no(format!("Another mailbox is used as {special_use}")).with(Code::UseAttr)
+            let text = Text::with("Another mailbox is used as {}", special_use);
+            Reply::no(text).with(Code::UseAttr)
         }
         Refusal::NoSuchMessage => {
             Reply::no("The message no longer exists").with(Code::ExpungeIssued)
@@ -104,6 +106,11 @@ pub(crate) fn authentication(refused: AuthenticationRefused) -> Reply {
         AuthenticationRefused::Malformed => Reply::bad("That is no message of this mechanism"),
         AuthenticationRefused::TooMany => {
             Reply::no("Too many failed logins, try again later").with(Code::Unavailable)
+        }
+        // RFC 5530 §3: a temporary failure, also of authentication that others do.
+        AuthenticationRefused::Unavailable => {
+            Reply::no("The login provider cannot be reached, try again later")
+                .with(Code::Unavailable)
         }
     }
 }

@@ -19,6 +19,7 @@ mod cmd;
 mod config;
 mod errors;
 mod filter;
+mod language;
 mod limit;
 mod literal;
 mod metadata;
@@ -40,6 +41,7 @@ pub use config::{
     CleartextLogin, Compressed, ServerAnnotations, SessionConfig, TlsState, UsersSetQuota,
 };
 pub use filter::SharedFilter;
+pub use language::Language;
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,

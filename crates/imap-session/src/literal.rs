@@ -7,7 +7,7 @@ use imap_proto::types::{Code, Response, Status, StatusKind, StatusTarget};
 
 use crate::capability::Login;
 use crate::place::is_of_others;
-use crate::{Session, World};
+use crate::{Language, Session, World};
 
 /// What is to be done with a literal before a byte of it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,11 +90,14 @@ impl Session {
             Some(tag) => StatusTarget::Tagged(tag.clone()),
             None => StatusTarget::Untagged,
         };
-        let text = match error.kind {
-            ErrorKind::UnknownCommand => "There is no such command".to_owned(),
-            _ => format!("Not understood: {error}"),
+        let language = self.language();
+        let text = match (error.kind, language) {
+            (ErrorKind::UnknownCommand, _) => "There is no such command".into(),
+            // The words of the grammar are English.
+            (_, Language::Default | Language::English) => format!("Not understood: {error}").into(),
+            _ => language.filled("Not understood at offset {}", &[&error.offset]).into(),
         };
-        let status = Status { target, kind: StatusKind::Bad, code: None, text: text.into() };
+        let status = Status { target, kind: StatusKind::Bad, code: None, text };
         self.out(sink).write(&Response::Status(status));
     }
 }

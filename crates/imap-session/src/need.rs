@@ -321,6 +321,8 @@ pub enum AuthenticationRefused {
     Malformed,
     /// Too many attempts.
     TooMany,
+    /// Nobody is there who could say whether it is right; it may work later.
+    Unavailable,
 }
 
 /// Why something could not be done although nobody did anything wrong.

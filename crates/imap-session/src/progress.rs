@@ -22,7 +22,8 @@ pub(crate) fn tell(
     let number = |count: usize| u32::try_from(count).ok();
     let progress =
         Progress { tag: Some(run.tag.as_str().to_owned()), done: number(done), goal: number(goal) };
-    let text = format!("{done} of {goal} messages are done");
+    let language = run.state.enabled.language;
+    let text = language.filled("{} of {} messages are done", &[&done, &goal]);
     let status = Status::untagged(StatusKind::Ok, text);
     run.write(&Response::Status(status.with_code(Code::InProgress(Some(progress)))));
     wait_ready(Need::Flush, then)

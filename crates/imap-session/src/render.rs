@@ -10,6 +10,7 @@ use imap_proto::types::{
 use mail_types::{Flags, MailboxName, SeqNum, SystemFlags, Uid, UidSet};
 use mailbox::{Changed, Delta, EntryRef, KeywordNames, News, Rights, View};
 
+use crate::Language;
 use crate::state::Enabled;
 
 /// Where responses go, and in which dialect.
@@ -45,7 +46,14 @@ impl<'a> Out<'a> {
 
     /// Writes one response.
     pub(crate) fn write(&mut self, response: &Response) {
-        serialize::response(response, self.enabled.names(), self.sink);
+        let Enabled { language, .. } = self.enabled;
+        let localized = language.localized(response);
+        let response = localized.as_ref().unwrap_or(response);
+        match language {
+            Language::Default => serialize::response(response, self.enabled.names(), self.sink),
+            // "These responses will be in UTF-8", however names are written. RFC 5255 §3.2
+            _ => serialize::response_in_utf8(response, self.enabled.names(), self.sink),
+        }
     }
 }
 

@@ -1,13 +1,12 @@
 //! How a command ends, and how it goes on when it has to wait.
 
-use std::borrow::Cow;
-
 use imap_proto::Sink;
 use imap_proto::types::{Code, Response, StatusKind, Tag};
 use mail_types::InternalDate;
 use mailbox::Account;
 
 use crate::errors;
+use crate::language::Text;
 use crate::place::Place;
 use crate::render::Out;
 use crate::state::{Others, State};
@@ -18,14 +17,14 @@ use crate::{Answer, Need, Then, Trouble};
 pub(crate) struct Reply {
     pub(crate) kind: StatusKind,
     pub(crate) code: Option<Code>,
-    pub(crate) text: Cow<'static, str>,
+    pub(crate) text: Text,
     pub(crate) then: Then,
     /// Text of the BYE that comes before it, if the connection ends with it. RFC 9051 §7.1.5
     pub(crate) bye: Option<&'static str>,
 }
 
 impl Reply {
-    pub(crate) fn ok(text: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn ok(text: impl Into<Text>) -> Self {
         Self {
             kind: StatusKind::Ok,
             code: None,
@@ -35,11 +34,11 @@ impl Reply {
         }
     }
 
-    pub(crate) fn no(text: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn no(text: impl Into<Text>) -> Self {
         Self { kind: StatusKind::No, ..Self::ok(text) }
     }
 
-    pub(crate) fn bad(text: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn bad(text: impl Into<Text>) -> Self {
         Self { kind: StatusKind::Bad, ..Self::ok(text) }
     }
 

@@ -2,7 +2,7 @@
 
 use imap_proto::Sink;
 use imap_proto::types::{
-    Code, Command, NameEncoding, Response, Status, StatusKind, StatusTarget, Tag,
+    Code, Command, Continuation, NameEncoding, Response, Status, StatusKind, StatusTarget, Tag,
 };
 
 use mail_types::MailboxId;
@@ -13,7 +13,9 @@ use crate::render::Out;
 use crate::reply::{Flow, Next, Reply, Resume, Run};
 use crate::state::State;
 use crate::sync::{self, CaughtUp, Silence, Told};
-use crate::{Answer, Need, Place, SessionConfig, Step, Then, TlsState, World, cmd, metadata, news};
+use crate::{
+    Answer, Language, Need, Place, SessionConfig, Step, Then, TlsState, World, cmd, metadata, news,
+};
 
 /// One connection's session. Feeds on commands, asks for what it needs, writes responses.
 ///
@@ -234,13 +236,23 @@ impl Session {
     }
 
     /// Says that the connection ends, and why. RFC 9051 §7.1.5
-    pub fn bye(&mut self, text: &str, sink: &mut dyn Sink) {
-        let status = Status::untagged(StatusKind::Bye, text.to_owned());
+    pub fn bye(&mut self, text: &'static str, sink: &mut dyn Sink) {
+        let status = Status::untagged(StatusKind::Bye, text);
         self.out(sink).write(&Response::Status(status));
     }
 
+    /// Asks for the literal that was offered. RFC 9051 §4.3
+    pub fn go_on(&mut self, sink: &mut dyn Sink) {
+        let go_on = Continuation::Text { code: None, text: "Go on".into() };
+        self.out(sink).write(&Response::Continuation(go_on));
+    }
+
     /// TLS is active now: what was learnt before it counts for nothing. RFC 9051 §6.2.1
+    ///
+    /// Nor does the language: it could have been chosen by somebody on the way, and clients have to
+    /// choose it again. RFC 5255 §3.1
     pub fn tls_started(&mut self) {
+        self.state.enabled.language = Language::Default;
         self.state.config.tls = TlsState::Active;
     }
 
@@ -259,6 +271,11 @@ impl Session {
     /// [`Answer::Authenticated`] is given.
     pub fn set_account_name(&mut self, name: &str) {
         self.state.user = name.into();
+    }
+
+    /// The language in which people are talked to. RFC 5255 §3
+    pub(crate) fn language(&self) -> Language {
+        self.state.enabled.language
     }
 
     pub(crate) fn login(&self) -> Login {
@@ -460,6 +477,7 @@ impl Session {
         if let Some(bye) = bye {
             self.bye(bye, sink);
         }
+        let text = text.told_in(self.language());
         let status = Status { target: StatusTarget::Tagged(tag.clone()), kind, code, text };
         self.out(sink).write(&Response::Status(status));
     }

@@ -8,12 +8,12 @@ use mailbox::{Account, Rights, View};
 
 use imap_proto::types::NameEncoding;
 
-use crate::SessionConfig;
 use crate::capability::Login;
 use crate::cmd::Context;
 use crate::metadata::Told;
 use crate::place::{Guest, Home, Place};
 use crate::watch::Watch;
+use crate::{Language, SessionConfig};
 
 /// Everything besides the command in progress.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ pub(crate) struct Enabled {
     pub(crate) uidonly: bool,
     /// By ENABLE METADATA: changes of annotations are told. RFC 5464 §4.1
     pub(crate) metadata: bool,
+    /// By LANGUAGE: how people are talked to. RFC 5255 §3.2
+    pub(crate) language: Language,
 }
 
 /// The selected mailbox.

@@ -44,6 +44,7 @@ pub use accounts::hidden::HiddenChange;
 pub use accounts::{AccountSummary, ImportOutcome};
 pub use auth::name::AccountName;
 pub use auth::sasl::Mechanism;
+pub use auth::token::{TokenError, TokenFault, TokenHolder, TokenVerifier, Verifying};
 pub use auth::{AuthError, Channel};
 
 pub use check::{FINDINGS_MAX, Finding, Report, check};

@@ -1,6 +1,9 @@
 //! What a service is told when it is opened, and the maxima that are the same everywhere.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::auth::token::TokenVerifier;
 
 /// Settings of a service. [`ServiceConfig::default`] is what a small server wants.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub struct ServiceConfig {
     pub submission_accounts: Vec<String>,
     /// How passwords are hashed.
     pub passwords: PasswordCost,
+    /// Who says what a bearer token is worth; without it OAUTHBEARER and XOAUTH2 are not offered.
+    pub tokens: Option<Arc<dyn TokenVerifier>>,
     /// How long history and expunged mail are kept, in seconds.
     pub retention_secs: i64,
     /// Entries of opened mailboxes that are kept in memory, over all accounts. An entry is some
@@ -71,6 +76,7 @@ impl Default for ServiceConfig {
             domains: Vec::new(),
             submission_accounts: Vec::new(),
             passwords: PasswordCost::default(),
+            tokens: None,
             retention_secs: 30 * 86_400,
             cached_entries_max: 2_000_000,
             sharing: Sharing::Exclusive,
@@ -89,6 +95,10 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// Longest SASL response that is looked at: three of the longest strings and room for attributes.
 pub const SASL_RESPONSE_BYTES_MAX: usize = 4096;
+
+/// Longest message with a token that is looked at: tokens with many claims have some thousands, and
+/// in base64 it still fits the longest line that IMAP takes before a login.
+pub const TOKEN_MESSAGE_BYTES_MAX: usize = 12 * 1000;
 
 /// Logins that may wait for their argon2 computation; beyond it they are told to come back.
 pub const WAITING_LOGINS_MAX: usize = 1024;

@@ -8,9 +8,11 @@ use tracing::info;
 
 use crate::auth::app_password;
 use crate::auth::name::AccountName;
+use crate::auth::oauth::TokenRequest;
 use crate::auth::password::{prepare_password, verify_password};
 use crate::auth::sasl::{Exchange, Mechanism, Step};
 use crate::auth::scram::{Hash, NONCE_BYTES, ScramKeys};
+use crate::auth::token::{TokenError, TokenFault};
 use crate::auth::{AuthError, Channel};
 use crate::codec::CorruptRecord;
 use crate::codec::credential::Credential;
@@ -77,7 +79,7 @@ impl Service {
         }
         let exchange = Exchange::new(mechanism, channel.exporter, nonce);
         let certified = channel.certified;
-        Ok(SaslSession { service: self.clone(), exchange, certified, looked_up: None })
+        Ok(SaslSession { service: self.clone(), exchange, mechanism, certified, looked_up: None })
     }
 
     /// Opens the account that a certificate is made out for: the first of its names that means one,
@@ -107,6 +109,40 @@ impl Service {
         Err(if wanted.is_some() { AuthError::NotAuthorized } else { AuthError::Denied })
     }
 
+    /// Opens the account of whoever holds this token, or says what is wrong with it.
+    async fn token_login(&self, request: TokenRequest) -> Result<AccountHandle, TokenEnd> {
+        let shared = &self.shared;
+        let tokens = shared.config.tokens.as_ref().ok_or(AuthError::Malformed)?;
+        let refused = |why| TokenEnd::Refused { why, error: AuthError::Denied };
+        // RFC 7628 §3.2: what the server knows from elsewhere has to agree.
+        if request.host.is_some_and(|host| !tokens.is_host(&host)) {
+            return Err(refused(TokenFault::Request));
+        }
+        let token = request.token.map_err(refused)?;
+        let holder = tokens.verify(&token).await.map_err(|error| match error {
+            TokenError::Refused(why) => refused(why),
+            TokenError::Unavailable => TokenEnd::Failed(AuthError::Unavailable),
+        })?;
+        let mut found = None;
+        for name in holder.names.iter().take(TOKEN_NAMES_MAX) {
+            found = shared.find_exactly(name).await?;
+            if found.is_some() {
+                break;
+            }
+        }
+        let found = found.ok_or(refused(TokenFault::Token))?;
+        // Nobody may act as somebody else, and nobody is told whether there is one. RFC 4422 §3.4.1
+        if let Some(user) = request.user {
+            let wanted = shared.find_credential(&user).await?;
+            if wanted.is_none_or(|wanted| wanted.account != found.account) {
+                let (why, error) = (TokenFault::Token, AuthError::NotAuthorized);
+                return Err(TokenEnd::Refused { why, error });
+            }
+        }
+        let account = self.account(found.account).await?;
+        Ok(account.with_hidden(found.credential.hidden))
+    }
+
     /// Opens an account without asking who wants it.
     ///
     /// # Errors
@@ -121,6 +157,7 @@ impl Service {
 pub struct SaslSession {
     service: Service,
     exchange: Exchange,
+    mechanism: Mechanism,
     certified: Vec<String>,
     /// The account whose keys were looked up, if the name has one, and what is hidden from it.
     looked_up: Option<(AccountId, Vec<String>)>,
@@ -159,6 +196,13 @@ impl SaslSession {
         self.drive(step).await
     }
 
+    /// Whether the login has failed although there is one more challenge to answer: a client that
+    /// leaves without an answer has failed all the same.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.exchange.is_refused()
+    }
+
     async fn drive(&mut self, mut step: Step) -> Result<SaslProgress, AuthError> {
         loop {
             step = match step {
@@ -172,6 +216,15 @@ impl SaslSession {
                     let account = self.service.certified(names, authzid.as_deref()).await?;
                     return Ok(SaslProgress::Done { account, data: None });
                 }
+                Step::Token(request) => match self.service.token_login(request).await {
+                    Ok(account) => return Ok(SaslProgress::Done { account, data: None }),
+                    Err(TokenEnd::Failed(error)) => return Err(error),
+                    Err(TokenEnd::Refused { why, error }) => {
+                        let tokens = self.service.config().tokens.as_ref();
+                        let tokens = tokens.ok_or(AuthError::Malformed)?;
+                        self.exchange.refuse(tokens.refusal(self.mechanism, why), error)
+                    }
+                },
                 Step::LookUp { authcid, hash } => {
                     let keys = self.look_up(&authcid, hash).await?;
                     self.exchange.keys(keys)?
@@ -206,6 +259,26 @@ impl SaslSession {
     }
 }
 
+/// Why a login with a token does not succeed.
+enum TokenEnd {
+    /// It could not be found out.
+    Failed(AuthError),
+    /// The client is to be told why, and then that the login failed.
+    Refused { why: TokenFault, error: AuthError },
+}
+
+impl From<AuthError> for TokenEnd {
+    fn from(error: AuthError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<ServiceError> for TokenEnd {
+    fn from(error: ServiceError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// A credential and where it was found.
 pub(crate) struct Found {
     pub(crate) account: AccountId,
@@ -224,6 +297,17 @@ impl Shared {
         let domains = self.config.domains.clone();
         self.read(move |view| {
             let Some(account) = resolve(view, &name, &domains)? else { return Ok(None) };
+            load_credential(view, account)
+        })
+        .await
+    }
+
+    /// The credential of the account of exactly this name. The shorter spellings that a person may
+    /// use do not count: whoever names people elsewhere would name our accounts by accident.
+    async fn find_exactly(self: &Arc<Self>, name: &str) -> Result<Option<Found>, ServiceError> {
+        let Ok(name) = AccountName::new(name) else { return Ok(None) };
+        self.read(move |view| {
+            let Some(account) = look_up(view, &name)? else { return Ok(None) };
             load_credential(view, account)
         })
         .await
@@ -251,14 +335,20 @@ pub(crate) fn resolve(
     domains: &[String],
 ) -> Result<Option<AccountId>, ServiceError> {
     for name in [Some(name.clone()), name.local_part(domains)].into_iter().flatten() {
-        let key = directory(&name);
-        if let Some(value) = view.get(&key)? {
-            let id = value.as_slice().try_into().map(u64::from_be_bytes);
-            let id = id.map_err(|_| CorruptRecord::new(&key, "it is no account id"))?;
-            return Ok(Some(AccountId(id)));
+        if let Some(account) = look_up(view, &name)? {
+            return Ok(Some(account));
         }
     }
     Ok(None)
+}
+
+/// The account of exactly this name.
+fn look_up(view: &dyn View, name: &AccountName) -> Result<Option<AccountId>, ServiceError> {
+    let key = directory(name);
+    let Some(value) = view.get(&key)? else { return Ok(None) };
+    let id = value.as_slice().try_into().map(u64::from_be_bytes);
+    let id = id.map_err(|_| CorruptRecord::new(&key, "it is no account id"))?;
+    Ok(Some(AccountId(id)))
 }
 
 pub(crate) fn load_credential(
@@ -273,6 +363,9 @@ pub(crate) fn load_credential(
 
 /// Names in a certificate that are looked up.
 const CERTIFIED_NAMES_MAX: usize = 16;
+
+/// Names of a token's holder that are looked up.
+const TOKEN_NAMES_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests {

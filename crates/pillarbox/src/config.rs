@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use imap_server::{ServerAnnotations, SharedFilter, UsersSetQuota};
+use imap_server::{Language, ServerAnnotations, SharedFilter, UsersSetQuota};
 use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
 
@@ -56,6 +56,8 @@ pub struct Imap {
     pub save_limit: Option<u32>,
     /// A note to everybody, and how the administrator can be reached. RFC 5464 §3.2.1.1
     pub annotations: ServerAnnotations,
+    /// The language that the operator prefers. RFC 5255 §3.2
+    pub language: Language,
     /// Whether users may set the limits of their own accounts.
     pub users_set_quota: UsersSetQuota,
     /// Accounts that belong to nobody: what they share stands below `Shared Folders`.
@@ -231,6 +233,7 @@ fn imap(root: &Table<'_>) -> Imap {
         "comment",
         "admin",
         "filters",
+        "language",
         "users_set_quota",
         "shared_accounts",
         "uidonly",
@@ -262,6 +265,10 @@ fn imap(root: &Table<'_>) -> Imap {
         uri
     });
     imap.annotations.filters = filters(&table);
+    if table.has("language") {
+        let languages = Language::ALL.map(|(language, tag)| (tag, language));
+        imap.language = table.choice("language", &languages).map(|(_, l)| l).unwrap_or_default();
+    }
     if table.truth("users_set_quota") == Some(true) {
         imap.users_set_quota = UsersSetQuota::Allowed;
     }
@@ -418,12 +425,14 @@ mod tests {
         // Its last table is [imap].
         let text = |imap: &str| format!("{GOOD}\n{imap}");
         let config = parse(&text(
-            "comment = 'Moved on Friday'\nadmin = 'mailto:a@b.example'\nusers_set_quota = true",
+            "comment = 'Moved on Friday'\nadmin = 'mailto:a@b.example'\nusers_set_quota = true\n\
+             language = 'de'",
         ));
         let imap = config.unwrap().imap;
         assert_eq!(imap.annotations.comment.as_deref(), Some("Moved on Friday"));
         assert_eq!(imap.annotations.admin.as_deref(), Some("mailto:a@b.example"));
         assert_eq!(imap.users_set_quota, UsersSetQuota::Allowed);
+        assert_eq!(imap.language, Language::German);
         let imap = parse(GOOD).unwrap().imap;
         assert_eq!(imap.annotations, ServerAnnotations::default());
         assert_eq!(imap.users_set_quota, UsersSetQuota::Refused);
@@ -434,6 +443,7 @@ mod tests {
         let long = "x".repeat(ANNOTATION_BYTES_MAX + 1);
         assert!(mistakes(&text(&format!("comment = '{long}'")))[0].contains("too long"));
         assert_eq!(mistakes(&text("users_set_quota = 'yes'\ncolor = 1")).len(), 2);
+        assert!(mistakes(&text("language = 'xx'"))[0].contains("is not known"));
     }
 
     #[test]

@@ -158,6 +158,7 @@ impl Server {
                     message_limit: self.imap.message_limit,
                     save_limit: self.imap.save_limit,
                     server_annotations: self.imap.annotations.clone().into(),
+                    language: self.imap.language,
                     users_set_quota: self.imap.users_set_quota,
                     shared_accounts: self.imap.shared_accounts.clone().into(),
                     ..ImapSettings::default()

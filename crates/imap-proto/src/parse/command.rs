@@ -3,8 +3,9 @@
 use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, ParseError, Result};
 use super::{
-    acl, append, authenticate, comparator, copy, create, enable, esearch, fetch, id, list, login,
-    metadata, notify, quota, rename, replace, search, select, sort, status, store, thread, urlauth,
+    acl, append, authenticate, comparator, copy, create, enable, esearch, fetch, id, language,
+    list, login, metadata, notify, quota, rename, replace, search, select, sort, status, store,
+    thread, urlauth,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -72,6 +73,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "LOGIN" => CommandBody::Login(login::command(cursor)?),
         "ENABLE" => CommandBody::Enable(enable::command(cursor)?),
         "COMPARATOR" => CommandBody::Comparator(comparator::command(cursor)?),
+        "LANGUAGE" => CommandBody::Language(language::command(cursor)?),
         "ID" => CommandBody::Id(id::command(cursor)?),
         "SELECT" => CommandBody::Select(select::command(cursor)?),
         "EXAMINE" => CommandBody::Examine(select::command(cursor)?),

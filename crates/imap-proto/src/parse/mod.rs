@@ -20,6 +20,7 @@ mod esearch;
 mod fetch;
 mod flags;
 mod id;
+mod language;
 mod list;
 mod login;
 mod metadata;

@@ -33,13 +33,30 @@ fn namespace(cursor: &mut Cursor<'_>) -> Result<Vec<NamespaceEntry>> {
         let prefix = MailboxArg::from_wire(cursor.string()?.into_owned());
         cursor.space()?;
         let delimiter = delimiter(cursor)?;
-        // Namespace-Response-Extension = SP string SP "(" string *(SP string) ")"
-        while cursor.space_before_more() {
-            skip_value(cursor, 0)?;
-        }
+        let translation = extensions(cursor)?;
         cursor.byte(b')', ")")?;
         cursor.skip_spaces();
-        entries.push(NamespaceEntry { prefix, delimiter });
+        entries.push(NamespaceEntry { prefix, delimiter, translation });
     }
     Ok(entries)
+}
+
+/// ```text
+/// Namespace-Response-Extension = SP string SP "(" string *(SP string) ")"
+/// namespace-trans              = SP DQUOTE "TRANSLATION" DQUOTE SP "(" string ")"
+/// ```
+/// of which only the latter is known. RFC 5255 §3.5
+fn extensions(cursor: &mut Cursor<'_>) -> Result<Option<MailboxArg>> {
+    let mut translation = None;
+    while cursor.space_before_more() {
+        let name = cursor.string()?;
+        cursor.space()?;
+        if name.eq_ignore_ascii_case(b"TRANSLATION") {
+            let shown = cursor.list1(1, "translation", |cursor| cursor.string())?;
+            translation = shown.into_iter().next();
+        } else {
+            skip_value(cursor, 0)?;
+        }
+    }
+    Ok(translation.map(|shown| MailboxArg::from_wire(shown.into_owned())))
 }

@@ -9,8 +9,8 @@ use super::enable::capabilities;
 use super::error::{ErrorKind, Result};
 use super::flags::flag_list;
 use super::{
-    acl, comparator, fetch, id, list, metadata, namespace, quota, search, sort, status, thread,
-    urlauth,
+    acl, comparator, fetch, id, language, list, metadata, namespace, quota, search, sort, status,
+    thread, urlauth,
 };
 use crate::types::{Code, Continuation, Response, Status, StatusKind, StatusTarget};
 
@@ -120,6 +120,7 @@ fn named(cursor: &mut Cursor<'_>) -> Result<Option<Response>> {
         "SORT" => sort::reply(cursor)?,
         "THREAD" => thread::reply(cursor)?,
         "COMPARATOR" => Response::Comparator(comparator::reply(cursor)?),
+        "LANGUAGE" => Response::Language(language::reply(cursor)?),
         "ESEARCH" => Response::Esearch(search::esearch(cursor)?),
         "GENURLAUTH" => Response::GenUrlAuth(urlauth::generated(cursor)?),
         "URLFETCH" => Response::UrlFetch(urlauth::fetched(cursor)?),

@@ -2,8 +2,8 @@
 
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
-    acl, append, authenticate, comparator, copy, create, fetch, id, list, login, metadata, notify,
-    quota, replace, search, select, sort, status, store, thread, urlauth,
+    acl, append, authenticate, comparator, copy, create, fetch, id, language, list, login,
+    metadata, notify, quota, replace, search, select, sort, status, store, thread, urlauth,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -112,6 +112,7 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
             }
         }
         CommandBody::Comparator(orders) => comparator::command(out, orders),
+        CommandBody::Language(ranges) => language::command(out, ranges),
         CommandBody::Delete(mailbox) => one_mailbox(out, "DELETE ", mailbox),
         CommandBody::Subscribe(mailbox) => one_mailbox(out, "SUBSCRIBE ", mailbox),
         CommandBody::Unsubscribe(mailbox) => one_mailbox(out, "UNSUBSCRIBE ", mailbox),

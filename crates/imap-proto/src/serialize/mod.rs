@@ -16,6 +16,7 @@ mod envelope;
 mod fetch;
 mod flags;
 mod id;
+mod language;
 mod list;
 mod login;
 mod metadata;
@@ -37,4 +38,4 @@ mod writer;
 
 pub use command::{Chunk, ClientOptions, LiteralSupport, command};
 pub use fetch::{FetchWriter, Recent};
-pub use response::response;
+pub use response::{response, response_in_utf8};

@@ -13,7 +13,7 @@ pub fn reply(out: &mut Writer<'_>, reply: &NamespaceReply) {
     }
 }
 
-/// `nil / "(" 1*("(" string SP (DQUOTE QUOTED-CHAR DQUOTE / nil) ")") ")"`
+/// `nil / "(" 1*("(" string SP (DQUOTE QUOTED-CHAR DQUOTE / nil) [namespace-trans] ")") ")"`
 fn namespace(out: &mut Writer<'_>, entries: &[NamespaceEntry]) {
     if entries.is_empty() {
         out.text("NIL");
@@ -25,6 +25,11 @@ fn namespace(out: &mut Writer<'_>, entries: &[NamespaceEntry]) {
         out.string(entry.prefix.raw());
         out.space();
         delimiter(out, entry.delimiter);
+        if let Some(shown) = &entry.translation {
+            out.text(" \"TRANSLATION\" (");
+            out.string(shown.raw());
+            out.text(")");
+        }
         out.text(")");
     }
     out.text(")");

@@ -2,8 +2,8 @@
 
 use super::writer::Writer;
 use super::{
-    acl, code, comparator, fetch, flags, id, list, metadata, namespace, quota, search, sort,
-    status, thread, urlauth,
+    acl, code, comparator, fetch, flags, id, language, list, metadata, namespace, quota, search,
+    sort, status, thread, urlauth,
 };
 use crate::Sink;
 use crate::base64;
@@ -14,10 +14,20 @@ use crate::types::{Continuation, NameEncoding, Response, Status, StatusTarget};
 /// Texts for people lose their line breaks, and characters outside ASCII unless the connection
 /// speaks UTF-8. A VANISHED without UIDs, which could not be read, is not written at all.
 pub fn response(response: &Response, encoding: NameEncoding, sink: &mut dyn Sink) {
-    let mut out = Writer::server(sink, encoding);
+    write(response, encoding, encoding, sink);
+}
+
+/// The same with texts for people in UTF-8, however names are written: what a client gets that has
+/// chosen a language. RFC 5255 §3.5
+pub fn response_in_utf8(response: &Response, names: NameEncoding, sink: &mut dyn Sink) {
+    write(response, names, NameEncoding::Utf8, sink);
+}
+
+fn write(response: &Response, names: NameEncoding, texts: NameEncoding, sink: &mut dyn Sink) {
+    let mut out = Writer::server(sink, names);
     match response {
-        Response::Status(status) => status_line(&mut out, status),
-        Response::Continuation(continuation) => continue_line(&mut out, continuation),
+        Response::Status(status) => status_line(&mut out, status, texts),
+        Response::Continuation(continuation) => continue_line(&mut out, continuation, texts),
         Response::Vanished { uids, .. } if uids.is_empty() => return,
         untagged => {
             out.text("* ");
@@ -60,6 +70,7 @@ fn data(out: &mut Writer<'_>, response: &Response) {
         Response::Sort { numbers, mod_seq } => sort::reply(out, numbers, *mod_seq),
         Response::Thread(members) => thread::reply(out, members),
         Response::Comparator(reply) => comparator::reply(out, reply),
+        Response::Language(tags) => language::reply(out, tags),
         Response::Esearch(reply) => search::esearch(out, reply),
         Response::Exists(number) => numbered(out, *number, "EXISTS"),
         Response::Recent(number) => numbered(out, *number, "RECENT"),
@@ -100,7 +111,7 @@ fn words(out: &mut Writer<'_>, name: &str, words: &[crate::types::Capability]) {
     }
 }
 
-fn status_line(out: &mut Writer<'_>, status: &Status) {
+fn status_line(out: &mut Writer<'_>, status: &Status, texts: NameEncoding) {
     match &status.target {
         StatusTarget::Tagged(tag) => out.text(tag.as_str()),
         StatusTarget::Untagged => out.text("*"),
@@ -112,13 +123,13 @@ fn status_line(out: &mut Writer<'_>, status: &Status) {
     }
     if !status.text.is_empty() {
         out.space();
-        human(out, &status.text, status.code.is_some());
+        human(out, &status.text, status.code.is_some(), texts);
     }
 }
 
 /// `continue-req = "+" SP (resp-text / base64) CRLF`: the space is never left out, some clients
 /// do not know the line without it.
-fn continue_line(out: &mut Writer<'_>, continuation: &Continuation) {
+fn continue_line(out: &mut Writer<'_>, continuation: &Continuation, texts: NameEncoding) {
     out.text("+");
     match continuation {
         Continuation::Text { code, text } => {
@@ -126,7 +137,7 @@ fn continue_line(out: &mut Writer<'_>, continuation: &Continuation) {
                 code::code(out, code);
             }
             out.space();
-            human(out, text, code.is_some());
+            human(out, text, code.is_some(), texts);
         }
         Continuation::Challenge(bytes) => {
             out.space();
@@ -136,8 +147,8 @@ fn continue_line(out: &mut Writer<'_>, continuation: &Continuation) {
 }
 
 /// Text for a person: one line, and no bracket at its beginning that would read as a code.
-fn human(out: &mut Writer<'_>, text: &str, has_code: bool) {
-    let ascii_only = out.encoding() == NameEncoding::ModifiedUtf7;
+fn human(out: &mut Writer<'_>, text: &str, has_code: bool, texts: NameEncoding) {
+    let ascii_only = texts == NameEncoding::ModifiedUtf7;
     let mut line = String::with_capacity(text.len());
     for (index, c) in text.chars().enumerate() {
         line.push(match c {

@@ -47,10 +47,6 @@ impl<'a> Writer<'a> {
         Self::new(sink, encoding, LiteralStyle::Server)
     }
 
-    pub fn encoding(&self) -> NameEncoding {
-        self.encoding
-    }
-
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.written += bytes.len();
         self.sink.bytes(bytes);

@@ -126,6 +126,9 @@ pub enum CommandBody {
     Append(Append),
     /// COMPARATOR with the comparators asked for, in the order of preference. RFC 5255 §4.7
     Comparator(Vec<String>),
+    /// LANGUAGE with the language ranges asked for, in the order of preference; none asks for a
+    /// list. RFC 5255 §3.2
+    Language(Vec<String>),
     /// GENURLAUTH, at least one. RFC 4467 §7
     GenUrlAuth(Vec<UrlRump>),
     /// RESETKEY. RFC 4467 §7

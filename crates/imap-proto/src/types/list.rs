@@ -158,12 +158,14 @@ pub struct NamespaceReply {
 }
 
 /// One namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct NamespaceEntry {
     /// What its names begin with.
     pub prefix: MailboxArg,
     /// Hierarchy separator; `None` for NIL.
     pub delimiter: Option<char>,
+    /// `TRANSLATION`: the prefix as it is shown to people, in modified UTF-7. RFC 5255 §3.4
+    pub translation: Option<MailboxArg>,
 }
 
 const LIST_ATTRIBUTES: [(ListAttribute, &str); 9] = [

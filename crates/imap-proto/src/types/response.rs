@@ -66,6 +66,8 @@ pub enum Response {
     Thread(Vec<ThreadMember>),
     /// `* COMPARATOR`. RFC 5255 §4.8
     Comparator(ComparatorReply),
+    /// `* LANGUAGE` with tags: one is used from now on, several can be chosen. RFC 5255 §3.3
+    Language(Vec<String>),
     /// `* ESEARCH`. RFC 9051 §7.3.3
     Esearch(Esearch),
     /// `* n EXISTS`. RFC 9051 §7.4.1

@@ -9,6 +9,7 @@ use imap_proto::types::{
 use mail_types::{MailboxId, MailboxName};
 use mailbox::{Actor, BadRight, Identifier, Outcome, Rights, RightsChange};
 
+use crate::language::Text;
 use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
 use crate::{Answer, Need, SetAclRequest, errors, place};
 
@@ -28,7 +29,7 @@ pub(crate) fn begin_delete(entry: AclEntry) -> Flow {
 }
 
 fn unknown(BadRight(right): BadRight) -> Reply {
-    Reply::bad(format!("The {right} right is not supported"))
+    Reply::bad(Text::with("The {} right is not supported", right))
 }
 
 fn change_entry(

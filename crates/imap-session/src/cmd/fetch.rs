@@ -57,6 +57,7 @@ fn plan(fetch: Fetch, run: &mut Run<'_>) -> Flow {
     // Before CHANGEDSINCE: which of these messages have changed. RFC 9394 §3.4
     if let Some(range) = fetch.partial {
         uids = part(&uids.intersection(&selected.view.uids()), range);
+        limit::check_whole(&uids, run.state)?;
     }
     if fetch.vanished {
         tell_vanished(&fetch, run);

@@ -18,6 +18,7 @@ mod expunge;
 mod fetch;
 mod id;
 mod idle;
+mod language;
 mod list;
 mod login;
 mod logout;
@@ -101,6 +102,7 @@ fn dispatch(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::SetQuota(set) => quota::begin_set(&set, run),
         CommandBody::Append(append) => append::begin(append),
         CommandBody::Comparator(orders) => comparator::begin(&orders, run),
+        CommandBody::Language(ranges) => language::begin(&ranges, run),
         CommandBody::GenUrlAuth(rumps) => urlauth::begin_generate(rumps),
         CommandBody::ResetKey(reset) => urlauth::begin_reset(reset),
         CommandBody::UrlFetch(urls) => urlfetch::begin(urls, run),
@@ -140,9 +142,11 @@ enum Allowed {
 
 fn allowed(body: &CommandBody) -> Allowed {
     match body {
-        CommandBody::Capability | CommandBody::Noop | CommandBody::Logout | CommandBody::Id(_) => {
-            Allowed::Always
-        }
+        CommandBody::Capability
+        | CommandBody::Noop
+        | CommandBody::Logout
+        | CommandBody::Id(_)
+        | CommandBody::Language(_) => Allowed::Always,
         CommandBody::StartTls | CommandBody::Authenticate(_) | CommandBody::Login(_) => {
             Allowed::BeforeLogin
         }

@@ -127,7 +127,8 @@ type Then = Box<dyn FnOnce(Job, &mut Run<'_>) -> Flow + Send>;
 /// Finds the messages that match, for SORT and THREAD.
 pub(crate) fn find(search: &Search, run: &mut Run<'_>, then: Then) -> Flow {
     let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
-    let job = job(search, selected, run);
+    let all = limit::check_whole(&keys::searched(search, selected), run.state);
+    let job = all.and_then(|()| job(search, selected, run));
     forget_saved(search, run);
     job?.next(run, then)
 }
