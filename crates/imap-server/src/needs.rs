@@ -199,6 +199,13 @@ impl Connection {
         }
         let place = self.session.place();
         let is_guest = self.session.is_guest();
+        // Of the selected mailbox news is told at the end of a command about any account. What
+        // cannot be looked at now, the next command about it will meet.
+        if let (Need::Refresh, Place::Own | Place::Visited, Some(selected)) =
+            (&need, place, &mut self.visits.selected)
+        {
+            selected.refresh().await;
+        }
         let open = match place {
             Place::Selected if is_guest => self.visits.selected.as_deref_mut(),
             Place::Own | Place::Selected => self.open.as_deref_mut(),

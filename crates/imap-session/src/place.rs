@@ -93,9 +93,13 @@ impl Space {
 }
 
 impl Guest {
-    /// The name by which the session knows a mailbox of this account; `None` if it is too long.
+    /// The name by which the session knows a mailbox of this account; `None` if it is too long, or
+    /// if it would be one of another account: a login name may hold the separator.
     pub(crate) fn full_name(&self, inner: &MailboxName) -> Option<MailboxName> {
         let separator = MailboxName::SEPARATOR;
+        if self.owner.contains(separator) {
+            return None;
+        }
         let top = self.space.top();
         MailboxName::new(&format!("{top}{separator}{}{separator}{inner}", self.owner)).ok()
     }
