@@ -56,6 +56,8 @@ pub(crate) struct Enabled {
 pub(crate) struct Selected {
     pub(crate) mailbox: MailboxId,
     pub(crate) access: Access,
+    /// [`mailbox::Mailbox::key_resets`] as the client was told.
+    pub(crate) key_resets: u32,
     /// What the client was told of it.
     pub(crate) view: View,
     /// `$`: the result of the last SEARCH with SAVE. RFC 5182
@@ -66,7 +68,8 @@ pub(crate) struct Selected {
 
 impl Selected {
     pub(crate) fn new(mailbox: MailboxId, access: Access, view: View) -> Self {
-        Self { mailbox, access, view, saved: UidSet::new(), contexts: Vec::new() }
+        let (saved, contexts) = (UidSet::new(), Vec::new());
+        Self { mailbox, access, key_resets: 0, view, saved, contexts }
     }
 }
 

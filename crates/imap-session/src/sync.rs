@@ -79,6 +79,10 @@ pub(crate) fn advance(told: Told, silence: Silence<'_>, run: &mut Run<'_>) -> Ca
     };
     let mailbox = run.account.and_then(|account| account.mailbox(selected.mailbox));
     let Some(mailbox) = mailbox else { return CaughtUp::Gone };
+    let key_resets = std::mem::replace(&mut selected.key_resets, mailbox.key_resets());
+    if mailbox.key_resets() > key_resets {
+        tell_key_reset(&mut Out::new(run.sink, run.state.enabled));
+    }
     let is_new = mailbox.record().highest_modseq > selected.view.snapshot().highest_modseq();
     let contents = match mailbox.contents() {
         Some(contents) => contents.clone(),
@@ -119,6 +123,13 @@ pub(crate) fn advance(told: Told, silence: Silence<'_>, run: &mut Run<'_>) -> Ca
         context::tell_changed(&delta, &before, uid_next, run);
     }
     CaughtUp::Yes
+}
+
+/// "Any current IMAP session logged in as the user that has the mailbox selected will receive an
+/// untagged OK response with the URLMECH status response code". RFC 4467 §7
+fn tell_key_reset(out: &mut Out<'_>) {
+    let status = Status::untagged(StatusKind::Ok, "The mailbox has a new key");
+    out.write(&Response::Status(status.with_code(Code::UrlMech(Vec::new()))));
 }
 
 fn write_delta(delta: &Delta, silence: &Silence<'_>, run: &mut Run<'_>) {

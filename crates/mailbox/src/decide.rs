@@ -220,6 +220,7 @@ pub fn decide(
         Operation::Expunge { mailbox, uids } => planner.expunge(*mailbox, uids),
         Operation::ClaimRecent { mailbox } => planner.claim_recent(*mailbox),
         Operation::SetMetadata { target, entries } => planner.set_metadata(*target, entries),
+        Operation::NoteKeyReset { mailbox } => planner.note_key_reset(*mailbox),
         Operation::SetQuota { quota } => planner.set_quota(*quota),
         Operation::Prune { floor } => planner.prune(*floor),
     }
@@ -264,6 +265,12 @@ impl<'a> Planner<'a> {
 
     fn contents(&self, id: MailboxId) -> Result<&'a MailboxSnapshot, Refusal> {
         self.mailbox(id)?.contents().ok_or(Refusal::NotLoaded(id))
+    }
+
+    fn note_key_reset(mut self, mailbox: MailboxId) -> Result<Decision, Refusal> {
+        self.mailbox(mailbox)?;
+        self.changes.push(Change::AccessKeyReset { mailbox });
+        Ok(self.done(Outcome::Done))
     }
 
     fn take_uid_validity(&mut self) -> Result<UidValidity, Refusal> {

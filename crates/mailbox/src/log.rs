@@ -107,6 +107,12 @@ pub enum Change {
         /// Names in ascending order with their values; `None` if one is gone.
         entries: Vec<(EntryName, Option<MetadataValue>)>,
     },
+    /// A mailbox has another access key, which no row of the account holds: sessions that have it
+    /// selected tell it. RFC 4467 §7
+    AccessKeyReset {
+        /// Its id.
+        mailbox: MailboxId,
+    },
     /// The account has other limits. RFC 9208
     QuotaSet {
         /// All of them.

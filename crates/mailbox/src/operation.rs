@@ -113,6 +113,11 @@ pub enum Operation {
         /// Names and values; of a name that comes twice the last counts. `None` removes.
         entries: Vec<(EntryName, Option<Vec<u8>>)>,
     },
+    /// Lets all sessions know that a mailbox has another access key. RFC 4467 §7
+    NoteKeyReset {
+        /// Which.
+        mailbox: MailboxId,
+    },
     /// Sets what the account may hold. RFC 9208 §4.1.3
     SetQuota {
         /// All limits; those of before are forgotten.
@@ -185,6 +190,7 @@ impl Operation {
             | Self::AddMessages { .. }
             | Self::ClaimRecent { .. }
             | Self::SetMetadata { .. }
+            | Self::NoteKeyReset { .. }
             | Self::SetQuota { .. }
             | Self::Prune { .. } => None,
         };

@@ -93,7 +93,7 @@ impl Touched {
                 self.mailboxes_put.push(*mailbox);
             }
             Change::QuotaSet { quota } => self.quota = Some(*quota),
-            Change::HistoryForgotten { .. } => {}
+            Change::AccessKeyReset { .. } | Change::HistoryForgotten { .. } => {}
         }
         Ok(())
     }

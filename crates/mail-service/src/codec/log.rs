@@ -119,6 +119,7 @@ fn write_change(w: &mut Writer, change: &Change) {
         Change::HistoryForgotten { .. }
         | Change::SpecialUsesSet { .. }
         | Change::MetadataSet { .. }
+        | Change::AccessKeyReset { .. }
         | Change::QuotaSet { .. } => write_account_change(w, change),
     }
 }
@@ -134,6 +135,10 @@ fn write_account_change(w: &mut Writer, change: &Change) {
             w.byte(11);
             w.number(mailbox.get());
             w.byte(special_use.bits());
+        }
+        Change::AccessKeyReset { mailbox } => {
+            w.byte(16);
+            w.number(mailbox.get());
         }
         Change::QuotaSet { quota } => {
             w.byte(13);
@@ -193,6 +198,7 @@ fn read_change(r: &mut Reader<'_>) -> Result<Change, Fault> {
             })?,
         },
         13 => Change::QuotaSet { quota: read_quota(r)? },
+        16 => Change::AccessKeyReset { mailbox: MailboxId(r.number()?) },
         _ => return Err("a change is not known"),
     })
 }
@@ -311,6 +317,7 @@ mod tests {
                 Change::HistoryForgotten { floor: ModSeq::new(40).unwrap() },
                 Change::SpecialUsesSet { mailbox, special_use },
                 Change::QuotaSet { quota },
+                Change::AccessKeyReset { mailbox },
                 Change::MetadataSet {
                     target: MetadataTarget::Mailbox(mailbox),
                     entries: vec![(entry_name, Some(MetadataValue::from(&b"\0"[..])))],
