@@ -138,6 +138,7 @@ fn serve(mut stream: &TcpStream, shared: &Mutex<Shared>) -> io::Result<()> {
 pub struct SigningKey {
     /// Its name in the set.
     pub id: String,
+    algorithm: String,
     pair: Pair,
 }
 
@@ -161,7 +162,7 @@ impl SigningKey {
             other => panic!("{other} is no algorithm of this provider"),
         };
         let Ok(pair) = pair else { panic!("no key for {algorithm}") };
-        Self { id: id.to_owned(), pair }
+        Self { id: id.to_owned(), algorithm: algorithm.to_owned(), pair }
     }
 
     /// The public key. RFC 7517
@@ -177,7 +178,8 @@ impl SigningKey {
                 let modulus = der.get(9..9 + 256).unwrap_or_default();
                 let exponent = der.get(der.len().saturating_sub(3)..).unwrap_or_default();
                 let (n, e) = (text(modulus), text(exponent));
-                format!(r#"{{"kty":"RSA","use":"sig","kid":"{id}","n":"{n}","e":"{e}"}}"#)
+                let alg = &self.algorithm;
+                format!(r#"{{"kty":"RSA","alg":"{alg}","kid":"{id}","n":"{n}","e":"{e}"}}"#)
             }
             Pair::P256(pair) => {
                 let point = pair.public_key().as_ref();
