@@ -3,6 +3,7 @@
 /// What is said in English, in its order, and the same in this language.
 pub(super) const TEXTS: &[(&str, &str)] = &[
     ("A URL names nothing here", "Eine URL bezeichnet hier nichts"),
+    ("A batch has 500 messages at least", "Eine Gruppe hat mindestens 500 Nachrichten"),
     ("A description has to be in UTF-8", "Eine Beschreibung muss in UTF-8 sein"),
     ("A filter cannot have this name", "Ein Filter kann nicht so heißen"),
     (
@@ -168,6 +169,7 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("The command has too many literals", "Der Befehl hat zu viele Literale"),
     ("The command is too long", "Der Befehl ist zu lang"),
     ("The encoding of a part is not known", "Die Kodierung eines Teils ist nicht bekannt"),
+    ("The first batch comes before the last one", "Die erste Gruppe kommt vor der letzten"),
     ("The last response has to be empty", "Die letzte Antwort muss leer sein"),
     ("The line is too long", "Die Zeile ist zu lang"),
     ("The literal is not wanted", "Das Literal ist nicht erwünscht"),
@@ -248,6 +250,10 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ),
     ("There is no such quota root", "Es gibt keine solche Speichergrenze"),
     ("These are too many mailboxes at once", "Das sind zu viele Postfächer auf einmal"),
+    (
+        "These are too many messages; ask for fewer batches",
+        "Das sind zu viele Nachrichten; nach weniger Gruppen fragen",
+    ),
     ("These flags cannot be changed", "Diese Markierungen können nicht geändert werden"),
     ("This account cannot be used now", "Dieses Konto kann jetzt nicht benutzt werden"),
     ("This is an IMAP server", "Dies ist ein IMAP-Server"),

@@ -3,6 +3,7 @@
 /// What is said in English, in its order, and the same in this language.
 pub(super) const TEXTS: &[(&str, &str)] = &[
     ("A URL names nothing here", "Une URL ne désigne rien ici"),
+    ("A batch has 500 messages at least", "Un lot a au moins 500 messages"),
     ("A description has to be in UTF-8", "Une description doit être en UTF-8"),
     ("A filter cannot have this name", "Un filtre ne peut pas porter ce nom"),
     (
@@ -162,6 +163,7 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("The command has too many literals", "La commande a trop de littéraux"),
     ("The command is too long", "La commande est trop longue"),
     ("The encoding of a part is not known", "L'encodage d'une partie n'est pas connu"),
+    ("The first batch comes before the last one", "Le premier lot vient avant le dernier"),
     ("The last response has to be empty", "La dernière réponse doit être vide"),
     ("The line is too long", "La ligne est trop longue"),
     ("The literal is not wanted", "Le littéral n'est pas voulu"),
@@ -242,6 +244,10 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ),
     ("There is no such quota root", "Cette racine de quota n'existe pas"),
     ("These are too many mailboxes at once", "Ce sont trop de boîtes à la fois"),
+    (
+        "These are too many messages; ask for fewer batches",
+        "Ce sont trop de messages ; demandez moins de lots",
+    ),
     ("These flags cannot be changed", "Ces drapeaux ne peuvent pas être modifiés"),
     ("This account cannot be used now", "Ce compte ne peut pas être utilisé en ce moment"),
     ("This is an IMAP server", "Ceci est un serveur IMAP"),
