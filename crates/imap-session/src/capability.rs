@@ -73,7 +73,6 @@ const ROWS: &[(&str, When)] = &[
     ("SEARCH=FUZZY", When::LoggedIn),
     ("CONTEXT=SEARCH", When::LoggedIn),
     ("FILTERS", When::LoggedIn),
-    ("UIDBATCHES", When::LoggedIn),
     ("WITHIN", When::LoggedIn),
     ("BINARY", When::LoggedIn),
     ("MULTIAPPEND", When::LoggedIn),

@@ -1,5 +1,8 @@
 //! UIDBATCHES: ranges of UIDs with so many messages each. RFC 10022
 //!
+//! It is answered but not announced: this was written after the grammar, the examples and the
+//! limits of the RFC, and has yet to be compared with the whole of its text.
+//!
 //! The ranges follow one another without a gap, from the last message down to UID 1, so that each
 //! message is in one of them; whether there is a message with an end as its UID is not said.
 
