@@ -32,6 +32,7 @@ mod status;
 mod store;
 mod structure;
 mod thread;
+mod uidbatches;
 mod urlauth;
 mod writer;
 

@@ -19,6 +19,7 @@ mod sort;
 mod status;
 mod store;
 mod thread;
+mod uidbatches;
 mod urlauth;
 
 pub use append::{Append, AppendForm, AppendMessage, AppendPayload, CatPart, Literal};
@@ -55,4 +56,5 @@ pub use sort::{Sort, SortCriterion, SortKey};
 pub use status::{StatusCommand, StatusItem, StatusReply, StatusValue};
 pub use store::{Store, StoreAction, StoreReply};
 pub use thread::{Thread, ThreadAlgorithm, ThreadMember};
+pub use uidbatches::{UidBatches, UidBatchesReply};
 pub use urlauth::{ResetKey, UrlContent, UrlData, UrlFetch, UrlForm, UrlParams, UrlRump};
