@@ -29,6 +29,16 @@ pub const USER: &str = "office@harbour.example";
 /// Its password.
 pub const PASSWORD: &str = "tide-and-time";
 
+/// A token that is good, and whose it is. RFC 7628 §4.1
+pub const TOKEN: &str = "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==";
+/// Whose token that is.
+pub const TOKEN_USER: &str = "user@example.com";
+/// What a client is told whose token is not good. RFC 7628 §4.3
+pub const TOKEN_REFUSAL: &str = concat!(
+    r#"{"status":"invalid_token","scope":"example_scope","#,
+    r#""openid-configuration":"https://example.com/.well-known/openid-configuration"}"#,
+);
+
 /// The server.
 pub struct PureServer {
     account: Account,
@@ -60,6 +70,8 @@ struct Connection {
     /// Octets of streamed literals by their index.
     staged: HashMap<u32, Vec<u8>>,
     refusal: Option<LiteralRefusal>,
+    /// Whether the client has been told that its token is refused, and not answered yet.
+    has_bad_token: bool,
     mode: Mode,
     is_closed: bool,
     /// Length of the output when it was last flushed, and the most that ever came at once.
@@ -355,7 +367,7 @@ impl PureServer {
             Need::Login { user, password } => {
                 login(&user, password.expose() == PASSWORD.as_bytes())
             }
-            Need::Sasl(step) => sasl(&step),
+            Need::Sasl(step) => sasl(&step, &mut state.has_bad_token),
             Need::ClientResponse => Answer::Failed(Trouble::Unavailable),
             Need::Refresh => Answer::Ready,
             Need::Flush => {
@@ -600,6 +612,7 @@ pub fn responses(bytes: &[u8]) -> Result<Vec<Response>, String> {
 impl Peer for PureServer {
     fn connect(&mut self, connection: usize) {
         let mut state = Connection {
+            has_bad_token: false,
             session: Session::new(self.config.clone()),
             framer: Framer::server(Limits::BEFORE_LOGIN),
             input: Vec::new(),
@@ -683,12 +696,26 @@ fn login(user: &[u8], password_is_right: bool) -> Answer {
     }
 }
 
-/// PLAIN: `[authzid] NUL authcid NUL passwd`. RFC 4616 §2
-fn sasl(step: &SaslStep) -> Answer {
+/// PLAIN: `[authzid] NUL authcid NUL passwd`. RFC 4616 §2. OAUTHBEARER and XOAUTH2 with one good
+/// token. RFC 7628 §3
+fn sasl(step: &SaslStep, has_bad_token: &mut bool) -> Answer {
+    let was_told = std::mem::take(has_bad_token);
     let message = match step {
         SaslStep::Start { initial: None, .. } => return Answer::Challenge(Vec::new()),
         SaslStep::Start { initial: Some(message), .. } | SaslStep::Response(message) => message,
     };
+    if was_told && matches!(step, SaslStep::Response(_)) {
+        return Answer::AuthenticationRefused(AuthenticationRefused::Credentials);
+    }
+    if let Some(at) = message.expose().windows(5).position(|word| word == b"auth=") {
+        let auth = message.expose().get(at + 5..).unwrap_or_default();
+        let token = auth.strip_prefix(b"Bearer ").and_then(|rest| rest.strip_suffix(b"\x01\x01"));
+        if token == Some(TOKEN.as_bytes()) {
+            return Answer::Authenticated { data: None };
+        }
+        *has_bad_token = true;
+        return Answer::Challenge(TOKEN_REFUSAL.as_bytes().to_vec());
+    }
     let mut parts = message.expose().split(|byte| *byte == 0);
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(_), Some(user), Some(password), None) => login(user, password == PASSWORD.as_bytes()),
