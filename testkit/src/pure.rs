@@ -32,6 +32,16 @@ pub const USER: &str = "office@harbour.example";
 /// Password of all accounts.
 pub const PASSWORD: &str = "tide-and-time";
 
+/// A token that is good, and whose it is. RFC 7628 §4.1
+pub const TOKEN: &str = "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==";
+/// Whose token that is.
+pub const TOKEN_USER: &str = "user@example.com";
+/// What a client is told whose token is not good. RFC 7628 §4.3
+pub const TOKEN_REFUSAL: &str = concat!(
+    r#"{"status":"invalid_token","scope":"example_scope","#,
+    r#""openid-configuration":"https://example.com/.well-known/openid-configuration"}"#,
+);
+
 /// The server.
 pub struct PureServer {
     /// The accounts; the first is always there.
@@ -59,6 +69,8 @@ struct Connection {
     /// Octets of streamed literals by their index.
     staged: HashMap<u32, Vec<u8>>,
     refusal: Option<LiteralRefusal>,
+    /// Whether the client has been told that its token is refused, and not answered yet.
+    has_bad_token: bool,
     mode: Mode,
     is_closed: bool,
     /// Length of the output when it was last flushed, and the most that ever came at once.
@@ -452,12 +464,26 @@ impl PureServer {
         }
     }
 
-    /// PLAIN: `[authzid] NUL authcid NUL passwd`. RFC 4616 §2
+    /// PLAIN: `[authzid] NUL authcid NUL passwd`. RFC 4616 §2. OAUTHBEARER and XOAUTH2 with one
+    /// good token. RFC 7628 §3
     fn sasl(&self, state: &mut Connection, step: &SaslStep) -> Answer {
+        let was_told = std::mem::take(&mut state.has_bad_token);
         let message = match step {
             SaslStep::Start { initial: None, .. } => return Answer::Challenge(Vec::new()),
             SaslStep::Start { initial: Some(message), .. } | SaslStep::Response(message) => message,
         };
+        if was_told && matches!(step, SaslStep::Response(_)) {
+            return Answer::AuthenticationRefused(AuthenticationRefused::Credentials);
+        }
+        if let Some(at) = message.expose().windows(5).position(|word| word == b"auth=") {
+            let auth = message.expose().get(at + 5..).unwrap_or_default();
+            let token = auth.strip_prefix(b"Bearer ").and_then(|it| it.strip_suffix(b"\x01\x01"));
+            if token == Some(TOKEN.as_bytes()) {
+                return self.login(state, USER.as_bytes(), PASSWORD.as_bytes());
+            }
+            state.has_bad_token = true;
+            return Answer::Challenge(TOKEN_REFUSAL.as_bytes().to_vec());
+        }
         let mut parts = message.expose().split(|byte| *byte == 0);
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some(_), Some(user), Some(password), None) => self.login(state, user, password),
@@ -551,6 +577,7 @@ pub fn responses(bytes: &[u8]) -> Result<Vec<Response>, String> {
 impl Peer for PureServer {
     fn connect(&mut self, connection: usize) {
         let mut state = Connection {
+            has_bad_token: false,
             session: Session::new(self.config.clone()),
             own: FIRST,
             visits: Visits::default(),

@@ -2,8 +2,8 @@
 //!
 //! There are two ways to know, and the operator chooses one. A token that is a JSON Web Token
 //! carries a signature and what it claims; the provider's public keys are fetched now and then
-//! (RFC 7517, RFC 7519). Or the provider is asked about each token (RFC 7662), which costs a request
-//! for each login, and knows of a revoked token at once.
+//! (RFC 7517, RFC 7519). Or the provider is asked about each token (RFC 7662), which costs a
+//! request for each login, and knows of a revoked token at once.
 //!
 //! - `config` is what the operator decides.
 //! - `jws` checks a signature, with `keys`; `claims` judges what a token says of itself. Neither
