@@ -7,6 +7,7 @@ use std::path::Path;
 use mail_service::{HiddenChange, ImportOutcome, ScrubReport, Service, ServiceError};
 use mail_types::Secret;
 
+use crate::acl;
 use crate::cli::{AccountCommand, Data, Named};
 use crate::control::{ControlClient, Password, Reply, Request};
 use crate::engine::{self, Missing, Place};
@@ -60,6 +61,12 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
             Ok(reply) => reply,
             Err(error) => Reply::Failed { reason: error.to_string() },
         },
+        Request::Acl { name, mailbox, change } => {
+            match acl::carry_out(service, &name, &mailbox, change).await {
+                Ok(reply) => reply,
+                Err(error) => Reply::Failed { reason: error.to_string() },
+            }
+        }
         Request::Remove { name } => done(service.remove_account(&name).await),
         Request::Import { accounts } => {
             let accounts = accounts.into_iter().map(|(name, word)| (name, secret(word))).collect();
@@ -208,6 +215,7 @@ pub(crate) fn failed(reply: Reply) -> Failure {
         | Reply::Imported { .. }
         | Reply::Names { .. }
         | Reply::Quota { .. }
+        | Reply::Acl { .. }
         | Reply::Counters { .. }
         | Reply::Scrubbed { .. } => {
             Failure::failed("the server gave the reply to another question")

@@ -16,6 +16,7 @@ use store_local::Local;
 use tracing::info;
 
 use crate::accounts;
+use crate::acl::{AclChange, AclEntry};
 use crate::failure::Failure;
 use crate::quota::{QuotaChange, Used};
 
@@ -23,6 +24,8 @@ use crate::quota::{QuotaChange, Used};
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
+    /// Tell the list of a mailbox, after changing an entry of it.
+    Acl { name: String, mailbox: String, change: Option<AclChange> },
     /// Add an account.
     Add { name: String, password: Password },
     /// Add many; those that exist are left as they are.
@@ -49,6 +52,8 @@ pub enum Request {
 pub enum Reply {
     /// It is done.
     Done,
+    /// Of [`Request::Acl`]: all entries, in order.
+    Acl { entries: Vec<AclEntry> },
     /// Of [`Request::Import`]: the reason for each that was not added, in order.
     Imported { refused: Vec<Option<String>> },
     /// Of [`Request::List`]: an empty list is the end.
