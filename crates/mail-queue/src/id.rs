@@ -31,6 +31,13 @@ impl QueueId {
         Self(bytes)
     }
 
+    /// When it was made, in seconds since 1970.
+    #[must_use]
+    pub fn made_at(&self) -> i64 {
+        let [a, b, c, d, e, ..] = self.0;
+        i64::from_be_bytes([0, 0, 0, a, b, c, d, e])
+    }
+
     /// Reads the form written by `Display`. `None` if it is not one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -72,6 +79,7 @@ mod tests {
         for id in [early, late, QueueId::new(-5, [1; 7])] {
             assert_eq!(QueueId::parse(&id.to_string()), Some(id));
             assert_eq!(QueueId::from_bytes(*id.bytes()), id);
+            assert!([1_800_000_000, 1_800_000_001, 0].contains(&id.made_at()));
         }
         assert_eq!(early.to_string(), "006b49d200ffffffffffffff");
         for bad in

@@ -19,6 +19,7 @@ mod local;
 mod notice;
 mod runner;
 mod staging;
+mod sweep;
 
 use std::fmt;
 
@@ -31,12 +32,14 @@ use crate::keys;
 
 pub use change::{Claimed, Listed};
 pub use local::LocalDelivery;
+pub(crate) use local::is_old_mark;
 pub use mail_queue::{
     Attempt, Body, Entry, Envelope, Handover, Hold, Notify, Origin, OriginalRecipient, Progress,
     Recipient, Reply, Ret, Schedule, Terms,
 };
 pub use runner::{Job, Outcomes, QueueRunner, RunnerSettings, Transport};
 pub use staging::{OutgoingStaging, StagedOutgoing};
+pub(crate) use sweep::check_queue;
 
 /// Why the queue did not do something.
 #[derive(Clone, Debug, PartialEq)]

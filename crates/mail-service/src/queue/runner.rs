@@ -215,7 +215,7 @@ impl Inner {
         let mut stopping = self.stopping.subscribe();
         loop {
             tokio::select! {
-                _ = stopping.wait_for(|stopping| *stopping) => break,
+                () = stopped(&mut stopping) => break,
                 ended = attempts.join_next() => match ended {
                     Some(Ok(outcomes)) => self.record(claimed, outcomes).await,
                     // It panicked: what it tried is tried again.
@@ -293,6 +293,12 @@ impl Inner {
         }
         tracing::error!(id = %claimed.id, "results of attempts are lost: they are made again");
     }
+}
+
+/// Waits until what is under way is to be given up.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // It fails when the runner is gone, and then there is no more to wait for.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// What a refused local delivery means. RFC 3463 §3
