@@ -213,14 +213,23 @@ impl Inner {
         let mut renewal = tokio::time::interval(QUEUE_RENEW_INTERVAL);
         renewal.tick().await;
         let mut stopping = self.stopping.subscribe();
+        let mut open: Vec<usize> = claimed.entry.in_progress().map(|(index, _)| index).collect();
         loop {
             tokio::select! {
                 () = stopped(&mut stopping) => break,
                 ended = attempts.join_next() => match ended {
-                    Some(Ok(outcomes)) => self.record(claimed, outcomes).await,
-                    // It panicked: what it tried is tried again.
+                    Some(Ok(outcomes)) => {
+                        open.retain(|index| !outcomes.iter().any(|(known, _)| known == index));
+                        self.record(claimed, outcomes).await;
+                    }
+                    // It panicked, and might do so at once if it were made again at once.
                     Some(Err(error)) => tracing::error!(id = %claimed.id, %error, "attempt"),
-                    None => break,
+                    None => {
+                        let reply = || Reply::own([4, 3, 0], "the attempt broke off");
+                        let rest = open.into_iter().map(|index| (index, Attempt::Deferred(reply())));
+                        self.record(claimed, rest.collect()).await;
+                        break;
+                    }
                 },
                 _ = renewal.tick() => match self.service.renew_claim(claimed).await {
                     Ok(()) => {}
@@ -282,6 +291,9 @@ impl Inner {
     /// What another server has taken must be recorded, or it is sent once more: so a store that is
     /// away for a while is asked again.
     async fn record(&self, claimed: &Claimed, outcomes: Outcomes) {
+        if outcomes.is_empty() {
+            return;
+        }
         let mut pause = PAUSE_MIN;
         for _ in 0..RECORDINGS_MAX {
             match self.service.record_attempts(claimed, outcomes.clone()).await {
