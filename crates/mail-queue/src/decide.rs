@@ -9,8 +9,8 @@ use crate::schedule::Schedule;
 /// Something that happens to an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A node begins to work on what is due. It has the claim if the entry has it then: one that the
-    /// operator stopped under a dead node's hands is only taken from that node.
+    /// A node begins to work on what is due. It has the claim if the entry has it then: one that
+    /// the operator stopped under a dead node's hands is only taken from that node.
     Claim(Claim),
     /// It is still at it.
     Renew {

@@ -52,7 +52,7 @@ pub(crate) struct Pending {
     pub(crate) staged: Vec<Arc<StagedRow>>,
     /// The row that says that this was done, which is written with it: if the row is there already,
     /// there is nothing to do.
-    pub(crate) once: Option<Once>,
+    pub(crate) once: Option<Box<Once>>,
     pub(crate) answer: oneshot::Sender<Answer>,
     pub(crate) attempts: u32,
     /// Attempts whose outcome was not told, oldest first.
@@ -159,6 +159,7 @@ impl OpenAccount {
         staged: Vec<Arc<StagedRow>>,
         once: Option<Once>,
     ) -> Answer {
+        let once = once.map(Box::new);
         let (answer, answered) = oneshot::channel();
         let _account = Arc::clone(self);
         let (attempts, unsure) = (0, Vec::new());

@@ -245,7 +245,7 @@ impl Queue {
         match self.change_found(id, &event) {
             Ok((After::Kept(entry), blob)) => {
                 let is_ours = entry.claim.is_some_and(|claim| claim.token == token);
-                Ok(is_ours.then(|| Claimed { id, token, entry: *entry, blob }))
+                Ok(is_ours.then_some(Claimed { id, token, entry: *entry, blob }))
             }
             Ok((After::Done(_), _)) => Ok(None),
             // Another node was faster.

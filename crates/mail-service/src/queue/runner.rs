@@ -225,8 +225,10 @@ impl Inner {
                     // It panicked, and might do so at once if it were made again at once.
                     Some(Err(error)) => tracing::error!(id = %claimed.id, %error, "attempt"),
                     None => {
-                        let reply = || Reply::own([4, 3, 0], "the attempt broke off");
-                        let rest = open.into_iter().map(|index| (index, Attempt::Deferred(reply())));
+                        let deferred = || {
+                            Attempt::Deferred(Reply::own([4, 3, 0], "the attempt broke off"))
+                        };
+                        let rest = open.into_iter().map(|index| (index, deferred()));
                         self.record(claimed, rest.collect()).await;
                         break;
                     }
