@@ -263,6 +263,36 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_entry_fits_in_a_row() {
+        let mut stored = full();
+        let text = |length: usize| "x".repeat(length);
+        let reply = Reply {
+            status: [u16::MAX; 3],
+            smtp: Some(text(mail_queue::REPLY_BYTES_MAX)),
+            remote: Some(text(mail_queue::REPLY_BYTES_MAX)),
+            text: text(mail_queue::REPLY_BYTES_MAX),
+        };
+        let recipient = &mut stored.entry.recipients[0];
+        (recipient.since, recipient.next, recipient.waited_secs) = (i64::MIN, i64::MIN, i64::MAX);
+        recipient.attempts = u32::MAX;
+        recipient.to.address = text(320);
+        recipient.to.original = Some(OriginalRecipient { kind: text(32), address: text(500) });
+        recipient.reply = Some(reply);
+        let recipient = recipient.clone();
+        stored.entry.recipients = vec![recipient; mail_queue::ENTRY_RECIPIENTS_MAX];
+        stored.entry.terms.sender = Some(text(320));
+        stored.entry.terms.origin = Origin::Account(text(320));
+        let envelope = mail_queue::Envelope {
+            terms: stored.entry.terms.clone(),
+            recipients: stored.entry.recipients.iter().map(|r| r.to.clone()).collect(),
+            hold_until: None,
+        };
+        assert_eq!(envelope.check(), Ok(()), "these are the maxima");
+        let bytes = stored.encode().len();
+        assert!(bytes <= store::limits::VALUE_BYTES_MAX, "{bytes} bytes");
+    }
+
+    #[test]
     fn marks_read_back_and_damage_is_noticed() {
         let bytes = encode_delivered(1_800_000_000);
         assert_damage_is_noticed(&bytes, |bytes| decode_delivered(b"k", bytes));

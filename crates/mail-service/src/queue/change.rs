@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mail_queue::{
-    After, Attempt, Claim, Decision, Entry, Event, Progress, QueueId, Refusal, Schedule, decide,
+    After, Attempt, Claim, Decision, Due, Entry, Event, Progress, QueueId, Refusal, Schedule,
+    decide,
 };
 use store::{BlobId, Commit, Expected, KeyRange, Store, StoreError, Write};
 
@@ -219,6 +220,7 @@ impl Queue {
                         // One damaged entry must not stop the others.
                         Err(error) if error.is_damage() => {
                             tracing::error!(%error, "an entry of the queue is damaged");
+                            self.postpone(kind, key, now)?;
                         }
                         // What was claimed is to be worked on all the same.
                         Err(error) if !claimed.is_empty() => {
@@ -249,9 +251,34 @@ impl Queue {
             }
             Ok((After::Done(_), _)) => Ok(None),
             // Another node was faster.
-            Err(QueueError::Refused(_) | QueueError::NoSuchEntry) => Ok(None),
+            Err(QueueError::Refused(_) | QueueError::Envelope(_)) => Ok(None),
+            Err(QueueError::NoSuchEntry) => {
+                // As a rule another node has just finished it, and the row is gone as well.
+                let gone = Commit::new()
+                    .when(keys::queue_entry(id), Expected::Absent)
+                    .write(Write::delete(key));
+                match self.store.commit_wait(gone) {
+                    Ok(_) | Err(StoreError::Conflict { .. }) => Ok(None),
+                    Err(error) => Err(error.into()),
+                }
+            }
             Err(QueueError::Service(error)) => Err(error),
-            Err(QueueError::Envelope(_)) => Ok(None),
+        }
+    }
+
+    /// Looks at an entry that cannot be read again in a while, and not once a second: somebody may
+    /// restore it meanwhile.
+    fn postpone(&self, kind: &[u8], key: &[u8], now: i64) -> Result<(), ServiceError> {
+        let Some(id) = keys::queue_due_id(key) else { return Ok(()) };
+        let at = now.saturating_add(DAMAGED_SECS);
+        let due = if kind == QUEUE_DUE { Due::Attempt(at) } else { Due::Release(at) };
+        let moved = Commit::new()
+            .when(key, Expected::Present)
+            .write(Write::delete(key))
+            .write(Write::put(keys::queue_due(due, id), b""));
+        match self.store.commit_wait(moved) {
+            Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -262,10 +289,10 @@ impl Queue {
         let range = keys::queue_due_after(QUEUE_DUE, latest);
         let page = store::scan_page(&*self.store.view()?, &range, QUEUE_CLAIMS_MAX)?;
         for (key, _) in page.rows {
-            let id = keys::queue_due_id(&key).ok_or_else(|| strange_key(&key))?;
+            let Some(id) = keys::queue_due_id(&key) else { continue };
             match self.change(id, &Event::ClockSetBack) {
                 Ok(_) => tracing::warn!(%id, "planned by a clock that was ahead: due now"),
-                Err(QueueError::Service(error)) => return Err(error),
+                Err(QueueError::Service(error)) if !error.is_damage() => return Err(error),
                 Err(_) => {}
             }
         }
@@ -360,6 +387,9 @@ fn log_ends(id: QueueId, before: &Entry, decision: &Decision) {
         }
     }
 }
+
+/// How long an entry is left alone that cannot be read.
+const DAMAGED_SECS: i64 = 3600;
 
 /// Whether a refusal means that somebody else has the entry now.
 pub(super) fn is_lost(error: &QueueError) -> bool {

@@ -132,7 +132,11 @@ impl QueueRunner {
         let rest = async { while working.join_next().await.is_some() {} };
         if tokio::time::timeout(self.settings.patience, rest).await.is_err() {
             self.inner.stopping.send_replace(true);
-            while working.join_next().await.is_some() {}
+            let rest = async { while working.join_next().await.is_some() {} };
+            if tokio::time::timeout(PATIENCE_TO_GIVE_BACK, rest).await.is_err() {
+                // Another node goes on when the claims have ended.
+                working.shutdown().await;
+            }
         }
     }
 
@@ -167,14 +171,18 @@ impl QueueRunner {
             return Ok(RECHECK_INTERVAL);
         }
         let service = &self.inner.service;
-        for claimed in service.claim_due(self.node, room).await? {
+        let claimed = service.claim_due(self.node, room).await?;
+        let is_idle = claimed.is_empty();
+        for claimed in claimed {
             working.spawn(Arc::clone(&self.inner).work(claimed));
         }
         let Some(next) = service.next_due().await? else { return Ok(RECHECK_INTERVAL) };
         let left = next.saturating_sub(service.shared.world.clock.now_secs());
         let left = Duration::from_secs(u64::try_from(left).unwrap_or_default());
         // What is due and could not be claimed is not asked for over and over.
-        Ok(left.clamp(PAUSE_MIN, RECHECK_INTERVAL))
+        let is_refused = is_idle && left.is_zero();
+        let least = if is_refused { RECHECK_INTERVAL } else { PAUSE_MIN };
+        Ok(left.clamp(least, RECHECK_INTERVAL))
     }
 }
 
@@ -335,6 +343,9 @@ fn own_trouble(error: &ServiceError) -> Reply {
     tracing::warn!(%error, "an attempt of the queue failed here");
     Reply::own([4, 3, 0], "this server has a passing trouble of its own")
 }
+
+/// How long entries may take to be given back after their attempts were ended.
+const PATIENCE_TO_GIVE_BACK: Duration = Duration::from_secs(5);
 
 /// The shortest pause before the queue is looked at again without a hint.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

@@ -308,6 +308,27 @@ async fn a_notice_that_cannot_be_delivered_is_not_told_of() {
     assert_eq!(queue_rows(&store), 0);
 }
 
+#[tokio::test]
+async fn a_damaged_entry_does_not_stop_the_others_and_is_found_by_the_check() {
+    let (setup, store, sink) = (setup(Sharing::Exclusive), Mem::new(), Arc::new(Sink::default()));
+    let service = setup.open(Arc::new(store.clone())).await;
+    let id = enqueue(&service, 1, envelope(&["b@x.example"])).await.unwrap()[0];
+    enqueue(&service, 2, envelope(&["c@x.example"])).await.unwrap();
+    let key = mail_service::keys::queue_entry(id);
+    let whole = store.view().unwrap().get(&key).unwrap().unwrap();
+    store.commit_wait(store::Commit::new().write(store::Write::put(&*key, b"?"))).unwrap();
+    assert_eq!(runner(&service, &sink).run_due().await.unwrap(), 1);
+    assert_eq!(sink.taken_by("c@x.example").len(), 1);
+    assert!(!check(&store).unwrap().is_clean());
+    // Its body stays for whoever restores the row.
+    assert!(service.sweep().await.is_err());
+    store.commit_wait(store::Commit::new().write(store::Write::put(key, whole))).unwrap();
+    setup.clock.advance(2 * HOUR);
+    assert_eq!(runner(&service, &sink).run_due().await.unwrap(), 1);
+    assert_eq!(sink.taken_by("b@x.example"), [text(1)]);
+    assert_eq!(queue_rows(&store), 0);
+}
+
 /// A transport with a fault in it.
 struct Broken;
 
