@@ -12,6 +12,7 @@ use crate::control::{ControlClient, Password, Reply, Request};
 use crate::engine::{self, Missing, Place};
 use crate::failure::Failure;
 use crate::moving;
+use crate::queue;
 use crate::quota;
 use crate::say;
 
@@ -60,6 +61,7 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
             Ok(reply) => reply,
             Err(error) => Reply::Failed { reason: error.to_string() },
         },
+        Request::Queue { ask } => queue::carry_out(service, ask).await,
         Request::Remove { name } => done(service.remove_account(&name).await),
         Request::Import { accounts } => {
             let accounts = accounts.into_iter().map(|(name, word)| (name, secret(word))).collect();
@@ -207,6 +209,7 @@ pub(crate) fn failed(reply: Reply) -> Failure {
         Reply::Done
         | Reply::Imported { .. }
         | Reply::Names { .. }
+        | Reply::Queue { .. }
         | Reply::Quota { .. }
         | Reply::Counters { .. }
         | Reply::Scrubbed { .. } => {

@@ -6,7 +6,7 @@ mod postgres;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mail_service::{PasswordCost, Service, ServiceConfig, Sharing, World};
+use mail_service::{PasswordCost, QueueConfig, Service, ServiceConfig, Sharing, World};
 use store::{Store, StoreError};
 use store_local::{Local, Options};
 
@@ -25,6 +25,8 @@ pub struct Place {
     pub passwords: PasswordCost,
     /// Accounts that message submission servers log in as.
     pub submission_accounts: Vec<String>,
+    /// The server's name.
+    pub hostname: String,
 }
 
 /// What to do about a data folder that does not exist yet.
@@ -67,12 +69,15 @@ impl Place {
             storage,
             passwords: config.passwords,
             submission_accounts: config.submission_accounts.clone(),
+            hostname: config.hostname.clone(),
         }
     }
 
     /// A data folder of the local engine.
     pub fn local(data: PathBuf, passwords: PasswordCost) -> Self {
-        Self { data, storage: Storage::Local, passwords, submission_accounts: Vec::new() }
+        let hostname = "localhost".to_owned();
+        let submission_accounts = Vec::new();
+        Self { data, storage: Storage::Local, passwords, submission_accounts, hostname }
     }
 
     /// What the operator knows it by.
@@ -178,6 +183,7 @@ impl Place {
         let config = ServiceConfig {
             passwords: self.passwords,
             submission_accounts: self.submission_accounts.clone(),
+            queue: QueueConfig { hostname: self.hostname.clone(), ..QueueConfig::default() },
             ..ServiceConfig::default()
         };
         match &self.storage {

@@ -23,7 +23,7 @@ mod sweep;
 
 use std::fmt;
 
-use mail_queue::{EnvelopeFault, QueueId, Refusal};
+use mail_queue::{EnvelopeFault, Refusal};
 use store::{BlobId, View};
 
 use crate::codec::queue::{NEVER, StoredEntry};
@@ -35,7 +35,7 @@ pub use local::LocalDelivery;
 pub(crate) use local::is_old_mark;
 pub use mail_queue::{
     Attempt, Body, Entry, Envelope, Handover, Hold, Notify, Origin, OriginalRecipient, Progress,
-    Recipient, Reply, Ret, Schedule, Terms,
+    QueueId, Recipient, Reply, Ret, Schedule, Terms,
 };
 pub use runner::{Job, Outcomes, QueueRunner, RunnerSettings, Transport};
 pub use staging::{OutgoingStaging, StagedOutgoing};
