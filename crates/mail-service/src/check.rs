@@ -13,12 +13,14 @@ use store::{BlobId, BlobKey, Store, StoreError};
 
 use crate::accounts::{Removal, parse_directory};
 use crate::codec::message::StoredMessage;
+use crate::codec::queue::decode_delivered;
 use crate::codec::rows::{RemovedMailbox, decode_access_key, decode_membership};
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::loader::{load_account, load_contents, scan, strange_key};
 use crate::log::read_log;
 use crate::login::load_credential;
+use crate::queue::check_queue;
 use crate::rows::read_row;
 use crate::sharing::read_grant;
 use crate::thread::decode_thread;
@@ -60,7 +62,7 @@ impl Report {
         self.findings.is_empty()
     }
 
-    fn note(&mut self, account: Option<AccountId>, what: impl fmt::Display) {
+    pub(crate) fn note(&mut self, account: Option<AccountId>, what: impl fmt::Display) {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(Finding { account, what: what.to_string() });
         }
@@ -92,6 +94,7 @@ pub fn check(store: &dyn Store) -> Result<Report, StoreError> {
     }
     check_grants(store, &mut report)?;
     check_strays(store, &names, &mut report)?;
+    check_queue(store, &mut report)?;
     Ok(report)
 }
 
@@ -245,6 +248,9 @@ impl<'a> AccountCheck<'a> {
                 None => damaged.push(strange_key(key)),
                 Some(AccountKey::AccessKey(_)) => {
                     damaged.extend(decode_access_key(key, value).err().map(ServiceError::from));
+                }
+                Some(AccountKey::Delivered(..)) => {
+                    damaged.extend(decode_delivered(key, value).err().map(ServiceError::from));
                 }
                 Some(AccountKey::Thread(_)) => {
                     damaged.extend(decode_thread(key, value).err().map(ServiceError::from));

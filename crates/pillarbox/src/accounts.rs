@@ -13,6 +13,7 @@ use crate::engine::{self, Missing, Place};
 use crate::failure::Failure;
 use crate::hiding;
 use crate::moving;
+use crate::queue;
 use crate::quota;
 use crate::say;
 use crate::{acl, app_passwords};
@@ -76,6 +77,7 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
                 Err(error) => Reply::Failed { reason: error.to_string() },
             }
         }
+        Request::Queue { ask } => queue::carry_out(service, ask).await,
         Request::Remove { name } => done(service.remove_account(&name).await),
         Request::Import { accounts } => {
             let accounts = accounts.into_iter().map(|(name, word)| (name, secret(word))).collect();
@@ -231,6 +233,7 @@ pub(crate) fn failed(reply: Reply) -> Failure {
         | Reply::Names { .. }
         | Reply::Drawn { .. }
         | Reply::AppPasswords { .. }
+        | Reply::Queue { .. }
         | Reply::Quota { .. }
         | Reply::Acl { .. }
         | Reply::Counters { .. }

@@ -46,6 +46,11 @@ pub enum Command {
         #[command(subcommand)]
         command: AclCommand,
     },
+    /// Look after mail that has yet to leave, whether the server runs or not.
+    Queue {
+        #[command(subcommand)]
+        command: QueueCommand,
+    },
     /// Verify everything that is stored. The server must not be running.
     Check(Data),
     /// Put the store right after something happened to it.
@@ -238,6 +243,28 @@ pub struct ListOf {
     pub data: Data,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum QueueCommand {
+    /// List what waits, in the order in which it came.
+    List(Data),
+    /// Show an entry with its recipients, and what was said of each.
+    Show(Queued),
+    /// Try an entry now, held or not.
+    Retry(Queued),
+    /// Throw an entry away. Nobody is told.
+    Drop(Queued),
+    /// Stop an entry until it is retried.
+    Hold(Queued),
+}
+
+#[derive(Debug, Args)]
+pub struct Queued {
+    /// Id of the entry, as the list shows it.
+    pub id: String,
+    #[command(flatten)]
+    pub data: Data,
+}
+
 /// Limits that are not named stay as they are.
 #[derive(Debug, Args)]
 pub struct QuotaOf {
@@ -307,6 +334,11 @@ mod tests {
             "pillarbox acl remove dock INBOX -lee --config c",
             "pillarbox account move dock --to one --config c",
             "pillarbox account move dock --to /etc/pillarbox.toml --data d",
+            "pillarbox queue list --config c",
+            "pillarbox queue show 006b49d20001020304050607 --data d",
+            "pillarbox queue retry 006b49d20001020304050607 --config c",
+            "pillarbox queue drop 006b49d20001020304050607 --config c",
+            "pillarbox queue hold 006b49d20001020304050607 --config c",
             "pillarbox repair --after-data-loss --config c",
             "pillarbox check --data d --log json",
         ] {

@@ -19,6 +19,7 @@ use crate::accounts;
 use crate::acl::{AclChange, AclEntry};
 use crate::app_passwords::AppPassword;
 use crate::failure::Failure;
+use crate::queue::QueueRequest;
 use crate::quota::{QuotaChange, Used};
 
 /// What can be asked of a server.
@@ -43,6 +44,8 @@ pub enum Request {
     List { after: Option<String> },
     /// Change a password.
     Passwd { name: String, password: Password },
+    /// Look after the outbound queue.
+    Queue { ask: QueueRequest },
     /// Tell the limits of an account, after changing those that are named.
     Quota { name: String, change: QuotaChange },
     /// Remove an account with its mail.
@@ -71,6 +74,8 @@ pub enum Reply {
     Names { names: Vec<String> },
     /// Of [`Request::Quota`]: how much is used and may be used, in the order of resources.
     Quota { resources: Vec<Used> },
+    /// Of [`Request::Queue`]: what is to be shown; of a listing, an empty one is the end.
+    Queue { lines: Vec<String> },
     /// Of [`Request::Counters`].
     Counters { commits: u64, groups: u64, syncs: u64, pack_bytes: u64, row_bytes: u64 },
     /// Of [`Request::Scrubbed`].

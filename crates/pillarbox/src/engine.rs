@@ -8,7 +8,9 @@ mod postgres;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mail_service::{PasswordCost, Service, ServiceConfig, Sharing, TokenVerifier, World};
+use mail_service::{
+    PasswordCost, QueueConfig, Service, ServiceConfig, Sharing, TokenVerifier, World,
+};
 use store::{Store, StoreError};
 use store_local::{Local, Options};
 
@@ -29,6 +31,8 @@ pub struct Place {
     pub submission_accounts: Vec<String>,
     /// A provider whose tokens are taken for logins; only a server needs it.
     pub oauth: Option<OAuth>,
+    /// The server's name.
+    pub hostname: String,
 }
 
 /// What to do about a data folder that does not exist yet.
@@ -72,6 +76,7 @@ impl Place {
             passwords: config.passwords,
             submission_accounts: config.submission_accounts.clone(),
             oauth: None,
+            hostname: config.hostname.clone(),
         }
     }
 
@@ -82,8 +87,9 @@ impl Place {
 
     /// A data folder of the local engine.
     pub fn local(data: PathBuf, passwords: PasswordCost) -> Self {
-        let submission_accounts = Vec::new();
-        Self { data, storage: Storage::Local, passwords, submission_accounts, oauth: None }
+        let (submission_accounts, oauth) = (Vec::new(), None);
+        let hostname = "localhost".to_owned();
+        Self { data, storage: Storage::Local, passwords, submission_accounts, oauth, hostname }
     }
 
     /// What the operator knows it by.
@@ -219,6 +225,7 @@ impl Place {
         let config = ServiceConfig {
             passwords: self.passwords,
             submission_accounts: self.submission_accounts.clone(),
+            queue: QueueConfig { hostname: self.hostname.clone(), ..QueueConfig::default() },
             ..ServiceConfig::default()
         };
         match &self.storage {

@@ -12,6 +12,7 @@ mod failure;
 mod hiding;
 mod log;
 mod moving;
+mod queue;
 mod quota;
 mod ready;
 mod repair;
@@ -53,6 +54,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Try(_)
         | Command::Account { .. }
         | Command::Acl { .. }
+        | Command::Queue { .. }
         | Command::Check(_)
         | Command::Repair(_) => "warn",
     };
@@ -68,6 +70,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Account { command } => accounts::run(command).await,
             Command::Acl { command } => acl::run(command).await,
+            Command::Queue { command } => queue::run(command).await,
             Command::Check(data) => check::run(data).await,
             Command::Repair(arguments) => repair::run(arguments).await,
         }

@@ -11,6 +11,7 @@ mod mail;
 mod metadata;
 mod moving;
 mod nodes;
+mod queueing;
 mod repairing;
 mod scrubbing;
 mod sharing;
