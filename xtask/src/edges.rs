@@ -54,6 +54,7 @@ const RULES: &[Rule] = &[
     // L1: the model
     Rule { name: "mailbox",      nature: Pure,    imports: &["mail-types"] },
     Rule { name: "imap-session", nature: Pure,    imports: &["mail-types", "mime", "imap-proto", "mailbox"] },
+    Rule { name: "smtp-session", nature: Pure,    imports: &["mail-types"] },
     // L2: contracts and engines; they know no mail, only bytes
     Rule { name: "store",        nature: Worldly, imports: &[] },
     Rule { name: "store-local",  nature: Worldly, imports: &["store"] },
@@ -65,7 +66,8 @@ const RULES: &[Rule] = &[
     Rule { name: "net",          nature: Worldly, imports: &[] },
     Rule { name: "imap-server",  nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "mail-service", "net"] },
-    Rule { name: "smtp",         nature: Worldly, imports: &["mail-types", "mail-service", "net"] },
+    Rule { name: "smtp",         nature: Worldly,
+           imports: &["mail-types", "smtp-session", "mail-service", "net"] },
     // The binary: the only place where engines and shells meet
     Rule { name: "pillarbox",    nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "store", "store-local",

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use mail_service::{DeliverError, Route, Service, ServiceError, Staging};
 use net::{Guard, HANDSHAKE_PATIENCE, Peer, READ_BYTES_MAX, Refused, Security, Stream, TlsServer};
+use smtp_session::{Event, Offer, Reply, Session, StartTls};
 use tracing::{debug, error, info, warn};
 
 use crate::trace::{Arrival, Trace, mail_date};
-use crate::{Event, Offer, Reply, Session, StartTls};
 
 /// How LMTP is served at one listener.
 #[derive(Clone, Debug)]
