@@ -67,7 +67,7 @@ const RULES: &[Rule] = &[
     Rule { name: "imap-server",  nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "mail-service", "net"] },
     Rule { name: "smtp",         nature: Worldly,
-           imports: &["mail-types", "smtp-session", "mail-service", "net"] },
+           imports: &["mail-types", "mime", "smtp-session", "mail-service", "net"] },
     // The binary: the only place where engines and shells meet
     Rule { name: "pillarbox",    nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "store", "store-local",

@@ -70,6 +70,12 @@ pub struct Try {
     /// Port for LMTP [default: 1124 if it is free].
     #[arg(long, value_name = "PORT")]
     pub lmtp_port: Option<u16>,
+    /// Port for SMTP, where mail from anywhere arrives [default: 1125 if it is free].
+    #[arg(long, value_name = "PORT")]
+    pub smtp_port: Option<u16>,
+    /// Port for submission, where mail is handed in [default: 1587 if it is free].
+    #[arg(long, value_name = "PORT")]
+    pub submission_port: Option<u16>,
     /// Start without sample mail.
     #[arg(long)]
     pub empty: bool,

@@ -25,6 +25,8 @@ pub struct Place {
     pub passwords: PasswordCost,
     /// Accounts that message submission servers log in as.
     pub submission_accounts: Vec<String>,
+    /// Domains whose mail is kept here.
+    pub domains: Vec<String>,
 }
 
 /// What to do about a data folder that does not exist yet.
@@ -67,12 +69,14 @@ impl Place {
             storage,
             passwords: config.passwords,
             submission_accounts: config.submission_accounts.clone(),
+            domains: config.domains.clone(),
         }
     }
 
     /// A data folder of the local engine.
     pub fn local(data: PathBuf, passwords: PasswordCost) -> Self {
-        Self { data, storage: Storage::Local, passwords, submission_accounts: Vec::new() }
+        let (submission_accounts, domains) = (Vec::new(), Vec::new());
+        Self { data, storage: Storage::Local, passwords, submission_accounts, domains }
     }
 
     /// What the operator knows it by.
@@ -178,6 +182,7 @@ impl Place {
         let config = ServiceConfig {
             passwords: self.passwords,
             submission_accounts: self.submission_accounts.clone(),
+            domains: self.domains.clone(),
             ..ServiceConfig::default()
         };
         match &self.storage {

@@ -1,10 +1,20 @@
-//! The LMTP server (RFC 2033): how a mail transfer agent hands mail to the mailboxes kept here.
+//! The servers of SMTP (RFC 5321), message submission (RFC 6409) and LMTP (RFC 2033): how mail
+//! comes to the mailboxes kept here, and how the people here hand in what they send.
 //!
-//! - [`LmtpServer`]: drives a session (`smtp-session`) over a connection and asks `mail-service`
+//! - [`SmtpServer`]: drives a session (`smtp-session`) over a connection and asks `mail-service`
 //!   for the rest.
+//! - [`Outbound`]: who carries on what is for other systems.
 
-mod lmtp;
+mod connection;
+mod delivery;
+mod header;
+mod intake;
+mod login;
+mod outbound;
+mod server;
 mod trace;
 
-pub use lmtp::{LmtpServer, LmtpSettings};
-pub use trace::{Arrival, Trace, mail_date};
+pub use outbound::{Envelope, Outbound, Outgoing, Pending};
+pub use server::{GREET_PAUSE, SmtpServer, SmtpSettings};
+pub use smtp_session::Role;
+pub use trace::{Arrival, Protocol, Trace, mail_date};

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use mail_service::{PasswordCost, Service, ServiceConfig, World};
 use mail_types::{MailboxName, Secret};
-use net::{Peer, Service as _, Shutdown, Stream};
-use smtp::{LmtpServer, LmtpSettings};
+use net::{LoginThrottle, Peer, Service as _, Shutdown, Stream};
+use smtp::{Role, SmtpServer, SmtpSettings};
 use store::fault::{Call, Fault, Faulty};
 use store::mem::Mem;
 use store::{Store, StoreError};
 
 struct Harness {
     service: Service,
-    server: Arc<LmtpServer>,
+    server: Arc<SmtpServer>,
     shutdown: Shutdown,
 }
 
@@ -37,8 +37,9 @@ impl Harness {
             service.create_account(name, Secret::new("low-tide")).await.unwrap();
         }
         let hostname = "mail.pillarbox.example".to_owned();
-        let settings = LmtpSettings { hostname, starttls: None };
-        let server = Arc::new(LmtpServer::new(service.clone(), settings));
+        let settings = SmtpSettings::new(Role::Lmtp, hostname, None);
+        let throttle = Arc::new(LoginThrottle::default());
+        let server = Arc::new(SmtpServer::new(service.clone(), throttle, settings));
         Self { service, server, shutdown: Shutdown::default() }
     }
 

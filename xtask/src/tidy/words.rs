@@ -154,6 +154,7 @@ const PURE: &[&str] = &[
     "crates/imap-proto/src/",
     "crates/mailbox/src/",
     "crates/imap-session/src/",
+    "crates/smtp-session/src/",
 ];
 
 const WORLDLY: &[&str] = &[
