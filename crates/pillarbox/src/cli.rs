@@ -40,6 +40,11 @@ pub enum Command {
         #[command(subcommand)]
         command: AccountCommand,
     },
+    /// Add, list and remove addresses that stand for others, whether the server runs or not.
+    Alias {
+        #[command(subcommand)]
+        command: AliasCommand,
+    },
     /// Verify everything that is stored. The server must not be running.
     Check(Data),
     /// Put the store right after something happened to it.
@@ -165,6 +170,31 @@ pub enum AccountCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub enum AliasCommand {
+    /// Let an address stand for one account or for a list of accounts and addresses; for nobody
+    /// else from then on. `@example.org` is whatever nobody else has in that domain.
+    Add {
+        /// The address.
+        address: String,
+        /// An account, or an address here or elsewhere. May be given repeatedly; the address itself
+        /// means the account of that name.
+        #[arg(long, required = true, value_name = "ADDRESS")]
+        to: Vec<String>,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// List all aliases.
+    List(Data),
+    /// Remove an alias. Accounts stay.
+    Remove {
+        /// The address.
+        address: String,
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
 /// Limits that are not named stay as they are.
 #[derive(Debug, Args)]
 pub struct QuotaOf {
@@ -228,6 +258,9 @@ mod tests {
             "pillarbox account move dock --to one --config c",
             "pillarbox account move dock --to /etc/pillarbox.toml --data d",
             "pillarbox repair --after-data-loss --config c",
+            "pillarbox alias add sales@a.example --to dock --to x@b.example --config c",
+            "pillarbox alias list --data d",
+            "pillarbox alias remove @a.example --config c",
             "pillarbox check --data d --log json",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));

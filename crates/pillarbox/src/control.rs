@@ -16,6 +16,7 @@ use store_local::Local;
 use tracing::info;
 
 use crate::accounts;
+use crate::aliases::{AliasRequest, Told};
 use crate::failure::Failure;
 use crate::quota::{QuotaChange, Used};
 
@@ -25,6 +26,8 @@ use crate::quota::{QuotaChange, Used};
 pub enum Request {
     /// Add an account.
     Add { name: String, password: Password },
+    /// About addresses that stand for others.
+    Alias { request: AliasRequest },
     /// Add many; those that exist are left as they are.
     Import { accounts: Vec<(String, Password)> },
     /// Hide capabilities from an account, and show others again.
@@ -49,6 +52,8 @@ pub enum Request {
 pub enum Reply {
     /// It is done.
     Done,
+    /// Of [`Request::Alias`]: an empty list is the end.
+    Aliases { aliases: Vec<Told> },
     /// Of [`Request::Import`]: the reason for each that was not added, in order.
     Imported { refused: Vec<Option<String>> },
     /// Of [`Request::List`]: an empty list is the end.

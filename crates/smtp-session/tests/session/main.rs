@@ -4,5 +4,7 @@
 
 mod common;
 mod lmtp;
+mod model;
 mod mx;
+mod rfc;
 mod submission;
