@@ -35,9 +35,18 @@ pub struct Alias {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Destinations {
     /// Accounts here, each once.
-    pub local: Vec<Route>,
+    pub local: Vec<Kept>,
     /// Addresses of other systems.
     pub remote: Vec<String>,
+}
+
+/// One account that mail goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The address by which the account was found: the first one, or what an alias named.
+    pub address: String,
+    /// The account.
+    pub route: Route,
 }
 
 /// Why an alias was not changed.
@@ -184,7 +193,7 @@ impl Service {
             let mut walk = Walk::new(view, &domains, CatchAll::Passed);
             walk.run(name, None)?;
             let Destinations { local, remote } = walk.found;
-            Ok(remote.is_empty() && matches!(&local[..], [route] if route.account == account))
+            Ok(remote.is_empty() && matches!(&local[..], [it] if it.route.account == account))
         });
         read.await
     }
@@ -270,7 +279,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         if let Some(route) = own_route(self.view, name, self.domains)? {
-            self.deliver_to(route);
+            self.deliver_to(name, route);
             return Ok(());
         }
         if let Some((user, _)) = name.without_detail()
@@ -302,7 +311,7 @@ impl<'a> Walk<'a> {
             if target == *name {
                 // Mail is kept here and goes elsewhere too.
                 if let Some(route) = own_route(self.view, name, self.domains)? {
-                    self.deliver_to(route);
+                    self.deliver_to(name, route);
                 }
             } else {
                 self.open.push(target);
@@ -311,9 +320,9 @@ impl<'a> Walk<'a> {
         Ok(true)
     }
 
-    fn deliver_to(&mut self, route: Route) {
-        if !self.found.local.contains(&route) {
-            self.found.local.push(route);
+    fn deliver_to(&mut self, name: &AccountName, route: Route) {
+        if !self.found.local.iter().any(|it| it.route == route) {
+            self.found.local.push(Kept { address: name.as_str().to_owned(), route });
         }
     }
 }

@@ -48,7 +48,7 @@ pub use check::{FINDINGS_MAX, Finding, Report, check};
 pub use clock::{Clock, Random, SystemClock, SystemRandom, World};
 pub use contents::MailboxPin;
 pub use delivery::{DeliverError, Route};
-pub use destinations::{Alias, AliasError, Destinations};
+pub use destinations::{Alias, AliasError, Destinations, Kept};
 pub use error::{NameFault, PasswordFault, ServiceError};
 pub use handle::{AccountHandle, MessageReader, NewMail};
 pub use limits::{PasswordCost, ServiceConfig, Sharing};

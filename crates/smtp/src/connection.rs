@@ -203,8 +203,8 @@ impl<'a> Connection<'a> {
             return refusal;
         }
         if self.server.settings.role != Role::Lmtp {
-            for route in &found.local {
-                match self.server.service.has_room(route.account, 1).await {
+            for kept in &found.local {
+                match self.server.service.has_room(kept.route.account, 1).await {
                     Ok(true) => {}
                     Ok(false) => return FULL_MAILBOX,
                     Err(error) => return failed(&error.into()),

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mail_service::{DeliverError, Route, Service, Staged, Staging};
+use mail_service::{DeliverError, Destinations, Route, Service, Staged, Staging};
 use mail_types::AccountId;
 use net::{Peer, Security};
 use smtp_session::{Recipient, Reply, Role, Transaction};
@@ -125,19 +125,27 @@ impl Intake {
             is_forwarded: all_out,
             staging: Ok(self.service.stage_delivery(&[])),
         };
-        if all_out {
-            outward.push(recipient.clone());
-            self.deliveries.push(delivery);
-            return Ok(());
-        }
         let found = self.service.destinations(&recipient.address).await;
-        let found = found.map_err(|error| failed(&error))?;
-        delivery.is_forwarded = !found.remote.is_empty();
-        for address in found.remote {
-            outward.push(Recipient { address, ..recipient.clone() });
+        let Destinations { local, remote } = found.map_err(|error| failed(&error))?;
+        delivery.is_forwarded = all_out || !remote.is_empty();
+        for address in remote {
+            // Elsewhere the letter case of a local part may matter. RFC 5321 §2.4
+            if !outward.iter().any(|it| it.address == address) {
+                outward.push(instead_of(recipient, address));
+            }
         }
-        delivery.own = self.not_known(&found.local);
-        delivery.routes = found.local;
+        let (addresses, routes): (Vec<_>, Vec<_>) =
+            local.into_iter().map(|kept| (kept.address, kept.route)).unzip();
+        if all_out {
+            for address in addresses {
+                if !outward.iter().any(|it| it.address.eq_ignore_ascii_case(&address)) {
+                    outward.push(instead_of(recipient, address));
+                }
+            }
+        } else {
+            delivery.own = self.not_known(&routes);
+            delivery.routes = routes;
+        }
         let own: usize = self.deliveries.iter().map(|it| it.own.len()).sum();
         if own + delivery.own.len() + outward.len() > DESTINATIONS_MAX {
             return Err(Reply::new(452, "4.5.3", "Too many recipients in all"));
@@ -309,6 +317,15 @@ impl Origin<'_> {
     }
 }
 
+/// A recipient for whom another one stands. Who was first named is remembered. RFC 3461 §5.2.7
+fn instead_of(recipient: &Recipient, address: String) -> Recipient {
+    if address.eq_ignore_ascii_case(&recipient.address) {
+        return recipient.clone();
+    }
+    let first = recipient.original.clone().unwrap_or_else(|| recipient.address.clone());
+    Recipient { address, original: Some(first), notify: recipient.notify }
+}
+
 /// Does everything that can fail and that leaves nothing behind.
 async fn prepare(service: &Service, deliveries: Vec<Delivery>) -> Result<Vec<Ready>, Reply> {
     let mut ready = Vec::with_capacity(deliveries.len());
@@ -355,5 +372,5 @@ fn now_secs() -> i64 {
 const NOT_YOURS: Reply = Reply::new(550, "5.7.1", "From is not an address of yours");
 
 /// The most accounts and addresses elsewhere that one message goes to, lists and all: each account
-/// has a file of its own open while the message comes.
-const DESTINATIONS_MAX: usize = 1000;
+/// has a compressor of its own while the message comes.
+const DESTINATIONS_MAX: usize = 200;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mail_service::{AliasError, DeliverError, Destinations, Route, Service, Sharing};
+use mail_service::{AliasError, DeliverError, Destinations, Kept, Route, Service, Sharing};
 use mail_types::AccountId;
 use mailbox::{Operation, Quota};
 use store::mem::Mem;
@@ -22,7 +22,7 @@ async fn set(service: &Service, address: &str, targets: &[&str]) {
 
 async fn ids(service: &Service, recipient: &str) -> (Vec<AccountId>, Vec<String>) {
     let Destinations { local, remote } = service.destinations(recipient).await.unwrap();
-    let mut ids: Vec<_> = local.into_iter().map(|route| route.account).collect();
+    let mut ids: Vec<_> = local.into_iter().map(|kept| kept.route.account).collect();
     ids.sort_unstable();
     (ids, remote)
 }
@@ -50,7 +50,10 @@ async fn an_address_leads_to_accounts_through_aliases_and_elsewhere_as_it_is() {
         assert_eq!(ids(&service, recipient).await, expected, "{recipient}");
     }
     let detail = service.destinations("dock+lists@mail.example").await.unwrap();
-    assert_eq!(detail.local, [Route { account: dock, detail: Some("lists".to_owned()) }]);
+    let route = Route { account: dock, detail: Some("lists".to_owned()) };
+    assert_eq!(detail.local, [Kept { address: "dock+lists@mail.example".to_owned(), route }]);
+    let sales = service.destinations("sales@mail.example").await.unwrap();
+    assert_eq!(sales.local[0].address, "dock");
     service.remove_alias("@mail.example").await.unwrap();
     let unknown = service.destinations("nobody@mail.example").await;
     assert_eq!(unknown, Err(DeliverError::NoSuchUser));

@@ -157,8 +157,11 @@ async fn what_is_submitted_is_handed_over_whole_with_its_envelope() {
     let mut client = logged_in(&harness).await;
     assert!(client.ask("EHLO a").await.contains("DSN\r\n"));
     client.say("MAIL FROM:<home@pillarbox.example> RET=HDRS ENVID=abc").await;
+    let list = ["work@pillarbox.example".to_owned(), "me@elsewhere.example".to_owned()];
+    harness.service.set_alias("list@pillarbox.example", &list).await.unwrap();
     client.say("RCPT TO:<x@elsewhere.example> NOTIFY=SUCCESS").await;
-    client.say("RCPT TO:<work@pillarbox.example>").await;
+    client.say("RCPT TO:<Work@pillarbox.example>").await;
+    client.say("RCPT TO:<list@pillarbox.example>").await;
     client.say("DATA").await;
     client.send("From: home@pillarbox.example\r\nBcc: y@z.example\r\n\r\n..x\r\n.\r\n").await;
     assert_eq!(client.reply().await, "250 2.0.0 Accepted");
@@ -166,7 +169,10 @@ async fn what_is_submitted_is_handed_over_whole_with_its_envelope() {
     let (envelope, text) = &messages[0];
     let recipients: Vec<_> =
         envelope.transaction.recipients.iter().map(|it| it.address.as_str()).collect();
-    assert_eq!(recipients, ["x@elsewhere.example", "work@pillarbox.example"]);
+    let expected = ["x@elsewhere.example", "Work@pillarbox.example", "me@elsewhere.example"];
+    assert_eq!(recipients, expected);
+    let last = &envelope.transaction.recipients[2];
+    assert_eq!(last.original.as_deref(), Some("list@pillarbox.example"));
     assert!(envelope.transaction.recipients[0].notify.unwrap().success);
     assert_eq!(envelope.transaction.envelope_id.as_deref(), Some("abc"));
     let home = harness.service.find_account("home").await.unwrap().unwrap().id;
