@@ -18,7 +18,7 @@ use crate::error::ServiceError;
 use crate::keys;
 use crate::limits::ATTEMPTS_MAX;
 use crate::loader::scan;
-use crate::login::resolve;
+use crate::login::{load_credential, resolve};
 use crate::service::Service;
 
 /// An address that stands for others.
@@ -196,6 +196,16 @@ impl Service {
             Ok(remote.is_empty() && matches!(&local[..], [it] if it.route.account == account))
         });
         read.await
+    }
+
+    /// The name of an account.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `Corrupt`, errors of the store.
+    pub async fn account_name(&self, account: AccountId) -> Result<AccountName, ServiceError> {
+        let found = self.shared.read(move |view| load_credential(view, account)).await?;
+        let name = found.map(|found| AccountName::new(&found.credential.name));
+        name.and_then(Result::ok).ok_or(ServiceError::NoSuchAccount)
     }
 
     /// Whether an account has room for a message of this size. It may have none any more when the

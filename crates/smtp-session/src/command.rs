@@ -218,7 +218,9 @@ impl Session {
             _ => None,
         };
         let envelope_id = from.env_id.as_deref().map(printable).transpose()?;
-        Ok(Transaction { reverse_path, recipients: Vec::new(), utf8, ret, envelope_id })
+        let eight_bit = from.flags & MAIL_BODY_8BITMIME != 0;
+        let recipients = Vec::new();
+        Ok(Transaction { reverse_path, recipients, utf8, eight_bit, ret, envelope_id })
     }
 
     /// Parameters of extensions that were not offered. RFC 5321 §4.1.1.11

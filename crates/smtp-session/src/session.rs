@@ -120,6 +120,8 @@ pub struct Transaction {
     pub recipients: Vec<Recipient>,
     /// Whether the client declared international addresses (RFC 6531).
     pub utf8: bool,
+    /// Whether the client declared octets beyond ASCII in the text (RFC 6152).
+    pub eight_bit: bool,
     /// How much of the message a notification shall return. RFC 3461 §4.3
     pub ret: Option<Ret>,
     /// The sender's name for this message, decoded. RFC 3461 §4.4

@@ -104,6 +104,13 @@ impl Intake {
         }
         if let Some(outbound) = outbound.filter(|_| !outward.is_empty()) {
             let transaction = Transaction { recipients: outward, ..transaction };
+            let account = match account {
+                None => None,
+                Some(id) => {
+                    let name = intake.service.account_name(id).await;
+                    Some(name.map_err(|error| failed(&error.into()))?)
+                }
+            };
             let mut outgoing = outbound.begin(Envelope { transaction, account, id });
             let begun = outgoing.push(trace.received()).await;
             intake.outgoing = Some(begun.map(|()| outgoing).map_err(DeliverError::from));

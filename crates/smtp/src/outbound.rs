@@ -4,8 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use mail_service::ServiceError;
-use mail_types::AccountId;
+use mail_service::{AccountName, ServiceError};
 use smtp_session::Transaction;
 
 /// Takes responsibility for mail: what it has taken is delivered, or its sender hears of it.
@@ -32,7 +31,7 @@ pub struct Envelope {
     /// What MAIL and RCPT said; its recipients are those that the message shall still go to.
     pub transaction: Transaction,
     /// Who had logged in; `None` for mail that a stranger brought.
-    pub account: Option<AccountId>,
+    pub account: Option<AccountName>,
     /// A name for this message that the log and its Received field have too.
     pub id: u64,
 }

@@ -175,8 +175,7 @@ async fn what_is_submitted_is_handed_over_whole_with_its_envelope() {
     assert_eq!(last.original.as_deref(), Some("list@pillarbox.example"));
     assert!(envelope.transaction.recipients[0].notify.unwrap().success);
     assert_eq!(envelope.transaction.envelope_id.as_deref(), Some("abc"));
-    let home = harness.service.find_account("home").await.unwrap().unwrap().id;
-    assert_eq!(envelope.account, Some(home));
+    assert_eq!(envelope.account.as_ref().map(|name| name.as_str()), Some("home"));
     let text = std::str::from_utf8(text).unwrap();
     assert!(text.starts_with("Received: from a (local)\r\n"), "{text}");
     assert!(text.ends_with("\r\n\r\n.x\r\n") && !text.contains("z.example"), "{text}");
@@ -211,6 +210,6 @@ async fn mail_from_strangers_is_forwarded_only_for_an_address_of_ours() {
     assert_eq!(client.reply().await, "250 2.0.0 Accepted");
     let messages = std::mem::take(&mut *kept.messages.lock().unwrap());
     assert_eq!(messages[0].0.transaction.recipients[0].address, "me@elsewhere.example");
-    assert_eq!(messages[0].0.account, None);
+    assert!(messages[0].0.account.is_none());
     assert_eq!(harness.messages("work", "INBOX").await.len(), 1);
 }
