@@ -14,6 +14,7 @@ use store::{BlobId, BlobKey, Store, StoreError};
 use crate::accounts::{Removal, parse_directory};
 use crate::codec::message::StoredMessage;
 use crate::codec::rows::{RemovedMailbox, decode_access_key, decode_membership};
+use crate::destinations::parse_alias;
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::loader::{load_account, load_contents, scan, strange_key};
@@ -83,6 +84,7 @@ impl fmt::Display for Finding {
 pub fn check(store: &dyn Store) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let names = check_directory(store, &mut report)?;
+    check_aliases(store, &mut report)?;
     for (id, name) in &names {
         report.accounts += 1;
         let mut check = AccountCheck::new(store, *id, &mut report);
@@ -126,6 +128,17 @@ fn check_directory(
         ControlFlow::Continue(())
     })?;
     Ok(names)
+}
+
+/// Every alias can be read. Whom it names need not exist: he may be made later.
+fn check_aliases(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
+    store.view()?.scan(&keys::aliases_all(), &mut |key, value| {
+        if let Err(error) = parse_alias(key, value) {
+            report.note(None, error);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
 }
 
 /// Rows and blobs that belong to no account that has a name or is being removed.

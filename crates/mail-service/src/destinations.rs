@@ -138,11 +138,7 @@ impl Service {
         let read = self.shared.read(|view| {
             let mut aliases = Vec::new();
             scan(view, &keys::aliases_all(), |key, value| {
-                let address = keys::alias_address(key)
-                    .ok_or_else(|| CorruptRecord::new(key, "it is no address"))?;
-                let targets = parse(key, value)?;
-                let targets = targets.iter().map(|name| name.as_str().to_owned()).collect();
-                aliases.push(Alias { address: address.to_owned(), targets });
+                aliases.push(parse_alias(key, value)?);
                 Ok(())
             })?;
             Ok(aliases)
@@ -347,6 +343,15 @@ fn parse(key: &[u8], value: &[u8]) -> Result<Vec<AccountName>, CorruptRecord> {
     let texts = decode(key, value, VERSION, |r| r.list(|r| Ok(r.text()?.to_owned())))?;
     let names = texts.iter().map(|text| AccountName::new(text)).collect::<Result<Vec<_>, _>>();
     names.map_err(|_| CorruptRecord::new(key, "it names no address"))
+}
+
+/// An alias from its row.
+pub(crate) fn parse_alias(key: &[u8], value: &[u8]) -> Result<Alias, CorruptRecord> {
+    let address = keys::alias_address(key).filter(|address| AccountName::new(address).is_ok());
+    let address = address.ok_or_else(|| CorruptRecord::new(key, "it is no address"))?;
+    let targets = parse(key, value)?;
+    let targets = targets.iter().map(|name| name.as_str().to_owned()).collect();
+    Ok(Alias { address: address.to_owned(), targets })
 }
 
 const VERSION: u8 = 1;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mail_service::{AliasError, DeliverError, Destinations, Kept, Route, Service, Sharing};
+use mail_service::{AliasError, DeliverError, Destinations, Kept, Route, Service, Sharing, check};
 use mail_types::AccountId;
 use mailbox::{Operation, Quota};
 use store::mem::Mem;
@@ -136,6 +136,22 @@ async fn aliases_are_listed_in_order_and_nonsense_is_refused() {
         assert_eq!(refused, Err(AliasError::Invalid), "{address} {}", targets.len());
     }
     assert_eq!(service.remove_alias("c@mail.example").await, Err(AliasError::NoSuchAlias));
+}
+
+#[tokio::test]
+async fn an_alias_that_cannot_be_read_is_damage_and_nobody_is_sent_mail_by_it() {
+    use store::{Commit, Store, Write};
+    let store = Mem::new();
+    let service = Setup::new(Sharing::Exclusive).open(Arc::new(store.clone())).await;
+    set(&service, "a@mail.example", &["b@mail.example"]).await;
+    assert!(check(&store).unwrap().findings.is_empty());
+    for value in [&b""[..], b"\x02\x00", b"\x01\x01\x01 ", b"\x01\x05x"] {
+        let write = Write::put(b"fa@mail.example".to_vec(), value.to_vec());
+        store.commit_wait(Commit::new().write(write)).unwrap();
+        assert_eq!(check(&store).unwrap().findings.len(), 1, "{value:?}");
+        let failed = service.destinations("a@mail.example").await;
+        assert!(matches!(failed, Err(DeliverError::Temporary(_))), "{value:?} {failed:?}");
+    }
 }
 
 #[tokio::test]

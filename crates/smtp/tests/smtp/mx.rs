@@ -200,3 +200,81 @@ async fn an_alias_reaches_all_it_stands_for_once() {
     let message = &harness.messages("work", "INBOX").await[0];
     assert!(message.contains("\r\nDelivered-To: all@pillarbox.example\r\n"), "{message}");
 }
+
+#[tokio::test]
+async fn s021_addresses_that_a_shell_or_a_template_would_take_amiss_are_only_addresses() {
+    let harness = Harness::of(Role::Mx).await;
+    for sender in ["`id`|$x@b.example", "%{user}@b.example", "{{7*7}}@b.example", "'--@b.example"] {
+        let mut client = harness.connect().await;
+        assert!(client.say(&format!("MAIL FROM:<{sender}>")).await.starts_with("250"), "{sender}");
+        client.say(&format!("RCPT TO:<{HOME}>")).await;
+        client.say("DATA").await;
+        client.send("Subject: x\r\n\r\nx\r\n.\r\n").await;
+        assert_eq!(client.reply().await, "250 2.0.0 Accepted");
+        let messages = harness.messages("home", "INBOX").await;
+        let start = format!("Return-Path: <{sender}>\r\nDelivered-To: ");
+        assert!(messages.last().unwrap().starts_with(&start), "{messages:?}");
+    }
+}
+
+#[tokio::test]
+async fn s040_a_message_that_is_broken_off_is_never_delivered() {
+    let harness = Harness::of(Role::Mx).await;
+    for end in ["half", "half\r\n", "half\r\n.", "half\r\n.\r"] {
+        let mut client = harness.connect().await;
+        envelope(&mut client, &[HOME]).await;
+        client.send(end).await;
+        drop(client);
+        let mut client = harness.connect().await;
+        client.say("MAIL FROM:<a@b.example>").await;
+        client.say(&format!("RCPT TO:<{HOME}>")).await;
+        client.send(&format!("BDAT {} LAST\r\n{end}", end.len() + 1)).await;
+        drop(client);
+    }
+    harness.shutdown.begin();
+    assert!(harness.shutdown.drained(std::time::Duration::from_secs(10)).await);
+    assert_eq!(counts(&harness).await, (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s042_who_says_nothing_or_one_octet_at_a_time_is_sent_away() {
+    let harness = Harness::of(Role::Mx).await;
+    let pause = |seconds| tokio::time::sleep(std::time::Duration::from_secs(seconds));
+    // Nothing at all.
+    let mut client = harness.dial();
+    assert!(client.reply().await.starts_with("220"));
+    let since = tokio::time::Instant::now();
+    assert!(client.reply().await.starts_with("421 4.4.2"));
+    assert!(since.elapsed().as_secs() <= 60);
+    // A command that never ends.
+    let mut client = harness.dial();
+    client.reply().await;
+    let since = tokio::time::Instant::now();
+    for octet in "EHLO a.very.long.name.that.takes.its.time".split("") {
+        if client
+            .stream
+            .write_all(octet.as_bytes(), std::time::Duration::from_secs(1))
+            .await
+            .is_err()
+        {
+            break;
+        }
+        pause(10).await;
+    }
+    assert!(client.reply().await.starts_with("421 4.4.2"));
+    assert!(since.elapsed().as_secs() <= 600);
+    // A message that never ends.
+    let mut client = harness.connect().await;
+    envelope(&mut client, &[HOME]).await;
+    let since = tokio::time::Instant::now();
+    let told = loop {
+        let patience = std::time::Duration::from_secs(1);
+        let _ = client.stream.write_all(b"x", patience).await;
+        if let Ok(told) = tokio::time::timeout(patience * 60, client.reply()).await {
+            break told;
+        }
+    };
+    assert!(told.starts_with("421 4.4.2"), "{told}");
+    assert!(since.elapsed().as_secs() <= 2 * 60 * 60);
+    assert_eq!(counts(&harness).await, (0, 0));
+}

@@ -48,7 +48,7 @@ async fn a_message_is_completed_and_delivered_here() {
 }
 
 #[tokio::test]
-async fn every_offered_mechanism_logs_in_and_wrong_passwords_do_not() {
+async fn s057_every_offered_mechanism_logs_in_and_unknown_names_are_as_wrong_as_passwords() {
     let harness = Harness::of(Role::Submission).await;
     let mut client = harness.connect().await;
     let hello = client.ask("EHLO a").await;
