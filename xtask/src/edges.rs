@@ -55,6 +55,7 @@ const RULES: &[Rule] = &[
     Rule { name: "mailbox",      nature: Pure,    imports: &["mail-types"] },
     Rule { name: "mail-queue",   nature: Pure,    imports: &["mail-types"] },
     Rule { name: "imap-session", nature: Pure,    imports: &["mail-types", "mime", "imap-proto", "mailbox"] },
+    Rule { name: "smtp-session", nature: Pure,    imports: &["mail-types"] },
     // L2: contracts and engines; they know no mail, only bytes
     Rule { name: "store",        nature: Worldly, imports: &[] },
     Rule { name: "store-local",  nature: Worldly, imports: &["store"] },
@@ -67,7 +68,8 @@ const RULES: &[Rule] = &[
     Rule { name: "imap-server",  nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "mail-service", "net"] },
     Rule { name: "oauth",        nature: Worldly, imports: &["mail-types", "mail-service"] },
-    Rule { name: "smtp",         nature: Worldly, imports: &["mail-types", "mail-queue", "mail-service", "net"] },
+    Rule { name: "smtp",         nature: Worldly,
+           imports: &["mail-types", "mime", "mail-queue", "smtp-session", "mail-service", "net"] },
     // The binary: the only place where engines and shells meet
     Rule { name: "pillarbox",    nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "mail-queue", "imap-session", "store", "store-local",

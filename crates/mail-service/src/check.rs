@@ -15,6 +15,7 @@ use crate::accounts::{Removal, parse_directory};
 use crate::codec::message::StoredMessage;
 use crate::codec::queue::decode_delivered;
 use crate::codec::rows::{RemovedMailbox, decode_access_key, decode_membership};
+use crate::destinations::parse_alias;
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::loader::{load_account, load_contents, scan, strange_key};
@@ -86,6 +87,7 @@ impl fmt::Display for Finding {
 pub fn check(store: &dyn Store) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let names = check_directory(store, &mut report)?;
+    check_aliases(store, &mut report)?;
     for (id, name) in &names {
         report.accounts += 1;
         let mut check = AccountCheck::new(store, *id, &mut report);
@@ -141,6 +143,17 @@ fn check_grants(store: &dyn Store, report: &mut Report) -> Result<(), StoreError
         }
         ControlFlow::Continue(())
     })
+}
+
+/// Every alias can be read. Whom it names need not exist: he may be made later.
+fn check_aliases(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
+    store.view()?.scan(&keys::aliases_all(), &mut |key, value| {
+        if let Err(error) = parse_alias(key, value) {
+            report.note(None, error);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
 }
 
 /// Rows and blobs that belong to no account that has a name or is being removed.

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `c` | the next account id | an account is made |
 //! | `g` grantee owner | modseq of the owner when it shared; grantee 0 is anyone | SETACL |
+//! | `f` address | an alias: for whom the address stands | it is set |
 //! | `i` name | an account that is arriving from another place | an account is moved here |
 //! | `n` name | account id | an account is made or removed |
 //! | `p` account | the shard that it lives in; at home without | an account is made or moved |
@@ -79,6 +80,24 @@ pub const LAYOUT: store::spread::Layout = store::spread::Layout {
     // Head and credential: what a session and a login look at first.
     is_witness: |key| key.len() == PREFIX_BYTES + 1 && matches!(key.last(), Some(b'h' | b'k')),
 };
+
+/// An alias of this address.
+#[must_use]
+pub fn alias(address: &AccountName) -> Vec<u8> {
+    [b"f", address.as_str().as_bytes()].concat()
+}
+
+/// All aliases.
+#[must_use]
+pub fn aliases_all() -> KeyRange {
+    KeyRange::prefix(b"f")
+}
+
+/// The address in an alias's key.
+#[must_use]
+pub fn alias_address(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(b"f")?).ok()
+}
 
 /// Where an account's shard is named.
 #[must_use]

@@ -7,6 +7,7 @@ use std::path::Path;
 use mail_service::{HiddenChange, ImportOutcome, ScrubReport, Service, ServiceError};
 use mail_types::Secret;
 
+use crate::aliases;
 use crate::cli::{AccountCommand, Data, Named};
 use crate::control::{ControlClient, Password, Reply, Request};
 use crate::engine::{self, Missing, Place};
@@ -57,6 +58,7 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
         Request::Add { name, password } => {
             done(service.create_account(&name, secret(password)).await.map(drop))
         }
+        Request::Alias { request } => aliases::carry_out(service, request).await,
         Request::Passwd { name, password } => {
             done(service.set_password(&name, secret(password)).await)
         }
@@ -229,6 +231,7 @@ pub(crate) fn failed(reply: Reply) -> Failure {
     match reply {
         Reply::Failed { reason } => Failure::failed(reason),
         Reply::Done
+        | Reply::Aliases { .. }
         | Reply::Imported { .. }
         | Reply::Names { .. }
         | Reply::Drawn { .. }

@@ -17,6 +17,7 @@ use tracing::info;
 
 use crate::accounts;
 use crate::acl::{AclChange, AclEntry};
+use crate::aliases::{AliasRequest, Told};
 use crate::app_passwords::AppPassword;
 use crate::failure::Failure;
 use crate::queue::QueueRequest;
@@ -36,6 +37,8 @@ pub enum Request {
     AppList { name: String },
     /// Remove an application password.
     AppRemove { name: String, label: String },
+    /// About addresses that stand for others.
+    Alias { request: AliasRequest },
     /// Add many; those that exist are left as they are.
     Import { accounts: Vec<(String, Password)> },
     /// Hide capabilities from an account, and show others again.
@@ -64,6 +67,8 @@ pub enum Reply {
     Done,
     /// Of [`Request::Acl`]: all entries, in order.
     Acl { entries: Vec<AclEntry> },
+    /// Of [`Request::Alias`]: an empty list is the end.
+    Aliases { aliases: Vec<Told> },
     /// Of [`Request::Import`]: the reason for each that was not added, in order.
     Imported { refused: Vec<Option<String>> },
     /// Of [`Request::AppAdd`].

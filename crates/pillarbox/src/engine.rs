@@ -33,6 +33,8 @@ pub struct Place {
     pub oauth: Option<OAuth>,
     /// The server's name.
     pub hostname: String,
+    /// Domains whose mail is kept here.
+    pub domains: Vec<String>,
 }
 
 /// What to do about a data folder that does not exist yet.
@@ -77,6 +79,7 @@ impl Place {
             submission_accounts: config.submission_accounts.clone(),
             oauth: None,
             hostname: config.hostname.clone(),
+            domains: config.domains.clone(),
         }
     }
 
@@ -87,9 +90,9 @@ impl Place {
 
     /// A data folder of the local engine.
     pub fn local(data: PathBuf, passwords: PasswordCost) -> Self {
-        let (submission_accounts, oauth) = (Vec::new(), None);
-        let hostname = "localhost".to_owned();
-        Self { data, storage: Storage::Local, passwords, submission_accounts, oauth, hostname }
+        let (submission_accounts, domains, oauth) = (Vec::new(), Vec::new(), None);
+        let (storage, hostname) = (Storage::Local, "localhost".to_owned());
+        Self { data, storage, passwords, submission_accounts, oauth, hostname, domains }
     }
 
     /// What the operator knows it by.
@@ -226,6 +229,7 @@ impl Place {
             passwords: self.passwords,
             submission_accounts: self.submission_accounts.clone(),
             queue: QueueConfig { hostname: self.hostname.clone(), ..QueueConfig::default() },
+            domains: self.domains.clone(),
             ..ServiceConfig::default()
         };
         match &self.storage {

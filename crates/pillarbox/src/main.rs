@@ -2,6 +2,7 @@
 
 mod accounts;
 mod acl;
+mod aliases;
 mod app_passwords;
 mod check;
 mod cli;
@@ -55,6 +56,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         | Command::Account { .. }
         | Command::Acl { .. }
         | Command::Queue { .. }
+        | Command::Alias { .. }
         | Command::Check(_)
         | Command::Repair(_) => "warn",
     };
@@ -71,6 +73,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Account { command } => accounts::run(command).await,
             Command::Acl { command } => acl::run(command).await,
             Command::Queue { command } => queue::run(command).await,
+            Command::Alias { command } => aliases::run(command).await,
             Command::Check(data) => check::run(data).await,
             Command::Repair(arguments) => repair::run(arguments).await,
         }

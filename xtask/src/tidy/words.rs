@@ -155,6 +155,7 @@ const PURE: &[&str] = &[
     "crates/mail-queue/src/",
     "crates/mailbox/src/",
     "crates/imap-session/src/",
+    "crates/smtp-session/src/",
 ];
 
 const WORLDLY: &[&str] = &[
