@@ -62,7 +62,7 @@ class Accounts(unittest.TestCase):
         # It is kept when the password is changed.
         self.account("passwd", name, "--password-stdin", stdin="s 5\n")
         self.assertEqual(self.account("capability", name, "--list"), "MOVE\nQRESYNC\n")
-        for wrong in ("A B", "(A)"):
+        for wrong in ("A B", "(A)", "CONDSTOR", "STARTTLS"):
             with self.assertRaises(RuntimeError):
                 self.account("capability", name, "--hide", wrong)
         with self.assertRaises(RuntimeError):

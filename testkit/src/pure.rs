@@ -1,44 +1,52 @@
-//! A server without I/O, clock or storage: sessions over one account in memory. What a script or a
+//! A server without I/O, clock or storage: sessions over accounts in memory. What a script or a
 //! fuzzer says goes through the framer, the parser and the session, and comes back as bytes.
 //!
 //! Contents of mailboxes are hidden from a session until it asks for them, rows come fewer than
 //! asked for, and output is flushed at every chance, so that the paths of a real server are taken.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+mod home;
+mod visits;
+
+use std::collections::HashMap;
 
 use imap_proto::flow::{AuthLine, server_line};
 use imap_proto::frame::{Decision, Event, Framer, Limits, Reply};
 use imap_proto::types::Response;
-use imap_proto::url::UrlAccess;
 use imap_proto::{BlobSlice, Sink, Transform, parse};
 use imap_session::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,
-    CleartextLogin, ClientResponse, LiteralRefusal, LiteralVerdict, Need, ReadRequest,
-    ReplaceRequest, SaslStep, Session, SessionConfig, Step, Then, Trouble, Unread, UrlRequest,
-    UrlToSign, World,
+    CleartextLogin, ClientResponse, LiteralRefusal, LiteralVerdict, Need, Others, ReadRequest,
+    ReplaceRequest, SaslStep, Session, SessionConfig, Step, Then, Trouble, Unread, World,
 };
-use mail_types::{InternalDate, MailboxId, MessageId};
-use mailbox::{Account, Context, NewMessage, Operation, Outcome, Refusal, apply, decide};
-use mime::{Decoder, Encoding, LineEnds, Message};
+use mail_types::InternalDate;
+use mailbox::{Account, Actor, Operation, Outcome};
+use mime::{Decoder, Encoding, LineEnds};
 
-use crate::script::{Peer, Received};
+use home::{Home, Item, new_message, slice};
+use visits::Visits;
 
-/// Name of the account.
+use crate::script::{Peer, Received, SHARED_ACCOUNT};
+
+/// Name of the first account.
 pub const USER: &str = "office@harbour.example";
-/// Its password.
+/// Password of all accounts.
 pub const PASSWORD: &str = "tide-and-time";
+
+/// A token that is good, and whose it is. RFC 7628 §4.1
+pub const TOKEN: &str = "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==";
+/// Whose token that is.
+pub const TOKEN_USER: &str = "user@example.com";
+/// What a client is told whose token is not good. RFC 7628 §4.3
+pub const TOKEN_REFUSAL: &str = concat!(
+    r#"{"status":"invalid_token","scope":"example_scope","#,
+    r#""openid-configuration":"https://example.com/.well-known/openid-configuration"}"#,
+);
 
 /// The server.
 pub struct PureServer {
-    account: Account,
-    messages: HashMap<MessageId, Stored>,
-    /// Mailboxes whose contents sessions may see.
-    opened: BTreeSet<MailboxId>,
+    /// The accounts; the first is always there.
+    homes: Vec<Home>,
     connections: HashMap<usize, Connection>,
-    /// What URLs are authorized with.
-    access_keys: HashMap<MailboxId, u64>,
-    keys_made: u64,
     config: SessionConfig,
     now: InternalDate,
     /// How many seconds pass while a need is met.
@@ -47,19 +55,22 @@ pub struct PureServer {
     failure: Option<(usize, Trouble)>,
 }
 
-struct Stored {
-    bytes: Vec<u8>,
-    row: Arc<Message>,
-}
-
 struct Connection {
     session: Session,
+    /// Which account it has logged in to.
+    own: usize,
+    /// The accounts of others that it sees.
+    visits: Visits,
+    /// The account of the message that a URL names, until what was written of it is flushed.
+    lent: Option<usize>,
     framer: Framer,
     input: Vec<u8>,
     output: Vec<u8>,
     /// Octets of streamed literals by their index.
     staged: HashMap<u32, Vec<u8>>,
     refusal: Option<LiteralRefusal>,
+    /// Whether the client has been told that its token is refused, and not answered yet.
+    has_bad_token: bool,
     mode: Mode,
     is_closed: bool,
     /// Length of the output when it was last flushed, and the most that ever came at once.
@@ -91,8 +102,11 @@ enum Mode {
 
 impl Default for PureServer {
     fn default() -> Self {
-        let config =
-            SessionConfig { cleartext_login: CleartextLogin::Allowed, ..SessionConfig::default() };
+        let config = SessionConfig {
+            cleartext_login: CleartextLogin::Allowed,
+            shared_accounts: [SHARED_ACCOUNT.to_owned()].into(),
+            ..SessionConfig::default()
+        };
         Self::new(config)
     }
 }
@@ -100,26 +114,20 @@ impl Default for PureServer {
 impl PureServer {
     /// A server with one account that has the mailboxes of a new account.
     pub fn new(config: SessionConfig) -> Self {
-        let mut server = Self {
-            account: Account::empty(),
-            messages: HashMap::new(),
-            opened: BTreeSet::new(),
+        let now = InternalDate::utc(NOW);
+        Self {
+            homes: vec![Home::new(USER, now)],
             connections: HashMap::new(),
-            access_keys: HashMap::new(),
-            keys_made: 0,
             config,
-            now: InternalDate::utc(NOW),
+            now,
             seconds_per_need: 0,
             failure: None,
-        };
-        let created = server.submit(&Operation::CreateAccount);
-        assert!(created.is_ok(), "a new account cannot be refused");
-        server
+        }
     }
 
-    /// The account as it is committed.
+    /// The first account as it is committed.
     pub fn account(&self) -> &Account {
-        &self.account
+        &self.homes[FIRST].account
     }
 
     /// The most output that a connection had to hold before it could be sent, in octets.
@@ -149,52 +157,22 @@ impl PureServer {
 
     /// Forgets the history of changes up to now, as the sweep of a real server does in time.
     pub fn forget_history(&mut self) {
-        let floor = self.account.modseq();
-        let pruned = self.submit(&Operation::Prune { floor });
-        assert!(pruned.is_ok(), "history can always be forgotten");
+        for home in &mut self.homes {
+            let floor = home.account.modseq();
+            let pruned = home.submit(&Actor::Owner, &Operation::Prune { floor }, self.now);
+            assert!(pruned.is_ok(), "history can always be forgotten");
+        }
     }
 
-    /// Adds a message as a delivery does.
+    /// Adds a message to the first account as a delivery does.
     pub fn deliver(&mut self, mailbox: &str, bytes: &[u8]) {
         let name = mail_types::MailboxName::new(mailbox).ok();
-        let id = name.and_then(|name| self.account.by_name(&name).map(|m| m.record().id));
+        let id = name.and_then(|name| self.account().by_name(&name).map(|m| m.record().id));
         let Some(id) = id else { panic!("no mailbox {mailbox}") };
         let item = (bytes.to_vec(), mail_types::Flags::default(), self.now);
-        let added = self.add(id, vec![item]);
+        let added = self.homes[FIRST].add(&Actor::Owner, id, vec![item], self.now);
         assert!(added.is_ok(), "{added:?}");
         self.tell_idlers();
-    }
-
-    fn submit(&mut self, operation: &Operation) -> Result<Outcome, Refusal> {
-        let context = Context { now: self.now.seconds() };
-        let decision = decide(&self.account, operation, &context)?;
-        if let Some(entry) = &decision.entry {
-            self.account = apply(&self.account, entry)
-                .unwrap_or_else(|error| panic!("{operation:?} was decided wrongly: {error}"));
-        }
-        Ok(decision.outcome)
-    }
-
-    fn add(&mut self, mailbox: MailboxId, items: Vec<Item>) -> Result<Outcome, Refusal> {
-        let messages = items.iter().map(new_message).collect();
-        let outcome = self.submit(&Operation::AddMessages { mailbox, messages })?;
-        if let Outcome::Added { messages, .. } = &outcome {
-            for (id, (bytes, ..)) in messages.iter().zip(items) {
-                self.keep(*id, bytes);
-            }
-        }
-        Ok(outcome)
-    }
-
-    /// The account as sessions see it: contents only of what was opened.
-    fn visible(&self) -> Account {
-        let hidden: Vec<MailboxId> = self
-            .account
-            .mailboxes()
-            .map(|mailbox| mailbox.record().id)
-            .filter(|id| !self.opened.contains(id))
-            .collect();
-        hidden.into_iter().fold(self.account.clone(), |account, id| account.without_contents(id))
     }
 
     /// Feeds what has come in to the framer until it has no more.
@@ -253,9 +231,9 @@ impl PureServer {
     }
 
     fn literal(&mut self, state: &mut Connection, offer: &imap_proto::frame::Offer) {
-        let visible = self.visible();
+        let visible = self.homes[state.own].visible();
         let account = state.session.is_logged_in().then_some(&visible);
-        let world = World { account, now: self.now };
+        let world = World::new(account, self.now);
         let verdict = state.session.literal_offered(state.framer.frame(), offer, world);
         let decision = match verdict {
             LiteralVerdict::Keep => Decision::Keep,
@@ -319,6 +297,7 @@ impl PureServer {
                 }
                 Step::Done(then) => {
                     state.staged.clear();
+                    state.end_visits();
                     state.note_flush();
                     state.framer.set_limits(match state.session.is_logged_in() {
                         true => Limits::AUTHENTICATED,
@@ -352,61 +331,57 @@ impl PureServer {
             None => {}
         }
         match need {
-            Need::Login { user, password } => {
-                login(&user, password.expose() == PASSWORD.as_bytes())
-            }
-            Need::Sasl(step) => sasl(&step),
+            Need::Login { user, password } => self.login(state, &user, password.expose()),
+            Need::Sasl(step) => self.sasl(state, &step),
             Need::ClientResponse => Answer::Failed(Trouble::Unavailable),
             Need::Refresh => Answer::Ready,
             Need::Flush => {
                 state.note_flush();
+                state.lent = None;
                 Answer::Ready
             }
             Need::Open(mailbox) => {
-                self.opened.insert(mailbox);
+                self.homes[state.asked()].open(mailbox);
                 Answer::Ready
             }
-            Need::Submit(operation) => Answer::Submitted(self.submit(&operation)),
+            Need::Submit(operation) => self.submit(state, &operation),
             Need::Append(request) => self.append(state, request),
             Need::Replace(request) => self.replace(state, request),
             Need::Rows(ids) => {
                 assert!(ids.len() <= Need::ROWS_MAX, "{} rows at once", ids.len());
                 // A real server may give fewer rows than asked for.
                 let count = ids.len().min(ROWS_AT_ONCE);
-                let row = |id| self.messages.get(id).map(|stored| stored.row.clone());
+                let row = |id: &_| self.homes[state.asked()].row(*id);
                 Answer::Rows(ids.iter().take(count).map(row).collect())
             }
-            Need::AuthorizeUrls(urls) => {
-                let is_own = urls.iter().all(|url| url.owner.eq_ignore_ascii_case(USER));
-                let token = |url: &UrlToSign| {
-                    let key = *self.access_keys.entry(url.mailbox).or_insert(self.keys_made);
-                    self.keys_made += 1;
-                    token(key, &url.text)
-                };
-                Answer::UrlTokens(is_own.then(|| urls.iter().map(token).collect()))
-            }
-            Need::ResetAccessKeys(None) => {
-                self.access_keys.clear();
+            Need::AuthorizeUrls(urls) => Answer::UrlTokens(self.homes[state.own].authorize(&urls)),
+            Need::ResetAccessKeys(mailbox) => {
+                self.homes[state.own].reset_access_keys(mailbox);
                 Answer::Ready
             }
-            Need::ResetAccessKeys(Some(mailbox)) => {
-                self.access_keys.insert(mailbox, self.keys_made);
-                self.keys_made += 1;
-                Answer::Ready
+            Need::OpenUrl(request) => {
+                let owner = request.url.server.as_ref().and_then(|server| server.user.as_deref());
+                let owner = owner.and_then(|owner| self.home(owner.as_bytes()));
+                let reader = self.homes[state.own].name.as_str();
+                let opened =
+                    owner.and_then(|owner| self.homes[owner].open_url(&request, reader, self.now));
+                state.lent = owner;
+                Answer::UrlOpened(opened)
             }
-            Need::OpenUrl(request) => Answer::UrlOpened(self.open_url(&request)),
-            Need::ReadUrl(requests) | Need::Read(requests) => {
-                let octets: u64 = requests.iter().map(|r| r.range.end - r.range.start).sum();
-                assert!(octets <= Need::READ_BYTES_MAX, "{octets} octets at once");
-                let read = |request| self.read(request).ok_or(Unread::Gone);
-                Answer::Read(requests.iter().map(read).collect())
-            }
+            Need::ReadUrl(requests) => self.read_all(state.lent.unwrap_or(state.own), &requests),
+            Need::Read(requests) => self.read_all(state.asked(), &requests),
             Need::Hold(requests) => {
                 let octets: u64 = requests.iter().map(|r| r.range.end - r.range.start).sum();
                 assert!(octets <= Need::HOLD_BYTES_MAX, "{octets} octets at once");
-                let held = |request| self.read(request).map(drop).ok_or(Unread::Gone);
+                let home = &self.homes[state.written()];
+                let held = |request| home.read(request).map(drop).ok_or(Unread::Gone);
                 Answer::Held(requests.iter().map(held).collect())
             }
+            Need::Visit(owner) => self.visit(state, &owner),
+            Need::Stay => state.stay(),
+            Need::Sharers => self.sharers(state),
+            Need::CopyAcross(request) => self.copy_across(state, &request),
+            Need::SetAcl(request) => self.set_acl(state, request),
         }
     }
 
@@ -418,7 +393,15 @@ impl PureServer {
                 Err(trouble) => return Answer::Failed(trouble),
             }
         }
-        Answer::Submitted(self.add(request.mailbox, items))
+        let (home, actor) = (state.asked(), self.actor(state.asked(), state));
+        Answer::Submitted(self.homes[home].add(&actor, request.mailbox, items, self.now))
+    }
+
+    fn read_all(&self, home: usize, requests: &[ReadRequest]) -> Answer {
+        let octets: u64 = requests.iter().map(|r| r.range.end - r.range.start).sum();
+        assert!(octets <= Need::READ_BYTES_MAX, "{octets} octets at once");
+        let read = |request| self.homes[home].read(request).ok_or(Unread::Gone);
+        Answer::Read(requests.iter().map(read).collect())
     }
 
     fn replace(&mut self, state: &mut Connection, request: ReplaceRequest) -> Answer {
@@ -428,14 +411,18 @@ impl PureServer {
             Err(trouble) => return Answer::Failed(trouble),
         };
         let operation = Operation::Replace { from, uid, to, message: new_message(&item) };
-        let outcome = self.submit(&operation);
+        let actor = self.actor(state.asked(), state);
+        let home = &mut self.homes[state.asked()];
+        let outcome = home.submit(&actor, &operation, self.now);
         if let Ok(Outcome::Replaced { message, .. }) = &outcome {
-            self.keep(*message, item.0);
+            home.keep(*message, item.0);
         }
         Answer::Submitted(outcome)
     }
 
     fn arrived(&self, state: &mut Connection, item: AppendItem) -> Result<Item, Trouble> {
+        // What URLs of CATENATE name is the session's own, wherever it goes.
+        let home = &self.homes[state.own];
         let mut staged = |index| state.staged.remove(&index).ok_or(Trouble::Corrupt);
         let bytes = match item.data {
             AppendData::Inline(bytes) => bytes,
@@ -451,7 +438,7 @@ impl PureServer {
                             octets
                         }
                         AppendPiece::Stored(request) => {
-                            self.read(&request).ok_or(Trouble::Corrupt)?
+                            home.read(&request).ok_or(Trouble::Corrupt)?
                         }
                     });
                 }
@@ -461,41 +448,47 @@ impl PureServer {
         Ok((bytes, item.flags, item.date))
     }
 
-    fn keep(&mut self, id: MessageId, bytes: Vec<u8>) {
-        let row = Arc::new(mime::parse(&bytes));
-        self.messages.insert(id, Stored { bytes, row });
+    /// Which account has this name.
+    fn home(&self, name: &[u8]) -> Option<usize> {
+        self.homes.iter().position(|home| name.eq_ignore_ascii_case(home.name.as_bytes()))
     }
 
-    fn read(&self, request: &ReadRequest) -> Option<Vec<u8>> {
-        let stored = self.messages.get(&request.message)?;
-        Some(slice(&stored.bytes, &request.range)?.to_vec())
-    }
-
-    /// The message that a URL names, if the account itself authorized it and may have it.
-    fn open_url(&self, request: &UrlRequest) -> Option<(MessageId, Arc<Message>)> {
-        let UrlRequest { url, text } = request;
-        let auth = url.auth.as_ref()?;
-        let verifier = auth.verifier.as_ref()?;
-        let rump = std::str::from_utf8(text.get(..verifier.rump_bytes)?).ok()?;
-        let is_user = |user: &str| user.eq_ignore_ascii_case(USER);
-        let is_allowed = match &auth.access {
-            UrlAccess::Submit(_) => false,
-            UrlAccess::User(user) => is_user(user),
-            UrlAccess::AuthUser | UrlAccess::Anonymous => true,
-        };
-        let is_in_time = auth.expire.is_none_or(|last| self.now.seconds() <= last);
-        let name = mail_types::MailboxName::new(&url.mailbox).ok()?;
-        let mailbox = self.account.by_name(&name)?;
-        let record = mailbox.record();
-        let is_same = url.uid_validity.is_none_or(|validity| validity == record.uid_validity);
-        let key = *self.access_keys.get(&record.id)?;
-        let is_authentic = token(key, rump).eq_ignore_ascii_case(&verifier.token);
-        let is_owner = is_user(url.server.as_ref()?.user.as_ref()?);
-        if !(is_allowed && is_in_time && is_same && is_authentic && is_owner) {
-            return None;
+    fn login(&self, state: &mut Connection, user: &[u8], password: &[u8]) -> Answer {
+        match self.home(user).filter(|_| password == PASSWORD.as_bytes()) {
+            Some(home) => {
+                state.own = home;
+                state.session.set_account_name(&self.homes[home].name);
+                Answer::Authenticated { data: None }
+            }
+            None => Answer::AuthenticationRefused(AuthenticationRefused::Credentials),
         }
-        let message = mailbox.contents()?.find(url.uid)?.message();
-        Some((message, Arc::clone(&self.messages.get(&message)?.row)))
+    }
+
+    /// PLAIN: `[authzid] NUL authcid NUL passwd`. RFC 4616 §2. OAUTHBEARER and XOAUTH2 with one
+    /// good token. RFC 7628 §3
+    fn sasl(&self, state: &mut Connection, step: &SaslStep) -> Answer {
+        let was_told = std::mem::take(&mut state.has_bad_token);
+        let message = match step {
+            SaslStep::Start { initial: None, .. } => return Answer::Challenge(Vec::new()),
+            SaslStep::Start { initial: Some(message), .. } | SaslStep::Response(message) => message,
+        };
+        if was_told && matches!(step, SaslStep::Response(_)) {
+            return Answer::AuthenticationRefused(AuthenticationRefused::Credentials);
+        }
+        if let Some(at) = message.expose().windows(5).position(|word| word == b"auth=") {
+            let auth = message.expose().get(at + 5..).unwrap_or_default();
+            let token = auth.strip_prefix(b"Bearer ").and_then(|it| it.strip_suffix(b"\x01\x01"));
+            if token == Some(TOKEN.as_bytes()) {
+                return self.login(state, USER.as_bytes(), PASSWORD.as_bytes());
+            }
+            state.has_bad_token = true;
+            return Answer::Challenge(TOKEN_REFUSAL.as_bytes().to_vec());
+        }
+        let mut parts = message.expose().split(|byte| *byte == 0);
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(_), Some(user), Some(password), None) => self.login(state, user, password),
+            _ => Answer::AuthenticationRefused(AuthenticationRefused::Malformed),
+        }
     }
 
     fn with_session(
@@ -503,9 +496,14 @@ impl PureServer {
         state: &mut Connection,
         call: impl FnOnce(&mut Session, World<'_>, &mut dyn Sink) -> Step,
     ) -> Step {
-        let visible = self.visible();
-        let world = World { account: Some(&visible), now: self.now };
-        let mut sink = Splice { output: &mut state.output, messages: &self.messages };
+        let visible = |home: usize| self.homes[home].visible();
+        let own = visible(state.own);
+        let selected = state.visits.selected.map(visible);
+        let visited = state.visits.visited.map(visible);
+        let others = Others { selected: selected.as_ref(), visited: visited.as_ref() };
+        let world = World { account: Some(&own), others, now: self.now };
+        let home = &self.homes[state.written()];
+        let mut sink = Splice { output: &mut state.output, home };
         call(&mut state.session, world, &mut sink)
     }
 
@@ -522,27 +520,6 @@ impl PureServer {
             self.connections.insert(id, state);
         }
     }
-}
-
-/// A message as it comes: octets, flags, date.
-type Item = (Vec<u8>, mail_types::Flags, InternalDate);
-
-fn new_message((bytes, flags, date): &Item) -> NewMessage {
-    NewMessage {
-        message: None,
-        thread: None,
-        size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-        internal_date: *date,
-        flags: flags.clone(),
-    }
-}
-
-/// Not secret at all, but another one for every key and every text.
-fn token(key: u64, text: &str) -> String {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    (key, text).hash(&mut hasher);
-    format!("00{:064x}", hasher.finish())
 }
 
 enum Seen {
@@ -600,7 +577,11 @@ pub fn responses(bytes: &[u8]) -> Result<Vec<Response>, String> {
 impl Peer for PureServer {
     fn connect(&mut self, connection: usize) {
         let mut state = Connection {
+            has_bad_token: false,
             session: Session::new(self.config.clone()),
+            own: FIRST,
+            visits: Visits::default(),
+            lent: None,
             framer: Framer::server(Limits::BEFORE_LOGIN),
             input: Vec::new(),
             output: Vec::new(),
@@ -635,12 +616,18 @@ impl Peer for PureServer {
     fn credentials(&self) -> (String, String) {
         (USER.to_owned(), PASSWORD.to_owned())
     }
+
+    fn make_account(&mut self, name: &str) {
+        if self.home(name.as_bytes()).is_none() {
+            self.homes.push(Home::new(name, self.now));
+        }
+    }
 }
 
 /// Output with the octets of messages in their places.
 struct Splice<'a> {
     output: &'a mut Vec<u8>,
-    messages: &'a HashMap<MessageId, Stored>,
+    home: &'a Home,
 }
 
 impl Sink for Splice<'_> {
@@ -649,7 +636,7 @@ impl Sink for Splice<'_> {
     }
 
     fn blob(&mut self, wanted: BlobSlice) {
-        let stored = self.messages.get(&wanted.message).map(|stored| stored.bytes.as_slice());
+        let stored = self.home.bytes(wanted.message);
         let raw = stored.and_then(|bytes| slice(bytes, &wanted.range)).unwrap_or_default();
         let decoded = match wanted.transform {
             Transform::Identity => raw.to_vec(),
@@ -671,32 +658,9 @@ fn decoded(raw: &[u8], encoding: Encoding, skip: u64) -> Vec<u8> {
     out.split_off(skip)
 }
 
-fn slice<'a>(bytes: &'a [u8], range: &std::ops::Range<u64>) -> Option<&'a [u8]> {
-    bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
-}
-
-fn login(user: &[u8], password_is_right: bool) -> Answer {
-    if password_is_right && user.eq_ignore_ascii_case(USER.as_bytes()) {
-        Answer::Authenticated { data: None }
-    } else {
-        Answer::AuthenticationRefused(AuthenticationRefused::Credentials)
-    }
-}
-
-/// PLAIN: `[authzid] NUL authcid NUL passwd`. RFC 4616 §2
-fn sasl(step: &SaslStep) -> Answer {
-    let message = match step {
-        SaslStep::Start { initial: None, .. } => return Answer::Challenge(Vec::new()),
-        SaslStep::Start { initial: Some(message), .. } | SaslStep::Response(message) => message,
-    };
-    let mut parts = message.expose().split(|byte| *byte == 0);
-    match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(_), Some(user), Some(password), None) => login(user, password == PASSWORD.as_bytes()),
-        _ => Answer::AuthenticationRefused(AuthenticationRefused::Malformed),
-    }
-}
-
 /// Fewer than a session asks for, so that it has to ask again.
 const ROWS_AT_ONCE: usize = 7;
 /// 14 November 2023, in the evening.
 const NOW: i64 = 1_700_000_000;
+/// The account that is always there.
+const FIRST: usize = 0;

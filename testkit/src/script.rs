@@ -3,6 +3,7 @@
 //! ```text
 //! ; a comment; blank lines are skipped
 //! @login 1 2                     connections 1 and 2 open and sign in to the same account
+//! @account fred 3 4              connections 3 and 4 sign in to another account, of this name
 //! @mail INBOX 3                  three messages appear in INBOX (over a connection of its own)
 //! C1: a SELECT INBOX             client 1 sends a line; CRLF is added
 //! S1: * 3 EXISTS                 the reply to it has this line, wherever
@@ -24,13 +25,14 @@
 //! Patterns: `<any>` any bytes, `<num>` digits, `<word>` no space, parenthesis or quote, `<crlf>`,
 //! `<xHH>` a byte, `<eof>` (alone) the connection closes. `<$name>` stands for a word: what
 //! it matched first it must match again, and in C and L lines it is filled in. `<$user>` and
-//! `<$password>` are those of the account.
+//! `<$password>` are those of the first account, to which `@login` and `@mail` belong; the password
+//! is that of all accounts.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
-/// What a script runs against: a server with one account.
+/// What a script runs against: a server with one account, to which others can be added.
 pub trait Peer {
     /// Opens a connection; it is known by `connection` from now on.
     fn connect(&mut self, connection: usize);
@@ -38,8 +40,10 @@ pub trait Peer {
     fn send(&mut self, connection: usize, bytes: &[u8]);
     /// What has come in since the last call; a live server waits before [`Received::Quiet`].
     fn receive(&mut self, connection: usize) -> Received;
-    /// Name and password of the account, each fit to stand as an atom or a quoted string.
+    /// Name and password of the first account, each fit to stand as an atom or a quoted string.
     fn credentials(&self) -> (String, String);
+    /// Makes an account of this login name with the password of the first, if there is none yet.
+    fn make_account(&mut self, name: &str);
 }
 
 /// The answer of [`Peer::receive`].
@@ -129,6 +133,10 @@ struct Step {
 
 enum Action {
     Login(Vec<usize>),
+    Account {
+        name: String,
+        connections: Vec<usize>,
+    },
     Mail {
         mailbox: String,
         count: usize,
@@ -197,6 +205,10 @@ fn parse_directive(text: &str) -> Option<Action> {
     let mut words = text.split_whitespace();
     match words.next()? {
         "login" => Some(Action::Login(words.map(|w| w.parse().ok()).collect::<Option<_>>()?)),
+        "account" => Some(Action::Account {
+            name: words.next()?.to_owned(),
+            connections: words.map(|w| w.parse().ok()).collect::<Option<_>>()?,
+        }),
         "mail" => Some(Action::Mail {
             mailbox: words.next()?.to_owned(),
             count: words.next()?.parse().ok()?,
@@ -270,10 +282,13 @@ impl Runner<'_> {
         self.line = step.line;
         match &step.action {
             Action::Login(connections) => {
-                for &connection in connections {
-                    self.login(connection)?;
-                }
-                Ok(())
+                let (user, _) = self.peer.credentials();
+                connections.iter().try_for_each(|connection| self.login(*connection, &user))
+            }
+            Action::Account { name, connections } => {
+                self.finish_all()?;
+                self.peer.make_account(name);
+                connections.iter().try_for_each(|connection| self.login(*connection, name))
             }
             Action::Mail { mailbox, count } => self.mail(mailbox, *count),
             Action::Send(pieces) => {
@@ -295,9 +310,9 @@ impl Runner<'_> {
         }
     }
 
-    fn login(&mut self, connection: usize) -> Result<(), String> {
+    fn login(&mut self, connection: usize, name: &str) -> Result<(), String> {
         self.open(connection);
-        let (name, password) = self.peer.credentials();
+        let (_, password) = self.peer.credentials();
         let text = format!("login{connection} LOGIN {name} {password}");
         self.send(connection, &[Piece { text, literal: None }])?;
         self.finish(connection)
@@ -307,7 +322,8 @@ impl Runner<'_> {
     fn mail(&mut self, mailbox: &str, count: usize) -> Result<(), String> {
         self.finish_all()?;
         if !self.connections.contains_key(&SETUP) {
-            self.login(SETUP)?;
+            let (user, _) = self.peer.credentials();
+            self.login(SETUP, &user)?;
         }
         for _ in 0..count {
             self.setup_count += 1;
@@ -753,6 +769,9 @@ fn show_all(lines: &[Vec<u8>]) -> String {
     lines.iter().map(|line| format!("\n    {}", show(line))).collect()
 }
 
+/// The account whose mailboxes stand below `Shared Folders` in every script, once it is made.
+pub const SHARED_ACCOUNT: &str = "support";
+
 /// The connection that makes the mail of `@mail`.
 const SETUP: usize = 0;
 
@@ -782,6 +801,7 @@ macro_rules! script_tests {
             idle_tells_news_at_once "idle",
             annotations_are_set_read_and_told_to_others "metadata",
             limits_are_told_and_kept "quota",
+            others_may_do_what_is_granted_and_nothing_more "acl",
             people_are_told_everything_in_their_language "language",
             notify_tells_what_was_asked_for_and_nothing_else "notify",
             the_sessions_of_the_rfcs_go_as_they_are_printed "rfc",
@@ -823,6 +843,7 @@ mod tests {
         fn credentials(&self) -> (String, String) {
             ("office".to_owned(), "secret".to_owned())
         }
+        fn make_account(&mut self, _: &str) {}
     }
 
     fn verdict(script: &str) -> Result<(), String> {
@@ -856,6 +877,18 @@ mod tests {
         let error = verdict("C1: b NOOP\nC1: a NOOP").unwrap_err();
         assert!(error.contains("b NO sorry"), "{error}");
         verdict("C1: b NOOP\nS1: b NO <any>\nC1: a NOOP").unwrap();
+    }
+
+    #[test]
+    fn connections_sign_in_to_the_account_that_a_directive_names() {
+        let replies = vec![
+            ("login1 LOGIN office secret", "login1 OK done\r\n"),
+            ("login2 LOGIN fred secret", "login2 OK done\r\n"),
+        ];
+        let mut peer = Canned(replies, Vec::new());
+        run("test", "@login 1\n@account fred 2", &mut peer).unwrap();
+        run("test", "@account chris 2", &mut peer).unwrap_err();
+        run("test", "@account", &mut peer).unwrap_err();
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use imap_proto::parse::{self, ErrorKind, Frame};
 use imap_proto::types::{
     AppendForm, AppendMessage, AppendPayload, CatPart, Command, CommandBody, Event, FetchItem,
-    ListPattern, Literal, MailboxArg, MetadataDepth, NameEncoding, Notify, Numbering, PartialRange,
-    Peek, Preview, ResultEnd, SearchKey, SearchReturn, SearchSource, SeqBound, SeqRange,
-    SequenceSet, StatusItem, StoreAction, StoreReply,
+    ListPattern, Literal, MailboxArg, MetadataDepth, ModRights, NameEncoding, Notify, Numbering,
+    PartialRange, Peek, Preview, ResultEnd, RightsMode, SearchKey, SearchReturn, SearchSource,
+    SeqBound, SeqRange, SequenceSet, SetAcl, StatusItem, StoreAction, StoreReply,
 };
 use mail_types::ModSeq;
 
@@ -160,6 +160,103 @@ fn the_annotations_that_one_command_asks_for_are_limited() {
     assert_eq!(error(many.as_bytes()).kind, ErrorKind::TooMany);
     let many = format!("a GETMETADATA INBOX ({})", names(257));
     assert_eq!(error(many.as_bytes()).kind, ErrorKind::TooMany);
+}
+
+fn set_acl(text: &str) -> SetAcl {
+    match command(text) {
+        CommandBody::SetAcl(set) => set,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn rights_are_set_added_and_removed() {
+    let rights = |text: &str| {
+        let ModRights { mode, rights } = set_acl(&format!("a SETACL INBOX Chris {text}")).rights;
+        (mode, rights)
+    };
+    let cda = || "cda".to_owned();
+    assert_eq!(rights("cda"), (RightsMode::Set, cda()));
+    assert_eq!(rights("+cda"), (RightsMode::Add, cda()));
+    assert_eq!(rights("\"-cda\""), (RightsMode::Remove, cda()));
+    assert_eq!(rights("{4+}\r\n+cda"), (RightsMode::Add, cda()));
+    assert_eq!(rights("\"\""), (RightsMode::Set, String::new()));
+    assert_eq!(rights("+"), (RightsMode::Add, String::new()));
+    assert_eq!(rights("-"), (RightsMode::Remove, String::new()));
+    assert_eq!(rights("l09"), (RightsMode::Set, "l09".to_owned()));
+}
+
+#[test]
+fn identifiers_are_utf8_and_keep_their_dash() {
+    let set = set_acl("a SETACL {5+}\r\nINBOX \"-J\u{f6}rg\" lr");
+    assert_eq!((set.mailbox.raw(), set.identifier.as_str()), (&b"INBOX"[..], "-J\u{f6}rg"));
+    let CommandBody::DeleteAcl(entry) = command("a deleteAcl INBOX $team") else { panic!() };
+    assert_eq!(entry.identifier, "$team");
+    let CommandBody::ListRights(entry) = command("a listrights ~/Mail/saved anyone") else {
+        panic!()
+    };
+    assert_eq!((entry.mailbox.raw(), entry.identifier.as_str()), (&b"~/Mail/saved"[..], "anyone"));
+    let latin1 = error(b"a SETACL INBOX \"J\xf6rg\" lr");
+    assert_eq!((latin1.offset, latin1.expected), (15, "identifier in UTF-8"));
+    for name in ["SETACL", "DELETEACL", "LISTRIGHTS"] {
+        let text = format!("a {name} INBOX \"\" lr");
+        assert_eq!(error(text.as_bytes()).expected, "identifier of 1 to 1024 octets", "{name}");
+    }
+}
+
+#[test]
+fn uppercase_rights_are_refused_by_name() {
+    // RFC 4314 §3.1
+    let wrong = error(b"A035 SETACL INBOX/Drafts John lrQswicda");
+    assert_eq!(wrong.to_string(), "Uppercase rights are not allowed at offset 30");
+    assert!(wrong.tag.is_some());
+    assert_eq!(error(b"a SETACL INBOX John +L").kind, ErrorKind::NotAllowed);
+    // Which letters are rights is no matter of syntax.
+    assert_eq!(set_acl("A036 SETACL INBOX/Drafts John lrqswicda").rights.rights, "lrqswicda");
+    for rights in ["l+r", "++l", "\"l r\"", "\"l\u{e4}\"", "l,r"] {
+        let text = format!("a SETACL INBOX John {rights}");
+        let expected = "rights: lowercase letters and digits";
+        assert_eq!(error(text.as_bytes()).expected, expected, "{rights}");
+    }
+}
+
+#[test]
+fn commands_of_acl_take_exactly_their_arguments() {
+    for text in [
+        "a SETACL",
+        "a SETACL INBOX",
+        "a SETACL INBOX John",
+        "a SETACL INBOX John lr more",
+        "a DELETEACL INBOX",
+        "a DELETEACL INBOX John lr",
+        "a GETACL",
+        "a GETACL INBOX John",
+        "a LISTRIGHTS INBOX",
+        "a LISTRIGHTS INBOX John lr",
+        "a MYRIGHTS",
+        "a MYRIGHTS INBOX John",
+        "a LIST \"\" % RETURN (MYRIGHTS (lr))",
+    ] {
+        assert_eq!(error(text.as_bytes()).kind, ErrorKind::Syntax, "{text}");
+    }
+}
+
+#[test]
+fn identifiers_and_rights_have_a_greatest_length() {
+    let set = |identifier: usize, rights: usize| {
+        format!("a SETACL INBOX \"{}\" {}", "x".repeat(identifier), "l".repeat(rights))
+    };
+    assert_eq!(set_acl(&set(1024, 128)).rights.rights.len(), 128);
+    assert_eq!(error(set(1025, 1).as_bytes()).kind, ErrorKind::Value);
+    assert_eq!(error(set(1, 129).as_bytes()).kind, ErrorKind::TooMany);
+}
+
+#[test]
+fn list_returns_the_rights_on_each_mailbox() {
+    let CommandBody::List(list) = command("a LIST \"\" % RETURN (children myrights)") else {
+        panic!()
+    };
+    assert!(list.returns.my_rights && list.returns.children && !list.returns.subscribed);
 }
 
 #[test]
@@ -376,6 +473,30 @@ fn a_part_of_a_result_counts_from_one_of_its_ends() {
     let last_three = PartialRange { from: ResultEnd::Newest, first: 1, last: 3 };
     assert_eq!(fetch.partial, Some(last_three));
     assert_eq!(fetch.changed_since, ModSeq::new(5));
+}
+
+#[test]
+fn update_may_name_items_of_new_messages() {
+    let returns = |text: &str| {
+        let CommandBody::Search(search) = command(&format!("a SEARCH RETURN ({text}) ALL")) else {
+            panic!("no SEARCH")
+        };
+        search.returns.unwrap()
+    };
+    let items = vec![FetchItem::Uid, FetchItem::Flags];
+    assert_eq!(
+        returns("COUNT UPDATE (UID FLAGS) MIN"),
+        [SearchReturn::Count, SearchReturn::Update(items.clone()), SearchReturn::Min]
+    );
+    // As the grammar has it, without a space. RFC 5465 §8
+    assert_eq!(returns("UPDATE(UID FLAGS)"), [SearchReturn::Update(items)]);
+    assert_eq!(returns("UPDATE"), [SearchReturn::Update(vec![])]);
+    let many = vec!["UID"; SearchReturn::UPDATE_ITEMS_MAX].join(" ");
+    assert!(matches!(returns(&format!("UPDATE ({many})")).as_slice(), [SearchReturn::Update(_)]));
+    for wrong in ["UPDATE ()", "UPDATE (FOO)", "MIN (UID)", &format!("UPDATE ({many} UID)")] {
+        let text = format!("a SEARCH RETURN ({wrong}) ALL");
+        assert!(parse::command(Frame::whole(text.as_bytes())).is_err(), "{text}");
+    }
 }
 
 #[test]

@@ -5,9 +5,9 @@
 use imap_proto::parse::{self, Frame};
 use imap_proto::serialize::{self, FetchWriter, Recent};
 use imap_proto::types::{
-    BodyData, Code, Continuation, Esearch, FetchAttribute, FlagList, HeaderFields, ListAttribute,
-    ListReply, MailboxArg, NameEncoding, Numbering, Response, Section, SectionText, SequenceSet,
-    Status, StatusKind, StatusValue, Tag,
+    AclReply, BodyData, Code, Continuation, Esearch, FetchAttribute, FlagList, HeaderFields,
+    ListAttribute, ListReply, MailboxArg, NameEncoding, Numbering, Response, Section, SectionText,
+    SequenceSet, Status, StatusKind, StatusValue, Tag,
 };
 use imap_proto::{BlobSlice, Sink, Transform};
 use mail_types::{
@@ -49,6 +49,35 @@ fn wire_04_the_tag_of_esearch_is_quoted() {
     };
     let text = written(&Response::Esearch(reply));
     assert_eq!(text, "* ESEARCH (TAG \"a1\") UID COUNT 3 ALL 1:2,7 MODSEQ 9\r\n");
+}
+
+#[test]
+fn rights_and_identifiers_are_atoms_where_they_can_be() {
+    let mailbox = MailboxArg::from_wire("INBOX");
+    let entries = [("Fred", "lr"), ("-John Smith", ""), ("J\u{f6}rg", "nil")];
+    let entries = entries.map(|(who, rights)| (who.to_owned(), rights.to_owned())).to_vec();
+    let acl = Response::Acl(AclReply { mailbox: mailbox.clone(), entries });
+    let text = "* ACL INBOX Fred lr \"-John Smith\" \"\" {5}\r\nJ\u{f6}rg \"nil\"\r\n";
+    assert_eq!(written(&acl), text);
+    assert_eq!(read(text.trim_end()), acl);
+    let none = AclReply { mailbox, entries: vec![] };
+    assert_eq!(written(&Response::Acl(none)), "* ACL INBOX\r\n");
+}
+
+#[test]
+fn responses_about_rights_that_are_cut_short_are_none() {
+    for text in [
+        "* ACL",
+        "* ACL INBOX Fred",
+        "* ACL INBOX Fred lr John",
+        "* ACL INBOX Fred LR",
+        "* LISTRIGHTS INBOX",
+        "* LISTRIGHTS INBOX Fred",
+        "* MYRIGHTS INBOX",
+        "* MYRIGHTS INBOX l r",
+    ] {
+        assert!(parse::response(Frame::whole(text.as_bytes())).is_err(), "{text}");
+    }
 }
 
 #[test]

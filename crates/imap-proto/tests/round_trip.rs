@@ -259,10 +259,10 @@ fn list() -> impl Strategy<Value = List> {
         ListSelection { subscribed, remote, recursive_match, special_use }
     });
     let metadata = vec(entry_name(), 0..3);
-    let returns = (any::<[bool; 3]>(), option::of(status_items()), metadata).prop_map(
-        |([subscribed, children, special_use], status, metadata)| {
+    let returns = (any::<[bool; 4]>(), option::of(status_items()), metadata).prop_map(
+        |([subscribed, children, special_use, my_rights], status, metadata)| {
             let status = status.unwrap_or_default();
-            ListReturn { subscribed, children, special_use, status, metadata }
+            ListReturn { subscribed, children, special_use, my_rights, status, metadata }
         },
     );
     let patterns = vec(bytes().prop_map(ListPattern::from_wire), 1..4);
@@ -311,6 +311,37 @@ fn quota_reply() -> impl Strategy<Value = QuotaReply> {
     let resource = (limit(), 0..=i64::MAX as u64);
     let resource = resource.prop_map(|((name, limit), usage)| QuotaResource { name, usage, limit });
     (bytes(), vec(resource, 0..4)).prop_map(|(root, resources)| QuotaReply { root, resources })
+}
+
+fn identifier() -> impl Strategy<Value = String> {
+    prop_oneof![4 => "-?[a-z]{1,9}", 1 => "[^\0]{1,9}", 1 => Just("NIL".to_owned())]
+}
+
+fn rights() -> impl Strategy<Value = String> {
+    prop_oneof![4 => "[a-z0-9]{0,12}", 1 => Just("nil".to_owned())]
+}
+
+fn set_acl() -> impl Strategy<Value = CommandBody> {
+    let modes = vec![RightsMode::Set, RightsMode::Add, RightsMode::Remove];
+    let mode = proptest::sample::select(modes);
+    (mailbox(), identifier(), mode, rights()).prop_map(|(mailbox, identifier, mode, rights)| {
+        CommandBody::SetAcl(SetAcl { mailbox, identifier, rights: ModRights { mode, rights } })
+    })
+}
+
+fn acl_entry() -> impl Strategy<Value = AclEntry> {
+    (mailbox(), identifier()).prop_map(|(mailbox, identifier)| AclEntry { mailbox, identifier })
+}
+
+fn list_rights_reply() -> impl Strategy<Value = ListRightsReply> {
+    (mailbox(), identifier(), rights(), vec(rights(), 0..4)).prop_map(
+        |(mailbox, identifier, required, optional)| ListRightsReply {
+            mailbox,
+            identifier,
+            required,
+            optional,
+        },
+    )
 }
 
 fn qresync() -> impl Strategy<Value = Qresync> {
@@ -384,7 +415,7 @@ fn search(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = CommandBody> {
             partial_range().prop_map(SearchReturn::Partial),
             Just(SearchReturn::Relevancy),
             Just(SearchReturn::Context),
-            Just(SearchReturn::Update),
+            vec(fetch_item(), 0..3).prop_map(SearchReturn::Update),
         ],
         0..4,
     ));
@@ -403,11 +434,8 @@ fn sort_or_thread(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = Comman
     (search(key), criteria, algorithm, any::<bool>()).prop_map(
         |(body, criteria, algorithm, is_sort)| {
             let CommandBody::Search(search) = body else { unreachable!("made as a search") };
-            // The others are for SEARCH only.
-            let is_served = |option: &SearchReturn| {
-                use SearchReturn::{All, Count, Max, Min, Save};
-                matches!(option, Min | Max | All | Count | Save)
-            };
+            // That one is for SEARCH only.
+            let is_served = |option: &SearchReturn| *option != SearchReturn::Relevancy;
             let charset = search.charset.or(Some("UTF-8".to_owned()));
             let returns = search.returns.map(|r| r.into_iter().filter(is_served).collect());
             let search = Search { charset, returns, ..search };
@@ -509,6 +537,11 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         1 => (mailbox(), metadata_entries()).prop_map(|(mailbox, entries)| {
             CommandBody::SetMetadata(SetMetadata { mailbox, entries })
         }),
+        1 => set_acl(),
+        1 => acl_entry().prop_map(CommandBody::DeleteAcl),
+        1 => mailbox().prop_map(CommandBody::GetAcl),
+        1 => acl_entry().prop_map(CommandBody::ListRights),
+        1 => mailbox().prop_map(CommandBody::MyRights),
         1 => bytes().prop_map(CommandBody::GetQuota),
         1 => mailbox().prop_map(CommandBody::GetQuotaRoot),
         1 => (bytes(), vec(limit(), 0..4))
@@ -909,6 +942,11 @@ fn any_response() -> impl Strategy<Value = Response> {
         1 => vec("[a-z]{1,8}(-[a-z0-9]{1,8}){0,2}", 1..4).prop_map(Response::Language),
         1 => status_reply().prop_map(Response::StatusData),
         1 => metadata_reply().prop_map(Response::Metadata),
+        1 => (mailbox(), vec((identifier(), rights()), 0..4))
+            .prop_map(|(mailbox, entries)| Response::Acl(AclReply { mailbox, entries })),
+        1 => list_rights_reply().prop_map(Response::ListRights),
+        1 => (mailbox(), rights())
+            .prop_map(|(mailbox, rights)| Response::MyRights(MyRightsReply { mailbox, rights })),
         1 => quota_reply().prop_map(Response::Quota),
         1 => (mailbox(), vec(bytes(), 0..3)).prop_map(|(mailbox, roots)| {
             Response::QuotaRoot(QuotaRootReply { mailbox, roots })

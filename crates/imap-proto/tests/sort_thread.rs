@@ -78,6 +78,15 @@ fn an_empty_list_of_return_options_is_not_the_same_as_none() {
 }
 
 #[test]
+fn a_sort_may_be_kept_up_to_date_and_told_in_parts() {
+    let text = "a UID SORT RETURN (CONTEXT UPDATE (UID ENVELOPE) PARTIAL 1:50) (DATE) UTF-8 ALL";
+    let Some(CommandBody::Sort(sort)) = command(text) else { panic!("not read") };
+    assert_eq!(sort.search.returns.unwrap().len(), 3);
+    assert_eq!(rewritten(text), format!("{text}\r\n"));
+    assert_eq!(command("a SORT RETURN (RELEVANCY) (DATE) UTF-8 FUZZY TEXT x"), None);
+}
+
+#[test]
 fn thread_is_read_in_all_its_algorithms() {
     for algorithm in ThreadAlgorithm::ALL {
         let text = format!("a THREAD {} UTF-8 ALL\r\n", algorithm.as_str());

@@ -18,14 +18,17 @@ use imap_session::{
 };
 use mail_service::AccountHandle;
 use mail_types::InternalDate;
+use mailbox::Account;
 use net::{Guard, HANDSHAKE_PATIENCE, Peer, READ_BYTES_MAX, Stream};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::append::Literals;
 use crate::needs::{Exchange, Open};
 use crate::output::{Layer, Output};
-use crate::server::{Shared, mechanisms};
+use crate::server::Shared;
+use crate::visits::Visits;
 
 /// A connection and everything that belongs to it.
 pub(crate) struct Connection {
@@ -42,6 +45,7 @@ pub(crate) struct Connection {
     pub(crate) output: Output,
     pub(crate) literals: Literals,
     pub(crate) open: Option<Box<Open>>,
+    pub(crate) visits: Visits,
     pub(crate) exchange: Option<Box<Exchange>>,
     /// The account that parts of messages are read from now, if it is another: the owner of the
     /// URL that is being fetched.
@@ -102,6 +106,7 @@ impl Connection {
             output: Output::default(),
             literals: Literals::default(),
             open: None,
+            visits: Visits::default(),
             exchange: None,
             lent: None,
             begun: now,
@@ -198,12 +203,14 @@ impl Connection {
         let listens =
             self.idle || (self.framer.is_between_commands() && self.session.is_listening());
         let listens = listens && !self.deaf;
-        let changes = self.open.as_mut().filter(|_| listens).map(|open| &mut open.changes);
+        let own = self.open.as_mut().filter(|_| listens).map(|open| &mut open.changes);
+        let other = self.visits.selected.as_mut().filter(|_| listens);
+        let other = other.map(|open| &mut open.changes);
         let changed = async {
-            match changes {
-                // The sender ends with the account; the state that it left says so.
-                Some(changes) => changes.changed().await.is_ok(),
-                None => std::future::pending().await,
+            match other {
+                None => change(own).await,
+                // Boxed: few sessions wait for two accounts.
+                Some(_) => Box::pin(change_of_either(own, other)).await,
             }
         };
         tokio::select! {
@@ -287,7 +294,7 @@ impl Connection {
             Ok(command) => {
                 self.bad_count = 0;
                 self.greeted = true;
-                let seen = world(self.open.as_deref());
+                let seen = world(self.open.as_deref(), &self.visits);
                 let step = self.session.begin(command, seen, &mut self.output);
                 self.drive(step).await
             }
@@ -331,7 +338,7 @@ impl Connection {
 
     /// A literal is offered, before any of its octets.
     async fn offered(&mut self, offer: Offer) -> Result<(), Ended> {
-        let seen = world(self.open.as_deref());
+        let seen = world(self.open.as_deref(), &self.visits);
         let mut verdict = self.session.literal_offered(self.framer.frame(), &offer, seen);
         if verdict == LiteralVerdict::Refuse(LiteralRefusal::TryCreate)
             && let Some(open) = &mut self.open
@@ -340,7 +347,7 @@ impl Connection {
             // that cannot be looked up, the command itself will say so.
             verdict = match open.refresh().await {
                 Answer::Ready => {
-                    let seen = world(self.open.as_deref());
+                    let seen = world(self.open.as_deref(), &self.visits);
                     self.session.literal_offered(self.framer.frame(), &offer, seen)
                 }
                 _ => LiteralVerdict::Stream,
@@ -374,7 +381,7 @@ impl Connection {
             match step {
                 Step::Need(need) => {
                     let answer = self.satisfy(need).await?;
-                    let seen = world(self.open.as_deref());
+                    let seen = world(self.open.as_deref(), &self.visits);
                     step = self.session.resume(answer, seen, &mut self.output);
                 }
                 Step::Idle => return self.idling().await,
@@ -388,8 +395,14 @@ impl Connection {
         self.literals.clear();
         self.exchange = None;
         self.lent = None;
-        if let Some(open) = &mut self.open {
-            open.keep(self.session.selected_mailbox());
+        if self.visits.selected.is_some() {
+            // What was written is read in the account that is selected now, and perhaps no longer
+            // in a moment.
+            self.send().await?;
+        }
+        self.visits.end(self.session.is_guest());
+        self.keep_selected();
+        if self.open.is_some() {
             self.framer.set_limits(Limits::AUTHENTICATED);
         }
         match then {
@@ -413,16 +426,16 @@ impl Connection {
 
     /// Tells an idling client what is new.
     async fn tell_changes(&mut self) -> Result<(), Ended> {
-        if let Some(open) = &mut self.open {
+        for open in self.open.iter_mut().chain(&mut self.visits.selected) {
             open.look();
         }
-        let seen = world(self.open.as_deref());
+        let seen = world(self.open.as_deref(), &self.visits);
         let mut step = self.session.changes(seen, &mut self.output);
         loop {
             step = match step {
                 Step::Need(need) => {
                     let answer = self.satisfy(need).await?;
-                    let seen = world(self.open.as_deref());
+                    let seen = world(self.open.as_deref(), &self.visits);
                     self.session.resume(answer, seen, &mut self.output)
                 }
                 Step::Idle => break,
@@ -430,15 +443,13 @@ impl Connection {
                 Step::Done(_) => break,
             };
         }
-        if let Some(open) = &mut self.open {
-            open.keep(self.session.selected_mailbox());
-        }
+        self.keep_selected();
         Ok(())
     }
 
     /// The line after IDLE.
     async fn idle_line(&mut self) -> Result<(), Ended> {
-        let seen = world(self.open.as_deref());
+        let seen = world(self.open.as_deref(), &self.visits);
         let line = self.framer.line();
         let step = self.session.idle_done(line, seen, &mut self.output);
         self.drive(step).await
@@ -500,7 +511,7 @@ impl Connection {
         };
         let stream = stream.start_tls(early, server, HANDSHAKE_PATIENCE).await?;
         // What was offered before is not what can be used now. RFC 9051 §6.2.1
-        self.session.set_mechanisms(mechanisms(&stream));
+        self.session.set_mechanisms(self.shared.mechanisms(&stream));
         self.stream = Some(stream);
         self.framer.reset();
         self.greeted = false;
@@ -535,6 +546,7 @@ impl Connection {
             self.used = 0;
         }
         self.open = None;
+        self.visits = Visits::default();
         self.deaf = false;
         self.framer.set_limits(Limits::BEFORE_LOGIN);
         self.begun = Instant::now();
@@ -549,7 +561,10 @@ impl Connection {
 
     async fn send_and(&mut self, layer: Layer) -> Result<(), Ended> {
         let Some(stream) = &mut self.stream else { return Err(Ended::Orderly) };
-        let account = self.lent.as_ref().or(self.open.as_ref().map(|open| &open.handle));
+        // Whoever has a mailbox of another selected reads messages of no other account, but for
+        // what is lent.
+        let open = self.visits.selected.as_ref().or(self.open.as_ref());
+        let account = self.lent.as_ref().or(open.map(|open| &open.handle));
         let patience = self.shared.settings.patience.write;
         self.output.send(stream, account, layer, patience).await?;
         Ok(())
@@ -562,6 +577,7 @@ impl Connection {
         if let Some(stream) = self.stream.take() {
             // The account is not held open by a client that is slow to close.
             self.open = None;
+            self.visits = Visits::default();
             stream.close().await;
         }
     }
@@ -577,11 +593,31 @@ enum Taken {
     Unreadable(Reason),
 }
 
+/// Waits for a change; `false` when the account is gone. The sender ends with the account, and the
+/// state that it left says so.
+async fn change(changes: Option<&mut watch::Receiver<Account>>) -> bool {
+    match changes {
+        Some(changes) => changes.changed().await.is_ok(),
+        None => std::future::pending().await,
+    }
+}
+
+async fn change_of_either(
+    one: Option<&mut watch::Receiver<Account>>,
+    other: Option<&mut watch::Receiver<Account>>,
+) -> bool {
+    tokio::select! {
+        is_open = change(one) => is_open,
+        is_open = change(other) => is_open,
+    }
+}
+
 /// What a session sees of the world now.
-fn world(open: Option<&Open>) -> World<'_> {
+fn world<'a>(open: Option<&'a Open>, visits: &'a Visits) -> World<'a> {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seconds = since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
-    World { account: open.map(|open| &open.account), now: InternalDate::utc(seconds) }
+    let account = open.map(|open| &open.account);
+    World { account, others: visits.seen(), now: InternalDate::utc(seconds) }
 }
 
 fn reason_text(reason: Reason) -> &'static str {

@@ -15,7 +15,8 @@ mod output;
 mod server;
 mod settings;
 mod trouble;
+mod visits;
 
-pub use imap_session::{Language, ServerAnnotations, SharedFilter, UsersSetQuota};
+pub use imap_session::{Hiding, Language, ServerAnnotations, SharedFilter, UsersSetQuota};
 pub use server::ImapServer;
 pub use settings::{FailedLogin, ImapSettings, Patience};

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use imap_proto::url;
 use imap_session::{
-    Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused, Need,
+    Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused, Need, Place,
     ReadRequest, ReplaceRequest, SaslStep, Unread, UrlRequest, UrlToSign,
 };
+use mail_service::auth::oauth;
 use mail_service::{
     AccountHandle, AuthError, AuthorizedUrl, Channel, MailboxPin, Mechanism, NewMail, Rump,
     SaslProgress, SaslSession, ServiceError, Staged, UrlAccess,
@@ -22,6 +23,7 @@ use crate::connection::{Connection, Ended};
 use crate::output::Output;
 use crate::settings::FailedLogin;
 use crate::trouble;
+use crate::visits;
 
 /// The account of a session, and the state of it that the session may look at.
 pub(crate) struct Open {
@@ -47,7 +49,7 @@ enum Input {
 }
 
 impl Open {
-    fn new(handle: AccountHandle) -> Self {
+    pub(crate) fn new(handle: AccountHandle) -> Self {
         let changes = handle.watch();
         let account = handle.current();
         Self { handle, account, changes, pins: Vec::new() }
@@ -156,30 +158,22 @@ impl Connection {
     /// # Errors
     /// When the connection ends meanwhile.
     pub(crate) async fn satisfy(&mut self, need: Need) -> Result<Answer, Ended> {
-        let Some(open) = &mut self.open else { return self.satisfy_stranger(need).await };
+        if self.open.is_none() {
+            return self.satisfy_stranger(need).await;
+        }
         let answer = match need {
-            Need::Refresh => open.refresh().await,
-            Need::Open(mailbox) => {
-                // A search in many mailboxes loads them one after the other.
-                open.keep(self.session.selected_mailbox());
-                open.load(mailbox).await
-            }
-            Need::Submit(operation) => open.submit(operation).await,
             Need::Append(request) => self.add(request).await,
             Need::Replace(request) => self.replace(request).await,
-            Need::Rows(messages) => open.rows(&messages).await,
-            Need::Read(requests) => open.read(requests).await,
-            Need::Hold(requests) => open.hold(requests, &mut self.output).await,
+            Need::Visit(owner) => self.visit(&owner).await,
+            Need::Stay => self.stay().await?,
+            Need::Sharers => self.sharers().await,
+            Need::CopyAcross(request) => self.copy_across(request).await,
+            Need::SetAcl(request) => self.set_acl(request).await,
             Need::Flush => {
                 self.send().await?;
                 self.lent = None;
                 Answer::Ready
             }
-            Need::AuthorizeUrls(urls) => open.authorize(urls).await,
-            Need::ResetAccessKeys(mailbox) => match open.handle.reset_access_keys(mailbox).await {
-                Ok(()) => Answer::Ready,
-                Err(error) => trouble::answer(error),
-            },
             Need::OpenUrl(request) => {
                 // What was written before belongs to the session's own account.
                 self.send().await?;
@@ -192,8 +186,62 @@ impl Connection {
             Need::Login { .. } | Need::Sasl(_) | Need::ClientResponse => {
                 return self.satisfy_stranger(need).await;
             }
+            need => self.satisfy_there(need).await,
         };
         Ok(answer)
+    }
+
+    /// What the session needs of the account that it asks now.
+    async fn satisfy_there(&mut self, need: Need) -> Answer {
+        // A search in many mailboxes loads them one after the other.
+        if matches!(need, Need::Open(_)) {
+            self.keep_selected();
+        }
+        let place = self.session.place();
+        let is_guest = self.session.is_guest();
+        // Of the selected mailbox news is told at the end of a command about any account. What
+        // cannot be looked at now, the next command about it will meet.
+        if let (Need::Refresh, Place::Own | Place::Visited, Some(selected)) =
+            (&need, place, &mut self.visits.selected)
+        {
+            selected.refresh().await;
+        }
+        let open = match place {
+            Place::Selected if is_guest => self.visits.selected.as_deref_mut(),
+            Place::Own | Place::Selected => self.open.as_deref_mut(),
+            Place::Visited => self.visits.visited(),
+        };
+        let Some(open) = open else { return Answer::Failed(imap_session::Trouble::AccountGone) };
+        match need {
+            Need::Refresh => open.refresh().await,
+            Need::Open(mailbox) => open.load(mailbox).await,
+            Need::Submit(operation) => open.submit(operation).await,
+            Need::Rows(messages) => open.rows(&messages).await,
+            Need::Read(requests) => open.read(requests).await,
+            Need::Hold(requests) => open.hold(requests, &mut self.output).await,
+            Need::AuthorizeUrls(urls) => open.authorize(urls).await,
+            Need::ResetAccessKeys(mailbox) => match open.handle.reset_access_keys(mailbox).await {
+                Ok(()) => Answer::Ready,
+                Err(error) => trouble::answer(error),
+            },
+            // Everything else is no matter of one account.
+            _ => Answer::Failed(imap_session::Trouble::Unavailable),
+        }
+    }
+
+    /// Keeps the selected mailbox loaded, and no other.
+    pub(crate) fn keep_selected(&mut self) {
+        let selected = self.session.selected_mailbox();
+        let (own, other) = match self.session.is_guest() {
+            true => (None, selected),
+            false => (selected, None),
+        };
+        if let Some(open) = &mut self.open {
+            open.keep(own);
+        }
+        if let Some(open) = &mut self.visits.selected {
+            open.keep(other);
+        }
     }
 
     /// What can be needed before there is an account.
@@ -217,7 +265,12 @@ impl Connection {
             | Need::AuthorizeUrls(_)
             | Need::ResetAccessKeys(_)
             | Need::OpenUrl(_)
-            | Need::ReadUrl(_) => Answer::Failed(imap_session::Trouble::AccountGone),
+            | Need::ReadUrl(_)
+            | Need::Visit(_)
+            | Need::Stay
+            | Need::Sharers
+            | Need::CopyAcross(_)
+            | Need::SetAcl(_) => Answer::Failed(imap_session::Trouble::AccountGone),
         };
         Ok(answer)
     }
@@ -255,7 +308,8 @@ impl Connection {
         if let Input::First(Some(response)) | Input::Later(response) = &input {
             exchange.note_claim(response.expose());
         }
-        if self.throttled(&exchange.claimed) {
+        let is_counted = exchange.session.has_failed();
+        if !is_counted && self.throttled(&exchange.claimed) {
             return TOO_MANY;
         }
         let progress = match &input {
@@ -266,12 +320,17 @@ impl Connection {
         };
         match progress {
             Ok(SaslProgress::Challenge(challenge)) => {
+                // It counts now: the client may never answer what it is told of a refused token.
+                if exchange.session.has_failed() {
+                    self.count_failure(&exchange.claimed).await;
+                }
                 self.exchange = Some(exchange);
                 Answer::Challenge(challenge)
             }
             Ok(SaslProgress::Done { account, data }) => {
                 self.logged_in(account, &exchange.claimed, data)
             }
+            Err(error) if is_counted => trouble::refused(error),
             Err(error) => self.refused(error, &exchange.claimed).await,
         }
     }
@@ -290,6 +349,7 @@ impl Connection {
     fn logged_in(&mut self, handle: AccountHandle, user: &[u8], data: Option<Vec<u8>>) -> Answer {
         self.shared.throttle.succeeded(self.peer, user, Instant::now());
         info!(peer = %self.peer, account = %handle.id(), "logged in");
+        self.session.set_account_name(handle.name());
         self.session.set_account_hidden(handle.hidden_capabilities().to_vec());
         self.open = Some(Box::new(Open::new(handle)));
         self.exchange = None;
@@ -298,28 +358,45 @@ impl Connection {
 
     async fn refused(&mut self, error: AuthError, user: &[u8]) -> Answer {
         if matches!(error, AuthError::Denied | AuthError::NotAuthorized) {
-            info!(peer = %self.peer, "login refused");
-            let delay = self.shared.throttle.failed(self.peer, user, Instant::now());
-            if self.shared.settings.patience.failed_login == FailedLogin::Slow {
-                tokio::time::sleep(delay).await;
-            }
+            self.count_failure(user).await;
         }
         trouble::refused(error)
     }
 
+    async fn count_failure(&mut self, user: &[u8]) {
+        info!(peer = %self.peer, "login refused");
+        let delay = self.shared.throttle.failed(self.peer, user, Instant::now());
+        if self.shared.settings.patience.failed_login == FailedLogin::Slow {
+            tokio::time::sleep(delay).await;
+        }
+    }
+
     async fn add(&mut self, request: AppendRequest) -> Answer {
-        let Some(open) = &mut self.open else {
+        let Some((own, target)) = self.own_and_asked() else {
             return Answer::Failed(imap_session::Trouble::AccountGone);
         };
-        let handle = open.handle.clone();
         let mut mails = Vec::with_capacity(request.messages.len());
         for item in request.messages {
-            match new_mail(&mut self.literals, &handle, item).await {
+            match new_mail(&mut self.literals, (&own, &target), item).await {
                 Ok(mail) => mails.push(mail),
                 Err(error) => return trouble::answer(error),
             }
         }
-        open.submitted(handle.append(request.mailbox, mails).await)
+        let added = target.append(request.mailbox, mails).await;
+        self.submitted_there(added)
+    }
+
+    /// The session's own account, where literals are staged, and the one that it asks now.
+    fn own_and_asked(&mut self) -> Option<(AccountHandle, AccountHandle)> {
+        let own = self.open.as_ref()?.handle.clone();
+        Some((own, self.asked()?.handle.clone()))
+    }
+
+    fn submitted_there(&mut self, done: Result<(Account, Outcome), ServiceError>) -> Answer {
+        match self.asked() {
+            Some(open) => open.submitted(done),
+            None => Answer::Failed(imap_session::Trouble::AccountGone),
+        }
     }
 
     /// Has it decided whether this session may have what the URL names. RFC 4467 §6
@@ -340,13 +417,15 @@ impl Connection {
 
     /// REPLACE. RFC 8508
     async fn replace(&mut self, request: ReplaceRequest) -> Answer {
-        let Some(open) = &mut self.open else {
+        let Some((own, target)) = self.own_and_asked() else {
             return Answer::Failed(imap_session::Trouble::AccountGone);
         };
-        let handle = open.handle.clone();
         let ReplaceRequest { from, uid, to, message } = request;
-        match new_mail(&mut self.literals, &handle, message).await {
-            Ok(mail) => open.submitted(handle.replace((from, uid), to, mail).await),
+        match new_mail(&mut self.literals, (&own, &target), message).await {
+            Ok(mail) => {
+                let replaced = target.replace((from, uid), to, mail).await;
+                self.submitted_there(replaced)
+            }
             Err(error) => trouble::answer(error),
         }
     }
@@ -398,10 +477,11 @@ fn authorized_url(request: UrlRequest) -> Option<AuthorizedUrl> {
     })
 }
 
-/// A message of a command, staged by now.
+/// A message of a command, staged by now: made of what is in the session's own account, for the
+/// one that it goes to.
 async fn new_mail(
     literals: &mut Literals,
-    handle: &AccountHandle,
+    (handle, target): (&AccountHandle, &AccountHandle),
     item: AppendItem,
 ) -> Result<NewMail, ServiceError> {
     let AppendItem { data, flags, date } = item;
@@ -414,7 +494,7 @@ async fn new_mail(
         }
         AppendData::Catenated(pieces) => catenate(literals, handle, pieces).await?,
     };
-    Ok(NewMail { staged, flags, date })
+    visits::moved(NewMail { staged, flags, date }, handle, target).await
 }
 
 /// Puts a message together, piece by piece: it is never in memory as a whole. RFC 4469 §3
@@ -452,7 +532,7 @@ async fn catenate(
 
 impl Exchange {
     /// Remembers who the client says it is, for the count of failures. PLAIN: RFC 4616 §2;
-    /// SCRAM: RFC 5802 §7.
+    /// SCRAM: RFC 5802 §7; OAUTHBEARER: RFC 7628 §3.1.
     fn note_claim(&mut self, response: &[u8]) {
         if !self.claimed.is_empty() {
             return;
@@ -460,6 +540,7 @@ impl Exchange {
         let claimed = match self.mechanism {
             Mechanism::Plain => response.split(|byte| *byte == 0).nth(1),
             Mechanism::Login | Mechanism::External => Some(response),
+            Mechanism::OAuthBearer | Mechanism::XOAuth2 => Some(oauth::claimed(response)),
             Mechanism::ScramSha256
             | Mechanism::ScramSha256Plus
             | Mechanism::ScramSha1

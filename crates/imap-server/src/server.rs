@@ -53,26 +53,29 @@ impl Shared {
                 true => CleartextLogin::Allowed,
                 false => CleartextLogin::Refused,
             },
-            mechanisms: mechanisms(stream),
+            mechanisms: self.mechanisms(stream),
             server_annotations: self.settings.server_annotations.clone(),
             language: self.settings.language,
             users_set_quota: self.settings.users_set_quota,
+            shared_accounts: Arc::clone(&self.settings.shared_accounts),
             append_limit: self.service.config().message_bytes_max,
+            hidden_capabilities: self.settings.hidden_capabilities.clone(),
             uidonly: self.settings.uidonly,
             message_limit: self.settings.message_limit,
             save_limit: self.settings.save_limit,
             ..SessionConfig::default()
         }
     }
-}
 
-/// The mechanisms that can be used on this connection, the strongest first.
-pub(crate) fn mechanisms(stream: &Stream) -> Vec<String> {
-    let can_bind = stream.channel_binding().is_some();
-    let is_certified = !stream.certified_names().is_empty();
-    let can_be_used = |it: &&Mechanism| match it {
-        Mechanism::External => is_certified,
-        other => can_bind || !other.is_bound(),
-    };
-    Mechanism::ALL.iter().filter(can_be_used).map(|it| it.name().to_owned()).collect()
+    /// The mechanisms that can be used on this connection, the strongest first.
+    pub(crate) fn mechanisms(&self, stream: &Stream) -> Vec<String> {
+        let can_bind = stream.channel_binding().is_some();
+        let is_certified = !stream.certified_names().is_empty();
+        let takes_tokens = self.service.config().tokens.is_some();
+        let can_be_used = |it: &&Mechanism| match it {
+            Mechanism::External => is_certified,
+            other => (can_bind || !other.is_bound()) && (takes_tokens || !other.takes_token()),
+        };
+        Mechanism::ALL.iter().filter(can_be_used).map(|it| it.name().to_owned()).collect()
+    }
 }

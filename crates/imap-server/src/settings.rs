@@ -13,6 +13,8 @@ pub struct ImapSettings {
     pub starttls: Option<TlsServer>,
     /// How long connections may take.
     pub patience: Patience,
+    /// Capabilities that no client is told of.
+    pub hidden_capabilities: Vec<String>,
     /// Whether UIDONLY is offered. RFC 9586
     pub uidonly: bool,
     /// How many messages one command works on; `None` for all. RFC 9738
@@ -21,6 +23,8 @@ pub struct ImapSettings {
     pub save_limit: Option<u32>,
     /// What the operator tells all clients.
     pub server_annotations: Arc<ServerAnnotations>,
+    /// Accounts whose mailboxes stand below `Shared Folders`.
+    pub shared_accounts: Arc<[String]>,
     /// What LANGUAGE means by `default`. RFC 5255 §3.2
     pub language: Language,
     /// Whether users may set the limits of their own accounts.

@@ -51,7 +51,9 @@ pub fn trouble(failure: &ServiceError) -> Trouble {
         | ServiceError::NoSuchShard
         | ServiceError::InvalidName(_)
         | ServiceError::InvalidPassword(_)
-        | ServiceError::InvalidCapability => {
+        | ServiceError::AppPassword(_)
+        | ServiceError::InvalidCapability
+        | ServiceError::InvalidIdentifier(_) => {
             error!(error = %failure, "not an error of what was asked for");
             Trouble::Unavailable
         }
@@ -81,6 +83,7 @@ pub fn refused(failure: AuthError) -> Answer {
             Answer::AuthenticationRefused(AuthenticationRefused::Authorization)
         }
         AuthError::Malformed => Answer::AuthenticationRefused(AuthenticationRefused::Malformed),
+        AuthError::Unavailable => Answer::AuthenticationRefused(AuthenticationRefused::Unavailable),
         AuthError::Busy => Answer::Failed(Trouble::Limit),
         AuthError::Failed(error) => Answer::Failed(trouble(&error)),
     }

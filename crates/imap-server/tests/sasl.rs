@@ -275,3 +275,87 @@ async fn login_asks_for_the_name_and_then_for_the_password() {
         assert!(said.starts_with(end), "{said}");
     }
 }
+
+/// What a server that takes tokens says to this message of OAUTHBEARER; `^` is the separator.
+async fn bearer(client: &mut common::Client, message: &str) -> String {
+    let message = BASE64.encode(message.replace('^', "\u{1}"));
+    client.send(format!("a AUTHENTICATE OAUTHBEARER {message}\r\n")).await;
+    let told = client.line().await;
+    let Some(challenge) = told.strip_prefix("+ ") else { return told };
+    let challenge = String::from_utf8(BASE64.decode(challenge).unwrap()).unwrap();
+    client.send("AQ==\r\n").await;
+    format!("{challenge} {}", client.line().await)
+}
+
+#[tokio::test]
+async fn a_token_opens_its_own_account_and_no_other() {
+    use testkit::pure::{TOKEN, TOKEN_REFUSAL};
+    let live = Live::nodes_with_tokens(1, settings()).await.remove(0);
+    let refused = format!("{TOKEN_REFUSAL} a NO [AUTHENTICATIONFAILED]");
+    let other = format!("{TOKEN_REFUSAL} a NO [AUTHORIZATIONFAILED]");
+    for (message, expected) in [
+        (format!("n,,^auth=Bearer {TOKEN}^^"), "a OK"),
+        (format!("y,a=User@example.com,^host=server.example.com^auth=bearer {TOKEN}^^"), "a OK"),
+        (format!("n,,^host=mx.example.com^auth=Bearer {TOKEN}^^"), "Request a NO [AUTHENTICA"),
+        ("n,,^auth=Bearer x^^".to_owned(), refused.as_str()),
+        ("n,,^auth=Basic x^^".to_owned(), "Request a NO [AUTHENTICATIONFAILED]"),
+        ("n,,^^".to_owned(), &refused),
+        (format!("n,a={USER},^auth=Bearer {TOKEN}^^"), &other),
+        (format!("n,a=nobody@example.com,^auth=Bearer {TOKEN}^^"), &other),
+        ("n,,^auth=Bearer away^^".to_owned(), "a NO [UNAVAILABLE]"),
+        ("^".to_owned(), "a NO [AUTHENTICATIONFAILED]"),
+        (format!("n,user=user@example.com,^auth=Bearer {TOKEN}^^"), "a BAD"),
+        (format!("n,,^auth=Bearer {TOKEN}^"), "a BAD"),
+        (format!("p=tls-exporter,,^auth=Bearer {TOKEN}^^"), "a BAD"),
+        ("n,,^auth=Bearer ".to_owned() + &"x".repeat(12_000) + "^^", "a BAD"),
+        ("n,,^auth=Bearer ".to_owned() + &"x".repeat(11_000) + "^^", &refused),
+    ] {
+        let mut client = live.connect();
+        client.line().await;
+        let told = bearer(&mut client, &message).await;
+        assert!(told.starts_with(expected), "{message}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn without_tls_a_token_is_taken_from_this_machine_only() {
+    let live = Live::nodes_with_tokens(1, settings()).await.remove(0);
+    let mut near = live.connect();
+    assert!(near.line().await.contains(" AUTH=OAUTHBEARER AUTH=XOAUTH2 "));
+    let mut far = live.connect_from(Peer::Ip("192.0.2.1".parse().unwrap()));
+    assert!(!far.line().await.contains("AUTH="));
+    let token = format!("n,,^auth=Bearer {}^^", testkit::pure::TOKEN);
+    assert!(bearer(&mut far, &token).await.starts_with("a NO [PRIVACYREQUIRED]"));
+    // Without a provider there is nothing to try.
+    let without = Live::new(settings()).await;
+    let mut none = without.connect();
+    assert!(!none.line().await.contains("OAUTH"));
+    assert!(bearer(&mut none, &token).await.starts_with("a NO [CANNOT]"));
+}
+
+#[tokio::test]
+async fn a_refused_token_counts_once_even_if_the_client_does_not_hear_it_out() {
+    let mut live = Live::nodes_with_tokens(1, settings()).await.remove(0);
+    let throttle = Arc::new(net::LoginThrottle::default());
+    let server = imap_server::ImapServer::new(live.service.clone(), throttle.clone(), settings());
+    live.server = Arc::new(server);
+    let message = format!("n,a={USER},^auth=Bearer x^^");
+    let far = Peer::Ip("192.0.2.1".parse().unwrap());
+    let verdict = || throttle.check(far, USER.as_bytes(), std::time::Instant::now());
+    for round in 0..49 {
+        let mut client = live.connect();
+        client.line().await;
+        if round % 2 == 0 {
+            assert!(bearer(&mut client, &message).await.contains(" NO "));
+        } else {
+            let message = BASE64.encode(message.replace('^', "\u{1}"));
+            client.send(format!("a AUTHENTICATE OAUTHBEARER {message}\r\n")).await;
+            assert!(client.line().await.starts_with("+ "));
+        }
+        assert_eq!(verdict(), net::Verdict::Try, "{round}");
+    }
+    let mut client = live.connect();
+    client.line().await;
+    bearer(&mut client, &message).await;
+    assert_eq!(verdict(), net::Verdict::Refuse);
+}

@@ -26,6 +26,11 @@ fn uidonly_neither_tells_nor_takes_sequence_numbers() {
 }
 
 #[test]
+fn tokens_log_in_where_there_is_a_provider() {
+    run_folder(&folder("oauth"), || common::ScriptPeer::with_tokens(1, common::settings()));
+}
+
+#[test]
 fn clients_get_what_they_are_known_to_need() {
     scripts("wire");
 }
@@ -48,6 +53,9 @@ fn every_script_goes_the_same_with_its_connections_spread_over_three_nodes() {
             message_limit: topic.ends_with("messagelimit").then_some(3),
             ..common::settings()
         };
-        run_folder(&topic, || common::ScriptPeer::of_three_nodes(settings.clone()));
+        run_folder(&topic, || match topic.ends_with("oauth") {
+            true => common::ScriptPeer::with_tokens(3, settings.clone()),
+            false => common::ScriptPeer::of_three_nodes(settings.clone()),
+        });
     }
 }

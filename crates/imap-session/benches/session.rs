@@ -10,7 +10,7 @@ use imap_proto::parse::{self, Frame};
 use imap_proto::{BlobSlice, Sink};
 use imap_session::{Answer, CleartextLogin, Need, Session, SessionConfig, Step, World};
 use mail_types::{Flags, InternalDate, Keyword, MailboxName, SystemFlags};
-use mailbox::{Account, Context, NewMessage, Operation, apply, decide};
+use mailbox::{Account, Actor, Context, NewMessage, Operation, apply, decide};
 
 const MESSAGES: u32 = 100_000;
 
@@ -58,7 +58,7 @@ impl Shell {
         let command = command.unwrap_or_else(|error| panic!("{line}: {error}"));
         let now = InternalDate::utc(NOW);
         let account = self.account.clone();
-        let world = World { account: Some(&account), now };
+        let world = World::new(Some(&account), now);
         let mut step = self.session.begin(command, world, &mut self.output);
         while let Step::Need(need) = step {
             let answer = match need {
@@ -69,7 +69,7 @@ impl Shell {
                 _ => Answer::Ready,
             };
             let account = self.account.clone();
-            let world = World { account: Some(&account), now };
+            let world = World::new(Some(&account), now);
             step = self.session.resume(answer, world, &mut self.output);
         }
         self.output.bytes
@@ -77,7 +77,7 @@ impl Shell {
 }
 
 fn commit(account: &mut Account, operation: &Operation) -> mailbox::Outcome {
-    let decision = decide(account, operation, &Context { now: NOW })
+    let decision = decide(account, &Actor::Owner, operation, &Context { now: NOW })
         .unwrap_or_else(|refusal| panic!("{refusal:?}"));
     if let Some(entry) = &decision.entry {
         *account = apply(account, entry).unwrap_or_else(|error| panic!("{error}"));

@@ -27,6 +27,10 @@ enum When {
     UidOnly,
     /// After login, with the limit, if there is one. RFC 9738 §3
     MessageLimit,
+    /// After login, unless there is that limit: orders are kept in no index, so "server
+    /// implementors will need to decide whether their server advertises SORT or MESSAGELIMIT".
+    /// RFC 9738 §3.3
+    Sorting,
     /// The same of a limit on COPY and APPEND only.
     SaveLimit,
     /// After login, if users may set limits. RFC 9208 §4.1.3
@@ -60,9 +64,9 @@ const ROWS: &[(&str, When)] = &[
     ("QRESYNC", When::LoggedIn),
     ("ESEARCH", When::LoggedIn),
     ("SEARCHRES", When::LoggedIn),
-    ("SORT", When::LoggedIn),
-    ("SORT=DISPLAY", When::LoggedIn),
-    ("ESORT", When::LoggedIn),
+    ("SORT", When::Sorting),
+    ("SORT=DISPLAY", When::Sorting),
+    ("ESORT", When::Sorting),
     ("THREAD=ORDEREDSUBJECT", When::LoggedIn),
     ("THREAD=REFERENCES", When::LoggedIn),
     ("THREAD=REFS", When::LoggedIn),
@@ -73,6 +77,7 @@ const ROWS: &[(&str, When)] = &[
     ("SEARCH=FUZZY", When::LoggedIn),
     ("CONTEXT=SEARCH", When::LoggedIn),
     ("FILTERS", When::LoggedIn),
+    ("CONTEXT=SORT", When::Sorting),
     ("WITHIN", When::LoggedIn),
     ("BINARY", When::LoggedIn),
     ("MULTIAPPEND", When::LoggedIn),
@@ -89,6 +94,10 @@ const ROWS: &[(&str, When)] = &[
     // RFC 5464 §1
     ("METADATA", When::LoggedIn),
     ("LIST-METADATA", When::LoggedIn),
+    ("ACL", When::LoggedIn),
+    // The rights that RFC 2086 did not know. RFC 4314 §5.1.1
+    ("RIGHTS=texk", When::LoggedIn),
+    ("LIST-MYRIGHTS", When::LoggedIn),
     ("QUOTA", When::LoggedIn),
     ("QUOTASET", When::UsersSetQuota),
     ("QUOTA=RES-STORAGE", When::LoggedIn),
@@ -130,6 +139,7 @@ pub(crate) fn capabilities(config: &SessionConfig, login: Login) -> Vec<Capabili
                 }
                 false
             }
+            When::Sorting => login == Login::After && config.message_limit.is_none(),
             When::UidOnly => login == Login::After && config.uidonly,
             When::UsersSetQuota => {
                 login == Login::After && config.users_set_quota == UsersSetQuota::Allowed
@@ -166,6 +176,42 @@ pub(crate) fn is_hidden(config: &SessionConfig, login: Login, name: &str) -> boo
     let for_account = login == Login::After && config.account_hidden.iter().any(names);
     for_account || config.hidden_capabilities.iter().any(names)
 }
+
+/// Whether the operator may have a capability hidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hiding {
+    /// It may be hidden.
+    Possible,
+    /// There is no such capability.
+    Unknown,
+    /// Every client has to be told of it.
+    Forbidden,
+}
+
+impl Hiding {
+    /// What may become of a name in any letter case, where logins have these mechanisms. A family
+    /// such as `COMPRESS` is a name, too.
+    #[must_use]
+    pub fn of(name: &str, mechanisms: &[&str]) -> Self {
+        if NEVER_HIDDEN.iter().any(|row| row.eq_ignore_ascii_case(name)) {
+            return Self::Forbidden;
+        }
+        let is_mechanism = |of: &str| mechanisms.iter().any(|m| m.eq_ignore_ascii_case(of));
+        let is_known = ROWS.iter().any(|(row, when)| match row.split_once('=') {
+            _ if row.eq_ignore_ascii_case(name) => *when != When::Mechanisms,
+            Some((family, _)) if family.eq_ignore_ascii_case(name) => true,
+            Some((family, _)) if *when == When::Mechanisms => name
+                .split_once('=')
+                .is_some_and(|(f, of)| f.eq_ignore_ascii_case(family) && is_mechanism(of)),
+            _ => false,
+        });
+        if is_known { Self::Possible } else { Self::Unknown }
+    }
+}
+
+/// Without `IMAP4rev1` most clients hang up (RFC 3501 §6.1.1 has every server tell it); without the
+/// others a client sends its password in the clear. RFC 9051 §6.2.1, §6.2.3
+const NEVER_HIDDEN: &[&str] = &["IMAP4rev1", "STARTTLS", "LOGINDISABLED"];
 
 /// Whether a password may be sent over this connection as it is now.
 pub(crate) fn login_is_allowed(config: &SessionConfig) -> bool {
@@ -215,11 +261,60 @@ mod tests {
     }
 
     #[test]
+    fn sort_is_announced_unless_a_command_works_on_so_many_messages_only() {
+        let config = SessionConfig { save_limit: Some(1000), ..SessionConfig::default() };
+        let sorts = ["SORT", "SORT=DISPLAY", "ESORT", "CONTEXT=SORT"];
+        assert!(sorts.iter().all(|name| has(&config, Login::After, name)));
+        assert!(!sorts.iter().any(|name| has(&config, Login::Before, name)));
+        let config = SessionConfig { message_limit: Some(2000), ..config };
+        assert!(!sorts.iter().any(|name| has(&config, Login::After, name)));
+        assert!(has(&config, Login::After, "THREAD=REFS"));
+    }
+
+    #[test]
     fn a_hidden_capability_is_not_announced() {
         let hidden_capabilities = vec!["qresync".to_owned()];
         let config = SessionConfig { hidden_capabilities, ..SessionConfig::default() };
         assert!(!has(&config, Login::After, "QRESYNC"));
         assert!(has(&config, Login::After, "CONDSTORE"));
+    }
+
+    #[test]
+    fn what_is_hidden_everywhere_is_hidden_before_the_login_too() {
+        let hidden_capabilities = ["IDLE", "auth=plain", "COMPRESS"].map(str::to_owned).into();
+        let tls = TlsState::Active;
+        let config = SessionConfig { hidden_capabilities, tls, ..SessionConfig::default() };
+        for login in [Login::Before, Login::After] {
+            for name in ["IDLE", "AUTH=PLAIN", "COMPRESS=DEFLATE"] {
+                assert!(!has(&config, login, name), "{name} {login:?}");
+            }
+            assert!(has(&config, login, "LITERAL+"));
+        }
+    }
+
+    #[test]
+    fn names_of_capabilities_can_be_hidden_but_for_those_that_protect() {
+        let hiding = |name| Hiding::of(name, &["PLAIN", "SCRAM-SHA-256"]);
+        for name in [
+            "condstore",
+            "COMPRESS=DEFLATE",
+            "compress",
+            "IMAP4rev2",
+            "AUTH=plain",
+            "AUTH",
+            "APPENDLIMIT",
+            "LITERAL+",
+            "QUOTASET",
+        ] {
+            assert_eq!(hiding(name), Hiding::Possible, "{name}");
+        }
+        for name in ["IMAP4REV1", "StartTLS", "LOGINDISABLED"] {
+            assert_eq!(hiding(name), Hiding::Forbidden, "{name}");
+        }
+        for name in ["", "CONDSTOR", "AUTH=", "AUTH=CRAM-MD5", "COMPRESS=", "APPENDLIMIT=5", "A B"]
+        {
+            assert_eq!(hiding(name), Hiding::Unknown, "{name}");
+        }
     }
 
     #[test]

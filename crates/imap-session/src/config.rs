@@ -39,6 +39,9 @@ pub struct SessionConfig {
     pub language: Language,
     /// Whether a user may set the limits of the own account: SETQUOTA.
     pub users_set_quota: UsersSetQuota,
+    /// Login names of the accounts whose mailboxes stand below `Shared Folders` and not below
+    /// `Other Users`: they belong to nobody.
+    pub shared_accounts: Arc<[String]>,
     /// Failed logins after which the connection is closed.
     pub login_attempts_max: u32,
 }
@@ -110,6 +113,7 @@ impl Default for SessionConfig {
             server_annotations: Arc::default(),
             language: Language::Default,
             users_set_quota: UsersSetQuota::Refused,
+            shared_accounts: Arc::default(),
             login_attempts_max: LOGIN_ATTEMPTS_MAX,
         }
     }

@@ -40,6 +40,14 @@ pub(crate) fn refusal(refusal: Refusal) -> Reply {
         Refusal::ReadOnlyEntry => {
             Reply::no("Only who runs the server can set this").with(Code::NoPerm)
         }
+        Refusal::NoPermission { visible: true } => no_permission(),
+        // RFC 4314 §6: as if it did not exist.
+        Refusal::NoPermission { visible: false } => no_such_mailbox(),
+        // RFC 5464 §4.3
+        Refusal::NoPrivateEntries => {
+            Reply::no("Private annotations of this mailbox are its owner's")
+                .with(Code::MetadataNoPrivate)
+        }
         // RFC 9208 §4.3.1
         Refusal::OverQuota(resource) => Reply::no(quota_text(resource)).with(Code::OverQuota),
         Refusal::UnknownMessage(_) => server_bug(),
@@ -79,6 +87,7 @@ fn limit_text(limit: mailbox::Limit) -> &'static str {
         mailbox::Limit::MetadataValue => "The value is longer than one may be",
         mailbox::Limit::MetadataEntries => "There are as many annotations as there may be",
         mailbox::Limit::MetadataBytes => "The annotations of the account take all their space",
+        mailbox::Limit::AclEntries => "The list has as many entries as it may have",
     }
 }
 
@@ -97,6 +106,11 @@ pub(crate) fn authentication(refused: AuthenticationRefused) -> Reply {
         AuthenticationRefused::Malformed => Reply::bad("That is no message of this mechanism"),
         AuthenticationRefused::TooMany => {
             Reply::no("Too many failed logins, try again later").with(Code::Unavailable)
+        }
+        // RFC 5530 §3: a temporary failure, also of authentication that others do.
+        AuthenticationRefused::Unavailable => {
+            Reply::no("The login provider cannot be reached, try again later")
+                .with(Code::Unavailable)
         }
     }
 }
@@ -137,12 +151,20 @@ pub(crate) fn unexpected(answer: &Answer) -> Reply {
         | Answer::Read(_)
         | Answer::Held(_)
         | Answer::UrlTokens(_)
-        | Answer::UrlOpened(_) => server_bug(),
+        | Answer::UrlOpened(_)
+        | Answer::Visited(_)
+        | Answer::Sharers(_)
+        | Answer::BadIdentifier => server_bug(),
     }
 }
 
 pub(crate) fn server_bug() -> Reply {
     Reply::no("The server made a mistake").with(Code::ServerBug)
+}
+
+/// RFC 4314 §4, RFC 5530 §3
+pub(crate) fn no_permission() -> Reply {
+    Reply::no("You do not have the right to do this").with(Code::NoPerm)
 }
 
 pub(crate) fn no_such_mailbox() -> Reply {

@@ -9,6 +9,7 @@
 //! - `sync` decides what the client is told and when.
 //! - `watch` is what NOTIFY asked for, and `news` tells it.
 //! - `capability` is the table of what is announced.
+//! - `place` says whose account a name or a need belongs to, and what the session may do there.
 //! - `limit` bounds how many messages one command works on.
 //! - `progress` says how far a long command has come.
 //! - `errors` gives every error its words and code.
@@ -24,6 +25,7 @@ mod literal;
 mod metadata;
 mod need;
 mod news;
+mod place;
 mod progress;
 mod render;
 mod reply;
@@ -34,6 +36,7 @@ mod step;
 mod sync;
 mod watch;
 
+pub use capability::Hiding;
 pub use config::{
     CleartextLogin, Compressed, ServerAnnotations, SessionConfig, TlsState, UsersSetQuota,
 };
@@ -42,9 +45,10 @@ pub use language::Language;
 pub use literal::{LiteralRefusal, LiteralVerdict};
 pub use need::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused,
-    ClientResponse, Need, ReadRequest, ReplaceRequest, SaslStep, Trouble, Unread, UrlRequest,
-    UrlToSign,
+    ClientResponse, CopyRequest, Need, ReadRequest, ReplaceRequest, SaslStep, SetAclRequest,
+    Sharer, Trouble, Unread, UrlRequest, UrlToSign,
 };
+pub use place::Place;
 pub use session::Session;
-pub use state::World;
+pub use state::{Others, World};
 pub use step::{Step, Then};

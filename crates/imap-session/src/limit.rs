@@ -1,7 +1,8 @@
 //! How many messages one command works on, if the operator limits it. RFC 9738
 //!
 //! A command on more messages works on those with the highest UIDs and says where it ended, so
-//! that the client can go on from there. COPY and APPEND are all or nothing: they are refused.
+//! that the client can go on from there. COPY and APPEND are all or nothing: they are refused, and
+//! so are SORT and THREAD, as an order of some messages is none of all.
 
 use imap_proto::types::{Code, Response, Status, StatusKind};
 use mail_types::{Uid, UidSet};
@@ -30,6 +31,16 @@ pub(crate) fn check_copy(uids: &UidSet, state: &State) -> Result<(), Reply> {
     match exceeded(uids, save_limit(state), state) {
         Some((limit, lowest)) => Err(Reply::no("Too many messages to copy, try fewer")
             .with(Code::MessageLimit { limit, lowest: Some(lowest) })),
+        None => Ok(()),
+    }
+}
+
+/// Refuses to put more messages in order, or to tell more of a part, than one command may: "the
+/// server refuses to do any work in this case". RFC 9738 §3.1, §3.3
+pub(crate) fn check_whole(uids: &UidSet, state: &State) -> Result<(), Reply> {
+    match exceeded(uids, state.config.message_limit, state) {
+        Some((limit, _)) => Err(Reply::no("These are too many messages, try fewer")
+            .with(Code::MessageLimit { limit, lowest: None })),
         None => Ok(()),
     }
 }

@@ -6,6 +6,7 @@ use imap_proto::parse::{ErrorKind, Frame, LiteralRole, ParseError, literal_role}
 use imap_proto::types::{Code, Response, Status, StatusKind, StatusTarget};
 
 use crate::capability::Login;
+use crate::place::is_of_others;
 use crate::{Language, Session, World};
 
 /// What is to be done with a literal before a byte of it is read.
@@ -51,7 +52,8 @@ impl Session {
         }
         let name = message.mailbox.name(self.name_encoding()).ok();
         let is_missing = |account: &mailbox::Account| {
-            name.as_ref().is_some_and(|name| account.by_name(name).is_none())
+            // Of the mailboxes of others nothing is known here.
+            name.as_ref().is_some_and(|name| account.by_name(name).is_none() && !is_of_others(name))
         };
         // Only for a literal that waits: the others are on their way, and the answer of the command
         // itself is then given by the newest state.

@@ -18,13 +18,22 @@
 //! | [`Need::ResetAccessKeys`] | `Ready` |
 //! | [`Need::OpenUrl`] | `UrlOpened` |
 //! | [`Need::ReadUrl`] | `Read` |
+//! | [`Need::Visit`] | `Visited` |
+//! | [`Need::Stay`] | `Ready` |
+//! | [`Need::Sharers`] | `Sharers` |
+//! | [`Need::CopyAcross`] | `Submitted` with the target's outcome |
+//! | [`Need::SetAcl`] | `Submitted`, `BadIdentifier` |
+//!
+//! Each is asked of one account: [`crate::Session::place`] says which.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use imap_proto::url::ImapUrl;
-use mail_types::{Flags, InternalDate, MailboxId, MessageId, Secret, Uid};
-use mailbox::{Operation, Outcome, Refusal};
+use mail_types::{Flags, InternalDate, MailboxId, MessageId, Secret, Uid, UidSet};
+use mailbox::{Account, Operation, Outcome, Refusal, RightsChange};
+
+use crate::Place;
 
 /// Something that has to be done before the command can go on.
 #[derive(Debug)]
@@ -72,6 +81,18 @@ pub enum Need {
     ReadUrl(Vec<ReadRequest>),
     /// Send what the output holds before going on: there is more to come than should be kept.
     Flush,
+    /// Open the account of this login name, if it shares something with the session's own: it is
+    /// [`crate::Others::visited`] from then on, until the command ends or visits another one.
+    Visit(String),
+    /// The account that is visited is that of the selected mailbox from now on:
+    /// [`crate::Others::selected`].
+    Stay,
+    /// Open all accounts that share something with the session's own, one after the other.
+    Sharers,
+    /// Have messages copied from one account to another.
+    CopyAcross(CopyRequest),
+    /// Have an entry of an ACL changed. RFC 4314 §3.1, §3.2
+    SetAcl(SetAclRequest),
 }
 
 impl Need {
@@ -118,6 +139,41 @@ pub struct ReplaceRequest {
     pub to: MailboxId,
     /// The new one.
     pub message: AppendItem,
+}
+
+/// A COPY from the account of the selected mailbox to another one.
+#[derive(Debug)]
+pub struct CopyRequest {
+    /// Where the messages are, in [`crate::Place::Selected`].
+    pub from: MailboxId,
+    /// Which.
+    pub uids: UidSet,
+    /// The account where they shall be as well.
+    pub place: Place,
+    /// The mailbox there.
+    pub to: MailboxId,
+}
+
+/// A change of an ACL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAclRequest {
+    /// Of which mailbox.
+    pub mailbox: MailboxId,
+    /// Whose rights, as the client wrote it.
+    pub identifier: String,
+    /// What becomes of them.
+    pub change: RightsChange,
+}
+
+/// An account that shares something with the session's own.
+#[derive(Clone, Debug)]
+pub struct Sharer {
+    /// Its login name.
+    pub name: String,
+    /// What makes its object ids differ from those of other accounts.
+    pub mark: String,
+    /// The account.
+    pub account: Account,
 }
 
 /// One message of an APPEND.
@@ -219,6 +275,13 @@ pub enum Answer {
     UrlTokens(Option<Vec<String>>),
     /// The message that a URL names; `None` whatever is wrong with it.
     UrlOpened(Option<(MessageId, Arc<mime::Message>)>),
+    /// The account is open: what makes its object ids differ from those of all others, in letters,
+    /// digits, `-` and `_`. `None` if there is no such account, or it shares nothing.
+    Visited(Option<String>),
+    /// All that share something, in the order of their names.
+    Sharers(Vec<Sharer>),
+    /// The identifier is none that an ACL can have. RFC 4314 §3
+    BadIdentifier,
     /// Whether the octets are there to be sent, one for each request.
     Held(Vec<Result<(), Unread>>),
     /// It could not be done.
@@ -258,6 +321,8 @@ pub enum AuthenticationRefused {
     Malformed,
     /// Too many attempts.
     TooMany,
+    /// Nobody is there who could say whether it is right; it may work later.
+    Unavailable,
 }
 
 /// Why something could not be done although nobody did anything wrong.

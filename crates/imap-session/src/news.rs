@@ -6,7 +6,7 @@ use imap_proto::types::{
 };
 use mail_types::{MailboxId, MailboxName, Uid, UidSet};
 
-use crate::cmd::{attributes_of, context, status_values, tell_new_messages};
+use crate::cmd::{attributes_of, settle, status_values};
 use crate::reply::{Flow, Reply, Run, end, wait_ready};
 use crate::state::State;
 use crate::sync::{self, CaughtUp, Silence, Told};
@@ -48,11 +48,15 @@ pub(crate) fn note_arrivals(first: Uid, last: Uid, state: &mut State) {
 
 /// Notes messages that this session has put into the selected mailbox. RFC 5465 §5.2
 pub(crate) fn note_own(mailbox: MailboxId, uids: &UidSet, state: &mut State) {
-    let is_selected = state.selected.as_ref().is_some_and(|it| it.mailbox == mailbox);
-    if let Some(watch) = &mut state.watch
-        && is_selected
-    {
+    if !state.is_selected(mailbox) {
+        return;
+    }
+    let Some(selected) = state.selected.as_mut() else { return };
+    if let Some(watch) = &mut state.watch {
         watch.own = watch.own.union(uids);
+    }
+    for context in selected.contexts.iter_mut().filter(|context| context.tells_items()) {
+        context.note_own(uids);
     }
 }
 
@@ -80,33 +84,23 @@ fn gone() -> Reply {
 
 fn tell_rest(run: &mut Run<'_>) -> Flow {
     tell_others(run);
-    let Some(watch) = &mut run.state.watch else { return settle(run) };
-    let fresh = std::mem::take(&mut watch.fresh).difference(&std::mem::take(&mut watch.own));
-    if fresh.is_empty() {
-        return settle(run);
-    }
-    if fresh.len() > Watch::FRESH_MAX {
+    if fresh(run.state).len() > Watch::FRESH_MAX {
         overflow(run);
-        return settle(run);
     }
-    let items = watch.selected.as_ref().map(|selected| selected.items.clone());
-    tell_new_messages(fresh, items.unwrap_or_default(), run, settle)
+    // Last, new messages are told, and searches whose changes are told read those that came or
+    // changed. RFC 5267 §4.3.2
+    settle::begin(run).unwrap_or_else(|| end(Reply::ok("Told")))
 }
 
-/// Last, searches whose changes are told read the messages that came or changed. RFC 5267 §4.3.2
-fn settle(run: &mut Run<'_>) -> Flow {
-    context::settle(run).unwrap_or_else(done)
-}
-
-fn done() -> Flow {
-    end(Reply::ok("Told"))
+/// Messages that have arrived, not by this session's doing, and of which items are to be told.
+pub(crate) fn fresh(state: &State) -> UidSet {
+    state.watch.as_ref().map_or_else(UidSet::new, |watch| watch.fresh.difference(&watch.own))
 }
 
 /// Tells what changed in other mailboxes, and their names.
 fn tell_others(run: &mut Run<'_>) {
+    let selected = run.state.own_selected().map(|it| (it.mailbox, it.view.settled()));
     let (Some(account), Some(watch)) = (run.account, &mut run.state.watch) else { return };
-    let selected = run.state.selected.as_ref();
-    let selected = selected.map(|selected| (selected.mailbox, selected.view.settled()));
     let Ok(notices) = watch.look(account, selected, run.state.enabled.condstore) else {
         return overflow(run);
     };

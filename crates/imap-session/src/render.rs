@@ -8,10 +8,10 @@ use imap_proto::types::{
     Status, StatusKind,
 };
 use mail_types::{Flags, MailboxName, SeqNum, SystemFlags, Uid, UidSet};
-use mailbox::{Changed, Delta, EntryRef, KeywordNames, News, View};
+use mailbox::{Changed, Delta, EntryRef, KeywordNames, News, Rights, View};
 
 use crate::Language;
-use crate::state::{Access, Enabled};
+use crate::state::Enabled;
 
 /// Where responses go, and in which dialect.
 pub(crate) struct Out<'a> {
@@ -115,15 +115,16 @@ pub(crate) fn flags(out: &mut Out<'_>, keywords: &KeywordNames) {
 }
 
 /// `* OK [PERMANENTFLAGS …]`; with `\*` as clients may make keywords. RFC 9051 §7.1
-pub(crate) fn permanent_flags(out: &mut Out<'_>, keywords: &KeywordNames, access: Access) {
-    let list = match access {
-        Access::ReadWrite => FlagList { wildcard: true, ..all_flags(keywords).into() },
-        Access::ReadOnly => FlagList::default(),
+/// Without a right, the flags that it is about are left out. RFC 4314 §5.1.1
+pub(crate) fn permanent_flags(out: &mut Out<'_>, keywords: &KeywordNames, rights: Rights) {
+    let permitted = rights.permitted(&all_flags(keywords));
+    let wildcard = rights.contains(Rights::WRITE);
+    let text = match (wildcard, permitted.is_empty()) {
+        (true, _) => "Flags and new keywords can be kept",
+        (false, false) => "Only these flags can be kept",
+        (false, true) => "No flag can be changed",
     };
-    let text = match access {
-        Access::ReadWrite => "Flags and new keywords can be kept",
-        Access::ReadOnly => "No flag can be changed",
-    };
+    let list = FlagList { wildcard, ..permitted.into() };
     let status = Status::untagged(StatusKind::Ok, text).with_code(Code::PermanentFlags(list));
     out.write(&Response::Status(status));
 }

@@ -7,8 +7,9 @@ use mailbox::Account;
 
 use crate::errors;
 use crate::language::Text;
+use crate::place::Place;
 use crate::render::Out;
-use crate::state::State;
+use crate::state::{Others, State};
 use crate::{Answer, Need, Then, Trouble};
 
 /// The tagged response of a command.
@@ -59,7 +60,10 @@ impl Reply {
 pub(crate) struct Run<'a> {
     pub(crate) state: &'a mut State,
     pub(crate) tag: &'a Tag,
+    /// The session's own account.
     pub(crate) account: Option<&'a Account>,
+    /// Those of others.
+    pub(crate) others: Others<'a>,
     pub(crate) now: InternalDate,
     pub(crate) sink: &'a mut dyn Sink,
 }
@@ -75,9 +79,23 @@ impl<'a> Run<'a> {
         Out::new(self.sink, self.state.enabled)
     }
 
-    /// The account, which is there after login.
+    /// The account that is asked now, which is there after login.
     pub(crate) fn account(&self) -> Result<&'a Account, Reply> {
-        self.account.ok_or_else(|| errors::trouble(Trouble::AccountGone))
+        let account = match self.state.place {
+            Place::Own => self.account,
+            Place::Selected => self.selected_account(),
+            // The one that it has stayed in is that of the selected mailbox.
+            Place::Visited => self.others.visited.or(self.others.selected),
+        };
+        account.ok_or_else(|| errors::trouble(Trouble::AccountGone))
+    }
+
+    /// The account of the selected mailbox.
+    pub(crate) fn selected_account(&self) -> Option<&'a Account> {
+        match self.state.selected.as_ref().and_then(|selected| selected.home.guest()) {
+            Some(_) => self.others.selected,
+            None => self.account,
+        }
     }
 }
 
@@ -108,6 +126,20 @@ pub(crate) fn wait(
     then: impl FnOnce(Answer, &mut Run<'_>) -> Flow + Send + 'static,
 ) -> Flow {
     Ok(Next::Wait(need, Box::new(then)))
+}
+
+/// Goes on whatever becomes of a flow; its reply is not told.
+pub(crate) fn regardless(
+    flow: Flow,
+    run: &mut Run<'_>,
+    then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static,
+) -> Flow {
+    match flow {
+        Ok(Next::Wait(need, resume)) => {
+            wait(need, move |answer, run| regardless(resume(answer, run), run, then))
+        }
+        Ok(Next::Idle | Next::End(_)) | Err(_) => then(run),
+    }
 }
 
 /// Waits until something is done that has no result.

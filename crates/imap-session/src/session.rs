@@ -8,13 +8,13 @@ use imap_proto::types::{
 use mail_types::MailboxId;
 
 use crate::capability::{Login, capabilities};
-use crate::cmd::context;
+use crate::cmd::settle;
 use crate::render::Out;
 use crate::reply::{Flow, Next, Reply, Resume, Run};
 use crate::state::State;
 use crate::sync::{self, CaughtUp, Silence, Told};
 use crate::{
-    Answer, Language, Need, SessionConfig, Step, Then, TlsState, World, cmd, metadata, news,
+    Answer, Language, Need, Place, SessionConfig, Step, Then, TlsState, World, cmd, metadata, news,
 };
 
 /// One connection's session. Feeds on commands, asks for what it needs, writes responses.
@@ -99,6 +99,8 @@ impl Session {
             return Step::Done(Then::Continue);
         }
         self.state.progress_at = world.now.seconds();
+        self.state.place = cmd::place_of(&body);
+        self.state.visited = None;
         let told = cmd::told_at_end(&body);
         let flow = self.run(&tag, world, sink, |run| cmd::begin(body, run));
         self.after(tag, told, flow, world, sink)
@@ -109,13 +111,7 @@ impl Session {
         let Some(Running { tag, told, stage }) = self.running.take() else {
             return Step::Done(Then::Continue);
         };
-        if let (Answer::Submitted(Ok(_)), Some(watch), Some(account)) =
-            (&answer, &mut self.state.watch, world.account)
-        {
-            let selected = self.state.selected.as_ref();
-            let selected = selected.map(|it| (it.mailbox, it.view.settled()));
-            watch.absorb_own(account, selected);
-        }
+        self.note_done(&answer, world);
         match stage {
             Stage::News(resume, after) => {
                 let flow = self.run(&tag, world, sink, |run| resume(answer, run));
@@ -146,6 +142,17 @@ impl Session {
                     _ => Step::Idle,
                 }
             }
+        }
+    }
+
+    /// What the session itself has changed in its own account is no news to it.
+    fn note_done(&mut self, answer: &Answer, world: World<'_>) {
+        let is_own = self.state.guest().is_none();
+        let selected = self.state.own_selected().map(|it| (it.mailbox, it.view.settled()));
+        if let (Answer::Submitted(Ok(_)), Some(watch), Some(account), true) =
+            (answer, &mut self.state.watch, world.account, is_own)
+        {
+            watch.absorb_own(account, selected);
         }
     }
 
@@ -197,14 +204,25 @@ impl Session {
         self.running.is_none() && self.state.watch.as_ref().is_some_and(|watch| watch.listens())
     }
 
+    /// Which account the last [`Need`] is for.
+    pub fn place(&self) -> Place {
+        self.state.place
+    }
+
     /// Whether the client has logged in: longer commands and streamed literals are allowed then.
     pub fn is_logged_in(&self) -> bool {
         self.state.login == Login::After
     }
 
-    /// Whether a mailbox is selected, and which: its contents are to stay loaded.
+    /// Whether a mailbox is selected, and which: its contents are to stay loaded. It is one of
+    /// another account if [`Session::is_guest`].
     pub fn selected_mailbox(&self) -> Option<MailboxId> {
         self.state.selected.as_ref().map(|selected| selected.mailbox)
+    }
+
+    /// Whether the selected mailbox is one of another account.
+    pub fn is_guest(&self) -> bool {
+        self.state.selected.as_ref().is_some_and(|selected| selected.home.guest().is_some())
     }
 
     /// How names and texts are written on this connection now.
@@ -249,6 +267,12 @@ impl Session {
         self.state.config.account_hidden = hidden;
     }
 
+    /// The name of the account that is about to be logged in: to be called before
+    /// [`Answer::Authenticated`] is given.
+    pub fn set_account_name(&mut self, name: &str) {
+        self.state.user = name.into();
+    }
+
     /// The language in which people are talked to. RFC 5255 §3
     pub(crate) fn language(&self) -> Language {
         self.state.enabled.language
@@ -269,8 +293,8 @@ impl Session {
         sink: &mut dyn Sink,
         piece: impl FnOnce(&mut Run<'_>) -> T,
     ) -> T {
-        let account = world.account;
-        piece(&mut Run { state: &mut self.state, tag, account, now: world.now, sink })
+        let World { account, others, now } = world;
+        piece(&mut Run { state: &mut self.state, tag, account, others, now, sink })
     }
 
     fn after(
@@ -295,6 +319,7 @@ impl Session {
             }
             Ok(Next::End(reply)) | Err(reply) => reply,
         };
+        self.state.place = Place::Selected;
         // BAD did nothing, so there is nothing to tell either.
         if reply.kind == StatusKind::Bad {
             return self.finish(&tag, reply, sink);
@@ -323,9 +348,9 @@ impl Session {
         world: World<'_>,
         sink: &mut dyn Sink,
     ) -> CaughtUp {
-        let account = world.account;
+        let World { account, others, now } = world;
         let state = &mut self.state;
-        let run = &mut Run { state, tag, account, now: world.now, sink };
+        let run = &mut Run { state, tag, account, others, now, sink };
         metadata::tell_changes(run, None);
         sync::advance(told, Silence::None, run)
     }
@@ -380,7 +405,7 @@ impl Session {
             }
             (CaughtUp::NotLoaded(_), _) => (Idle::Quiet, Step::Idle),
             (CaughtUp::Yes, _) => {
-                let flow = self.run(&tag, world, sink, context::settle);
+                let flow = self.run(&tag, world, sink, settle::begin);
                 return self.idle_settled(tag, told, flow);
             }
         };
@@ -409,7 +434,7 @@ impl Session {
     ) -> Step {
         let flow = match told {
             Told::Nothing => None,
-            Told::Everything | Told::NoExpunge => self.run(&tag, world, sink, context::settle),
+            Told::Everything | Told::NoExpunge => self.run(&tag, world, sink, settle::begin),
         };
         self.settled(tag, told, reply, flow, sink)
     }

@@ -1,14 +1,17 @@
 //! What a session remembers from one command to the next.
 
+use std::sync::Arc;
+
 use mail_types::{InternalDate, MailboxId, UidSet};
 use mailbox::collate::Collation;
-use mailbox::{Account, View};
+use mailbox::{Account, Rights, View};
 
 use imap_proto::types::NameEncoding;
 
 use crate::capability::Login;
 use crate::cmd::Context;
 use crate::metadata::Told;
+use crate::place::{Guest, Home, Place};
 use crate::watch::Watch;
 use crate::{Language, SessionConfig};
 
@@ -28,6 +31,12 @@ pub(crate) struct State {
     pub(crate) progress_at: i64,
     /// The annotations whose changes the client has been told of, once it wants to be.
     pub(crate) annotations: Option<Told>,
+    /// The name that the client has logged in with, as the account has it.
+    pub(crate) user: Arc<str>,
+    /// Which account is asked now.
+    pub(crate) place: Place,
+    /// The account that the command has visited.
+    pub(crate) visited: Option<Arc<Guest>>,
 }
 
 /// What the client switched on for the rest of the connection. RFC 5161
@@ -55,7 +64,13 @@ pub(crate) struct Enabled {
 #[derive(Debug)]
 pub(crate) struct Selected {
     pub(crate) mailbox: MailboxId,
+    /// Whose it is.
+    pub(crate) home: Home,
+    /// What the session may do with it.
+    pub(crate) rights: Rights,
     pub(crate) access: Access,
+    /// [`mailbox::Mailbox::key_resets`] as the client was told.
+    pub(crate) key_resets: u32,
     /// What the client was told of it.
     pub(crate) view: View,
     /// `$`: the result of the last SEARCH with SAVE. RFC 5182
@@ -66,7 +81,24 @@ pub(crate) struct Selected {
 
 impl Selected {
     pub(crate) fn new(mailbox: MailboxId, access: Access, view: View) -> Self {
-        Self { mailbox, access, view, saved: UidSet::new(), contexts: Vec::new() }
+        Self {
+            mailbox,
+            home: Home::Own,
+            rights: Rights::ALL,
+            access,
+            key_resets: 0,
+            view,
+            saved: UidSet::new(),
+            contexts: Vec::new(),
+        }
+    }
+
+    /// The rights that say which flags can be changed. RFC 4314 §5.1.1
+    pub(crate) fn flag_rights(&self) -> Rights {
+        match self.access {
+            Access::ReadWrite => self.rights,
+            Access::ReadOnly => Rights::NONE,
+        }
     }
 }
 
@@ -84,8 +116,27 @@ pub(crate) enum Access {
 pub struct World<'a> {
     /// The account, once the client has logged in. It may be newer in every call, never older.
     pub account: Option<&'a Account>,
+    /// Accounts of others that the session sees.
+    pub others: Others<'a>,
     /// The time of day: INTERNALDATE of messages without one, and OLDER and YOUNGER.
     pub now: InternalDate,
+}
+
+/// Accounts of others that a session sees: as [`crate::Need::Visit`] and [`crate::Need::Stay`] have
+/// made them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Others<'a> {
+    /// That of the selected mailbox, if it is not the session's own.
+    pub selected: Option<&'a Account>,
+    /// The one that the command has visited last.
+    pub visited: Option<&'a Account>,
+}
+
+impl<'a> World<'a> {
+    /// What a session sees that is visiting nobody.
+    pub fn new(account: Option<&'a Account>, now: InternalDate) -> Self {
+        Self { account, others: Others::default(), now }
+    }
 }
 
 impl State {
@@ -100,6 +151,9 @@ impl State {
             watch: None,
             progress_at: 0,
             annotations: None,
+            user: Arc::from(""),
+            place: Place::Own,
+            visited: None,
         }
     }
 

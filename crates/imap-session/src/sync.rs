@@ -2,12 +2,13 @@
 
 use imap_proto::types::{Code, Response, Status, StatusKind};
 use mail_types::{MailboxId, UidSet};
-use mailbox::{Delta, Expunges, News, OwnStore, View};
+use mailbox::{Delta, Expunges, News, OwnStore, Rights, View};
 
 use crate::cmd::context;
 use crate::render::{Fetched, Out};
 use crate::reply::{Flow, Next, Reply, Run, wait_ready};
-use crate::{Need, Trouble, errors, news, render};
+use crate::state::Selected;
+use crate::{Need, Place, Trouble, errors, news, render};
 
 /// What may be told now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +56,26 @@ pub(crate) fn catch_up(
         CaughtUp::Yes => then(run),
         CaughtUp::Gone => Err(errors::no_such_mailbox()),
         CaughtUp::NotLoaded(mailbox) => {
-            wait_ready(Need::Open(mailbox), move |run| match advance(told, Silence::None, run) {
+            load_selected(mailbox, run, move |run| match advance(told, Silence::None, run) {
                 CaughtUp::Yes => then(run),
                 CaughtUp::Gone => Err(errors::no_such_mailbox()),
                 CaughtUp::NotLoaded(_) => Err(errors::trouble(Trouble::Unavailable)),
             })
         }
     }
+}
+
+/// Loads the selected mailbox, whatever account is asked otherwise.
+fn load_selected(
+    mailbox: MailboxId,
+    run: &mut Run<'_>,
+    then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static,
+) -> Flow {
+    let before = std::mem::replace(&mut run.state.place, Place::Selected);
+    wait_ready(Need::Open(mailbox), move |run| {
+        run.state.place = before;
+        then(run)
+    })
 }
 
 /// What a command tells in its own words, so that it need not be told as news.
@@ -74,11 +88,24 @@ pub(crate) enum Silence<'a> {
 
 /// Moves the view to the account's state and writes what is new.
 pub(crate) fn advance(told: Told, silence: Silence<'_>, run: &mut Run<'_>) -> CaughtUp {
+    let account = run.selected_account();
+    let actor = run.state.selected_actor();
     let Some(selected) = run.state.selected.as_mut().filter(|_| told != Told::Nothing) else {
         return CaughtUp::Yes;
     };
-    let mailbox = run.account.and_then(|account| account.mailbox(selected.mailbox));
+    let mailbox = account.and_then(|account| account.mailbox(selected.mailbox));
     let Some(mailbox) = mailbox else { return CaughtUp::Gone };
+    let rights = account.map(|account| account.rights(selected.mailbox, &actor));
+    let before = std::mem::replace(&mut selected.rights, rights.unwrap_or(Rights::NONE));
+    // Who may no longer read it sees it go. RFC 4314 §5.1.1
+    if !selected.rights.contains(Rights::READ) {
+        return CaughtUp::Gone;
+    }
+    let is_regranted = before != selected.rights;
+    let key_resets = std::mem::replace(&mut selected.key_resets, mailbox.key_resets());
+    if mailbox.key_resets() > key_resets {
+        tell_key_reset(&mut Out::new(run.sink, run.state.enabled));
+    }
     let is_new = mailbox.record().highest_modseq > selected.view.snapshot().highest_modseq();
     let contents = match mailbox.contents() {
         Some(contents) => contents.clone(),
@@ -96,6 +123,9 @@ pub(crate) fn advance(told: Told, silence: Silence<'_>, run: &mut Run<'_>) -> Ca
     let uid_next = selected.view.uid_next();
     let before = (!selected.contexts.is_empty()).then(|| selected.view.snapshot().clone());
     let delta = selected.view.advance(&contents, expunges, own);
+    if is_regranted {
+        tell_flags(selected, &mut Out::new(run.sink, run.state.enabled));
+    }
     if delta.is_empty() {
         // Also of expunges that are withheld. RFC 5267 §A.3
         if let Some(before) = before {
@@ -121,6 +151,20 @@ pub(crate) fn advance(told: Told, silence: Silence<'_>, run: &mut Run<'_>) -> Ca
     CaughtUp::Yes
 }
 
+/// Which flags there are, and which of them this session can change. RFC 4314 §5.1.1
+fn tell_flags(selected: &Selected, out: &mut Out<'_>) {
+    let keywords = selected.view.snapshot().keywords();
+    render::flags(out, keywords);
+    render::permanent_flags(out, keywords, selected.flag_rights());
+}
+
+/// "Any current IMAP session logged in as the user that has the mailbox selected will receive an
+/// untagged OK response with the URLMECH status response code". RFC 4467 §7
+fn tell_key_reset(out: &mut Out<'_>) {
+    let status = Status::untagged(StatusKind::Ok, "The mailbox has a new key");
+    out.write(&Response::Status(status.with_code(Code::UrlMech(Vec::new()))));
+}
+
 fn write_delta(delta: &Delta, silence: &Silence<'_>, run: &mut Run<'_>) {
     let enabled = run.state.enabled;
     let wants_flags = news::wants_flags(run.state);
@@ -134,7 +178,7 @@ fn write_delta(delta: &Delta, silence: &Silence<'_>, run: &mut Run<'_>) {
     }
     if let Some(keywords) = &delta.keywords {
         render::flags(out, keywords);
-        render::permanent_flags(out, keywords, selected.access);
+        render::permanent_flags(out, keywords, selected.flag_rights());
     }
     for changed in &delta.changed {
         let is_told = match silence {

@@ -324,7 +324,7 @@ impl Wants {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mailbox::{Context, Operation, apply, decide};
+    use mailbox::{Actor, Context, Operation, apply, decide};
 
     fn account(mailboxes: usize) -> Account {
         let mut account = Account::empty();
@@ -333,7 +333,8 @@ mod tests {
         let names = (0..mailboxes / 8).map(|n| MailboxName::new(&path(n)).unwrap());
         let create = |name| Operation::CreateMailbox { name, special_use: Vec::new() };
         for operation in std::iter::once(Operation::CreateAccount).chain(names.map(create)) {
-            let decision = decide(&account, &operation, &Context { now: 0 }).unwrap();
+            let decision =
+                decide(&account, &Actor::Owner, &operation, &Context { now: 0 }).unwrap();
             account = apply(&account, &decision.entry.unwrap()).unwrap();
         }
         account
@@ -365,7 +366,8 @@ mod tests {
                 let entries = vec![(name, Some(b"x".to_vec()))];
                 let target = MetadataTarget::Mailbox(*id);
                 let operation = Operation::SetMetadata { target, entries };
-                let decision = decide(&account, &operation, &Context { now: 0 }).unwrap();
+                let decision =
+                    decide(&account, &Actor::Owner, &operation, &Context { now: 0 }).unwrap();
                 apply(&account, &decision.entry.unwrap()).unwrap()
             };
             let after = ids.iter().take(count).fold(before.clone(), set);

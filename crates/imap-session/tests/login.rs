@@ -26,12 +26,12 @@ impl Client {
 
     fn begin(&mut self, line: &str) -> Step {
         let command = parse::command(Frame::whole(line.as_bytes())).unwrap();
-        let world = World { account: Some(&self.account), now: InternalDate::utc(0) };
+        let world = World::new(Some(&self.account), InternalDate::utc(0));
         self.session.begin(command, world, &mut self.said)
     }
 
     fn resume(&mut self, answer: Answer) -> Step {
-        let world = World { account: Some(&self.account), now: InternalDate::utc(0) };
+        let world = World::new(Some(&self.account), InternalDate::utc(0));
         self.session.resume(answer, world, &mut self.said)
     }
 

@@ -106,6 +106,55 @@ S1: m OK <any>
 }
 
 #[test]
+fn what_comes_into_an_account_counts_there_whoever_it_is_from() {
+    session(
+        "mail for another account",
+        r#"
+@login 1
+@account chris 2
+@mail INBOX 1
+C1: s1 SETQUOTA "" (MESSAGE 2)
+C1: s2 SETACL INBOX chris lrswite
+C2: a APPEND "Other Users/<$user>/INBOX" {<len>+}
+L2: Subject: one
+L2:
+S2: a OK <any>
+C2: b APPEND "Other Users/<$user>/INBOX" {<len>+}
+L2: Subject: two
+L2:
+S2: b NO [OVERQUOTA] <any>
+C2: c APPEND INBOX {<len>+}
+L2: Subject: mine
+L2:
+S2: c OK <any>
+C2: d SELECT INBOX
+C2: e COPY 1 "Other Users/<$user>/INBOX"
+S2: e NO [OVERQUOTA] <any>
+C2: f MOVE 1 "Other Users/<$user>/INBOX"
+S2: f NO [OVERQUOTA] <any>
+N2: * <num> EXPUNGE
+C2: g SELECT "Other Users/<$user>/INBOX"
+C2: h COPY 1 "Other Users/<$user>/INBOX"
+S2: h NO [OVERQUOTA] <any>
+; In the other direction there is room.
+C2: i MOVE 1 INBOX
+S2: * 1 EXPUNGE
+S2: i OK <any>
+C2: j STATUS INBOX (MESSAGES)
+S2: * STATUS INBOX (MESSAGES 2)
+S2: j OK <any>
+; The limits of the other account are its owner's.
+C2: k GETQUOTAROOT "Other Users/<$user>/INBOX"
+N2: * QUOTA <any>
+S2: k OK <any>
+C2: l GETQUOTA ""
+S2: * QUOTA "" ()
+S2: l OK <any>
+"#,
+    );
+}
+
+#[test]
 fn the_server_tells_what_its_operator_has_set() {
     // The first examples of RFC 5464 4.2 and 4.4.1.
     session(

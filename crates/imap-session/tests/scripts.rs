@@ -27,6 +27,16 @@ fn uidonly_neither_tells_nor_takes_sequence_numbers() {
 }
 
 #[test]
+fn tokens_log_in_where_there_is_a_provider() {
+    let config = SessionConfig {
+        cleartext_login: CleartextLogin::Allowed,
+        mechanisms: ["OAUTHBEARER", "XOAUTH2", "PLAIN"].map(str::to_owned).into(),
+        ..SessionConfig::default()
+    };
+    run_folder(&folder("oauth"), || PureServer::new(config.clone()));
+}
+
+#[test]
 fn a_command_works_on_no_more_messages_than_it_may() {
     let config = SessionConfig {
         cleartext_login: CleartextLogin::Allowed,

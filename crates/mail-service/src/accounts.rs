@@ -1,5 +1,6 @@
 //! Accounts: made, listed, given a new password, removed.
 
+pub(crate) mod app_passwords;
 pub(crate) mod hidden;
 mod spread;
 
@@ -8,7 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mail_types::{AccountId, Secret};
-use mailbox::{Account, Context, Head, Operation, apply, decide};
+use mailbox::{Account, Actor, Context, Head, Operation, apply, decide};
 use store::{BlobKey, Commit, Deletion, Expected, Store, StoreError, View, Write};
 
 use crate::auth::name::AccountName;
@@ -25,6 +26,7 @@ use crate::limits::{ATTEMPTS_MAX, PasswordCost, SWEEP_STEP_ROWS};
 use crate::loader::{load_head, scan};
 use crate::login::{load_credential, resolve};
 use crate::service::{Service, Shared, blocking};
+use crate::sharing::forget_grants;
 
 /// An account in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +128,7 @@ impl Service {
     }
 
     /// Gives an account another password. Sessions that are open stay open; every later login needs
-    /// the new one.
+    /// the new one, or an application password: these stay until they are removed.
     ///
     /// # Errors
     /// `NoSuchAccount`, `InvalidPassword`, errors of the store.
@@ -142,7 +144,9 @@ impl Service {
                 shared.read(move |view| Ok(view.get(&key)?)).await?
             };
             let old = old.ok_or(ServiceError::NoSuchAccount)?;
-            credential.hidden = Credential::decode(&key, &old)?.hidden;
+            let before = Credential::decode(&key, &old)?;
+            credential.hidden = before.hidden;
+            credential.app_passwords = before.app_passwords;
             let commit = Commit::new()
                 .when(key.clone(), Expected::Value(old))
                 .write(Write::put(key, credential.encode()));
@@ -167,14 +171,17 @@ impl Service {
         if shared.config.shards.is_some() {
             let found = self.find_account(name).await?.ok_or(ServiceError::NoSuchAccount)?;
             let (store, world) = (Arc::clone(&shared.store), shared.world.clone());
-            let (id, name) = (found.id, found.name);
+            let owners = shared.sharing_with(found.id).await?;
+            let (id, name) = (found.id, found.name.clone());
             blocking(move || spread::remove(&*store, id, &name, &world)).await?;
             shared.close_account(id).await;
+            shared.forget_grantee(&found.name, &owners).await;
             return Ok(());
         }
         for _ in 0..ATTEMPTS_MAX {
             let found = self.find_account(name).await?.ok_or(ServiceError::NoSuchAccount)?;
-            let id = found.id;
+            let (id, name) = (found.id, found.name.clone());
+            let owners = shared.sharing_with(id).await?;
             let commit = shared.read(move |view| removal_commit(view, &found)).await?;
             match shared.commit(commit).await {
                 Ok(()) => {}
@@ -183,6 +190,7 @@ impl Service {
                 Err(error) => return Err(error.into()),
             }
             shared.close_account(id).await;
+            shared.forget_grantee(&name, &owners).await;
             let store = Arc::clone(&shared.store);
             return blocking(move || purge(&*store, id)).await;
         }
@@ -309,6 +317,7 @@ fn make_credential(
         scram: keys(Hash::Sha256)?,
         scram_sha1: Some(keys(Hash::Sha1)?),
         hidden: Vec::new(),
+        app_passwords: Vec::new(),
     })
 }
 
@@ -363,7 +372,7 @@ fn first_commit(
     let head = Head { last_uid_validity: floor, ..Head::default() };
     let before = Account::restore(head, Vec::new(), Vec::new())?;
     let context = Context { now: world.clock.now_secs() };
-    let decision = decide(&before, &Operation::CreateAccount, &context)?;
+    let decision = decide(&before, &Actor::Owner, &Operation::CreateAccount, &context)?;
     let (mut builder, mut after) = (CommitBuilder::new(&keys), before.clone());
     if let Some(entry) = decision.entry {
         after = apply(&before, &entry)?;
@@ -434,6 +443,7 @@ pub(crate) use self::spread::finish as finish_removal;
 /// Removes what is left of a removed account, step by step, and then the mark that says so. A blob
 /// that somebody still holds stays, and the mark with it, for the next sweep.
 pub(crate) fn purge(store: &dyn Store, id: AccountId) -> Result<(), ServiceError> {
+    forget_grants(store, id)?;
     if purge_rows(store, id)? {
         let marks = [keys::removal(id), keys::placement(id)];
         let writes = marks.map(Write::delete).to_vec();

@@ -20,6 +20,7 @@ use crate::loader::{load_account, load_contents, scan, strange_key};
 use crate::log::read_log;
 use crate::login::load_credential;
 use crate::rows::read_row;
+use crate::sharing::read_grant;
 use crate::thread::decode_thread;
 
 /// Something that does not agree.
@@ -89,6 +90,7 @@ pub fn check(store: &dyn Store) -> Result<Report, StoreError> {
         check.credential(name)?;
         check.run()?;
     }
+    check_grants(store, &mut report)?;
     check_strays(store, &names, &mut report)?;
     Ok(report)
 }
@@ -126,6 +128,16 @@ fn check_directory(
         ControlFlow::Continue(())
     })?;
     Ok(names)
+}
+
+/// Every grant can be read. One that is left of a list does no harm, so it is no finding.
+fn check_grants(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
+    store.view()?.scan(&keys::grants_all(), &mut |key, value| {
+        if let Err(error) = read_grant(key, value) {
+            report.note(None, error);
+        }
+        ControlFlow::Continue(())
+    })
 }
 
 /// Rows and blobs that belong to no account that has a name or is being removed.
@@ -478,5 +490,6 @@ fn same_state(one: &Account, other: &Account) -> bool {
         && one.mailboxes().map(|m| m.record()).eq(other.mailboxes().map(|m| m.record()))
         && one.subscriptions().eq(other.subscriptions())
         && one.metadata() == other.metadata()
+        && one.acls().eq(other.acls())
         && one.quota() == other.quota()
 }

@@ -12,8 +12,8 @@ use store::{BlobLease, Commit, Expected, Write};
 
 use crate::codec::log::encode_entry;
 use crate::codec::rows::{
-    HeadRow, RemovedMailbox, encode_mailbox, encode_membership, encode_metadata, encode_quota,
-    encode_subscription,
+    HeadRow, RemovedMailbox, encode_acl, encode_mailbox, encode_membership, encode_metadata,
+    encode_quota, encode_subscription,
 };
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
@@ -118,6 +118,15 @@ impl OperationWrites {
                 None => Write::delete(key),
             });
         }
+        for (mailbox, acl) in &rows.acls {
+            let key = keys.key(&AccountKey::Acl(*mailbox));
+            let is_gone = acl.is_empty();
+            writes.push(if is_gone {
+                Write::delete(key)
+            } else {
+                Write::put(key, encode_acl(acl))
+            });
+        }
         for (page, value) in (0..).zip(encode_entry(entry)) {
             writes.push(Write::put(keys.key(&AccountKey::Log(entry.modseq, page)), value));
         }
@@ -154,6 +163,9 @@ fn write_removals(
         let removed =
             RemovedMailbox { record: mailbox.record().clone(), modseq: entry.modseq, at: entry.at };
         writes.push(Write::put(keys.key(&AccountKey::RemovedMailbox(*id)), removed.encode()));
+        if before.acl(*id).is_some() {
+            writes.push(Write::delete(keys.key(&AccountKey::Acl(*id))));
+        }
         let target = MetadataTarget::Mailbox(*id);
         for (name, _) in before.metadata().of(target) {
             writes.push(Write::delete(keys.key(&AccountKey::Metadata(target, name.clone()))));

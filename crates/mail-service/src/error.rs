@@ -18,10 +18,14 @@ pub enum ServiceError {
     AccountExists,
     /// The text cannot be an account's name.
     InvalidName(NameFault),
+    /// The text cannot name anybody in an access control list.
+    InvalidIdentifier(NameFault),
     /// The text cannot be a password.
     InvalidPassword(PasswordFault),
     /// The text cannot be a capability's name, or these are too many.
     InvalidCapability,
+    /// An application password cannot be made or removed.
+    AppPassword(AppPasswordFault),
     /// The mailbox does not exist.
     NoSuchMailbox,
     /// The message does not exist, or is gone past its retention.
@@ -92,6 +96,19 @@ pub enum PasswordFault {
     Character,
 }
 
+/// Why an application password cannot be made or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppPasswordFault {
+    /// The text cannot be a label.
+    Label,
+    /// The account has one with this label.
+    Exists,
+    /// The account has none with this label.
+    Unknown,
+    /// The account has [`crate::limits::APP_PASSWORDS_MAX`].
+    TooMany,
+}
+
 impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
@@ -130,8 +147,10 @@ impl fmt::Display for ServiceError {
             Self::NoSuchAccount => f.write_str("no such account"),
             Self::AccountExists => f.write_str("the account exists"),
             Self::InvalidName(fault) => write!(f, "not an account name: {fault}"),
+            Self::InvalidIdentifier(fault) => write!(f, "not an identifier: {fault}"),
             Self::InvalidCapability => f.write_str("not the name of a capability"),
             Self::InvalidPassword(fault) => write!(f, "not a password: {fault}"),
+            Self::AppPassword(fault) => write!(f, "{fault}"),
             Self::NoSuchMailbox => f.write_str("no such mailbox"),
             Self::NoSuchMessage => f.write_str("no such message"),
             Self::MessageTooLarge { bytes_max } => {
@@ -170,6 +189,17 @@ impl fmt::Display for PasswordFault {
             Self::Empty => "it is empty",
             Self::TooLong => "it is too long",
             Self::Character => "it holds a character that no password may hold",
+        })
+    }
+}
+
+impl fmt::Display for AppPasswordFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Label => "not a label: it is empty, too long, or holds what cannot be printed",
+            Self::Exists => "there is an application password with this label",
+            Self::Unknown => "there is no application password with this label",
+            Self::TooMany => "the account has as many application passwords as it may have",
         })
     }
 }

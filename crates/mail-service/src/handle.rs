@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mail_types::{AccountId, Flags, InternalDate, MailboxId, MessageId, Uid};
-use mailbox::{Account, NewMessage, Operation, Outcome};
+use mailbox::{Account, Actor, NewMessage, Operation, Outcome};
 use store::BlobReader;
 use tokio::sync::watch;
 
@@ -23,6 +23,7 @@ pub struct AccountHandle {
     shared: Arc<Shared>,
     open: Arc<OpenAccount>,
     hidden: Arc<[String]>,
+    actor: Actor,
 }
 
 /// A staged message and what it shall be in its mailbox.
@@ -50,7 +51,16 @@ impl NewMail {
 
 impl AccountHandle {
     pub(crate) fn new(shared: &Arc<Shared>, open: Arc<OpenAccount>) -> Self {
-        Self { shared: Arc::clone(shared), open, hidden: Arc::default() }
+        Self { shared: Arc::clone(shared), open, hidden: Arc::default(), actor: Actor::Owner }
+    }
+
+    /// The same account as another user sees it, who may do what its lists grant.
+    pub(crate) fn with_guest(self, guest: &Arc<str>) -> Self {
+        Self { actor: Actor::Guest(Arc::clone(guest)), ..self }
+    }
+
+    pub(crate) fn open(&self) -> &Arc<OpenAccount> {
+        &self.open
     }
 
     pub(crate) fn with_hidden(self, hidden: Vec<String>) -> Self {
@@ -62,6 +72,19 @@ impl AccountHandle {
     #[must_use]
     pub fn hidden_capabilities(&self) -> &[String] {
         &self.hidden
+    }
+
+    /// The login name of the account that this handle opens; empty if its credential is damaged.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.open.name()
+    }
+
+    /// Who asks for changes with this handle. What a guest may read the caller has to ask of
+    /// [`Account::rights`]: only changes are refused here.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.actor
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -119,7 +142,8 @@ impl AccountHandle {
     /// nothing changed; `WriteRefused`: unknown; other errors of the store.
     pub async fn submit(&self, operation: Operation) -> Result<(Account, Outcome), ServiceError> {
         let used = mailboxes_of(&operation);
-        let (account, outcome) = self.open.submit(operation, Vec::new()).await?;
+        let (account, outcome) =
+            self.open.submit(self.actor.clone(), operation, Vec::new()).await?;
         let created = match &outcome {
             Outcome::Created { id, .. } => Some(*id),
             _ => None,
@@ -152,7 +176,8 @@ impl AccountHandle {
             rows.push(Arc::clone(row));
             messages.push(mail.message());
         }
-        let added = self.open.submit(Operation::AddMessages { mailbox, messages }, rows).await?;
+        let operation = Operation::AddMessages { mailbox, messages };
+        let added = self.open.submit(self.actor.clone(), operation, rows).await?;
         self.note_use(&added.0, mailbox);
         Ok(added)
     }
@@ -171,7 +196,7 @@ impl AccountHandle {
         let row = mail.staged.row(self.open.id()).ok_or(ServiceError::NoSuchMessage)?;
         let rows = vec![Arc::clone(row)];
         let operation = Operation::Replace { from, uid, to, message: mail.message() };
-        let replaced = self.open.submit(operation, rows).await?;
+        let replaced = self.open.submit(self.actor.clone(), operation, rows).await?;
         self.note_use(&replaced.0, from);
         self.note_use(&replaced.0, to);
         Ok(replaced)

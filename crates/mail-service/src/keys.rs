@@ -7,6 +7,7 @@
 //! | key | value | written when |
 //! |---|---|---|
 //! | `c` | the next account id | an account is made |
+//! | `g` grantee owner | modseq of the owner when it shared; grantee 0 is anyone | SETACL |
 //! | `i` name | an account that is arriving from another place | an account is moved here |
 //! | `n` name | account id | an account is made or removed |
 //! | `p` account | the shard that it lives in; at home without | an account is made or moved |
@@ -17,6 +18,7 @@
 //! | `a` account `h` | head: modseq, id counters, a mark | every change |
 //! | `a` account `k` | credential: name, password hash, SCRAM keys | a password is set |
 //! | `a` account `b` mailbox | mailbox record | a change in the mailbox |
+//! | `a` account `c` mailbox | access control list | SETACL, CREATE |
 //! | `a` account `d` mailbox | record of a removed mailbox, when it was removed | DELETE |
 //! | `a` account `m` mailbox UID | membership: message, flags, dates | a change of the message |
 //! | `a` account `x` mailbox modseq UID | an expunged membership | EXPUNGE, MOVE |
@@ -97,6 +99,35 @@ pub fn arrivals_all() -> KeyRange {
     KeyRange::prefix(b"i")
 }
 
+/// Tells that an account shares something with another one, or with [`ANYONE`].
+#[must_use]
+pub fn grant(grantee: AccountId, owner: AccountId) -> Vec<u8> {
+    [&numbered(b"g", grantee.get())[..], &owner.get().to_be_bytes()].concat()
+}
+
+/// Ids of accounts begin with one, so zero is free to stand for all users.
+pub const ANYONE: AccountId = AccountId(0);
+
+/// All accounts that share something with this one.
+#[must_use]
+pub fn grants_to(grantee: AccountId) -> KeyRange {
+    KeyRange::prefix(&numbered(b"g", grantee.get()))
+}
+
+/// All that is shared.
+#[must_use]
+pub fn grants_all() -> KeyRange {
+    KeyRange::prefix(b"g")
+}
+
+/// Grantee and owner in the key of a grant.
+#[must_use]
+pub fn parse_grant(key: &[u8]) -> Option<(AccountId, AccountId)> {
+    let (grantee, owner) = key.strip_prefix(b"g")?.split_first_chunk::<8>()?;
+    let id = |bytes| AccountId(u64::from_be_bytes(bytes));
+    Some((id(*grantee), id(owner.try_into().ok()?)))
+}
+
 /// Marks an account whose rows are being removed.
 #[must_use]
 pub fn removal(account: AccountId) -> Vec<u8> {
@@ -134,6 +165,8 @@ pub enum AccountKey {
     Credential,
     /// `b`
     Mailbox(MailboxId),
+    /// `c`
+    Acl(MailboxId),
     /// `d`
     RemovedMailbox(MailboxId),
     /// `m`
@@ -187,6 +220,7 @@ impl AccountKeys {
             AccountKey::Credential => bytes.push(b'k'),
             AccountKey::Quota => bytes.push(b'q'),
             AccountKey::Mailbox(mailbox) => put(&mut bytes, b'b', mailbox.get()),
+            AccountKey::Acl(mailbox) => put(&mut bytes, b'c', mailbox.get()),
             AccountKey::RemovedMailbox(mailbox) => put(&mut bytes, b'd', mailbox.get()),
             AccountKey::Membership(mailbox, uid) => {
                 put(&mut bytes, b'm', mailbox.get());
@@ -229,6 +263,7 @@ impl AccountKeys {
             b'k' => AccountKey::Credential,
             b'q' => AccountKey::Quota,
             b'b' => AccountKey::Mailbox(MailboxId(rest.u64()?)),
+            b'c' => AccountKey::Acl(MailboxId(rest.u64()?)),
             b'd' => AccountKey::RemovedMailbox(MailboxId(rest.u64()?)),
             b'm' => AccountKey::Membership(MailboxId(rest.u64()?), rest.uid()?),
             b'x' => AccountKey::Expunged(MailboxId(rest.u64()?), rest.modseq()?, rest.uid()?),
@@ -262,6 +297,12 @@ impl AccountKeys {
     #[must_use]
     pub fn mailboxes(&self) -> KeyRange {
         self.kind(b'b')
+    }
+
+    /// All access control lists.
+    #[must_use]
+    pub fn acls(&self) -> KeyRange {
+        self.kind(b'c')
     }
 
     /// All records of removed mailboxes.
@@ -414,6 +455,7 @@ mod tests {
             AccountKey::Head,
             AccountKey::Credential,
             AccountKey::Mailbox(mailbox),
+            AccountKey::Acl(mailbox),
             AccountKey::RemovedMailbox(mailbox),
             AccountKey::Membership(mailbox, uid),
             AccountKey::Expunged(mailbox, modseq, uid),
@@ -441,6 +483,19 @@ mod tests {
                 assert!(parsed.is_none() || is_name, "{sample:?} cut to {cut}");
             }
         }
+    }
+
+    #[test]
+    fn grants_read_back_and_stand_with_their_grantee() {
+        let (dock, office) = (AccountId(1), AccountId(u64::MAX));
+        let key = grant(dock, office);
+        assert_eq!(parse_grant(&key), Some((dock, office)));
+        for cut in 0..key.len() {
+            assert_eq!(parse_grant(&key[..cut]), None);
+        }
+        assert_eq!(parse_grant(&[&key[..], b"x"].concat()), None);
+        let range = grants_to(dock);
+        assert!(range.start <= key && range.end.unwrap() > key);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod clock;
 pub mod codec;
 mod commit;
 mod contents;
+mod copy;
 mod delivery;
 mod error;
 mod handle;
@@ -31,23 +32,26 @@ mod rows;
 mod scrub;
 mod sequencer;
 mod service;
+mod sharing;
 mod staging;
 mod sweep;
 
 mod thread;
 mod urlauth;
 
+pub use accounts::app_passwords::AppPasswordSummary;
 pub use accounts::hidden::HiddenChange;
 pub use accounts::{AccountSummary, ImportOutcome};
 pub use auth::name::AccountName;
 pub use auth::sasl::Mechanism;
+pub use auth::token::{TokenError, TokenFault, TokenHolder, TokenVerifier, Verifying};
 pub use auth::{AuthError, Channel};
 
 pub use check::{FINDINGS_MAX, Finding, Report, check};
 pub use clock::{Clock, Random, SystemClock, SystemRandom, World};
 pub use contents::MailboxPin;
 pub use delivery::{DeliverError, Route};
-pub use error::{NameFault, PasswordFault, ServiceError};
+pub use error::{AppPasswordFault, NameFault, PasswordFault, ServiceError};
 pub use handle::{AccountHandle, MessageReader, NewMail};
 pub use limits::{PasswordCost, ServiceConfig, Sharing};
 pub use login::{SaslProgress, SaslSession};

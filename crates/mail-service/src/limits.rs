@@ -1,6 +1,9 @@
 //! What a service is told when it is opened, and the maxima that are the same everywhere.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::auth::token::TokenVerifier;
 
 /// Settings of a service. [`ServiceConfig::default`] is what a small server wants.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub struct ServiceConfig {
     pub submission_accounts: Vec<String>,
     /// How passwords are hashed.
     pub passwords: PasswordCost,
+    /// Who says what a bearer token is worth; without it OAUTHBEARER and XOAUTH2 are not offered.
+    pub tokens: Option<Arc<dyn TokenVerifier>>,
     /// How long history and expunged mail are kept, in seconds.
     pub retention_secs: i64,
     /// Entries of opened mailboxes that are kept in memory, over all accounts. An entry is some
@@ -71,6 +76,7 @@ impl Default for ServiceConfig {
             domains: Vec::new(),
             submission_accounts: Vec::new(),
             passwords: PasswordCost::default(),
+            tokens: None,
             retention_secs: 30 * 86_400,
             cached_entries_max: 2_000_000,
             sharing: Sharing::Exclusive,
@@ -90,11 +96,27 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 /// Longest SASL response that is looked at: three of the longest strings and room for attributes.
 pub const SASL_RESPONSE_BYTES_MAX: usize = 4096;
 
+/// Longest message with a token that is looked at: tokens with many claims have some thousands, and
+/// in base64 it still fits the longest line that IMAP takes before a login.
+pub const TOKEN_MESSAGE_BYTES_MAX: usize = 12 * 1000;
+
 /// Logins that may wait for their argon2 computation; beyond it they are told to come back.
 pub const WAITING_LOGINS_MAX: usize = 1024;
 
 /// Verified credentials that are remembered, 40 bytes each.
 pub const CREDENTIAL_CACHE_MAX: usize = 65_536;
+
+/// Application passwords of one account: one for each client that a person has. All stand in one
+/// row, and each login looks at all places, used or not.
+pub const APP_PASSWORDS_MAX: usize = 32;
+
+/// Longest label of an application password, in bytes.
+pub const APP_PASSWORD_LABEL_BYTES_MAX: usize = 64;
+
+/// Capabilities that one application password hides: it is for one client and what that one fails
+/// with. With the longest names, the row of an account with as many passwords as it may have stays
+/// below 32 KiB.
+pub const APP_PASSWORD_HIDDEN_MAX: usize = 12;
 
 /// Operations of one account that wait for its sequencer; a submitter beyond it waits itself.
 pub const WAITING_OPERATIONS_MAX: usize = 1024;
@@ -123,6 +145,13 @@ pub const MESSAGE_ROW_BYTES_MAX: usize = 24 * 1024;
 
 /// Accounts kept open after their last session has gone, so that the next login finds them warm.
 pub const IDLE_ACCOUNTS_MAX: usize = 1024;
+
+/// Accounts that one user visits at a time, and that LIST of what is shared opens: each is kept in
+/// memory while it is visited.
+pub const VISITS_MAX: usize = 100;
+
+/// Grants that are looked at to find these: some may be left of lists that grant nothing any more.
+pub const GRANTS_PER_LOOK_MAX: usize = 1000;
 
 /// Rows that one step of a sweep looks at, so that it never holds a view or a commit for long.
 pub const SWEEP_STEP_ROWS: usize = 2000;

@@ -8,7 +8,8 @@ use store::{KeyRange, View};
 
 use crate::codec::CorruptRecord;
 use crate::codec::rows::{
-    HeadRow, decode_mailbox, decode_membership, decode_metadata, decode_quota, decode_subscription,
+    HeadRow, decode_acl, decode_mailbox, decode_membership, decode_metadata, decode_quota,
+    decode_subscription,
 };
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
@@ -56,7 +57,16 @@ pub(crate) fn load_account(
         }
         _ => Err(strange_key(key)),
     })?;
-    let account = Account::restore(row.head, records, subscriptions)?.with_metadata(metadata)?;
+    let mut acls = Vec::new();
+    scan(view, &keys.acls(), |key, value| match keys.parse(key) {
+        Some(AccountKey::Acl(id)) => {
+            acls.push((id, decode_acl(key, value)?));
+            Ok(())
+        }
+        _ => Err(strange_key(key)),
+    })?;
+    let account = Account::restore(row.head, records, subscriptions)?;
+    let account = account.with_metadata(metadata)?.with_acls(acls)?;
     let key = keys.key(&AccountKey::Quota);
     let quota = view.get(&key)?.map(|value| decode_quota(&key, &value)).transpose()?;
     Ok((account.with_quota(quota.unwrap_or_default()), row))

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use mail_types::{AccountId, Secret};
 use store::View;
+use tracing::info;
 
+use crate::auth::app_password;
 use crate::auth::name::AccountName;
+use crate::auth::oauth::TokenRequest;
 use crate::auth::password::{prepare_password, verify_password};
 use crate::auth::sasl::{Exchange, Mechanism, Step};
 use crate::auth::scram::{Hash, NONCE_BYTES, ScramKeys};
+use crate::auth::token::{TokenError, TokenFault};
 use crate::auth::{AuthError, Channel};
 use crate::codec::CorruptRecord;
 use crate::codec::credential::Credential;
@@ -18,9 +22,9 @@ use crate::keys::{AccountKey, AccountKeys, directory};
 use crate::service::{Service, Shared, blocking};
 
 impl Service {
-    /// Opens the account of this name if the password is its own. A login with the same password as
-    /// the last good one costs two small reads; any other costs one argon2 computation, whether the
-    /// name exists or not.
+    /// Opens the account of this name if the password is its own or one of its application
+    /// passwords. A login with one of these, or with the same password as the last good one, costs
+    /// two small reads; any other costs one argon2 computation, whether the name exists or not.
     ///
     /// Counting failures and slowing down who causes them is the caller's part: it knows the
     /// client's address.
@@ -41,6 +45,17 @@ impl Service {
         {
             let hidden = found.credential.hidden.clone();
             return Ok(self.account(found.account).await?.with_hidden(hidden));
+        }
+        // Whether it is looked for depends on what the client sent alone, and looking takes the
+        // same time for a name that does not exist. Only finding it saves the argon2 below.
+        if let Some(digest) = app_password::digest(&prepared) {
+            let known = found.as_ref().map(|found| found.credential.app_passwords.as_slice());
+            let used = app_password::find(known.unwrap_or_default(), digest);
+            if let (Some(found), Some(used)) = (&found, used) {
+                info!(account = %found.account, label = used.label, "application password");
+                let hidden = [&found.credential.hidden[..], &used.hidden].concat();
+                return Ok(self.account(found.account).await?.with_hidden(hidden));
+            }
         }
         let hash = found.as_ref().map_or(&*shared.dummy_hash, |found| &found.credential.hash);
         let fits = shared.verify(prepared.clone(), hash.into()).await?;
@@ -64,7 +79,7 @@ impl Service {
         }
         let exchange = Exchange::new(mechanism, channel.exporter, nonce);
         let certified = channel.certified;
-        Ok(SaslSession { service: self.clone(), exchange, certified, looked_up: None })
+        Ok(SaslSession { service: self.clone(), exchange, mechanism, certified, looked_up: None })
     }
 
     /// Opens the account that a certificate is made out for: the first of its names that means one,
@@ -94,6 +109,40 @@ impl Service {
         Err(if wanted.is_some() { AuthError::NotAuthorized } else { AuthError::Denied })
     }
 
+    /// Opens the account of whoever holds this token, or says what is wrong with it.
+    async fn token_login(&self, request: TokenRequest) -> Result<AccountHandle, TokenEnd> {
+        let shared = &self.shared;
+        let tokens = shared.config.tokens.as_ref().ok_or(AuthError::Malformed)?;
+        let refused = |why| TokenEnd::Refused { why, error: AuthError::Denied };
+        // RFC 7628 §3.2: what the server knows from elsewhere has to agree.
+        if request.host.is_some_and(|host| !tokens.is_host(&host)) {
+            return Err(refused(TokenFault::Request));
+        }
+        let token = request.token.map_err(refused)?;
+        let holder = tokens.verify(&token).await.map_err(|error| match error {
+            TokenError::Refused(why) => refused(why),
+            TokenError::Unavailable => TokenEnd::Failed(AuthError::Unavailable),
+        })?;
+        let mut found = None;
+        for name in holder.names.iter().take(TOKEN_NAMES_MAX) {
+            found = shared.find_exactly(name).await?;
+            if found.is_some() {
+                break;
+            }
+        }
+        let found = found.ok_or(refused(TokenFault::Token))?;
+        // Nobody may act as somebody else, and nobody is told whether there is one. RFC 4422 §3.4.1
+        if let Some(user) = request.user {
+            let wanted = shared.find_credential(&user).await?;
+            if wanted.is_none_or(|wanted| wanted.account != found.account) {
+                let (why, error) = (TokenFault::Token, AuthError::NotAuthorized);
+                return Err(TokenEnd::Refused { why, error });
+            }
+        }
+        let account = self.account(found.account).await?;
+        Ok(account.with_hidden(found.credential.hidden))
+    }
+
     /// Opens an account without asking who wants it.
     ///
     /// # Errors
@@ -108,6 +157,7 @@ impl Service {
 pub struct SaslSession {
     service: Service,
     exchange: Exchange,
+    mechanism: Mechanism,
     certified: Vec<String>,
     /// The account whose keys were looked up, if the name has one, and what is hidden from it.
     looked_up: Option<(AccountId, Vec<String>)>,
@@ -146,6 +196,13 @@ impl SaslSession {
         self.drive(step).await
     }
 
+    /// Whether the login has failed although there is one more challenge to answer: a client that
+    /// leaves without an answer has failed all the same.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.exchange.is_refused()
+    }
+
     async fn drive(&mut self, mut step: Step) -> Result<SaslProgress, AuthError> {
         loop {
             step = match step {
@@ -159,6 +216,15 @@ impl SaslSession {
                     let account = self.service.certified(names, authzid.as_deref()).await?;
                     return Ok(SaslProgress::Done { account, data: None });
                 }
+                Step::Token(request) => match self.service.token_login(request).await {
+                    Ok(account) => return Ok(SaslProgress::Done { account, data: None }),
+                    Err(TokenEnd::Failed(error)) => return Err(error),
+                    Err(TokenEnd::Refused { why, error }) => {
+                        let tokens = self.service.config().tokens.as_ref();
+                        let tokens = tokens.ok_or(AuthError::Malformed)?;
+                        self.exchange.refuse(tokens.refusal(self.mechanism, why), error)
+                    }
+                },
                 Step::LookUp { authcid, hash } => {
                     let keys = self.look_up(&authcid, hash).await?;
                     self.exchange.keys(keys)?
@@ -193,6 +259,26 @@ impl SaslSession {
     }
 }
 
+/// Why a login with a token does not succeed.
+enum TokenEnd {
+    /// It could not be found out.
+    Failed(AuthError),
+    /// The client is to be told why, and then that the login failed.
+    Refused { why: TokenFault, error: AuthError },
+}
+
+impl From<AuthError> for TokenEnd {
+    fn from(error: AuthError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<ServiceError> for TokenEnd {
+    fn from(error: ServiceError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// A credential and where it was found.
 pub(crate) struct Found {
     pub(crate) account: AccountId,
@@ -211,6 +297,17 @@ impl Shared {
         let domains = self.config.domains.clone();
         self.read(move |view| {
             let Some(account) = resolve(view, &name, &domains)? else { return Ok(None) };
+            load_credential(view, account)
+        })
+        .await
+    }
+
+    /// The credential of the account of exactly this name. The shorter spellings that a person may
+    /// use do not count: whoever names people elsewhere would name our accounts by accident.
+    async fn find_exactly(self: &Arc<Self>, name: &str) -> Result<Option<Found>, ServiceError> {
+        let Ok(name) = AccountName::new(name) else { return Ok(None) };
+        self.read(move |view| {
+            let Some(account) = look_up(view, &name)? else { return Ok(None) };
             load_credential(view, account)
         })
         .await
@@ -238,14 +335,20 @@ pub(crate) fn resolve(
     domains: &[String],
 ) -> Result<Option<AccountId>, ServiceError> {
     for name in [Some(name.clone()), name.local_part(domains)].into_iter().flatten() {
-        let key = directory(&name);
-        if let Some(value) = view.get(&key)? {
-            let id = value.as_slice().try_into().map(u64::from_be_bytes);
-            let id = id.map_err(|_| CorruptRecord::new(&key, "it is no account id"))?;
-            return Ok(Some(AccountId(id)));
+        if let Some(account) = look_up(view, &name)? {
+            return Ok(Some(account));
         }
     }
     Ok(None)
+}
+
+/// The account of exactly this name.
+fn look_up(view: &dyn View, name: &AccountName) -> Result<Option<AccountId>, ServiceError> {
+    let key = directory(name);
+    let Some(value) = view.get(&key)? else { return Ok(None) };
+    let id = value.as_slice().try_into().map(u64::from_be_bytes);
+    let id = id.map_err(|_| CorruptRecord::new(&key, "it is no account id"))?;
+    Ok(Some(AccountId(id)))
 }
 
 pub(crate) fn load_credential(
@@ -260,6 +363,9 @@ pub(crate) fn load_credential(
 
 /// Names in a certificate that are looked up.
 const CERTIFIED_NAMES_MAX: usize = 16;
+
+/// Names of a token's holder that are looked up.
+const TOKEN_NAMES_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -294,6 +400,33 @@ mod tests {
         }
         drop(held);
         assert_eq!(wrong.await.err(), Some(AuthError::Denied));
+    }
+
+    #[tokio::test]
+    async fn what_looks_like_an_application_password_and_is_none_costs_argon2_all_the_same() {
+        let passwords = PasswordCost { memory_kib: 8, iterations: 1, ..PasswordCost::default() };
+        let config = ServiceConfig { passwords, ..ServiceConfig::default() };
+        let store = Arc::new(store::mem::Mem::new());
+        let service = Service::open(store, config, World::system()).await.unwrap();
+        service.create_account("dock", Secret::new("one")).await.unwrap();
+        let phone = service.add_app_password("dock", "phone", &[]).await.unwrap();
+        // Nobody can compute a hash while these are held.
+        let permits = service.shared.hashing.available_permits();
+        let all = u32::try_from(permits).unwrap();
+        let held = service.shared.hashing.acquire_many(all).await.unwrap();
+        service.authenticate("dock", &phone).await.unwrap();
+        let other = app_password::draw(&crate::clock::SystemRandom).unwrap();
+        for name in ["dock", "nobody"] {
+            let mut wrong = Box::pin(service.authenticate(name, &other));
+            tokio::select! {
+                biased;
+                _ = &mut wrong => panic!("{name} was told without a computation"),
+                () = async { for _ in 0..100 { tokio::task::yield_now().await } } => {}
+            }
+        }
+        drop(held);
+        let denied = service.authenticate("nobody", &phone).await;
+        assert_eq!(denied.err(), Some(AuthError::Denied));
     }
 
     #[tokio::test]

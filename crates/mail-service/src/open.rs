@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mail_types::{AccountId, MailboxId};
-use mailbox::{Account, Operation, Outcome};
-use store::Watch;
+use mailbox::{Account, Actor, Operation, Outcome};
+use store::{View, Watch};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::contents::Pins;
@@ -12,6 +12,7 @@ use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
 use crate::limits::{Sharing, WAITING_OPERATIONS_MAX};
 use crate::loader::load_account;
+use crate::login::load_credential;
 use crate::sequencer::Sequencer;
 use crate::service::Shared;
 use crate::staging::StagedRow;
@@ -19,6 +20,7 @@ use crate::staging::StagedRow;
 /// What the handles of an account and its sequencer share.
 pub(crate) struct OpenAccount {
     id: AccountId,
+    name: Arc<str>,
     keys: AccountKeys,
     published: Arc<watch::Sender<Account>>,
     pins: Arc<Pins>,
@@ -47,6 +49,8 @@ pub(crate) enum Request {
 
 /// An operation and who waits for it.
 pub(crate) struct Pending {
+    /// Who asks.
+    pub(crate) actor: Actor,
     pub(crate) operation: Operation,
     /// For `AddMessages`: the rows of the new messages, in order.
     pub(crate) staged: Vec<Arc<StagedRow>>,
@@ -75,9 +79,10 @@ impl OpenAccount {
         id: AccountId,
     ) -> Result<Arc<Self>, ServiceError> {
         let keys = AccountKeys::new(id);
-        let (account, row) = {
+        let (name, (account, row)) = {
             let keys = keys.clone();
-            shared.read(move |view| load_account(view, &keys)).await?
+            let read = move |view: &dyn View| Ok((name_of(view, id)?, load_account(view, &keys)?));
+            shared.read(read).await?
         };
         if row.frozen {
             return Err(ServiceError::Moving);
@@ -89,6 +94,7 @@ impl OpenAccount {
         let (requests, queue) = mpsc::channel(WAITING_OPERATIONS_MAX);
         let open = Arc::new(Self {
             id,
+            name,
             keys,
             published: Arc::new(watch::Sender::new(account.clone())),
             pins: Arc::default(),
@@ -101,6 +107,11 @@ impl OpenAccount {
 
     pub(crate) fn id(&self) -> AccountId {
         self.id
+    }
+
+    /// Its login name; empty if it has no credential that could be read.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     pub(crate) fn keys(&self) -> &AccountKeys {
@@ -132,13 +143,14 @@ impl OpenAccount {
     /// Has an operation decided and committed.
     pub(crate) async fn submit(
         self: &Arc<Self>,
+        actor: Actor,
         operation: Operation,
         staged: Vec<Arc<StagedRow>>,
     ) -> Answer {
         let (answer, answered) = oneshot::channel();
         let _account = Arc::clone(self);
         let (attempts, unsure) = (0, Vec::new());
-        let pending = Pending { operation, staged, answer, attempts, unsure, _account };
+        let pending = Pending { actor, operation, staged, answer, attempts, unsure, _account };
         self.send(Request::Operation(pending), answered).await
     }
 
@@ -173,6 +185,15 @@ impl OpenAccount {
     /// Whom the hints of the store are for.
     pub(crate) fn hinted(&self) -> mpsc::WeakSender<Request> {
         self.requests.downgrade()
+    }
+}
+
+/// Mail is delivered to an account whose credential is damaged, too: it only shares nothing.
+fn name_of(view: &dyn View, id: AccountId) -> Result<Arc<str>, ServiceError> {
+    match load_credential(view, id) {
+        Ok(found) => Ok(found.map_or_else(Arc::default, |found| found.credential.name.into())),
+        Err(error) if error.is_damage() => Ok(Arc::default()),
+        Err(error) => Err(error),
     }
 }
 

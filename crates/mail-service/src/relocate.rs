@@ -32,6 +32,7 @@ use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::limits::{ATTEMPTS_MAX, Sharing};
 use crate::loader::load_head;
+use crate::sharing::restore_grants;
 
 /// A service's stores, each by itself.
 #[derive(Clone)]
@@ -125,6 +126,8 @@ pub fn move_to_service(
         return Err(ServiceError::NoSuchAccount);
     }
     thaw(target, &to, world)?;
+    // Before it has its name: after that, a move that is run again does not come here.
+    restore_grants(target, arrival.id, name)?;
     end_arrival(target, name, arrival)?;
     if let Some(old) = old {
         purge(source, old)?;

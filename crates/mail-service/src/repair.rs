@@ -28,6 +28,7 @@ use crate::keys::{self, AccountKey, AccountKeys};
 use crate::limits::{ATTEMPTS_MAX, SWEEP_STEP_ROWS, Sharing};
 use crate::loader::{load_account, scan, strange_key};
 use crate::relocate::freeze;
+use crate::sharing::restore_own_grants;
 
 /// More changes of one account than can have been lost: at a thousand in a second, four hours.
 pub const MODSEQ_GAP: u64 = 1 << 24;
@@ -72,6 +73,7 @@ pub fn repair_after_loss(store: &dyn Store, world: &World) -> Result<Repaired, S
         }
         match repair_account(store, account.id, world) {
             Ok(renumbered) => {
+                restore_own_grants(store, account.id)?;
                 repaired.accounts += 1;
                 repaired.renumbered += renumbered;
             }

@@ -137,6 +137,14 @@ impl StagedRow {
         self.blob
     }
 
+    /// Bytes that it will take of a commit, more or less.
+    pub(crate) fn row_bytes(&self) -> usize {
+        match &self.parsed {
+            Parsed::Inline(encoded) => encoded.len(),
+            Parsed::Blob(_) => 0,
+        }
+    }
+
     /// The row of the message, now that its conversation is known.
     pub(crate) fn row(&self, thread: ThreadId) -> StoredMessage {
         StoredMessage { blob: self.blob, thread, parsed: self.parsed.clone() }

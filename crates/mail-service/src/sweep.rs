@@ -73,6 +73,10 @@ impl Service {
                 }
             }
         }
+        if let Err(error) = self.sweep_grants().await {
+            tracing::warn!(%error, "grants were not swept");
+            result = Err(error);
+        }
         report.blobs += self.sweep_strays().await?;
         let store = Arc::clone(&self.shared.store);
         // Deleted blobs leave holes in packs; this gives the space back to the system.

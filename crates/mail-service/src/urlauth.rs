@@ -10,6 +10,7 @@
 
 use aws_lc_rs::{constant_time, hmac};
 use mail_types::{AccountId, MailboxId, MailboxName, MessageId, Uid, UidValidity};
+use mailbox::{Actor, Refusal};
 use store::limits::WRITES_PER_COMMIT_MAX;
 use store::{Commit, Expected, StoreError, View, Write};
 
@@ -110,7 +111,7 @@ impl Service {
 
 impl AccountHandle {
     /// Authorizes URLs on mailboxes of this account: the token of each. Keys that are missing are
-    /// drawn. `None` if one has another owner. RFC 4467 §5
+    /// drawn. `None` if one has another owner, or a guest asks. RFC 4467 §5
     ///
     /// # Errors
     /// `NoSuchMailbox`, `Moving`, `NoRandomness`, `Busy`, errors of the store.
@@ -118,6 +119,10 @@ impl AccountHandle {
         &self,
         rumps: Vec<Rump>,
     ) -> Result<Option<Vec<String>>, ServiceError> {
+        // A guest could read by them what the guest may no longer see.
+        if *self.actor() != Actor::Owner {
+            return Ok(None);
+        }
         let mut tokens = Vec::with_capacity(rumps.len());
         for rump in rumps {
             if self.shared().account_of(&rump.owner).await? != Some(self.id()) {
@@ -133,8 +138,11 @@ impl AccountHandle {
     /// old ones is so no longer. RFC 4467 §7
     ///
     /// # Errors
-    /// As [`AccountHandle::authorize_urls`].
+    /// `Refused` if a guest asks; as [`AccountHandle::authorize_urls`].
     pub async fn reset_access_keys(&self, mailbox: Option<MailboxId>) -> Result<(), ServiceError> {
+        if *self.actor() != Actor::Owner {
+            return Err(Refusal::NoPermission { visible: true }.into());
+        }
         if let Some(mailbox) = mailbox {
             return self.access_key(mailbox, Renew::Always).await.map(drop);
         }

@@ -11,15 +11,15 @@ use mail_types::{
 };
 use mailbox::search::{Key, Program};
 use mailbox::{
-    Account, Context, Expunges, FlagMode, MailboxSnapshot, MailboxSnapshotBuilder, MembershipRow,
-    NewMessage, Operation, View, apply, decide,
+    Account, Actor, Context, Expunges, FlagMode, MailboxSnapshot, MailboxSnapshotBuilder,
+    MembershipRow, NewMessage, Operation, View, apply, decide,
 };
 
 const MESSAGES: u32 = 100_000;
 const NOW: Context = Context { now: 1_700_000_000 };
 
 fn commit(account: &Account, operation: &Operation) -> Account {
-    let entry = decide(account, operation, &NOW).unwrap().entry.unwrap();
+    let entry = decide(account, &Actor::Owner, operation, &NOW).unwrap().entry.unwrap();
     apply(account, &entry).unwrap()
 }
 
@@ -62,7 +62,8 @@ fn bench(c: &mut Criterion) {
         b.iter(|| commit(black_box(&account), &operation));
     });
     c.bench_function("store one of 100k: apply", |b| {
-        let entry = decide(&account, &store(one(50_001)), &NOW).unwrap().entry.unwrap();
+        let entry =
+            decide(&account, &Actor::Owner, &store(one(50_001)), &NOW).unwrap().entry.unwrap();
         b.iter(|| apply(black_box(&account), &entry).unwrap());
     });
     c.bench_function("store all of 100k: decide and apply", |b| {

@@ -13,8 +13,9 @@ use mail_types::{
     EntryName, MailboxId, MailboxName, MessageId, ModSeq, SpecialUse, Uid, UidValidity,
 };
 
+use crate::acl::Acls;
 use crate::apply::Corruption;
-use crate::{KeywordNames, MailboxSnapshot, Metadata, MetadataTarget, MetadataValue, Quota};
+use crate::{Acl, KeywordNames, MailboxSnapshot, Metadata, MetadataTarget, MetadataValue, Quota};
 
 /// The whole state of an account. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ pub(crate) struct Inner {
     names: Arc<BTreeMap<MailboxName, MailboxId>>,
     pub(crate) subscriptions: Arc<BTreeMap<MailboxName, Subscription>>,
     metadata: Arc<Metadata>,
+    pub(crate) acls: Arc<Acls>,
     pub(crate) quota: Quota,
 }
 
@@ -67,6 +69,7 @@ impl Default for Head {
 pub struct Mailbox {
     pub(crate) record: MailboxRecord,
     pub(crate) contents: Option<MailboxSnapshot>,
+    pub(crate) key_resets: u32,
 }
 
 impl Mailbox {
@@ -78,6 +81,12 @@ impl Mailbox {
     /// Its messages; `None` if they are not loaded.
     pub fn contents(&self) -> Option<&MailboxSnapshot> {
         self.contents.as_ref()
+    }
+
+    /// How often the log has told that its access key was replaced, since the account was read from
+    /// rows: none of them holds it. A session compares it with what it has seen. RFC 4467 §7
+    pub fn key_resets(&self) -> u32 {
+        self.key_resets
     }
 }
 
@@ -238,6 +247,7 @@ impl Account {
             names: Arc::default(),
             subscriptions: Arc::default(),
             metadata: Arc::default(),
+            acls: Arc::default(),
             quota: Quota::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -258,6 +268,7 @@ impl Account {
             names: Arc::default(),
             subscriptions: Arc::new(subscriptions.into_iter().collect()),
             metadata: Arc::default(),
+            acls: Arc::default(),
             quota: Quota::default(),
         };
         let mut records = records;
@@ -269,7 +280,7 @@ impl Account {
             if is_ahead {
                 return Err(Corruption::MailboxAheadOfHead(record.id));
             }
-            inner.insert_mailbox(Mailbox { record, contents: None })?;
+            inner.insert_mailbox(Mailbox { record, contents: None, key_resets: 0 })?;
         }
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -285,6 +296,18 @@ impl Account {
         let mut inner = (*self.inner).clone();
         for (target, name, value) in entries {
             inner.set_metadata(target, &[(name, Some(value))])?;
+        }
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// This account with the access control lists that were stored.
+    ///
+    /// # Errors
+    /// If one is of a mailbox that is not there.
+    pub fn with_acls(self, acls: Vec<(MailboxId, Acl)>) -> Result<Self, Corruption> {
+        let mut inner = (*self.inner).clone();
+        for (mailbox, acl) in acls {
+            inner.set_acl(mailbox, Arc::new(acl))?;
         }
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -390,6 +413,7 @@ impl fmt::Debug for Account {
             .field("mailboxes", &self.inner.mailboxes)
             .field("subscriptions", &self.inner.subscriptions)
             .field("metadata", &self.inner.metadata)
+            .field("acls", &self.inner.acls)
             .field("quota", &self.inner.quota)
             .finish()
     }
@@ -424,6 +448,10 @@ impl Inner {
         if self.metadata.count(MetadataTarget::Mailbox(id)) > 0 {
             Arc::make_mut(&mut self.metadata).remove_mailbox(id);
         }
+        // RFC 4314 §4: the list goes with its mailbox.
+        if self.acls.get(id).is_some() {
+            Arc::make_mut(&mut self.acls).set(id, Arc::default());
+        }
         Ok(())
     }
 
@@ -457,6 +485,14 @@ impl Inner {
         for (name, value) in entries {
             metadata.set(target, name.clone(), value.clone());
         }
+        Ok(())
+    }
+
+    pub(crate) fn set_acl(&mut self, mailbox: MailboxId, acl: Arc<Acl>) -> Result<(), Corruption> {
+        if self.index_of(mailbox).is_err() {
+            return Err(Corruption::NoSuchMailbox(mailbox));
+        }
+        Arc::make_mut(&mut self.acls).set(mailbox, acl);
         Ok(())
     }
 

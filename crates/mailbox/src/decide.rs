@@ -7,6 +7,7 @@
 mod messages;
 mod metadata;
 mod quota;
+mod rights;
 mod tree;
 
 use mail_types::{
@@ -15,7 +16,7 @@ use mail_types::{
 };
 
 use crate::apply::next_uid_validity;
-use crate::{Account, Change, LogEntry, Mailbox, MailboxSnapshot, Operation, Resource};
+use crate::{Account, Actor, Change, LogEntry, Mailbox, MailboxSnapshot, Operation, Resource};
 
 /// What a decision depends on besides the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct Decision {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Done, and there is nothing to tell: account created, subscribed, unsubscribed, annotated,
-    /// pruned.
+    /// shared, pruned.
     Done,
     /// A mailbox was created.
     Created {
@@ -154,6 +155,14 @@ pub enum Refusal {
     SpecialUseUnknown,
     /// The annotation is set by the one who runs the server. RFC 5464 §4.1
     ReadOnlyEntry,
+    /// Who asks has no right to it: NOPERM. RFC 4314 §4
+    NoPermission {
+        /// Whether it may be told that the mailbox exists. If not, the answer is the same as if it
+        /// did not. RFC 4314 §6
+        visible: bool,
+    },
+    /// A guest can have no annotations of one's own on the mailbox: NOPRIVATE. RFC 5464 §4.3
+    NoPrivateEntries,
     /// The message that should be added is not one of this account.
     UnknownMessage(MessageId),
     /// The account would hold more than it may: OVERQUOTA. RFC 9208 §4.3.1
@@ -189,18 +198,23 @@ pub enum Limit {
     MetadataEntries,
     /// [`crate::Metadata::BYTES_MAX`]
     MetadataBytes,
+    /// [`crate::Acl::ENTRIES_MAX`] or [`crate::Acl::ACCOUNT_ENTRIES_MAX`]
+    AclEntries,
 }
 
-/// Says what the operation changes.
+/// Says what the operation changes if `actor` asks for it. What a guest asks for may be narrowed:
+/// flags that the guest has no right to stay as they are, or are left out of what is added.
 ///
 /// # Errors
 /// If the operation is refused.
 pub fn decide(
     account: &Account,
+    actor: &Actor,
     operation: &Operation,
     context: &Context,
 ) -> Result<Decision, Refusal> {
-    let planner = Planner::new(account, context)?;
+    let planner = Planner::new(account, actor, context)?;
+    planner.check_rights(operation)?;
     match operation {
         Operation::CreateAccount => planner.create_account(),
         Operation::CreateMailbox { name, special_use } => planner.create_mailbox(name, special_use),
@@ -220,6 +234,10 @@ pub fn decide(
         Operation::Expunge { mailbox, uids } => planner.expunge(*mailbox, uids),
         Operation::ClaimRecent { mailbox } => planner.claim_recent(*mailbox),
         Operation::SetMetadata { target, entries } => planner.set_metadata(*target, entries),
+        Operation::SetAcl { mailbox, identifier, change } => {
+            planner.set_acl(*mailbox, identifier, *change)
+        }
+        Operation::NoteKeyReset { mailbox } => planner.note_key_reset(*mailbox),
         Operation::SetQuota { quota } => planner.set_quota(*quota),
         Operation::Prune { floor } => planner.prune(*floor),
     }
@@ -228,6 +246,7 @@ pub fn decide(
 /// Collects the changes of one operation.
 struct Planner<'a> {
     account: &'a Account,
+    actor: &'a Actor,
     now: i64,
     modseq: ModSeq,
     changes: Vec<Change>,
@@ -236,10 +255,11 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(account: &'a Account, context: &Context) -> Result<Self, Refusal> {
+    fn new(account: &'a Account, actor: &'a Actor, context: &Context) -> Result<Self, Refusal> {
         let head = account.head();
         Ok(Self {
             account,
+            actor,
             now: context.now,
             modseq: head.modseq.next().ok_or(Refusal::ModSeqsExhausted)?,
             changes: Vec::new(),
@@ -264,6 +284,12 @@ impl<'a> Planner<'a> {
 
     fn contents(&self, id: MailboxId) -> Result<&'a MailboxSnapshot, Refusal> {
         self.mailbox(id)?.contents().ok_or(Refusal::NotLoaded(id))
+    }
+
+    fn note_key_reset(mut self, mailbox: MailboxId) -> Result<Decision, Refusal> {
+        self.mailbox(mailbox)?;
+        self.changes.push(Change::AccessKeyReset { mailbox });
+        Ok(self.done(Outcome::Done))
     }
 
     fn take_uid_validity(&mut self) -> Result<UidValidity, Refusal> {

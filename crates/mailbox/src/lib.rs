@@ -8,6 +8,7 @@
 //! Everything here is pure: no I/O, no clock, no randomness, no protocol text.
 
 mod account;
+mod acl;
 mod apply;
 pub mod collate;
 mod decide;
@@ -20,6 +21,8 @@ mod metadata;
 mod operation;
 pub mod qresync;
 mod quota;
+pub mod ranking;
+mod rights;
 pub mod search;
 mod snapshot;
 pub mod sort;
@@ -30,6 +33,7 @@ pub mod tree;
 mod view;
 
 pub use account::{Account, Counts, Head, Mailbox, MailboxRecord, SpecialUses, Subscription};
+pub use acl::{Acl, BadIdentifier, Identifier, RightsChange};
 pub use apply::{Corruption, apply};
 pub use decide::{Context, CopyOutcome, Decision, FlagsOutcome, Limit, Outcome, Refusal, decide};
 pub use history::Vanished;
@@ -38,6 +42,7 @@ pub use log::{Added, Change, FlagRun, LogEntry};
 pub use metadata::{Metadata, MetadataTarget, MetadataValue};
 pub use operation::{FlagMode, NewMessage, Operation};
 pub use quota::{Quota, Resource, Usage};
+pub use rights::{Actor, BadRight, Rights};
 pub use snapshot::{EntryRef, MailboxSnapshot, MailboxSnapshotBuilder, MembershipRow};
 pub use touched::{Touched, touched};
 pub use view::{Bound, Changed, Delta, Expunges, News, NoSuchSeqNum, OwnStore, View};

@@ -3,12 +3,14 @@
 //! An entry is all that a follower needs to bring its account up to date. Counts that follow from
 //! a mailbox's contents are written in the entry, because a follower may not have them loaded.
 
+use std::sync::Arc;
+
 use mail_types::{
     EntryName, Flags, InternalDate, MailboxId, MailboxName, MessageId, ModSeq, ThreadId, Uid,
     UidSet, UidValidity,
 };
 
-use crate::{Counts, MetadataTarget, MetadataValue, Quota, SpecialUses, Subscription};
+use crate::{Acl, Counts, MetadataTarget, MetadataValue, Quota, SpecialUses, Subscription};
 
 /// One committed operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +108,19 @@ pub enum Change {
         target: MetadataTarget,
         /// Names in ascending order with their values; `None` if one is gone.
         entries: Vec<(EntryName, Option<MetadataValue>)>,
+    },
+    /// Others have other rights to a mailbox. RFC 4314
+    AclSet {
+        /// Its id.
+        mailbox: MailboxId,
+        /// The whole list; empty if nobody else has rights any more.
+        acl: Arc<Acl>,
+    },
+    /// A mailbox has another access key, which no row of the account holds: sessions that have it
+    /// selected tell it. RFC 4467 §7
+    AccessKeyReset {
+        /// Its id.
+        mailbox: MailboxId,
     },
     /// The account has other limits. RFC 9208
     QuotaSet {

@@ -8,7 +8,7 @@ use mail_types::{
     ThreadId, Uid, UidSet,
 };
 
-use crate::{Account, MetadataTarget, Quota};
+use crate::{Account, Identifier, MetadataTarget, Quota, RightsChange};
 
 /// One request for change: at most one modseq, all or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +113,20 @@ pub enum Operation {
         /// Names and values; of a name that comes twice the last counts. `None` removes.
         entries: Vec<(EntryName, Option<Vec<u8>>)>,
     },
+    /// Changes what one identifier may do with a mailbox. RFC 4314 §3.1, §3.2
+    SetAcl {
+        /// Where.
+        mailbox: MailboxId,
+        /// Whose rights.
+        identifier: Identifier,
+        /// How.
+        change: RightsChange,
+    },
+    /// Lets all sessions know that a mailbox has another access key. RFC 4467 §7
+    NoteKeyReset {
+        /// Which.
+        mailbox: MailboxId,
+    },
     /// Sets what the account may hold. RFC 9208 §4.1.3
     SetQuota {
         /// All limits; those of before are forgotten.
@@ -185,6 +199,8 @@ impl Operation {
             | Self::AddMessages { .. }
             | Self::ClaimRecent { .. }
             | Self::SetMetadata { .. }
+            | Self::SetAcl { .. }
+            | Self::NoteKeyReset { .. }
             | Self::SetQuota { .. }
             | Self::Prune { .. } => None,
         };

@@ -67,13 +67,20 @@ pub struct SortTexts {
 /// Takes messages one after the other and puts them in order.
 #[derive(Clone, Debug)]
 pub struct Sorter {
-    criteria: Vec<Criterion>,
-    comparator: Comparator,
-    items: Vec<Item>,
+    rule: SortRule,
+    items: Vec<SortItem>,
 }
 
+/// An order of messages: of any two it says which one comes first.
 #[derive(Clone, Debug)]
-struct Item {
+pub struct SortRule {
+    criteria: Vec<Criterion>,
+    comparator: Comparator,
+}
+
+/// What decides where a message comes.
+#[derive(Clone, Debug)]
+pub struct SortItem {
     uid: Uid,
     /// One for each criterion.
     values: Box<[Value]>,
@@ -96,8 +103,15 @@ impl SortKey {
     }
 }
 
-impl Sorter {
-    /// A sorter by these criteria, the first of which counts most.
+impl SortItem {
+    /// The message.
+    pub fn uid(&self) -> Uid {
+        self.uid
+    }
+}
+
+impl SortRule {
+    /// The order by these criteria, the first of which counts most.
     pub fn new(criteria: &[Criterion], collation: Collation) -> Self {
         let mut kept: Vec<Criterion> = Vec::new();
         for criterion in criteria {
@@ -115,7 +129,7 @@ impl Sorter {
             };
             kept.push(Criterion { key: criterion.key, direction });
         }
-        Self { criteria: kept, comparator: collation.comparator, items: Vec::new() }
+        Self { criteria: kept, comparator: collation.comparator }
     }
 
     /// Whether messages cannot be sorted by what a snapshot holds of them.
@@ -128,18 +142,26 @@ impl Sorter {
         self.criteria.iter().any(|criterion| criterion.key == key)
     }
 
-    /// Adds a message. Its texts may be left out if no row is needed.
-    pub fn add(&mut self, entry: &EntryRef<'_>, texts: &SortTexts) {
+    /// What decides about a message. Its texts may be left out if no row is needed.
+    pub fn item(&self, entry: &EntryRef<'_>, texts: &SortTexts) -> SortItem {
         let value = |criterion: &Criterion| self.value(criterion.key, entry, texts);
         let values = self.criteria.iter().map(value).collect();
-        self.items.push(Item { uid: entry.uid(), values });
+        SortItem { uid: entry.uid(), values }
     }
 
-    /// The messages in order.
-    pub fn finish(self) -> Vec<Uid> {
-        let Self { criteria, mut items, .. } = self;
-        items.sort_unstable_by(|a, b| compare(&criteria, a, b));
-        items.into_iter().map(|item| item.uid).collect()
+    /// Which of two messages comes first. Only one and the same message is equal to itself.
+    pub fn compare(&self, a: &SortItem, b: &SortItem) -> Ordering {
+        for (criterion, (a, b)) in self.criteria.iter().zip(a.values.iter().zip(&b.values)) {
+            let order = match criterion.direction {
+                Direction::Ascending => a.cmp(b),
+                Direction::Descending => b.cmp(a),
+            };
+            if order != Ordering::Equal {
+                return order;
+            }
+        }
+        // "an implicit sort criterion of sequence number", which REVERSE does not affect.
+        a.uid.cmp(&b.uid)
     }
 
     fn value(&self, key: SortKey, entry: &EntryRef<'_>, texts: &SortTexts) -> Value {
@@ -159,16 +181,31 @@ impl Sorter {
     }
 }
 
-fn compare(criteria: &[Criterion], a: &Item, b: &Item) -> Ordering {
-    for (criterion, (a, b)) in criteria.iter().zip(a.values.iter().zip(&b.values)) {
-        let order = match criterion.direction {
-            Direction::Ascending => a.cmp(b),
-            Direction::Descending => b.cmp(a),
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
+impl Sorter {
+    /// A sorter of no messages yet.
+    pub fn new(rule: SortRule) -> Self {
+        Self { rule, items: Vec::new() }
     }
-    // "an implicit sort criterion of sequence number", which REVERSE does not affect.
-    a.uid.cmp(&b.uid)
+
+    /// The order that it makes.
+    pub fn rule(&self) -> &SortRule {
+        &self.rule
+    }
+
+    /// Adds a message. Its texts may be left out if no row is needed.
+    pub fn add(&mut self, entry: &EntryRef<'_>, texts: &SortTexts) {
+        self.items.push(self.rule.item(entry, texts));
+    }
+
+    /// The messages in order.
+    pub fn finish(self) -> Vec<Uid> {
+        self.finish_items().into_iter().map(|item| item.uid).collect()
+    }
+
+    /// The messages in order, with what decided it.
+    pub fn finish_items(self) -> Vec<SortItem> {
+        let Self { rule, mut items } = self;
+        items.sort_unstable_by(|a, b| rule.compare(a, b));
+        items
+    }
 }

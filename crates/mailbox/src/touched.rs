@@ -1,10 +1,13 @@
 //! Which rows of the store a log entry changes.
 
+use std::sync::Arc;
+
 use mail_types::{EntryName, MailboxId, MailboxName, UidSet};
 
 use crate::apply::Corruption;
 use crate::{
-    Account, Change, LogEntry, MembershipRow, MetadataTarget, MetadataValue, Quota, Subscription,
+    Account, Acl, Change, LogEntry, MembershipRow, MetadataTarget, MetadataValue, Quota,
+    Subscription,
 };
 
 /// The rows to write for one entry, besides the entry itself and the head.
@@ -25,6 +28,9 @@ pub struct Touched {
     /// Annotations to write, or to remove where there is no value, in order. Those of a removed
     /// mailbox go with it and are not named.
     pub metadata: Vec<(MetadataTarget, EntryName, Option<MetadataValue>)>,
+    /// Access control lists to write, or to remove where they are empty. Those of a removed mailbox
+    /// go with it and are not named.
+    pub acls: Vec<(MailboxId, Arc<Acl>)>,
     /// The limits to write.
     pub quota: Option<Quota>,
 }
@@ -92,8 +98,9 @@ impl Touched {
                 self.rows_removed.push((*mailbox, uids.clone()));
                 self.mailboxes_put.push(*mailbox);
             }
+            Change::AclSet { mailbox, acl } => self.acls.push((*mailbox, acl.clone())),
             Change::QuotaSet { quota } => self.quota = Some(*quota),
-            Change::HistoryForgotten { .. } => {}
+            Change::AccessKeyReset { .. } | Change::HistoryForgotten { .. } => {}
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ pub use pattern::Pattern;
 pub struct Node {
     /// The name.
     pub name: MailboxName,
+    /// Which of the names of others this is, in the order in which they were given.
+    pub other: Option<usize>,
     /// The mailbox that has it; `None` for a name that is subscribed or has children and no
     /// mailbox: `\NonExistent`, or `\Noselect` for clients that do not know it. RFC 9051 §7.3.1
     pub mailbox: Option<MailboxId>,
@@ -54,6 +56,11 @@ impl Children {
 }
 
 impl Node {
+    /// Whether a mailbox has it, of whatever account.
+    pub fn has_mailbox(&self) -> bool {
+        self.mailbox.is_some() || self.other.is_some()
+    }
+
     /// Whether it is subscribed.
     pub fn is_subscribed(&self) -> bool {
         self.subscription == Subscribed::Yes
@@ -64,7 +71,16 @@ impl Node {
 ///
 /// O(names * depth * log names), about 20 ms for an account at its limits.
 pub fn nodes(account: &Account) -> Vec<Node> {
+    nodes_with(account, &[])
+}
+
+/// The same, with names that stand for mailboxes of other accounts.
+pub fn nodes_with(account: &Account, others: &[MailboxName]) -> Vec<Node> {
     let mut nodes: BTreeMap<MailboxName, Node> = BTreeMap::new();
+    for (index, name) in others.iter().enumerate() {
+        node(&mut nodes, name).other = Some(index);
+        for_each_parent(name, |parent| node(&mut nodes, parent).children = Children::Some);
+    }
     for (name, id) in account.names() {
         node(&mut nodes, name).mailbox = Some(id);
         for_each_parent(name, |parent| node(&mut nodes, parent).children = Children::Some);
@@ -88,6 +104,7 @@ pub fn matching(account: &Account, patterns: &[Pattern]) -> Vec<Node> {
 fn node<'a>(nodes: &'a mut BTreeMap<MailboxName, Node>, name: &MailboxName) -> &'a mut Node {
     nodes.entry(name.clone()).or_insert_with(|| Node {
         name: name.clone(),
+        other: None,
         mailbox: None,
         subscription: Subscribed::No,
         children: Children::None,

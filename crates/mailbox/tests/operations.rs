@@ -10,7 +10,7 @@ use mail_types::{
     SystemFlags, ThreadId, Uid, UidSet, UidValidity,
 };
 use mailbox::{
-    Account, Change, Context, CopyOutcome, Corruption, Counts, FlagMode, FlagsOutcome, Head,
+    Account, Actor, Change, Context, CopyOutcome, Corruption, Counts, FlagMode, FlagsOutcome, Head,
     KeywordNames, Limit, LogEntry, Mailbox, MailboxRecord, MailboxSnapshotBuilder, MembershipRow,
     NewMessage, Operation, Outcome, Refusal, SpecialUses, Subscription, apply, decide, touched,
 };
@@ -153,7 +153,7 @@ fn a_deleted_and_recreated_mailbox_has_a_higher_uid_validity_whatever_the_clock(
     let old = mailbox(&account, "a").record().clone();
     submit(&mut account, &delete("a"));
     let operation = Operation::CreateMailbox { name: name("a"), special_use: Vec::new() };
-    let decision = decide(&account, &operation, &Context { now: -5 }).unwrap();
+    let decision = decide(&account, &Actor::Owner, &operation, &Context { now: -5 }).unwrap();
     let account = apply(&account, &decision.entry.unwrap()).unwrap();
     let new = mailbox(&account, "a").record();
     assert!(new.uid_validity > old.uid_validity);
@@ -734,4 +734,18 @@ fn the_rows_of_a_flag_change_need_the_contents() {
     assert_eq!(rows.mailboxes_put, [MailboxId(1)]);
     let unloaded = after.without_contents(MailboxId(1));
     assert_eq!(touched(&unloaded, &entry), Err(Corruption::ContentsMissing(MailboxId(1))));
+}
+
+#[test]
+fn a_new_access_key_is_seen_by_all_and_changes_nothing_that_is_stored() {
+    let account = new_account();
+    let reset = |mailbox| Operation::NoteKeyReset { mailbox };
+    let entry = ask(&account, &reset(MailboxId(2))).unwrap().entry.unwrap();
+    let after = apply(&account, &entry).unwrap();
+    let resets = |account: &Account, id| account.mailbox(MailboxId(id)).unwrap().key_resets();
+    assert_eq!((resets(&account, 2), resets(&after, 2), resets(&after, 1)), (0, 1, 0));
+    assert_eq!(touched(&after, &entry).unwrap(), mailbox::Touched::default());
+    let record = |account: &Account| account.mailbox(MailboxId(2)).unwrap().record().clone();
+    assert_eq!(record(&account), record(&after));
+    assert_eq!(refused(&account, &reset(MailboxId(99))), Refusal::NonExistent);
 }

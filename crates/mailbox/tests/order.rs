@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use mail_types::{Flags, InternalDate, MailboxId};
 use mailbox::collate::{Collation, Comparator, Direction};
-use mailbox::sort::{Criterion, SortKey, SortTexts, Sorter};
+use mailbox::sort::{Criterion, SortKey, SortRule, SortTexts, Sorter};
 use mailbox::subject::{SubjectKind, base_subject};
 use mailbox::thread::{Algorithm, ThreadTexts, Threader};
-use mailbox::{Account, Context, MailboxSnapshot, NewMessage, Operation, apply, decide};
+use mailbox::{Account, Actor, Context, MailboxSnapshot, NewMessage, Operation, apply, decide};
 
 struct Random(u64);
 
@@ -56,7 +56,10 @@ fn snapshot(mails: &[Mail]) -> MailboxSnapshot {
     let messages = messages.collect();
     let mailbox = MailboxId(1);
     for operation in [Operation::CreateAccount, Operation::AddMessages { mailbox, messages }] {
-        let entry = decide(&account, &operation, &Context { now: 0 }).unwrap().entry.unwrap();
+        let entry = decide(&account, &Actor::Owner, &operation, &Context { now: 0 })
+            .unwrap()
+            .entry
+            .unwrap();
         account = apply(&account, &entry).unwrap();
     }
     account.mailbox(mailbox).unwrap().contents().unwrap().clone()
@@ -386,7 +389,7 @@ fn the_order_is_that_of_a_stable_sort_by_each_criterion_from_the_last() {
                 },
             })
             .collect();
-        let mut sorter = Sorter::new(&criteria, Collation::default());
+        let mut sorter = Sorter::new(SortRule::new(&criteria, Collation::default()));
         for (entry, mail) in snapshot(&mails).iter().zip(&mails) {
             let texts = SortTexts {
                 sent: mail.sent,
@@ -421,7 +424,7 @@ fn a_descending_collation_turns_texts_round_and_nothing_else() {
             .map(|(key, direction)| Criterion { key: *key, direction: *direction })
             .collect();
         let collation = Collation { direction: Direction::Descending, ..Collation::default() };
-        let mut sorter = Sorter::new(&criteria, collation);
+        let mut sorter = Sorter::new(SortRule::new(&criteria, collation));
         for (entry, mail) in snapshot(&mails).iter().zip(&mails) {
             let texts = SortTexts {
                 sent: mail.sent,

@@ -10,7 +10,7 @@ use mailbox::search::{
     Subject, Verdict,
 };
 use mailbox::{
-    Account, Context, EntryRef, MailboxSnapshot, NewMessage, Operation, View, apply, decide,
+    Account, Actor, Context, EntryRef, MailboxSnapshot, NewMessage, Operation, View, apply, decide,
 };
 
 const NOW: i64 = 1_700_000_000;
@@ -44,7 +44,10 @@ fn snapshot() -> MailboxSnapshot {
     let inbox = MailboxId(1);
     for operation in [Operation::CreateAccount, Operation::AddMessages { mailbox: inbox, messages }]
     {
-        let entry = decide(&account, &operation, &Context { now: NOW }).unwrap().entry.unwrap();
+        let entry = decide(&account, &Actor::Owner, &operation, &Context { now: NOW })
+            .unwrap()
+            .entry
+            .unwrap();
         account = apply(&account, &entry).unwrap();
     }
     account.mailbox(inbox).unwrap().contents().unwrap().clone()

@@ -8,8 +8,8 @@ use mail_types::{
 use mailbox::qresync::{Known, resync};
 use mailbox::tree::{Children, Pattern, matching, nodes};
 use mailbox::{
-    Account, Bound, Context, Expunges, FlagMode, MailboxSnapshot, NewMessage, News, NoSuchSeqNum,
-    Operation, OwnStore, View, apply, decide,
+    Account, Actor, Bound, Context, Expunges, FlagMode, MailboxSnapshot, NewMessage, News,
+    NoSuchSeqNum, Operation, OwnStore, View, apply, decide,
 };
 
 const INBOX: MailboxId = MailboxId(1);
@@ -27,7 +27,7 @@ fn uids(numbers: &[u32]) -> UidSet {
 }
 
 fn submit(account: &mut Account, operation: &Operation) -> Option<ModSeq> {
-    let entry = decide(account, operation, &Context { now: 0 }).unwrap().entry?;
+    let entry = decide(account, &Actor::Owner, operation, &Context { now: 0 }).unwrap().entry?;
     *account = apply(account, &entry).unwrap();
     Some(entry.modseq)
 }

@@ -11,9 +11,11 @@ use crate::cli::{AccountCommand, Data, Named};
 use crate::control::{ControlClient, Password, Reply, Request};
 use crate::engine::{self, Missing, Place};
 use crate::failure::Failure;
+use crate::hiding;
 use crate::moving;
 use crate::quota;
 use crate::say;
+use crate::{acl, app_passwords};
 
 /// Carries out an account command.
 ///
@@ -37,6 +39,7 @@ pub async fn run(command: AccountCommand) -> Result<(), Failure> {
         AccountCommand::Capability { name, hide, show, list: _, data } => {
             capability(Request::Capability { name, hide, show }, data).await
         }
+        AccountCommand::AppPassword(command) => app_passwords::run(command).await,
         AccountCommand::Quota(of) => quota::run(of).await,
         AccountCommand::List(data) => list(data).await,
         AccountCommand::Import { file, data } => import(&file, data).await,
@@ -60,6 +63,19 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
             Ok(reply) => reply,
             Err(error) => Reply::Failed { reason: error.to_string() },
         },
+        Request::AppAdd { name, label, hide } => {
+            app_passwords::add(service, &name, &label, &hide).await
+        }
+        Request::AppList { name } => app_passwords::list(service, &name).await,
+        Request::AppRemove { name, label } => {
+            done(service.remove_app_password(&name, &label).await)
+        }
+        Request::Acl { name, mailbox, change } => {
+            match acl::carry_out(service, &name, &mailbox, change).await {
+                Ok(reply) => reply,
+                Err(error) => Reply::Failed { reason: error.to_string() },
+            }
+        }
         Request::Remove { name } => done(service.remove_account(&name).await),
         Request::Import { accounts } => {
             let accounts = accounts.into_iter().map(|(name, word)| (name, secret(word))).collect();
@@ -71,6 +87,9 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
             }
         }
         Request::Capability { name, hide, show } => {
+            if let Some(reason) = hide.iter().find_map(|name| hiding::check(name).err()) {
+                return Reply::Failed { reason };
+            }
             match service.change_hidden(&name, &HiddenChange { hide, show }).await {
                 Ok(names) => Reply::Names { names },
                 Err(error) => Reply::Failed { reason: error.to_string() },
@@ -133,7 +152,10 @@ impl Backend {
     }
 }
 
-async fn once((request, data): (Request, Data), missing: Missing) -> Result<(), Failure> {
+pub(crate) async fn once(
+    (request, data): (Request, Data),
+    missing: Missing,
+) -> Result<(), Failure> {
     let mut backend = Backend::open(data, missing).await?;
     let reply = backend.call(request).await?;
     backend.close().await?;
@@ -207,7 +229,10 @@ pub(crate) fn failed(reply: Reply) -> Failure {
         Reply::Done
         | Reply::Imported { .. }
         | Reply::Names { .. }
+        | Reply::Drawn { .. }
+        | Reply::AppPasswords { .. }
         | Reply::Quota { .. }
+        | Reply::Acl { .. }
         | Reply::Counters { .. }
         | Reply::Scrubbed { .. } => {
             Failure::failed("the server gave the reply to another question")

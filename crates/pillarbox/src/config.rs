@@ -1,6 +1,7 @@
 //! The configuration file: what it may say, and every mistake in it at once, each with its line
 //! and what to do about it.
 
+mod oauth;
 mod reader;
 mod storage;
 
@@ -13,10 +14,12 @@ use imap_server::{Language, ServerAnnotations, SharedFilter, UsersSetQuota};
 use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
 
+pub use self::oauth::{OAuth, TokenCheck};
 use self::reader::{Document, Table};
 #[cfg(feature = "postgres")]
 pub use self::storage::{Bucket, Database};
 pub use self::storage::{HOME, PostgresStorage, Storage};
+use crate::hiding;
 use crate::scrub::ScrubPace;
 
 /// What the operator decided.
@@ -40,11 +43,15 @@ pub struct Config {
     pub scrub: ScrubPace,
     /// What IMAP offers besides what it always does.
     pub imap: Imap,
+    /// A provider whose tokens are taken for logins.
+    pub oauth: Option<OAuth>,
 }
 
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Imap {
+    /// Capabilities that no client is told of.
+    pub hidden_capabilities: Vec<String>,
     /// UIDONLY. RFC 9586
     pub uidonly: bool,
     /// How many messages one command works on. RFC 9738
@@ -57,6 +64,8 @@ pub struct Imap {
     pub language: Language,
     /// Whether users may set the limits of their own accounts.
     pub users_set_quota: UsersSetQuota,
+    /// Accounts that belong to nobody: what they share stands below `Shared Folders`.
+    pub shared_accounts: Vec<String>,
 }
 
 /// One address and what is spoken there.
@@ -121,7 +130,7 @@ impl Config {
         let root = document.root();
         root.only(&[
             "data", "hostname", "tls", "listen", "auth", "store", "bodies", "shard", "scrub",
-            "imap",
+            "imap", "oauth",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -133,6 +142,7 @@ impl Config {
         let storage = storage::storage(&root, folder);
         let scrub = scrub(&root);
         let imap = imap(&root);
+        let oauth = oauth::oauth(&root, folder);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
         }
@@ -147,6 +157,7 @@ impl Config {
             submission_accounts,
             scrub,
             imap,
+            oauth,
         })
     }
 }
@@ -230,10 +241,14 @@ fn imap(root: &Table<'_>) -> Imap {
         "filters",
         "language",
         "users_set_quota",
+        "shared_accounts",
         "uidonly",
         "message_limit",
         "save_limit",
+        "hidden_capabilities",
     ]);
+    imap.shared_accounts = account_names(&table, "shared_accounts", "write the account's name");
+    imap.hidden_capabilities = hidden_capabilities(&table);
     // RFC 9738 §3: not below 1000.
     imap.message_limit = table.number("message_limit", 1000..=u32::MAX);
     imap.save_limit = table.number("save_limit", 1000..=u32::MAX);
@@ -291,6 +306,20 @@ fn filters(imap: &Table<'_>) -> Vec<SharedFilter> {
     all
 }
 
+fn hidden_capabilities(imap: &Table<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (line, name) in imap.texts("hidden_capabilities") {
+        match hiding::check(&name) {
+            Ok(()) => names.push(name.to_ascii_uppercase()),
+            Err(problem) => {
+                let remedy = "name what the server announces, as CONDSTORE or COMPRESS=DEFLATE";
+                imap.mistake(line, format!("hidden_capabilities: {problem}"), remedy);
+            }
+        }
+    }
+    names
+}
+
 /// A scheme, a colon and something. RFC 3986 §3.1; RFC 5464 §3.2.1.1
 fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
@@ -322,14 +351,18 @@ fn passwords(auth: Option<&Table<'_>>) -> PasswordCost {
 /// Whether an account of this name exists is not asked: it may be made later.
 fn submission_accounts(auth: Option<&Table<'_>>) -> Vec<String> {
     let Some(auth) = auth else { return Vec::new() };
+    let hint = "write the name that the submission server logs in with";
+    account_names(auth, "submission_accounts", hint)
+}
+
+fn account_names(table: &Table<'_>, key: &str, hint: &str) -> Vec<String> {
     let mut names = Vec::new();
-    for (line, name) in auth.texts("submission_accounts") {
+    for (line, name) in table.texts(key) {
         if AccountName::new(&name).is_ok() {
             names.push(name);
         } else {
-            let problem =
-                format!("submission_accounts has {name:?}, which no account can be called");
-            auth.mistake(line, problem, "write the name that the submission server logs in with");
+            let problem = format!("{key} has {name:?}, which no account can be called");
+            table.mistake(line, problem, hint);
         }
     }
     names
@@ -431,6 +464,18 @@ mod tests {
         let twice = "name = 'a'\nsearch = 'ALL'\n[[imap.filters]]\nname = 'A'\nsearch = 'SEEN'";
         assert!(mistakes(&text(twice))[0].contains("two filters"));
         assert_eq!(mistakes(&text("name = 'a'\ncolor = 1")).len(), 2);
+    }
+
+    #[test]
+    fn capabilities_are_hidden_if_there_are_such_and_they_may_be() {
+        let text = |names: &str| format!("{GOOD}\nhidden_capabilities = {names}");
+        let imap = parse(&text("['condstore', 'AUTH=PLAIN']")).unwrap().imap;
+        assert_eq!(imap.hidden_capabilities, ["CONDSTORE", "AUTH=PLAIN"]);
+        let told = mistakes(&text("['STARTTLS', 'CONDSTOR']"));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].contains("STARTTLS has to be announced"), "{told:?}");
+        assert!(told[1].contains("no capability \"CONDSTOR\""), "{told:?}");
+        assert_eq!(mistakes(&text("'IDLE'")).len(), 1);
     }
 
     #[test]

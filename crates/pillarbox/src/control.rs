@@ -16,6 +16,8 @@ use store_local::Local;
 use tracing::info;
 
 use crate::accounts;
+use crate::acl::{AclChange, AclEntry};
+use crate::app_passwords::AppPassword;
 use crate::failure::Failure;
 use crate::quota::{QuotaChange, Used};
 
@@ -23,8 +25,16 @@ use crate::quota::{QuotaChange, Used};
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
+    /// Tell the list of a mailbox, after changing an entry of it.
+    Acl { name: String, mailbox: String, change: Option<AclChange> },
     /// Add an account.
     Add { name: String, password: Password },
+    /// Draw an application password.
+    AppAdd { name: String, label: String, hide: Vec<String> },
+    /// List the application passwords of an account.
+    AppList { name: String },
+    /// Remove an application password.
+    AppRemove { name: String, label: String },
     /// Add many; those that exist are left as they are.
     Import { accounts: Vec<(String, Password)> },
     /// Hide capabilities from an account, and show others again.
@@ -49,8 +59,14 @@ pub enum Request {
 pub enum Reply {
     /// It is done.
     Done,
+    /// Of [`Request::Acl`]: all entries, in order.
+    Acl { entries: Vec<AclEntry> },
     /// Of [`Request::Import`]: the reason for each that was not added, in order.
     Imported { refused: Vec<Option<String>> },
+    /// Of [`Request::AppAdd`].
+    Drawn { password: Password },
+    /// Of [`Request::AppList`].
+    AppPasswords { passwords: Vec<AppPassword> },
     /// Of [`Request::List`]: an empty list is the end.
     Names { names: Vec<String> },
     /// Of [`Request::Quota`]: how much is used and may be used, in the order of resources.
@@ -64,7 +80,7 @@ pub enum Reply {
 }
 
 /// A password on its way to the server. It is not printed.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Password(pub String);
 
@@ -224,6 +240,8 @@ mod tests {
     fn requests_are_printed_without_their_passwords() {
         let request = Request::Add { name: "home".into(), password: Password("swordfish".into()) };
         assert!(!format!("{request:?}").contains("fish"));
+        let reply = Reply::Drawn { password: Password("swordfish".into()) };
+        assert!(!format!("{reply:?}").contains("fish"));
         let line = serde_json::to_string(&request).unwrap();
         assert_eq!(line, r#"{"do":"add","name":"home","password":"swordfish"}"#);
     }

@@ -153,12 +153,14 @@ impl Server {
             Protocol::Imap => {
                 let settings = ImapSettings {
                     starttls,
+                    hidden_capabilities: self.imap.hidden_capabilities.clone(),
                     uidonly: self.imap.uidonly,
                     message_limit: self.imap.message_limit,
                     save_limit: self.imap.save_limit,
                     server_annotations: self.imap.annotations.clone().into(),
                     language: self.imap.language,
                     users_set_quota: self.imap.users_set_quota,
+                    shared_accounts: self.imap.shared_accounts.clone().into(),
                     ..ImapSettings::default()
                 };
                 let imap = ImapServer::new(self.service.clone(), Arc::clone(throttle), settings);

@@ -3,9 +3,9 @@
 use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, ParseError, Result};
 use super::{
-    append, authenticate, comparator, copy, create, enable, esearch, fetch, id, language, list,
-    login, metadata, notify, quota, rename, replace, search, select, sort, status, store, thread,
-    uidbatches, urlauth,
+    acl, append, authenticate, comparator, copy, create, enable, esearch, fetch, id, language,
+    list, login, metadata, notify, quota, rename, replace, search, select, sort, status, store,
+    thread, uidbatches, urlauth,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -90,6 +90,11 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "STATUS" => CommandBody::Status(status::command(cursor)?),
         "GETMETADATA" => CommandBody::GetMetadata(metadata::get(cursor)?),
         "SETMETADATA" => CommandBody::SetMetadata(metadata::set(cursor)?),
+        "SETACL" => CommandBody::SetAcl(acl::set(cursor)?),
+        "DELETEACL" => CommandBody::DeleteAcl(acl::entry(cursor)?),
+        "GETACL" => CommandBody::GetAcl(rename::one_mailbox(cursor)?),
+        "LISTRIGHTS" => CommandBody::ListRights(acl::entry(cursor)?),
+        "MYRIGHTS" => CommandBody::MyRights(rename::one_mailbox(cursor)?),
         "GETQUOTA" => CommandBody::GetQuota(quota::get(cursor)?),
         "GETQUOTAROOT" => CommandBody::GetQuotaRoot(rename::one_mailbox(cursor)?),
         "SETQUOTA" => CommandBody::SetQuota(quota::set(cursor)?),

@@ -26,6 +26,8 @@ pub enum ErrorKind {
     UnknownCommand,
     /// A number, a date or a word that has the right form and no meaning.
     Value,
+    /// Something that was allowed once, or elsewhere, and is not here.
+    NotAllowed,
     /// Parentheses, NOT or OR nest deeper than the limit.
     TooDeep,
     /// More items than the limit.
@@ -40,6 +42,9 @@ impl fmt::Display for ParseError {
                 write!(f, "expected {} at offset {}", self.expected, self.offset)
             }
             ErrorKind::UnknownCommand => f.write_str("unknown command"),
+            ErrorKind::NotAllowed => {
+                write!(f, "{} are not allowed at offset {}", self.expected, self.offset)
+            }
             ErrorKind::TooDeep => write!(f, "nested too deeply at offset {}", self.offset),
             ErrorKind::TooMany => {
                 write!(f, "too many: {} at offset {}", self.expected, self.offset)

@@ -87,8 +87,8 @@ fn selection(cursor: &mut Cursor<'_>) -> Result<ListSelection> {
 }
 
 /// ```text
-/// list-return-opt = "SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / "STATUS" SP "(" … ")" /
-///                   "METADATA" SP "(" entry *(SP entry) ")"
+/// list-return-opt = "SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / "MYRIGHTS" /
+///                   "STATUS" SP "(" … ")" / "METADATA" SP "(" entry *(SP entry) ")"
 /// ```
 fn returns(cursor: &mut Cursor<'_>) -> Result<ListReturn> {
     let mut returns = ListReturn::default();
@@ -98,6 +98,7 @@ fn returns(cursor: &mut Cursor<'_>) -> Result<ListReturn> {
             "SUBSCRIBED" => returns.subscribed = true,
             "CHILDREN" => returns.children = true,
             "SPECIAL-USE" => returns.special_use = true,
+            "MYRIGHTS" => returns.my_rights = true,
             "STATUS" => {
                 cursor.space()?;
                 returns.status = items(cursor)?;

@@ -9,7 +9,7 @@ use super::enable::capabilities;
 use super::error::{ErrorKind, Result};
 use super::flags::flag_list;
 use super::{
-    comparator, fetch, id, language, list, metadata, namespace, quota, search, sort, status,
+    acl, comparator, fetch, id, language, list, metadata, namespace, quota, search, sort, status,
     thread, uidbatches, urlauth,
 };
 use crate::types::{Code, Continuation, Response, Status, StatusKind, StatusTarget};
@@ -111,6 +111,9 @@ fn named(cursor: &mut Cursor<'_>) -> Result<Option<Response>> {
         "NAMESPACE" => Response::Namespace(namespace::reply(cursor)?),
         "STATUS" => Response::StatusData(status::reply(cursor)?),
         "METADATA" => Response::Metadata(metadata::reply(cursor)?),
+        "ACL" => Response::Acl(acl::reply(cursor)?),
+        "LISTRIGHTS" => Response::ListRights(acl::list_reply(cursor)?),
+        "MYRIGHTS" => Response::MyRights(acl::my_reply(cursor)?),
         "QUOTA" => Response::Quota(quota::reply(cursor)?),
         "QUOTAROOT" => Response::QuotaRoot(quota::root_reply(cursor)?),
         "SEARCH" => search::reply(cursor)?,

@@ -4,12 +4,13 @@ use mail_types::{Keyword, ModSeq, SystemFlags, Uid, UidValidity};
 
 use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, Result};
+use super::fetch;
 use super::list::skip_value;
 use super::select::{mod_seq, nz_mod_seq};
 use super::status::bare_object_id;
 use crate::types::{
-    Esearch, FilterName, HeaderKey, ModSeqScope, Numbering, PartialRange, PartialResult, Response,
-    ResultEnd, Search, SearchKey, SearchReturn, SearchUpdate, SequenceSet,
+    Esearch, FetchItem, FilterName, HeaderKey, ModSeqScope, Numbering, PartialRange, PartialResult,
+    Response, ResultEnd, Search, SearchKey, SearchReturn, SearchUpdate, SequenceSet,
 };
 
 /// ```text
@@ -78,7 +79,8 @@ pub fn charset(cursor: &mut Cursor<'_>) -> Result<String> {
 
 /// ```text
 /// search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE" / "PARTIAL" SP partial-range /
-///                     "RELEVANCY" / "CONTEXT" / "UPDATE"
+///                     "RELEVANCY" / "CONTEXT" / modifier-update
+/// modifier-update   = "UPDATE" ["(" fetch-att *(SP fetch-att) ")"]
 /// ```
 pub fn return_option(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
     let start = cursor.clone();
@@ -94,9 +96,20 @@ pub fn return_option(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
         }
         "RELEVANCY" => SearchReturn::Relevancy,
         "CONTEXT" => SearchReturn::Context,
-        "UPDATE" => SearchReturn::Update,
+        "UPDATE" => SearchReturn::Update(update_items(cursor)?),
         _ => return start.expected("known return option"),
     })
+}
+
+/// The items of UPDATE. The grammar has no space before them, the example has one. RFC 5465 §7, §8
+fn update_items(cursor: &mut Cursor<'_>) -> Result<Vec<FetchItem>> {
+    let mut after = cursor.clone();
+    after.skip_spaces();
+    if after.peek() != Some(b'(') {
+        return Ok(Vec::new());
+    }
+    *cursor = after;
+    cursor.list1(SearchReturn::UPDATE_ITEMS_MAX, "fetch item", fetch::item)
 }
 
 /// ```text

@@ -35,13 +35,12 @@ pub fn search_criteria(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<
     Ok(Search { numbering, returns: None, charset, keys })
 }
 
-/// The return options of ESEARCH. RFC 5267 §3.1, RFC 5182 §2.4
+/// Those of SEARCH but RELEVANCY. RFC 5267 §3.1, §4.1, RFC 5182 §2.4, RFC 5465 §7
 fn return_option(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
-    use SearchReturn::{All, Count, Max, Min, Save};
     let start = cursor.clone();
     match search::return_option(cursor)? {
-        option @ (Min | Max | All | Count | Save) => Ok(option),
-        _ => start.expected("known return option"),
+        SearchReturn::Relevancy => start.expected("known return option"),
+        option => Ok(option),
     }
 }
 
@@ -69,7 +68,7 @@ pub fn reply(cursor: &mut Cursor<'_>) -> Result<Response> {
     Ok(Response::Sort { numbers, mod_seq })
 }
 
-/// Most return options; there are five, and a client has no reason to repeat one.
+/// Most return options; there are eight, and a client has no reason to repeat one.
 const RETURNS_MAX: usize = 16;
 /// Most criteria. There are nine keys, and only the first of each decides anything.
 const CRITERIA_MAX: usize = 32;

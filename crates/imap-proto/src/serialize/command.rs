@@ -2,8 +2,9 @@
 
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
-    append, authenticate, comparator, copy, create, fetch, id, language, list, login, metadata,
-    notify, quota, replace, search, select, sort, status, store, thread, uidbatches, urlauth,
+    acl, append, authenticate, comparator, copy, create, fetch, id, language, list, login,
+    metadata, notify, quota, replace, search, select, sort, status, store, thread, uidbatches,
+    urlauth,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -147,6 +148,18 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::GetQuotaRoot(mailbox) => one_mailbox(out, "GETQUOTAROOT ", mailbox),
         CommandBody::SetQuota(arguments) => quota::set(out, arguments),
         CommandBody::Append(arguments) => append::command(out, arguments),
+        other => rights_body(out, other),
+    }
+}
+
+/// The commands about rights; every other goes on to the numbered ones.
+fn rights_body(out: &mut Writer<'_>, body: &CommandBody) {
+    match body {
+        CommandBody::SetAcl(arguments) => acl::set(out, arguments),
+        CommandBody::DeleteAcl(arguments) => acl::entry(out, "DELETEACL ", arguments),
+        CommandBody::GetAcl(mailbox) => one_mailbox(out, "GETACL ", mailbox),
+        CommandBody::ListRights(arguments) => acl::entry(out, "LISTRIGHTS ", arguments),
+        CommandBody::MyRights(mailbox) => one_mailbox(out, "MYRIGHTS ", mailbox),
         numbered => numbered_body(out, numbered),
     }
 }

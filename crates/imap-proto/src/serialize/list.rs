@@ -18,6 +18,7 @@ pub fn command(out: &mut Writer<'_>, list: &List) {
     push(&mut return_words, returns.subscribed, "SUBSCRIBED");
     push(&mut return_words, returns.children, "CHILDREN");
     push(&mut return_words, returns.special_use, "SPECIAL-USE");
+    push(&mut return_words, returns.my_rights, "MYRIGHTS");
     push(&mut return_words, !returns.status.is_empty(), "STATUS");
     push(&mut return_words, !returns.metadata.is_empty(), "METADATA");
     // Parentheses around one pattern are enough to make the command an extended one.

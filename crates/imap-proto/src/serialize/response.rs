@@ -2,8 +2,8 @@
 
 use super::writer::Writer;
 use super::{
-    code, comparator, fetch, flags, id, language, list, metadata, namespace, quota, search, sort,
-    status, thread, uidbatches, urlauth,
+    acl, code, comparator, fetch, flags, id, language, list, metadata, namespace, quota, search,
+    sort, status, thread, uidbatches, urlauth,
 };
 use crate::Sink;
 use crate::base64;
@@ -61,6 +61,9 @@ fn data(out: &mut Writer<'_>, response: &Response) {
         Response::Namespace(reply) => namespace::reply(out, reply),
         Response::StatusData(reply) => status::reply(out, reply),
         Response::Metadata(reply) => metadata::reply(out, reply),
+        Response::Acl(reply) => acl::reply(out, reply),
+        Response::ListRights(reply) => acl::list_reply(out, reply),
+        Response::MyRights(reply) => acl::my_reply(out, reply),
         Response::Quota(reply) => quota::reply(out, reply),
         Response::QuotaRoot(reply) => quota::root_reply(out, reply),
         Response::Search { numbers, mod_seq } => search::reply(out, numbers, *mod_seq),

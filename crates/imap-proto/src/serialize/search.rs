@@ -2,6 +2,7 @@
 
 use mail_types::{InternalDate, ModSeq, SystemFlags};
 
+use super::fetch;
 use super::writer::Writer;
 use crate::types::{
     Esearch, MultiSearch, Numbering, PartialRange, ResultEnd, Search, SearchKey, SearchReturn,
@@ -85,10 +86,15 @@ pub fn returns(out: &mut Writer<'_>, search: &Search) {
                 SearchReturn::Partial(_) => "PARTIAL ",
                 SearchReturn::Relevancy => "RELEVANCY",
                 SearchReturn::Context => "CONTEXT",
-                SearchReturn::Update => "UPDATE",
+                SearchReturn::Update(_) => "UPDATE",
             });
-            if let SearchReturn::Partial(range) = option {
-                partial_range(out, *range);
+            match option {
+                SearchReturn::Partial(range) => partial_range(out, *range),
+                SearchReturn::Update(items) if !items.is_empty() => {
+                    out.space();
+                    out.list(items, fetch::item);
+                }
+                _ => {}
             }
         });
     }

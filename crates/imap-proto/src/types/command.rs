@@ -6,9 +6,9 @@ use std::fmt;
 use mail_types::{ModSeq, Secret, UidValidity};
 
 use super::{
-    Append, Fetch, GetMetadata, List, Lsub, MailboxArg, MultiSearch, Notify, QuotaRootName,
-    Replace, ResetKey, Search, SequenceSet, SetMetadata, SetQuota, Sort, StatusCommand, Store,
-    Thread, UidBatches, UrlFetch, UrlRump, UseAttribute,
+    AclEntry, Append, Fetch, GetMetadata, List, Lsub, MailboxArg, MultiSearch, Notify,
+    QuotaRootName, Replace, ResetKey, Search, SequenceSet, SetAcl, SetMetadata, SetQuota, Sort,
+    StatusCommand, Store, Thread, UidBatches, UrlFetch, UrlRump, UseAttribute,
 };
 
 /// A command's tag: what its tagged response repeats. RFC 9051 §9 (`tag`)
@@ -141,6 +141,16 @@ pub enum CommandBody {
     GetMetadata(GetMetadata),
     /// SETMETADATA. RFC 5464 §4.3
     SetMetadata(SetMetadata),
+    /// SETACL. RFC 4314 §3.1
+    SetAcl(SetAcl),
+    /// DELETEACL. RFC 4314 §3.2
+    DeleteAcl(AclEntry),
+    /// GETACL. RFC 4314 §3.3
+    GetAcl(MailboxArg),
+    /// LISTRIGHTS. RFC 4314 §3.4
+    ListRights(AclEntry),
+    /// MYRIGHTS. RFC 4314 §3.5
+    MyRights(MailboxArg),
     /// GETQUOTA of a quota root. RFC 9208 §4.1.1
     GetQuota(QuotaRootName),
     /// GETQUOTAROOT of a mailbox, which need not exist. RFC 9208 §4.1.2

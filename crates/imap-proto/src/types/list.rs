@@ -49,6 +49,8 @@ pub struct ListReturn {
     pub children: bool,
     /// `SPECIAL-USE`. RFC 6154 §2
     pub special_use: bool,
+    /// `MYRIGHTS`. RFC 8440 §3
+    pub my_rights: bool,
     /// `STATUS (…)`; empty if not asked. RFC 5819
     pub status: Vec<StatusItem>,
     /// `METADATA (…)`: the annotations wanted; empty if not asked. RFC 9590

@@ -1,6 +1,7 @@
 //! What is said over the wire, as values. Each is independent of the role: a client serializes the
 //! command that a server parses, and the other way round with responses.
 
+mod acl;
 mod append;
 mod command;
 mod comparator;
@@ -22,6 +23,7 @@ mod thread;
 mod uidbatches;
 mod urlauth;
 
+pub use acl::{AclEntry, AclReply, ListRightsReply, ModRights, MyRightsReply, RightsMode, SetAcl};
 pub use append::{Append, AppendForm, AppendMessage, AppendPayload, CatPart, Literal};
 pub use command::{
     Authenticate, Capability, Command, CommandBody, CopyMove, Create, IdParams, Login, Numbering,

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use mail_types::{ModSeq, SeqNum, Uid, UidValidity};
 
 use super::{
-    Capability, ComparatorReply, FetchAttribute, FilterName, FlagList, IdParams, ListReply,
-    MailboxArg, MetadataReply, NamespaceReply, Numbering, PartialResult, QuotaReply,
-    QuotaRootReply, SearchUpdate, SequenceSet, StatusReply, Tag, ThreadMember, UidBatchesReply,
-    UrlData,
+    AclReply, Capability, ComparatorReply, FetchAttribute, FilterName, FlagList, IdParams,
+    ListReply, ListRightsReply, MailboxArg, MetadataReply, MyRightsReply, NamespaceReply,
+    Numbering, PartialResult, QuotaReply, QuotaRootReply, SearchUpdate, SequenceSet, StatusReply,
+    Tag, ThreadMember, UidBatchesReply, UrlData,
 };
 
 /// One response: a line, with its literals.
@@ -36,6 +36,12 @@ pub enum Response {
     StatusData(StatusReply),
     /// `* METADATA`. RFC 5464 §4.4
     Metadata(MetadataReply),
+    /// `* ACL`. RFC 4314 §3.6
+    Acl(AclReply),
+    /// `* LISTRIGHTS`. RFC 4314 §3.7
+    ListRights(ListRightsReply),
+    /// `* MYRIGHTS`. RFC 4314 §3.8
+    MyRights(MyRightsReply),
     /// `* QUOTA`. RFC 9208 §4.2.1
     Quota(QuotaReply),
     /// `* QUOTAROOT`. RFC 9208 §4.2.2

@@ -2,7 +2,7 @@
 
 use mail_types::{Keyword, ModSeq, SystemFlags, Uid};
 
-use super::{MailboxArg, Numbering, SequenceSet};
+use super::{FetchItem, MailboxArg, Numbering, SequenceSet};
 use crate::chars::is_atom_char;
 
 /// Arguments of SEARCH.
@@ -20,7 +20,7 @@ pub struct Search {
 }
 
 /// A return option of SEARCH. RFC 9051 §6.4.4
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SearchReturn {
     /// `MIN`
     Min,
@@ -38,8 +38,15 @@ pub enum SearchReturn {
     Relevancy,
     /// `CONTEXT`: the client will ask for this again. RFC 5267 §4.2
     Context,
-    /// `UPDATE`: tell changes of the result as they happen. RFC 5267 §4.3
-    Update,
+    /// `UPDATE`: tell changes of the result as they happen, and these items of each new message
+    /// that becomes part of it. RFC 5267 §4.3, RFC 5465 §7
+    Update(Vec<FetchItem>),
+}
+
+impl SearchReturn {
+    /// Most items of UPDATE. They are kept as long as the result is kept up to date, and told again
+    /// and again; a line in a list of messages shows no more than that.
+    pub const UPDATE_ITEMS_MAX: usize = 32;
 }
 
 /// `partial-range`: positions in a result, counted from one of its ends. RFC 9394 §4

@@ -7,11 +7,15 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use imap_server::{FailedLogin, ImapServer, ImapSettings, Patience};
-use mail_service::{PasswordCost, Service, ServiceConfig, Sharing, World};
+use mail_service::{
+    Mechanism, PasswordCost, Service, ServiceConfig, ServiceError, Sharing, TokenError, TokenFault,
+    TokenHolder, TokenVerifier, Verifying, World,
+};
 use mail_types::Secret;
 use net::{LoginThrottle, Peer, Service as _, Shutdown, Stream};
 use store::Store;
 use store::mem::Mem;
+use testkit::pure::{TOKEN, TOKEN_REFUSAL, TOKEN_USER};
 use testkit::script::{self, Received};
 use tokio::runtime::Runtime;
 
@@ -29,8 +33,45 @@ pub async fn service() -> Service {
     service
 }
 
+/// A provider with one good token.
+#[derive(Debug)]
+pub struct OneToken;
+
+impl TokenVerifier for OneToken {
+    fn verify<'a>(&'a self, token: &'a Secret) -> Verifying<'a> {
+        let answer = match token.expose() {
+            good if good == TOKEN.as_bytes() => {
+                Ok(TokenHolder { names: vec![TOKEN_USER.to_owned()] })
+            }
+            b"away" => Err(TokenError::Unavailable),
+            _ => Err(TokenError::Refused(TokenFault::Token)),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn is_host(&self, name: &str) -> bool {
+        name == "server.example.com"
+    }
+
+    fn refusal(&self, _: Mechanism, why: TokenFault) -> Vec<u8> {
+        match why {
+            TokenFault::Token => TOKEN_REFUSAL.as_bytes().to_vec(),
+            other => format!("{other:?}").into_bytes(),
+        }
+    }
+}
+
 /// A service on this store, without accounts.
 pub async fn service_on(store: Arc<dyn Store>, sharing: Sharing) -> Service {
+    service_with(store, sharing, None).await
+}
+
+/// A service that takes tokens if somebody verifies them.
+pub async fn service_with(
+    store: Arc<dyn Store>,
+    sharing: Sharing,
+    tokens: Option<Arc<dyn TokenVerifier>>,
+) -> Service {
     let passwords = PasswordCost {
         memory_kib: 8,
         iterations: 1,
@@ -38,14 +79,15 @@ pub async fn service_on(store: Arc<dyn Store>, sharing: Sharing) -> Service {
         scram_iterations: 4096,
         concurrent_max: 0,
     };
-    let config = ServiceConfig { passwords, sharing, ..ServiceConfig::default() };
+    let config = ServiceConfig { passwords, sharing, tokens, ..ServiceConfig::default() };
     Service::open(store, config, World::system()).await.unwrap()
 }
 
 /// Settings under which failed logins are answered at once.
 pub fn settings() -> ImapSettings {
     let patience = Patience { failed_login: FailedLogin::AtOnce, ..Patience::default() };
-    ImapSettings { patience, ..ImapSettings::default() }
+    let shared_accounts = [script::SHARED_ACCOUNT.to_owned()].into();
+    ImapSettings { patience, shared_accounts, ..ImapSettings::default() }
 }
 
 /// A server that connections can be opened to.
@@ -70,6 +112,21 @@ impl Live {
         }
         let created = nodes[0].service.create_account(USER, Secret::new(PASSWORD)).await;
         created.unwrap();
+        nodes
+    }
+
+    /// Servers that take a token, on one store with the account that it is for.
+    pub async fn nodes_with_tokens(count: usize, settings: ImapSettings) -> Vec<Self> {
+        let store = Mem::new();
+        let mut nodes = Vec::new();
+        for _ in 0..count {
+            let store = Arc::new(store.clone());
+            let service = service_with(store, Sharing::Shared, Some(Arc::new(OneToken))).await;
+            nodes.push(Self::of(service, settings.clone()));
+        }
+        for name in [USER, TOKEN_USER] {
+            nodes[0].service.create_account(name, Secret::new(PASSWORD)).await.unwrap();
+        }
         nodes
     }
 
@@ -208,6 +265,11 @@ impl ScriptPeer {
         Self::of(RUNTIME.block_on(Live::nodes(3, settings)))
     }
 
+    /// Nodes that take a token.
+    pub fn with_tokens(count: usize, settings: ImapSettings) -> Self {
+        Self::of(RUNTIME.block_on(Live::nodes_with_tokens(count, settings)))
+    }
+
     fn of(lives: Vec<Live>) -> Self {
         Self { lives, clients: HashMap::new(), ending: HashSet::new(), sender: 0, heard: false }
     }
@@ -260,5 +322,14 @@ impl script::Peer for ScriptPeer {
 
     fn credentials(&self) -> (String, String) {
         (USER.to_owned(), PASSWORD.to_owned())
+    }
+
+    fn make_account(&mut self, name: &str) {
+        let service = &self.lives[0].service;
+        let made = RUNTIME.block_on(service.create_account(name, Secret::new(PASSWORD)));
+        match made {
+            Ok(_) | Err(ServiceError::AccountExists) => {}
+            Err(error) => panic!("{name}: {error}"),
+        }
     }
 }

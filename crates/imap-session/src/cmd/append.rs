@@ -5,11 +5,11 @@
 //! meets it (imapsync, 2024).
 
 use imap_proto::types::{Append, AppendMessage, AppendPayload, Code, SequenceSet};
-use mailbox::Outcome;
+use mailbox::{Outcome, Refusal, Rights};
 
 use super::catenate;
 use crate::reply::{Flow, Reply, end, wait, wait_ready};
-use crate::{Answer, AppendRequest, Need, errors, limit, news};
+use crate::{Answer, AppendRequest, Need, Place, errors, limit, news, place};
 
 pub(crate) fn begin(append: Append) -> Flow {
     append.messages.iter().try_for_each(check_not_empty)?;
@@ -18,11 +18,15 @@ pub(crate) fn begin(append: Append) -> Flow {
         append.messages.iter().try_for_each(|message| check_size(message, octets_max))?;
         limit::check_append(append.messages.len(), run.state)?;
         // A name that no mailbox can have is not worth creating, so it gets no TRYCREATE.
-        let name = append.mailbox.name(run.state.names()).map_err(errors::bad_name)?;
-        let mailbox = run.account()?.by_name(&name).ok_or_else(errors::try_create)?;
-        let mailbox = mailbox.record().id;
-        catenate::gather(append.messages, run, move |messages, _| {
-            submit(AppendRequest { mailbox, messages })
+        place::new(&append.mailbox, errors::try_create, run, |name, run| {
+            let mailbox = place::find(&name, Rights::INSERT, errors::try_create, run)?;
+            let mailbox = mailbox.record().id;
+            // What URLs name is the session's own, wherever it goes.
+            let target = std::mem::replace(&mut run.state.place, Place::Own);
+            catenate::gather(append.messages, run, move |messages, run| {
+                run.state.place = target;
+                submit(AppendRequest { mailbox, messages })
+            })
         })
     })
 }
@@ -36,7 +40,9 @@ fn submit(request: AppendRequest) -> Flow {
             end(Reply::ok("APPEND completed").with(code))
         }
         // Gone between the look and the commit. RFC 9051 §6.3.12
-        Answer::Submitted(Err(mailbox::Refusal::NonExistent)) => Err(errors::try_create()),
+        Answer::Submitted(Err(Refusal::NonExistent | Refusal::NoPermission { visible: false })) => {
+            Err(errors::try_create())
+        }
         other => Err(errors::unexpected(&other)),
     })
 }

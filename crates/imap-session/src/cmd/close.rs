@@ -1,7 +1,7 @@
 //! CLOSE and UNSELECT, and the leaving that other commands do on their way.
 //! RFC 9051 §6.4.1, §6.4.2
 
-use mailbox::{Operation, Refusal};
+use mailbox::{Operation, Refusal, Rights};
 
 use crate::reply::{Flow, Reply, Run, end, wait};
 use crate::state::Access;
@@ -12,7 +12,9 @@ pub(crate) fn begin_close(run: &mut Run<'_>) -> Flow {
     let completed = |run: &mut Run<'_>| leave(run, |_| end(Reply::ok("CLOSE completed")));
     let Some(selected) = &run.state.selected else { return completed(run) };
     let told = selected.view.uids();
-    if selected.access == Access::ReadOnly || told.is_empty() {
+    // Without the right to expunge it is ignored. RFC 4314 §4
+    let may_expunge = selected.rights.contains(Rights::EXPUNGE);
+    if selected.access == Access::ReadOnly || told.is_empty() || !may_expunge {
         return completed(run);
     }
     let operation = Operation::Expunge { mailbox: selected.mailbox, uids: told };
@@ -20,7 +22,9 @@ pub(crate) fn begin_close(run: &mut Run<'_>) -> Flow {
         // No HIGHESTMODSEQ here: the client cannot know of what it was told. RFC 7162 §3.2.8
         Answer::Submitted(Ok(_)) => completed(run),
         // Deleted elsewhere: then nothing is left to be expunged, and closing it succeeds.
-        Answer::Submitted(Err(Refusal::NonExistent)) => completed(run),
+        Answer::Submitted(Err(Refusal::NonExistent | Refusal::NoPermission { .. })) => {
+            completed(run)
+        }
         other => Err(errors::unexpected(&other)),
     })
 }
@@ -45,8 +49,9 @@ pub(crate) fn leave(
     }
 }
 
+/// Mail in the mailboxes of others stays recent for them.
 fn recent_claim(run: &Run<'_>) -> Option<Operation> {
-    let selected = run.state.selected.as_ref()?;
+    let selected = run.state.own_selected()?;
     let record = run.account?.mailbox(selected.mailbox)?.record();
     let told_all = selected.view.last_uid().and_then(|uid| uid.next()) == Some(record.uid_next);
     let is_due = selected.access == Access::ReadWrite

@@ -1,14 +1,16 @@
 //! COPY and MOVE. RFC 9051 §6.4.7, §6.4.8, RFC 6851
 
 use imap_proto::types::{Code, CopyMove, Numbering, Response, SequenceSet, Status, StatusKind};
-use mailbox::{CopyOutcome, Operation, Outcome, Refusal};
+use mail_types::{Flags, MailboxId, SystemFlags, UidSet};
+use mailbox::{CopyOutcome, FlagMode, Operation, Outcome, Refusal, Rights};
 
 use super::expunge::{check_writable, with_highest};
 use crate::limit::Cut;
+use crate::place::Home;
 use crate::reply::{Flow, Reply, Run, end, wait};
 use crate::resolve::resolve;
 use crate::sync::{self, Told};
-use crate::{Answer, Need, errors, limit, news};
+use crate::{Answer, CopyRequest, Need, Place, errors, limit, news, place};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +29,36 @@ pub(crate) fn begin(arguments: CopyMove, kind: Kind, run: &mut Run<'_>) -> Flow 
 fn plan(arguments: &CopyMove, kind: Kind, run: &mut Run<'_>) -> Flow {
     let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
     let uids = resolve(&arguments.set, arguments.numbering, selected)?;
-    let name = arguments.mailbox.name(run.state.names()).map_err(errors::bad_name)?;
-    let target = run.account()?.by_name(&name).ok_or_else(errors::try_create)?;
-    let (from, to) = (selected.mailbox, target.record().id);
+    if kind == Kind::Move {
+        // What STORE +FLAGS (\Deleted) and EXPUNGE need. RFC 6851 §4.2
+        place::check_selected(Rights::DELETED.union(Rights::EXPUNGE), run)?;
+    }
+    let numbering = arguments.numbering;
+    let place = run.state.place;
+    place::new(&arguments.mailbox, errors::try_create, run, move |name, run| {
+        let target = place::find(&name, Rights::INSERT, errors::try_create, run)?;
+        let to = target.record().id;
+        let target = std::mem::replace(&mut run.state.place, place);
+        transfer(Wanted { uids, numbering, kind, target, to }, run)
+    })
+}
+
+/// Messages of the selected mailbox, and where they are wanted.
+struct Wanted {
+    uids: UidSet,
+    numbering: Numbering,
+    kind: Kind,
+    target: Place,
+    to: MailboxId,
+}
+
+fn transfer(wanted: Wanted, run: &mut Run<'_>) -> Flow {
+    let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
+    let Wanted { uids, numbering, kind, target, to } = wanted;
+    let from = selected.mailbox;
     // A sequence number whose message was expunged elsewhere: all or nothing. RFC 2180 §4.4
     let is_gone = |uid| selected.view.snapshot().find(uid).is_none();
-    if arguments.numbering == Numbering::Sequence
+    if numbering == Numbering::Sequence
         && selected.view.has_withheld()
         && selected.view.entries(&uids).any(|(_, entry)| is_gone(entry.uid()))
     {
@@ -42,15 +68,19 @@ fn plan(arguments: &CopyMove, kind: Kind, run: &mut Run<'_>) -> Flow {
     if uids.is_empty() {
         return end(Reply::ok("No message to take"));
     }
-    let (operation, code) = match kind {
+    let Cut { uids, code } = match kind {
         Kind::Copy => {
             limit::check_copy(&uids, run.state)?;
-            (Operation::Copy { from, to, uids }, None)
+            Cut { uids, code: None }
         }
-        Kind::Move => {
-            let Cut { uids, code } = limit::cut(uids, run.state);
-            (Operation::Move { from, to, uids }, code)
-        }
+        Kind::Move => limit::cut(uids, run.state),
+    };
+    if target != Place::Own || selected.home != Home::Own {
+        return across(CopyRequest { from, uids, place: target, to }, kind, code);
+    }
+    let operation = match kind {
+        Kind::Copy => Operation::Copy { from, to, uids },
+        Kind::Move => Operation::Move { from, to, uids },
     };
     wait(Need::Submit(operation), move |answer, run| match answer {
         Answer::Submitted(Ok(Outcome::Copied(outcome))) => {
@@ -62,6 +92,49 @@ fn plan(arguments: &CopyMove, kind: Kind, run: &mut Run<'_>) -> Flow {
             moved(outcome, code, run)
         }
         Answer::Submitted(Err(Refusal::NoTarget)) => Err(errors::try_create()),
+        other => Err(errors::unexpected(&other)),
+    })
+}
+
+/// With an account of another in it. Two accounts never share a commit, so that messages are moved
+/// as a client would without MOVE: they are copied, and then expunged. A crash between leaves them
+/// in both mailboxes and never in none.
+fn across(request: CopyRequest, kind: Kind, limit: Option<Code>) -> Flow {
+    let (from, to, target) = (request.from, request.to, request.place);
+    wait(Need::CopyAcross(request), move |answer, run| match answer {
+        Answer::Submitted(Ok(Outcome::Copied(outcome))) => {
+            let selected = std::mem::replace(&mut run.state.place, target);
+            news::note_own(to, &outcome.target, run.state);
+            run.state.place = selected;
+            match kind {
+                Kind::Move if !outcome.source.is_empty() => mark(from, outcome, limit),
+                Kind::Copy | Kind::Move => end(copied(outcome)),
+            }
+        }
+        Answer::Submitted(Err(Refusal::NoTarget | Refusal::NoPermission { visible: false })) => {
+            Err(errors::try_create())
+        }
+        other => Err(errors::unexpected(&other)),
+    })
+}
+
+fn mark(from: MailboxId, outcome: CopyOutcome, limit: Option<Code>) -> Flow {
+    let uids = outcome.source.clone();
+    let operation = Operation::SetFlags {
+        mailbox: from,
+        uids: uids.clone(),
+        mode: FlagMode::Add,
+        flags: Flags::system(SystemFlags::DELETED),
+        unchanged_since: None,
+    };
+    wait(Need::Submit(operation), move |answer, _| match answer {
+        Answer::Submitted(Ok(_)) => {
+            let operation = Operation::Expunge { mailbox: from, uids };
+            wait(Need::Submit(operation), move |answer, run| match answer {
+                Answer::Submitted(Ok(_)) => moved(outcome, limit, run),
+                other => Err(errors::unexpected(&other)),
+            })
+        }
         other => Err(errors::unexpected(&other)),
     })
 }

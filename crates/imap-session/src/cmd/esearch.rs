@@ -10,10 +10,10 @@ use imap_proto::types::{Code, MailboxArg, MultiSearch, NameEncoding, Search, Sea
 use mail_types::{MailboxId, MailboxName, Uid, UidSet};
 use mailbox::{Account, Mailbox, View};
 
-use super::search::{self, Source, context};
+use super::search::{self, Found, Source, context};
 use crate::reply::{Flow, Reply, Run, end, wait_ready};
 use crate::state::{Access, Selected};
-use crate::{Need, Trouble, errors, render, sync};
+use crate::{Need, Place, Trouble, errors, render, sync};
 
 /// Most mailboxes in one search. Each is loaded and read through while other clients of the account
 /// want their turn. RFC 7377 §2.4
@@ -47,19 +47,32 @@ fn check(multi: &MultiSearch, run: &Run<'_>) -> Result<(), Reply> {
 }
 
 fn plan(multi: MultiSearch, run: &mut Run<'_>) -> Flow {
-    let selected = run.state.selected.as_ref().map(|selected| selected.mailbox);
+    let selected = run.state.own_selected().map(|selected| selected.mailbox);
     let ids = match &multi.sources {
         Some(sources) => chosen(sources, selected, run.account()?, run.state.names()),
         None => selected.into_iter().collect(),
     };
+    let mut ids: Ids = ids.into_iter().map(|id| (Place::Own, id)).collect();
+    let names_selected =
+        multi.sources.as_ref().is_none_or(|it| it.contains(&SearchSource::Selected));
+    if let Some(selected) = &run.state.selected
+        && names_selected
+        && selected.home.guest().is_some()
+    {
+        ids.push_front((Place::Selected, selected.mailbox));
+    }
     if ids.len() > MAILBOXES_MAX {
         return Err(Reply::no("These are too many mailboxes at once").with(Code::Limit));
     }
     // Updates are told of the selected mailbox only. RFC 7377 §2.2
-    if search::wants_updates(&multi.search) && selected.is_none_or(|id| !ids.contains(&id)) {
+    let selected = run.state.selected.as_ref().map(|selected| match selected.home.guest() {
+        Some(_) => (Place::Selected, selected.mailbox),
+        None => (Place::Own, selected.mailbox),
+    });
+    if search::wants_updates(&multi.search) && selected.is_none_or(|it| !ids.contains(&it)) {
         context::refuse(run);
     }
-    next(multi.search, ids.into(), run)
+    next(multi.search, ids, run)
 }
 
 /// The mailboxes of all sources in ascending order of names, each once. Names of no mailbox are
@@ -133,11 +146,15 @@ impl Wanted {
     }
 }
 
+/// Mailboxes still to be searched: of the own account, and the selected one of another.
+type Ids = VecDeque<(Place, MailboxId)>;
+
 /// Goes on with the next mailbox, or ends.
-fn next(search: Search, mut ids: VecDeque<MailboxId>, run: &mut Run<'_>) -> Flow {
-    let account = run.account()?;
-    while let Some(id) = ids.pop_front() {
-        if run.state.selected.as_ref().is_some_and(|selected| selected.mailbox == id) {
+fn next(search: Search, mut ids: Ids, run: &mut Run<'_>) -> Flow {
+    while let Some((place, id)) = ids.pop_front() {
+        run.state.place = place;
+        let account = run.account()?;
+        if run.state.is_selected(id) {
             return look(search, id, ids, run);
         }
         // One that was deleted meanwhile is no error.
@@ -154,9 +171,9 @@ fn next(search: Search, mut ids: VecDeque<MailboxId>, run: &mut Run<'_>) -> Flow
 }
 
 /// Searches one mailbox whose contents are there.
-fn look(search: Search, id: MailboxId, ids: VecDeque<MailboxId>, run: &mut Run<'_>) -> Flow {
+fn look(search: Search, id: MailboxId, ids: Ids, run: &mut Run<'_>) -> Flow {
     let Some(mailbox) = run.account()?.mailbox(id) else { return next(search, ids, run) };
-    let selected = run.state.selected.as_ref().filter(|selected| selected.mailbox == id);
+    let selected = run.state.selected.as_ref().filter(|_| run.state.is_selected(id));
     let job = match selected {
         Some(selected) => search::job(&search, selected, run),
         None => search::job(&search, &visit(mailbox)?, run),
@@ -165,16 +182,17 @@ fn look(search: Search, id: MailboxId, ids: VecDeque<MailboxId>, run: &mut Run<'
         Ok(job) => job,
         Err(reply) => return search::refused(&search, reply, run),
     };
-    let name = render::name(&mailbox.record().name, run.state.names());
+    let name = run.state.told_name(&mailbox.record().name);
+    let name = render::name(&name, run.state.names());
     let source: Source = (name, mailbox.record().uid_validity);
     job.next(
         run,
         Box::new(move |job, run| {
             search::save(&search, &job, run);
             search::tell(&search, &job, Some(source.clone()), run);
-            let is_selected = run.state.selected.as_ref().is_some_and(|s| s.mailbox == id);
-            if is_selected && search::wants_updates(&search) {
-                context::add(&search, job, Some(source), run);
+            if run.state.is_selected(id) && search::wants_updates(&search) {
+                let found = Found { job, source: Some(source), sorted: None };
+                context::add(&search, found, run);
             }
             // What was found is sent; and the next mailbox is not looked at from inside this one.
             wait_ready(Need::Flush, move |run| next(search, ids, run))

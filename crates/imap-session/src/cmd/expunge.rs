@@ -2,19 +2,20 @@
 
 use imap_proto::types::{Code, Numbering, SequenceSet};
 use mail_types::{SystemFlags, UidSet};
-use mailbox::{Operation, Outcome};
+use mailbox::{Operation, Outcome, Rights};
 
 use crate::limit::{self, Cut};
 use crate::reply::{Flow, Reply, Run, end, wait};
 use crate::resolve::resolve;
 use crate::state::{Access, Selected};
 use crate::sync::{self, Told};
-use crate::{Answer, Need, errors};
+use crate::{Answer, Need, errors, place};
 
 /// `set` is that of UID EXPUNGE; EXPUNGE has none.
 pub(crate) fn begin(set: Option<SequenceSet>, run: &mut Run<'_>) -> Flow {
     check_writable(run)?;
     sync::prepare(move |run| {
+        place::check_selected(Rights::EXPUNGE, run)?;
         let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
         // All that the client knows of: what came since may be \Deleted without it knowing.
         let Cut { uids, code } = match set {

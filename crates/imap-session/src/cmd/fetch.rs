@@ -12,7 +12,7 @@ mod needs;
 use imap_proto::types::{Code, Fetch, FetchItem, Numbering};
 use mail_types::{Flags, ModSeq, SystemFlags, UidSet};
 use mailbox::qresync::{Known, resync};
-use mailbox::{FlagMode, Operation, Outcome, OwnStore};
+use mailbox::{FlagMode, Operation, Outcome, OwnStore, Rights};
 
 use super::search::part;
 use crate::limit::{self, Cut};
@@ -57,6 +57,7 @@ fn plan(fetch: Fetch, run: &mut Run<'_>) -> Flow {
     // Before CHANGEDSINCE: which of these messages have changed. RFC 9394 §3.4
     if let Some(range) = fetch.partial {
         uids = part(&uids.intersection(&selected.view.uids()), range);
+        limit::check_whole(&uids, run.state)?;
     }
     if fetch.vanished {
         tell_vanished(&fetch, run);
@@ -131,7 +132,8 @@ fn changed(uids: &UidSet, since: ModSeq, selected: &Selected) -> UidSet {
 /// Messages that this command sets `\Seen` on: none in a mailbox opened with EXAMINE.
 /// RFC 9051 §6.3.3, §6.4.5
 fn unseen(uids: &UidSet, selected: &Selected) -> UidSet {
-    if selected.access == Access::ReadOnly {
+    // Without the right to set it, it is not set. RFC 4314 §4
+    if selected.access == Access::ReadOnly || !selected.rights.contains(Rights::SEEN) {
         return UidSet::new();
     }
     let entries = selected.view.snapshot().select(uids).map(|(_, entry)| entry);

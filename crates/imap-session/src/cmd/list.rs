@@ -1,20 +1,24 @@
 //! LIST, plain and extended. RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154
 
+mod others;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use imap_proto::types::{
     List, ListAttribute, ListReply, ListSelection, MailboxArg, MetadataData, MetadataDepth,
-    MetadataReply, NameEncoding, Response, StatusReply, UseAttribute,
+    MetadataReply, MyRightsReply, NameEncoding, Response, StatusReply, UseAttribute,
 };
-use mail_types::{MailboxId, MailboxName};
+use mail_types::MailboxName;
 use mailbox::tree::{self, Node, Pattern};
-use mailbox::{Account, Mailbox, MetadataTarget};
+use mailbox::{Account, Mailbox, MailboxRecord, MetadataTarget, Rights};
 
 use super::status;
 use crate::metadata::{self, Wanted};
-use crate::reply::{Flow, Reply, Run, end, wait_ready};
+use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
+use crate::state::State;
 use crate::sync::{self, Told};
-use crate::{Need, render};
+use crate::{Answer, Need, errors, render};
+use others::{Other, Others};
 
 pub(crate) fn begin(list: List) -> Flow {
     let ListSelection { subscribed, recursive_match, special_use, .. } = list.selection;
@@ -30,19 +34,29 @@ pub(crate) fn begin(list: List) -> Flow {
 
 fn tell(list: List, run: &mut Run<'_>) -> Flow {
     status::enable_condstore(&list.returns.status, run);
-    let account = run.account()?;
-    let names = run.state.names();
     // An empty pattern asks for the separator. RFC 9051 §6.3.9
     if !list.extended && list.patterns.iter().all(|pattern| pattern.raw().is_empty()) {
         run.write(&Response::List(separator()));
         return end(Reply::ok("LIST completed"));
     }
-    let found = found(account, &list, &patterns(&list, names));
-    tell_found(list, found.into(), run)
+    let patterns = patterns(&list, run.state.names());
+    if !patterns.iter().any(|pattern| others::may_be_named(pattern)) {
+        return tell_matching(list, &patterns, Others::default(), run);
+    }
+    wait(Need::Sharers, move |answer, run| match answer {
+        Answer::Sharers(sharers) => tell_matching(list, &patterns, Others::new(sharers, run), run),
+        other => Err(errors::unexpected(&other)),
+    })
+}
+
+fn tell_matching(list: List, patterns: &[String], others: Others, run: &mut Run<'_>) -> Flow {
+    let patterns: Vec<Pattern> = patterns.iter().filter_map(|it| Pattern::new(it).ok()).collect();
+    let found = found(run.account()?, &list, &others, &patterns);
+    tell_found(list, others, found.into(), run)
 }
 
 /// Tells names, and sends them now and then: an account may have many.
-fn tell_found(list: List, mut found: VecDeque<Found>, run: &mut Run<'_>) -> Flow {
+fn tell_found(list: List, others: Others, mut found: VecDeque<Found>, run: &mut Run<'_>) -> Flow {
     let account = run.account()?;
     let names = run.state.names();
     let count = match list.returns.metadata.is_empty() {
@@ -54,12 +68,17 @@ fn tell_found(list: List, mut found: VecDeque<Found>, run: &mut Run<'_>) -> Flow
             return end(Reply::ok("LIST completed"));
         };
         run.write(&Response::List(found.reply(&list, account, run.state.enabled.rev2, names)));
-        if let Some(mailbox) = found.node.mailbox {
-            tell_status(&list, mailbox, run)?;
-            tell_metadata(&list, mailbox, run)?;
+        let account = run.account()?;
+        let other = others.of(&found.node);
+        // What is listed for its children only is not told more of. RFC 5819 §2, RFC 8440 §4
+        let target = target(&found.node, account, other).filter(|_| found.is_met);
+        if let Some((mailbox, target)) = target {
+            tell_my_rights(&list, &found.node, &target, run);
+            tell_status(&list, &found.node, mailbox, &target, run);
+            tell_metadata(&list, &found.node, mailbox, &target, run);
         }
     }
-    wait_ready(Need::Flush, |run| tell_found(list, found, run))
+    wait_ready(Need::Flush, |run| tell_found(list, others, found, run))
 }
 
 fn separator() -> ListReply {
@@ -73,10 +92,10 @@ fn separator() -> ListReply {
 }
 
 /// The patterns, each with the reference in front. One that cannot be decoded matches nothing.
-fn patterns(list: &List, names: NameEncoding) -> Vec<Pattern> {
+fn patterns(list: &List, names: NameEncoding) -> Vec<String> {
     let Ok(reference) = list.reference.decode(names) else { return Vec::new() };
     let decoded = list.patterns.iter().filter_map(|pattern| pattern.decode(names).ok());
-    decoded.filter_map(|pattern| Pattern::new(&format!("{reference}{pattern}")).ok()).collect()
+    decoded.map(|pattern| format!("{reference}{pattern}")).collect()
 }
 
 /// A set of names that knows whether one of them lies below another name.
@@ -98,13 +117,15 @@ impl NamesBelow {
 /// A name to be listed.
 struct Found {
     node: Node,
+    /// Whether it is told for what it is itself, and not only for a name below it.
+    is_met: bool,
     /// CHILDINFO: the selection options that a name below it meets, but is not listed for.
     child_info: Vec<String>,
 }
 
-fn found(account: &Account, list: &List, patterns: &[Pattern]) -> Vec<Found> {
+fn found(account: &Account, list: &List, others: &Others, patterns: &[Pattern]) -> Vec<Found> {
     let matches = |node: &Node| patterns.iter().any(|pattern| pattern.matches(node.name.as_str()));
-    let nodes = tree::nodes(account);
+    let nodes = tree::nodes_with(account, others.names());
     let mut unlisted = NamesBelow::default();
     if list.selection.recursive_match {
         let hidden = nodes.iter().filter(|node| !matches(node) && meets(node, account, list));
@@ -118,9 +139,10 @@ fn found(account: &Account, list: &List, patterns: &[Pattern]) -> Vec<Found> {
         let has_unlisted = unlisted.has_below(&node.name);
         // A parent that does not meet the selection is listed only for children that are not.
         // RFC 5258 §3.5
-        if meets(&node, account, list) || has_unlisted {
+        let is_met = meets(&node, account, list);
+        if is_met || has_unlisted {
             let child_info = if has_unlisted { options(list.selection) } else { Vec::new() };
-            all.push(Found { node, child_info });
+            all.push(Found { node, is_met, child_info });
         }
     }
     all
@@ -131,7 +153,7 @@ fn meets(node: &Node, account: &Account, list: &List) -> bool {
     let ListSelection { subscribed, special_use, .. } = list.selection;
     let has_use = || mailbox(account, node).is_some_and(|m| !m.record().special_use.is_empty());
     // Names that are only subscribed are no mailboxes; they are listed if asked for. RFC 5258 §3.1
-    let exists = node.mailbox.is_some() || node.children.exist() || subscribed;
+    let exists = node.has_mailbox() || node.children.exist() || subscribed;
     exists && (!subscribed || node.is_subscribed()) && (!special_use || has_use())
 }
 
@@ -174,6 +196,8 @@ pub(crate) fn attributes(
     let mut attributes = Vec::new();
     match mailbox(account, node) {
         Some(mailbox) => attributes.extend(uses(mailbox)),
+        // What it is for is for its owner.
+        None if node.other.is_some() => {}
         None if knows_nonexistent => attributes.push(ListAttribute::NonExistent),
         None => attributes.push(ListAttribute::NoSelect),
     }
@@ -202,35 +226,93 @@ fn uses(mailbox: &Mailbox) -> impl Iterator<Item = ListAttribute> {
     mailbox.record().special_use.iter().map(|u| ListAttribute::Use(UseAttribute::Use(u)))
 }
 
-/// `RETURN (STATUS (…))`, for mailboxes that can be selected. RFC 5819 §2
-fn tell_status(list: &List, mailbox: MailboxId, run: &mut Run<'_>) -> Result<(), Reply> {
-    if list.returns.status.is_empty() {
-        return Ok(());
+/// The attributes of one mailbox of the account that is asked now.
+pub(crate) fn attributes_at(
+    account: &Account,
+    mailbox: &Mailbox,
+    state: &State,
+) -> Vec<ListAttribute> {
+    if state.guest().is_none() {
+        return attributes_of(account, mailbox);
     }
-    let Some(mailbox) = run.account()?.mailbox(mailbox) else { return Ok(()) };
-    let record = mailbox.record();
-    let reply = StatusReply {
-        mailbox: render::name(&record.name, run.state.names()),
-        values: status::values(&list.returns.status, record, run.state.config.append_limit),
+    let actor = state.actor();
+    let mut below = account.below(&mailbox.record().name);
+    let has_children = below.any(|(_, id)| account.rights(id, &actor).contains(Rights::LOOKUP));
+    vec![if has_children { ListAttribute::HasChildren } else { ListAttribute::HasNoChildren }]
+}
+
+/// A mailbox that is told more of than its name.
+struct Target<'a> {
+    account: &'a Account,
+    rights: Rights,
+    other: Option<&'a Other>,
+}
+
+fn target<'a>(
+    node: &Node,
+    account: &'a Account,
+    other: Option<&'a Other>,
+) -> Option<(&'a MailboxRecord, Target<'a>)> {
+    match other {
+        Some(it) => Some((it.record()?, Target { account: &it.account, rights: it.rights, other })),
+        None => {
+            let record = mailbox(account, node)?.record();
+            Some((record, Target { account, rights: Rights::ALL, other }))
+        }
+    }
+}
+
+/// `RETURN (MYRIGHTS)`: right behind the name. RFC 8440 §4
+fn tell_my_rights(list: &List, node: &Node, target: &Target<'_>, run: &mut Run<'_>) {
+    if list.returns.my_rights {
+        let mailbox = render::name(&node.name, run.state.names());
+        let rights = target.rights.to_string();
+        run.write(&Response::MyRights(MyRightsReply { mailbox, rights }));
+    }
+}
+
+/// `RETURN (STATUS (…))`, for mailboxes that can be selected. RFC 5819 §2
+fn tell_status(
+    list: &List,
+    node: &Node,
+    record: &MailboxRecord,
+    target: &Target<'_>,
+    run: &mut Run<'_>,
+) {
+    if list.returns.status.is_empty() || !target.rights.contains(Rights::READ) {
+        return;
+    }
+    let values = status::values(&list.returns.status, record, run.state.config.append_limit);
+    let values = match target.other {
+        Some(other) => other.told(values),
+        None => values,
     };
-    run.write(&Response::StatusData(reply));
-    Ok(())
+    let mailbox = render::name(&node.name, run.state.names());
+    run.write(&Response::StatusData(StatusReply { mailbox, values }));
 }
 
 /// `RETURN (METADATA (…))`: as GETMETADATA would tell them. RFC 9590 §3
-fn tell_metadata(list: &List, id: MailboxId, run: &mut Run<'_>) -> Result<(), Reply> {
-    let account = run.account()?;
-    let Some(mailbox) = account.mailbox(id).filter(|_| !list.returns.metadata.is_empty()) else {
-        return Ok(());
-    };
+fn tell_metadata(
+    list: &List,
+    node: &Node,
+    record: &MailboxRecord,
+    target: &Target<'_>,
+    run: &mut Run<'_>,
+) {
+    if list.returns.metadata.is_empty() || !target.rights.intersects(Rights::METADATA) {
+        return;
+    }
     let entries = list.returns.metadata.as_slice();
     let wanted = Wanted { entries, depth: MetadataDepth::Zero, max_size: None };
     let server = &run.state.config.server_annotations;
-    let found = metadata::find(account, server, MetadataTarget::Mailbox(id), &wanted);
-    let mailbox = render::name(&mailbox.record().name, run.state.names());
+    let of = MetadataTarget::Mailbox(record.id);
+    let mut found = metadata::find(target.account, server, of, &wanted);
+    if target.other.is_some() {
+        found.values.retain(|(name, _)| name.is_shared());
+    }
+    let mailbox = render::name(&node.name, run.state.names());
     let data = MetadataData::Values(found.values);
     run.write(&Response::Metadata(MetadataReply { mailbox, data }));
-    Ok(())
 }
 
 /// Names told at a time with annotations: their names alone may have 8 KiB for each mailbox.

@@ -35,6 +35,9 @@ pub(crate) fn succeed(run: &mut Run<'_>) -> Flow {
 
 pub(crate) fn fail(why: AuthenticationRefused, run: &mut Run<'_>) -> Flow {
     let reply = errors::authentication(why);
+    if why == AuthenticationRefused::Unavailable {
+        return end(reply);
+    }
     run.state.failed_logins = run.state.failed_logins.saturating_add(1);
     if run.state.failed_logins < run.state.config.login_attempts_max {
         return end(reply);

@@ -1,5 +1,6 @@
 //! One file for each command: what it needs, what it does, what it answers.
 
+mod acl;
 mod append;
 mod authenticate;
 mod cancel_update;
@@ -51,11 +52,12 @@ pub(crate) use list::attributes_of;
 pub(crate) use status::values as status_values;
 
 use crate::capability::Login;
-use crate::filter;
 use crate::reply::{Flow, Reply, Run};
 use crate::state::{Access, State};
 use crate::sync::Told;
+use crate::{Place, filter};
 pub(crate) use search::context::{self, Context};
+pub(crate) use search::settle;
 
 /// Starts a command.
 pub(crate) fn begin(body: CommandBody, run: &mut Run<'_>) -> Flow {
@@ -91,6 +93,11 @@ fn dispatch(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Status(status) => status::begin(status),
         CommandBody::GetMetadata(get) => metadata::begin_get(get),
         CommandBody::SetMetadata(set) => metadata::begin_set(set),
+        CommandBody::SetAcl(set) => acl::begin_set(set),
+        CommandBody::DeleteAcl(entry) => acl::begin_delete(entry),
+        CommandBody::GetAcl(mailbox) => acl::begin_get(mailbox),
+        CommandBody::ListRights(entry) => acl::begin_list(entry),
+        CommandBody::MyRights(mailbox) => acl::begin_my(mailbox),
         CommandBody::GetQuota(root) => quota::begin_get(root),
         CommandBody::GetQuotaRoot(mailbox) => quota::begin_get_root(mailbox),
         CommandBody::SetQuota(set) => quota::begin_set(&set, run),
@@ -116,6 +123,14 @@ fn dispatch(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Copy(copy) => copy::begin(copy, copy::Kind::Copy, run),
         CommandBody::Move(copy) => copy::begin(copy, copy::Kind::Move, run),
         CommandBody::Replace(replace) => replace::begin(replace, run),
+    }
+}
+
+/// Which account a command is about before it names a mailbox of another one.
+pub(crate) fn place_of(body: &CommandBody) -> Place {
+    match (allowed(body), body) {
+        (Allowed::Selected, _) | (_, CommandBody::Idle) => Place::Selected,
+        _ => Place::Own,
     }
 }
 
@@ -155,6 +170,11 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Status(_)
         | CommandBody::GetMetadata(_)
         | CommandBody::SetMetadata(_)
+        | CommandBody::SetAcl(_)
+        | CommandBody::DeleteAcl(_)
+        | CommandBody::GetAcl(_)
+        | CommandBody::ListRights(_)
+        | CommandBody::MyRights(_)
         | CommandBody::GetQuota(_)
         | CommandBody::GetQuotaRoot(_)
         | CommandBody::SetQuota(_)

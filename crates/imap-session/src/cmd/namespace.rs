@@ -1,9 +1,11 @@
-//! NAMESPACE: one personal namespace with an empty prefix. RFC 9051 §6.3.10
+//! NAMESPACE: the personal namespace has an empty prefix, those of others a name of their own.
+//! RFC 9051 §6.3.10, RFC 2342 §5
 
 use imap_proto::types::{MailboxArg, NameEncoding, NamespaceEntry, NamespaceReply, Response};
 use mail_types::MailboxName;
 
 use crate::Language;
+use crate::place::Space;
 use crate::reply::{Flow, Reply, Run, end};
 
 pub(crate) fn begin(run: &mut Run<'_>) -> Flow {
@@ -14,8 +16,17 @@ pub(crate) fn begin(run: &mut Run<'_>) -> Flow {
 
 /// All namespaces, as they are called in the language of the session.
 pub(crate) fn reply(run: &Run<'_>) -> NamespaceReply {
-    let personal = entry("", run.state.names(), run.state.enabled.language);
-    NamespaceReply { personal: vec![personal], ..NamespaceReply::default() }
+    let (names, language) = (run.state.names(), run.state.enabled.language);
+    let of_others = |space: Space| {
+        let prefix = format!("{}{}", space.top(), MailboxName::SEPARATOR);
+        let is_there = run.account.is_some_and(|account| !space.is_hidden_by(account));
+        is_there.then(|| entry(&prefix, names, language)).into_iter().collect()
+    };
+    NamespaceReply {
+        personal: vec![entry("", names, language)],
+        other_users: of_others(Space::OtherUsers),
+        shared: of_others(Space::Shared),
+    }
 }
 
 /// A translation is in modified UTF-7, however names are written. RFC 5255 §3.4

@@ -160,7 +160,7 @@ type First = VecDeque<(MailboxId, Vec<StatusItem>)>;
 /// What STATUS asks for: of every watched mailbox but the selected one. RFC 5465 §3.1
 fn first_status(watch: &Watch, run: &Run<'_>) -> Result<First, Reply> {
     let account = run.account()?;
-    let selected = run.state.selected.as_ref().map(|selected| selected.mailbox);
+    let selected = run.state.own_selected().map(|selected| selected.mailbox);
     let others = account.names().filter(|(_, id)| Some(*id) != selected);
     let items = others.map(|(name, id)| (id, watch.first_items(name, account)));
     Ok(items.filter(|(_, items)| !items.is_empty()).collect())

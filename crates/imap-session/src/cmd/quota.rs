@@ -5,11 +5,11 @@
 use imap_proto::types::{
     Code, MailboxArg, QuotaReply, QuotaResource, QuotaRootName, QuotaRootReply, Response, SetQuota,
 };
-use mailbox::{Account, Operation, Outcome, Quota, Resource};
+use mailbox::{Account, Operation, Outcome, Quota, Resource, Rights};
 
 use crate::config::UsersSetQuota;
 use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
-use crate::{Answer, Need, errors};
+use crate::{Answer, Need, errors, place};
 
 pub(crate) fn begin_get(root: QuotaRootName) -> Flow {
     check_root(&root)?;
@@ -23,11 +23,19 @@ pub(crate) fn begin_get(root: QuotaRootName) -> Flow {
 /// The mailbox need not exist: a new one would get the same quota root. RFC 9208 §4.1.2
 pub(crate) fn begin_get_root(mailbox: MailboxArg) -> Flow {
     wait_ready(Need::Refresh, |run| {
-        mailbox.name(run.state.names()).map_err(errors::bad_name)?;
-        let reply = reply(run.account()?);
-        run.write(&Response::QuotaRoot(QuotaRootReply { mailbox, roots: vec![ROOT.to_vec()] }));
-        run.write(&Response::Quota(reply));
-        end(Reply::ok("GETQUOTAROOT completed"))
+        place::new(&mailbox.clone(), errors::no_such_mailbox, run, |name, run| {
+            // How much another account holds is its owner's business. RFC 9208 §6
+            if run.state.guest().is_some() {
+                place::find(&name, Rights::READ, errors::no_such_mailbox, run)?;
+                let roots = Vec::new();
+                run.write(&Response::QuotaRoot(QuotaRootReply { mailbox, roots }));
+                return end(Reply::ok("GETQUOTAROOT completed"));
+            }
+            let reply = reply(run.account()?);
+            run.write(&Response::QuotaRoot(QuotaRootReply { mailbox, roots: vec![ROOT.to_vec()] }));
+            run.write(&Response::Quota(reply));
+            end(Reply::ok("GETQUOTAROOT completed"))
+        })
     })
 }
 

@@ -6,18 +6,19 @@
 use imap_proto::types::{
     Code, Numbering, Replace, Response, SeqBound, SeqRange, SequenceSet, Status, StatusKind,
 };
-use mail_types::{Uid, UidSet};
-use mailbox::{Outcome, Refusal};
+use mail_types::{MailboxName, Uid, UidSet};
+use mailbox::{Outcome, Refusal, Rights};
 
 use super::append::{check_not_empty, check_size};
 use super::catenate;
 use super::copy::expunge_issued;
 use super::expunge::{check_writable, with_highest};
+use crate::place::{self, Named};
 use crate::reply::{Flow, Reply, Run, end, wait};
 use crate::resolve::resolve;
 use crate::state::Selected;
 use crate::sync::{self, Told};
-use crate::{Answer, Need, ReplaceRequest, errors, news};
+use crate::{Answer, Need, Place, ReplaceRequest, errors, news};
 
 pub(crate) fn begin(replace: Replace, run: &mut Run<'_>) -> Flow {
     check_writable(run)?;
@@ -26,16 +27,35 @@ pub(crate) fn begin(replace: Replace, run: &mut Run<'_>) -> Flow {
     sync::prepare(move |run| {
         let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
         let uid = target(&replace, selected)?;
-        let name = replace.mailbox.name(run.state.names()).map_err(errors::bad_name)?;
-        let to = run.account()?.by_name(&name).ok_or_else(errors::try_create)?.record().id;
         let from = selected.mailbox;
+        // What STORE, EXPUNGE and APPEND need. RFC 8508 §4.5
+        place::check_selected(Rights::DELETED.union(Rights::EXPUNGE), run)?;
+        let name = replace.mailbox.name(run.state.names()).map_err(errors::bad_name)?;
+        let name = in_selected(place::named(name, run), run)?;
+        let to = place::find(&name, Rights::INSERT, errors::try_create, run)?.record().id;
         // The pieces of CATENATE work here too, those of the message that goes among them.
-        // RFC 8508 §4.2
-        catenate::gather(vec![replace.message], run, move |messages, _| {
+        // RFC 8508 §4.2. What URLs name is the session's own.
+        let selected = std::mem::replace(&mut run.state.place, Place::Own);
+        catenate::gather(vec![replace.message], run, move |messages, run| {
+            run.state.place = selected;
             let message = messages.into_iter().next().ok_or_else(errors::server_bug)?;
             submit(ReplaceRequest { from, uid, to, message })
         })
     })
+}
+
+/// The name in the account of the selected mailbox: one message goes and one comes in one commit,
+/// and two accounts never share one.
+fn in_selected(named: Named, run: &Run<'_>) -> Result<MailboxName, Reply> {
+    match (named, run.state.guest()) {
+        (Named::Own(name), None) => Ok(name),
+        (Named::Guest { owner, name, .. }, Some(guest)) if guest.owner == owner => Ok(name),
+        (Named::Between, _) => Err(errors::try_create()),
+        _ => {
+            Err(Reply::no("A message cannot be replaced by one of another account")
+                .with(Code::Cannot))
+        }
+    }
 }
 
 /// The message that is to go. One that is gone already cannot be replaced: the client has to know

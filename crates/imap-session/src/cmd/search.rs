@@ -8,8 +8,10 @@ pub(crate) mod context;
 pub(crate) mod keys;
 mod load;
 mod partial;
+mod place;
 mod result;
 pub(crate) mod rows;
+pub(crate) mod settle;
 
 use std::collections::BTreeMap;
 
@@ -21,10 +23,11 @@ use crate::reply::{Flow, Reply, Run, end};
 use crate::state::{Selected, State};
 use crate::sync;
 use crate::{errors, limit};
+pub(crate) use context::{Found, Sorted};
 pub(crate) use keys::has_sequence;
-use load::Job;
-pub(crate) use partial::part;
-pub(crate) use result::{Source, Wants, highest, one_number, tell};
+pub(crate) use load::Job;
+pub(crate) use partial::{part, part_in_order};
+pub(crate) use result::{Source, Wants, highest, in_order, one_number, tell};
 
 pub(crate) fn begin(search: Search, run: &mut Run<'_>) -> Flow {
     check_no_charset(&search, run)?;
@@ -74,7 +77,11 @@ fn check_returns(search: &Search) -> Result<(), Reply> {
 
 /// Whether changes of the result are to be told. RFC 5267 §4.3
 pub(crate) fn wants_updates(search: &Search) -> bool {
-    search.returns.as_ref().is_some_and(|r| r.contains(&SearchReturn::Update))
+    search.returns.as_ref().is_some_and(|r| r.iter().any(is_update))
+}
+
+fn is_update(option: &SearchReturn) -> bool {
+    matches!(option, SearchReturn::Update(_))
 }
 
 /// Whether the result is to become `$`. RFC 5182 §2
@@ -115,14 +122,15 @@ fn within_limit(search: &Search, selected: &Selected, state: &State) -> Within {
 }
 
 /// What follows a search in SORT and THREAD.
-type Then = Box<dyn FnOnce(UidSet, &mut Run<'_>) -> Flow + Send>;
+type Then = Box<dyn FnOnce(Job, &mut Run<'_>) -> Flow + Send>;
 
 /// Finds the messages that match, for SORT and THREAD.
 pub(crate) fn find(search: &Search, run: &mut Run<'_>, then: Then) -> Flow {
     let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
-    let job = job(search, selected, run);
+    let all = limit::check_whole(&keys::searched(search, selected), run.state);
+    let job = all.and_then(|()| job(search, selected, run));
     forget_saved(search, run);
-    job?.next(run, Box::new(move |job, run| then(job.matched, run)))
+    job?.next(run, then)
 }
 
 /// Ends a search that cannot be done.
@@ -168,7 +176,8 @@ fn finish(search: Search, job: Job, limit: Option<Code>, run: &mut Run<'_>) -> F
     save(&search, &job, run);
     tell(&search, &job, None, run);
     if wants_updates(&search) {
-        context::add(&search, job, None, run);
+        let found = Found { job, source: None, sorted: None };
+        context::add(&search, found, run);
     }
     let reply = Reply::ok(match search.numbering {
         Numbering::Uid => "UID SEARCH completed",

@@ -1,18 +1,21 @@
 //! SELECT and EXAMINE, also with what a returning client knows. RFC 9051 §6.3.2, §6.3.3,
 //! RFC 7162 §3.1.8, §3.2.5
 
+use std::sync::Arc;
+
 use imap_proto::types::{
     Code, ListReply, MailboxArg, Qresync, Response, Select, SequenceSet, Status, StatusKind,
 };
 use mail_types::{MailboxId, MailboxName, SeqNum, SeqSet, UidSet};
 use mailbox::qresync::{Known, resync};
-use mailbox::{MailboxSnapshot, Operation, Outcome, View};
+use mailbox::{MailboxSnapshot, Operation, Outcome, Rights, View};
 
 use super::{close, list};
+use crate::place::{self, Home};
 use crate::render::{Fetched, Include, Out};
 use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
 use crate::state::{Access, Selected};
-use crate::{Answer, Need, Trouble, errors, render, sync};
+use crate::{Answer, Need, Place, Trouble, errors, render, sync};
 
 pub(crate) fn begin(select: Select, access: Access, run: &mut Run<'_>) -> Flow {
     // RFC 7162 §3.2.5: BAD, and the selected mailbox stays.
@@ -28,17 +31,33 @@ pub(crate) fn begin(select: Select, access: Access, run: &mut Run<'_>) -> Flow {
 }
 
 fn find(select: Select, access: Access, run: &mut Run<'_>) -> Flow {
-    let name = select.mailbox.name(run.state.names()).map_err(errors::no_such_name)?;
-    let mailbox = run.account()?.by_name(&name).ok_or_else(errors::no_such_mailbox)?;
-    let id = mailbox.record().id;
-    let recent = UidSet::range(mailbox.record().recent_mark, mail_types::Uid::MAX);
-    let may_claim = access == Access::ReadWrite && !run.state.enabled.rev2;
-    if !may_claim || mailbox.record().recent == 0 {
-        return load(Opening { id, recent, select, access }, run);
+    place::existing(&select.mailbox.clone(), errors::no_such_mailbox, run, move |name, run| {
+        let mailbox = place::find(&name, Rights::READ, errors::no_such_mailbox, run)?;
+        let id = mailbox.record().id;
+        let recent = UidSet::range(mailbox.record().recent_mark, mail_types::Uid::MAX);
+        let has_recent = mailbox.record().recent > 0;
+        match run.state.guest().map(Arc::clone) {
+            None => claim(Opening { id, home: Home::Own, recent, select, access }, has_recent, run),
+            Some(guest) => {
+                let home = Home::Guest(guest);
+                wait_ready(Need::Stay, move |run| {
+                    load(Opening { id, home, recent, select, access }, run)
+                })
+            }
+        }
+    })
+}
+
+/// What is recent is recent for one session only. RFC 9051 §2.3.2
+fn claim(opening: Opening, has_recent: bool, run: &mut Run<'_>) -> Flow {
+    let may_claim = opening.access == Access::ReadWrite && !run.state.enabled.rev2;
+    if !may_claim || !has_recent {
+        return load(opening, run);
     }
-    wait(Need::Submit(Operation::ClaimRecent { mailbox: id }), move |answer, run| match answer {
+    let operation = Operation::ClaimRecent { mailbox: opening.id };
+    wait(Need::Submit(operation), move |answer, run| match answer {
         Answer::Submitted(Ok(Outcome::RecentClaimed { uids })) => {
-            load(Opening { id, recent: uids, select, access }, run)
+            load(Opening { recent: uids, ..opening }, run)
         }
         other => Err(errors::unexpected(&other)),
     })
@@ -47,6 +66,7 @@ fn find(select: Select, access: Access, run: &mut Run<'_>) -> Flow {
 /// A mailbox that is being selected.
 struct Opening {
     id: MailboxId,
+    home: Home,
     recent: UidSet,
     select: Select,
     access: Access,
@@ -65,14 +85,21 @@ fn contents<'a>(id: MailboxId, run: &Run<'a>) -> Result<Option<&'a MailboxSnapsh
 }
 
 fn open(opening: Opening, run: &mut Run<'_>) -> Flow {
-    let Opening { id, recent, select, access } = opening;
+    let Opening { id, home, recent, select, access } = opening;
+    let rights = run.account()?.rights(id, &run.state.actor());
+    // RFC 4314 §5.2
+    let access = match rights.intersects(Rights::CHANGING) {
+        true => access,
+        false => Access::ReadOnly,
+    };
     let contents = contents(id, run)?.ok_or_else(|| errors::trouble(Trouble::Unavailable))?;
     let mut view = View::open(contents.clone());
     view.add_recent(&recent);
     if select.condstore {
         run.state.enabled.condstore = true;
     }
-    write_summary(&view, access, run);
+    let selected = Selected { home, rights, ..Selected::new(id, access, view) };
+    write_summary(&selected, run);
     tell_id(id, run);
     if run.state.enabled.rev2 {
         tell_name(id, &select.mailbox, run)?;
@@ -80,7 +107,9 @@ fn open(opening: Opening, run: &mut Run<'_>) -> Flow {
     if let Some(watch) = &mut run.state.watch {
         watch.fresh = UidSet::new();
     }
-    run.state.selected = Some(Selected::new(id, access, view));
+    let key_resets = run.account()?.mailbox(id).map_or(0, |mailbox| mailbox.key_resets());
+    run.state.selected = Some(Selected { key_resets, ..selected });
+    run.state.place = Place::Selected;
     let reply = match access {
         Access::ReadWrite => Reply::ok("SELECT completed").with(Code::ReadWrite),
         Access::ReadOnly => Reply::ok("EXAMINE completed").with(Code::ReadOnly),
@@ -91,12 +120,13 @@ fn open(opening: Opening, run: &mut Run<'_>) -> Flow {
     }
 }
 
-fn write_summary(view: &View, access: Access, run: &mut Run<'_>) {
+fn write_summary(selected: &Selected, run: &mut Run<'_>) {
+    let view = &selected.view;
     let snapshot = view.snapshot();
     let enabled = run.state.enabled;
     let out = &mut run.out();
     render::flags(out, snapshot.keywords());
-    render::permanent_flags(out, snapshot.keywords(), access);
+    render::permanent_flags(out, snapshot.keywords(), selected.flag_rights());
     render::exists(out, view.exists());
     render::recent(out, view.recent_count());
     let mut say = |code: Code, text: &'static str| {
@@ -118,7 +148,7 @@ fn write_summary(view: &View, access: Access, run: &mut Run<'_>) {
 /// RFC 8474 §4.1
 fn tell_id(id: MailboxId, run: &mut Run<'_>) {
     let status = Status::untagged(StatusKind::Ok, "Object id");
-    let status = status.with_code(Code::MailboxId(id.to_string()));
+    let status = status.with_code(Code::MailboxId(run.state.object_id(id)));
     run.write(&Response::Status(status));
 }
 
@@ -128,9 +158,9 @@ fn tell_name(id: MailboxId, asked: &MailboxArg, run: &mut Run<'_>) -> Result<(),
     let account = run.account()?;
     let names = run.state.names();
     let Some(mailbox) = account.mailbox(id) else { return Err(errors::no_such_mailbox()) };
-    let spelt = render::name(&mailbox.record().name, names);
+    let spelt = render::name(&run.state.told_name(&mailbox.record().name), names);
     let reply = ListReply {
-        attributes: list::attributes_of(account, mailbox),
+        attributes: list::attributes_at(account, mailbox, run.state),
         delimiter: Some(MailboxName::SEPARATOR),
         old_name: (spelt != *asked).then(|| asked.clone()),
         mailbox: spelt,

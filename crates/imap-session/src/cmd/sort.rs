@@ -1,16 +1,20 @@
 //! SORT and UID SORT. RFC 5256 §3, RFC 5957, RFC 5267 §3, RFC 7162 §3.1.9
 
+use std::sync::Arc;
+
 use imap_proto::types::{
-    Esearch, Numbering, Response, SeqBound, SeqRange, SequenceSet, Sort, SortCriterion, SortKey,
+    Esearch, Numbering, PartialResult, Response, Sort, SortCriterion, SortKey,
 };
 use mail_types::{Address, Uid, UidSet};
 use mailbox::EntryRef;
 use mailbox::collate::Direction;
-use mailbox::sort::{self, SortTexts, Sorter};
+use mailbox::sort::{self, SortRule, SortTexts, Sorter};
 use mime::Message;
 
 use super::search::rows::{Collector, collect, decoded, sent};
-use super::search::{self, Wants, highest, keys, one_number};
+use super::search::{
+    self, Found, Job, Sorted, Wants, context, highest, in_order, keys, one_number, part_in_order,
+};
 use crate::errors;
 use crate::reply::{Flow, Reply, Run, end};
 use crate::sync;
@@ -19,37 +23,44 @@ pub(crate) fn begin(sort: Sort, run: &mut Run<'_>) -> Flow {
     search::check(&sort.search, run)?;
     sync::prepare(move |run| {
         let search = sort.search.clone();
-        search::find(&search, run, Box::new(move |matched, run| put_in_order(sort, matched, run)))
+        search::find(&search, run, Box::new(move |job, run| put_in_order(sort, job, run)))
     })
 }
 
-fn put_in_order(sort: Sort, matched: UidSet, run: &mut Run<'_>) -> Flow {
+fn put_in_order(sort: Sort, job: Job, run: &mut Run<'_>) -> Flow {
     let criteria: Vec<sort::Criterion> = sort.criteria.iter().map(criterion).collect();
-    let mut sorter = Sorter::new(&criteria, run.state.collation);
-    if sorter.needs_rows() {
-        return collect(matched, Box::new(Sorting { sort, sorter }), run);
+    let mut sorter = Sorter::new(SortRule::new(&criteria, run.state.collation));
+    if sorter.rule().needs_rows() {
+        return collect(job.matched.clone(), Box::new(Sorting { sort, job, sorter }), run);
     }
     let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
-    for (_, entry) in selected.view.entries(&matched) {
+    for (_, entry) in selected.view.entries(&job.matched) {
         sorter.add(&entry, &SortTexts::default());
     }
-    Box::new(Sorting { sort, sorter }).finish(run)
+    Box::new(Sorting { sort, job, sorter }).finish(run)
 }
 
 /// A SORT whose messages are being loaded.
 struct Sorting {
     sort: Sort,
+    job: Job,
     sorter: Sorter,
 }
 
 impl Collector for Sorting {
     fn take(&mut self, entry: &EntryRef<'_>, row: &Message) {
-        self.sorter.add(entry, &texts(row, &self.sorter));
+        self.sorter.add(entry, &texts(row, self.sorter.rule()));
     }
 
     fn finish(self: Box<Self>, run: &mut Run<'_>) -> Flow {
-        let Self { sort, sorter } = *self;
-        tell(&sort, &sorter.finish(), run);
+        let Self { sort, job, sorter } = *self;
+        let rule = sorter.rule().clone();
+        let order = sorter.finish();
+        tell(&sort, &order, run);
+        if search::wants_updates(&sort.search) {
+            let sorted = Some(Sorted::new(Arc::new(rule), order));
+            context::add(&sort.search, Found { job, source: None, sorted }, run);
+        }
         end(Reply::ok(match sort.search.numbering {
             Numbering::Uid => "UID SORT completed",
             Numbering::Sequence => "SORT completed",
@@ -74,16 +85,16 @@ fn criterion(criterion: &SortCriterion) -> sort::Criterion {
 }
 
 /// What the criteria need of a message: no more of it is decoded.
-fn texts(message: &Message, sorter: &Sorter) -> SortTexts {
+pub(crate) fn texts(message: &Message, rule: &SortRule) -> SortTexts {
     let envelope = &message.header.envelope;
     let by = |key: sort::SortKey, addresses: &[Address], text: fn(&Address) -> String| {
-        let first = addresses.first().filter(|_| sorter.sorts_by(key));
+        let first = addresses.first().filter(|_| rule.sorts_by(key));
         first.map(text).unwrap_or_default()
     };
     let subject = envelope.subject.as_deref();
     SortTexts {
         sent: sent(message),
-        subject: decoded(subject.filter(|_| sorter.sorts_by(sort::SortKey::Subject))),
+        subject: decoded(subject.filter(|_| rule.sorts_by(sort::SortKey::Subject))),
         from: by(sort::SortKey::From, &envelope.from, mailbox_of),
         to: by(sort::SortKey::To, &envelope.to, mailbox_of),
         cc: by(sort::SortKey::Cc, &envelope.cc, mailbox_of),
@@ -113,23 +124,31 @@ fn tell(sort: &Sort, sorted: &[Uid], run: &mut Run<'_>) {
     let Some(selected) = run.state.selected.as_mut() else { return };
     let wants = Wants::of(&sort.search);
     let (first, last) = (sorted.first().copied(), sorted.last().copied());
-    // What is told: with only MIN and MAX, just those. RFC 5182 §2.4, RFC 4731 §3.2
+    // What is told: with only MIN, MAX and PARTIAL, just those. RFC 5182 §2.4, RFC 4731 §3.2,
+    // RFC 9394 §3.2
     let ends = || first.filter(|_| wants.min).into_iter().chain(last.filter(|_| wants.max));
-    let told: UidSet =
-        if wants.is_some_only() { ends().collect() } else { sorted.iter().copied().collect() };
+    let part = wants.partial.map(|range| (range, part_in_order(sorted, range)));
+    let told: UidSet = match wants.is_some_only() {
+        true => ends().chain(part.iter().flat_map(|(_, part)| part.iter().copied())).collect(),
+        false => sorted.iter().copied().collect(),
+    };
     let view = &selected.view;
     let mod_seq = keys::has_modseq(&sort.search.keys).then(|| highest(&told, view)).flatten();
     let number = |uid: Uid| one_number(uid, sort.search.numbering, view);
-    let numbers = || sorted.iter().filter_map(|uid| number(*uid)).collect::<Vec<u32>>();
+    let numbers = |uids: &[Uid]| uids.iter().filter_map(|uid| number(*uid)).collect::<Vec<u32>>();
     let response = match sort.search.returns {
-        None => Response::Sort { numbers: numbers(), mod_seq },
+        None => Response::Sort { numbers: numbers(sorted), mod_seq },
         Some(_) => Response::Esearch(Esearch {
             tag: Some(run.tag.as_str().to_owned()),
             numbering: sort.search.numbering,
             min: first.filter(|_| wants.min).and_then(number),
             max: last.filter(|_| wants.max).and_then(number),
             count: wants.count.then(|| u32::try_from(sorted.len()).unwrap_or(u32::MAX)),
-            all: (wants.all && !sorted.is_empty()).then(|| in_order(&numbers())),
+            all: (wants.all && !sorted.is_empty()).then(|| in_order(&numbers(sorted))),
+            partial: part.map(|(range, part)| PartialResult {
+                range,
+                found: (!part.is_empty()).then(|| in_order(&numbers(part))),
+            }),
             mod_seq,
             ..Esearch::default()
         }),
@@ -140,14 +159,4 @@ fn tell(sort: &Sort, sorted: &[Uid], run: &mut Run<'_>) {
     if !wants.is_silent() {
         run.write(&response);
     }
-}
-
-/// Numbers in the order given. A range only stands for numbers that rise. RFC 5267 §3.2
-fn in_order(numbers: &[u32]) -> SequenceSet {
-    let runs = numbers.chunk_by(|a, b| a.checked_add(1) == Some(*b));
-    let range = |run: &[u32]| {
-        let end = |number: Option<&u32>| number.map(|number| SeqBound::Number(*number));
-        Some(SeqRange { first: end(run.first())?, last: end(run.last())? })
-    };
-    SequenceSet::new(runs.filter_map(range).collect())
 }

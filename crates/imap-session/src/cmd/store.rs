@@ -2,7 +2,7 @@
 
 use imap_proto::types::{Code, Numbering, SequenceSet, Store, StoreAction, StoreReply};
 use mail_types::{Flags, SeqNum, SeqSet, UidSet};
-use mailbox::{FlagMode, FlagsOutcome, Operation, Outcome, OwnStore};
+use mailbox::{FlagMode, FlagsOutcome, Operation, Outcome, OwnStore, Rights};
 
 use super::copy::expunge_issued;
 use super::expunge::check_writable;
@@ -43,6 +43,17 @@ fn plan(store: Store, run: &mut Run<'_>) -> Flow {
     // Flags that no message can have are dropped; nothing but such flags is an error.
     if store.flags.flags.is_empty() && !store.flags.is_empty() {
         return Err(Reply::no("These flags cannot be changed").with(Code::Cannot));
+    }
+    // One flag that may be changed is enough: clients do not handle NO well. RFC 4314 §4
+    let may_change = match store.action {
+        StoreAction::Replace => selected.rights.intersects(Rights::FLAGS),
+        StoreAction::Add | StoreAction::Remove => {
+            let named = &store.flags.flags;
+            named.is_empty() || !selected.rights.permitted(named).is_empty()
+        }
+    };
+    if !may_change {
+        return Err(errors::no_permission());
     }
     if uids.is_empty() {
         return end(Reply::ok("No message to change"));

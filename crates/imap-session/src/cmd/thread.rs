@@ -5,8 +5,8 @@ use mailbox::EntryRef;
 use mailbox::thread::{Algorithm, ThreadTexts, Threader};
 use mime::Message;
 
-use super::search;
 use super::search::rows::{Collector, collect, decoded, sent};
+use super::search::{self, Job};
 use crate::reply::{Flow, Reply, Run, end};
 use crate::sync;
 
@@ -22,7 +22,7 @@ pub(crate) fn begin(thread: Thread, run: &mut Run<'_>) -> Flow {
         let threader = Threader::new(algorithm, run.state.collation.comparator);
         let threading = Box::new(Threading { numbering, threader });
         let collect_all =
-            Box::new(move |matched, run: &mut Run<'_>| collect(matched, threading, run));
+            Box::new(move |job: Job, run: &mut Run<'_>| collect(job.matched, threading, run));
         search::find(&thread.search, run, collect_all)
     })
 }

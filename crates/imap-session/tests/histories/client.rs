@@ -6,7 +6,7 @@ use imap_proto::types::{
     Code, FetchAttribute, FlagList, Response, Status, StatusKind, StatusTarget,
 };
 use mail_types::MailboxName;
-use testkit::pure::{PureServer, responses};
+use testkit::pure::{PASSWORD, PureServer, USER, responses};
 use testkit::script::Peer;
 
 /// What the client switches on.
@@ -18,9 +18,30 @@ pub enum Dialect {
     Rev2,
 }
 
+/// Whose client it is. The mailbox is the same: INBOX of the first account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    Owner,
+    Guest,
+}
+
+impl Who {
+    /// Login name of the guest.
+    pub const GUEST: &str = "chris";
+
+    /// The name that this user has for a mailbox of the first account.
+    pub fn mailbox(self, name: &str) -> String {
+        match self {
+            Self::Owner => name.to_owned(),
+            Self::Guest => format!("\"Other Users/{USER}/{name}\""),
+        }
+    }
+}
+
 /// One client with its picture of INBOX.
 pub struct Client {
     connection: usize,
+    pub who: Who,
     dialect: Dialect,
     seed: u64,
     tag_count: u32,
@@ -40,9 +61,15 @@ struct Message {
 }
 
 impl Client {
-    pub fn start(connection: usize, dialect: Dialect, seed: u64, server: &mut PureServer) -> Self {
+    pub fn start(
+        connection: usize,
+        (who, dialect): (Who, Dialect),
+        seed: u64,
+        server: &mut PureServer,
+    ) -> Self {
         let mut client = Self {
             connection,
+            who,
             dialect,
             seed,
             tag_count: 0,
@@ -53,7 +80,7 @@ impl Client {
             transcript: String::new(),
         };
         client.connect(server);
-        client.command("SELECT INBOX", server);
+        client.command(&format!("SELECT {}", who.mailbox("INBOX")), server);
         client.learn(server);
         client
     }
@@ -106,7 +133,8 @@ impl Client {
         let known: BTreeMap<u32, Message> =
             self.messages.drain(..).filter_map(|m| Some((m.uid?, m))).collect();
         let (validity, highest) = (self.uid_validity, self.highest);
-        self.command(&format!("SELECT INBOX (QRESYNC ({validity} {highest}))"), server);
+        let inbox = self.who.mailbox("INBOX");
+        self.command(&format!("SELECT {inbox} (QRESYNC ({validity} {highest}))"), server);
         // What VANISHED (EARLIER) and FETCH did not touch is as it was; the numbers are those of
         // the UIDs in order.
         let gone = std::mem::take(&mut self.vanished_earlier());
@@ -142,8 +170,8 @@ impl Client {
 
     fn connect(&mut self, server: &mut PureServer) {
         server.connect(self.connection);
-        let (user, password) = server.credentials();
-        self.command(&format!("LOGIN {user} {password}"), server);
+        let user = if self.who == Who::Guest { Who::GUEST } else { USER };
+        self.command(&format!("LOGIN {user} {PASSWORD}"), server);
         match self.dialect {
             Dialect::Plain => {}
             Dialect::Condstore => self.command("ENABLE CONDSTORE", server),
@@ -254,8 +282,8 @@ impl Client {
     fn check(&self, holds: bool, complaint: &str) {
         assert!(
             holds,
-            "seed {}, {:?} client: {complaint}\n{}",
-            self.seed, self.dialect, self.transcript
+            "seed {}, {:?} client of {:?}: {complaint}\n{}",
+            self.seed, self.dialect, self.who, self.transcript
         );
     }
 }

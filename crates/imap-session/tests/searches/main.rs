@@ -7,7 +7,7 @@ mod client;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use client::Client;
+use client::{Client, Watched};
 use imap_proto::types::{Numbering, Response, ResultEnd};
 use imap_session::Trouble;
 use testkit::pure::PureServer;
@@ -23,6 +23,14 @@ fn a_client_that_applies_the_updates_has_the_result_of_a_new_search() {
 fn updates_are_only_late_when_messages_cannot_be_read() {
     for seed in 1..=histories() {
         watch(seed, 40, Some(Trouble::Unavailable));
+    }
+}
+
+/// So many that a place is looked for among them, and not all are sorted again.
+#[test]
+fn a_new_message_finds_its_place_among_many() {
+    for seed in 1..=histories().div_ceil(20) {
+        among_many(seed);
     }
 }
 
@@ -68,9 +76,13 @@ fn watch(seed: u64, steps: usize, trouble: Option<Trouble>) {
     for _ in 0..steps {
         match random.below(12) {
             0 => {
-                let numbering = if random.below(2) == 0 { "" } else { "UID " };
-                let key = KEYS[random.below(KEYS.len())];
-                watcher.watch(numbering, key, &mut server);
+                let wanted = Watched {
+                    prefix: ["", "UID "][random.below(2)],
+                    key: KEYS[random.below(KEYS.len())],
+                    order: (random.below(2) == 0).then(|| ORDERS[random.below(ORDERS.len())]),
+                    has_items: random.below(3) == 0,
+                };
+                watcher.watch(wanted, &mut server);
             }
             1 => watcher.cancel_one(random.below(9), &mut server),
             2 => {
@@ -96,6 +108,47 @@ fn watch(seed: u64, steps: usize, trouble: Option<Trouble>) {
         }
     }
     watcher.compare(&mut server);
+}
+
+fn among_many(seed: u64) {
+    let mut random = Random::new(seed);
+    let mut server = PureServer::default();
+    let deliver = |random: &mut Random, server: &mut PureServer| {
+        let (word, day) =
+            (MESSAGES[random.below(4)].len() + random.below(90), random.below(27) + 1);
+        let date = format!("Mon, {day} Feb 2022 10:00:00 +0000");
+        let message = format!("Date: {date}\r\nSubject: tide {word}\r\n\r\ntext\r\n");
+        server.deliver("INBOX", message.as_bytes());
+    };
+    for _ in 0..280 + random.below(200) {
+        deliver(&mut random, &mut server);
+    }
+    let mut watcher = Client::start(1, seed, &mut server);
+    let mut other = Client::start(2, seed, &mut server);
+    watcher.ask("SELECT INBOX", &mut server);
+    other.ask("SELECT INBOX", &mut server);
+    for order in ["SUBJECT", "REVERSE DATE SUBJECT", "REVERSE SIZE DATE", "SIZE"] {
+        for prefix in ["", "UID "] {
+            let has_items = random.below(2) == 0;
+            let key = ["ALL", "SUBJECT tide", "UNSEEN"][random.below(3)];
+            let wanted = Watched { prefix, key, order: Some(order), has_items };
+            watcher.watch(wanted, &mut server);
+        }
+    }
+    for _ in 0..8 {
+        for _ in 0..=random.below(2) {
+            deliver(&mut random, &mut server);
+        }
+        let uid = random.below(280) + 1;
+        let sign = ["+", "-"][random.below(2)];
+        let command = format!("UID STORE {uid}:* {sign}FLAGS.SILENT (\\Seen)");
+        match random.below(4) {
+            0 => drop(other.ask(&command, &mut server)),
+            1 => drop(other.ask(&format!("UID MOVE {uid}:{} Archive", uid + 3), &mut server)),
+            _ => {}
+        }
+        watcher.compare(&mut server);
+    }
 }
 
 /// Something happens to INBOX.
@@ -318,6 +371,16 @@ impl Random {
 const FILTERS: usize = 4;
 const NAMES: [&str; 7] = ["a", "a/b", "a/b/c", "a-b", "ab/c", "x/y", "x/y/z"];
 const FLAGS: [&str; 5] = ["\\Seen", "\\Flagged", "\\Deleted", "Work", "$Junk"];
+const ORDERS: [&str; 8] = [
+    "ARRIVAL",
+    "REVERSE ARRIVAL",
+    "SIZE",
+    "REVERSE SIZE ARRIVAL",
+    "SUBJECT",
+    "REVERSE SUBJECT",
+    "REVERSE DATE",
+    "SUBJECT REVERSE SIZE",
+];
 const MESSAGES: [&[u8]; 4] = [
     b"Subject: tide\r\n\r\ntext\r\n",
     b"Subject: other\r\n\r\nmuch water\r\n",

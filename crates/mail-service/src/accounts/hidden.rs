@@ -31,10 +31,28 @@ impl Service {
         name: &str,
         change: &HiddenChange,
     ) -> Result<Vec<String>, ServiceError> {
-        let shared = &self.shared;
         if !change.hide.iter().all(|name| is_capability(name)) {
             return Err(ServiceError::InvalidCapability);
         }
+        self.change_credential(name, |credential| {
+            let hidden = changed(&credential.hidden, change);
+            if hidden.len() > HIDDEN_MAX {
+                return Err(ServiceError::InvalidCapability);
+            }
+            credential.hidden.clone_from(&hidden);
+            Ok(hidden)
+        })
+        .await
+    }
+
+    /// Has the credential of an account changed: read, changed and committed, and that again if
+    /// somebody else was faster. What changes nothing commits nothing.
+    pub(super) async fn change_credential<T>(
+        &self,
+        name: &str,
+        change: impl Fn(&mut Credential) -> Result<T, ServiceError>,
+    ) -> Result<T, ServiceError> {
+        let shared = &self.shared;
         for _ in 0..ATTEMPTS_MAX {
             let found = self.find_account(name).await?.ok_or(ServiceError::NoSuchAccount)?;
             let key = AccountKeys::new(found.id).key(&AccountKey::Credential);
@@ -44,20 +62,17 @@ impl Service {
             };
             let stored = stored.ok_or(ServiceError::NoSuchAccount)?;
             let mut credential = Credential::decode(&key, &stored)?;
-            let hidden = changed(&credential.hidden, change);
-            if hidden.len() > HIDDEN_MAX {
-                return Err(ServiceError::InvalidCapability);
+            let result = change(&mut credential)?;
+            let after = credential.encode();
+            if after == stored {
+                return Ok(result);
             }
-            if hidden == credential.hidden {
-                return Ok(hidden);
-            }
-            credential.hidden.clone_from(&hidden);
             let commit = Commit::new()
                 .when(key.clone(), Expected::Value(stored))
-                .write(Write::put(key, credential.encode()));
+                .write(Write::put(key, after));
             match shared.commit(commit).await {
-                Ok(()) => return Ok(hidden),
-                // The password was changed or the account removed meanwhile: look again.
+                Ok(()) => return Ok(result),
+                // The credential was changed or the account removed meanwhile: look again.
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -77,7 +92,7 @@ fn changed(before: &[String], change: &HiddenChange) -> Vec<String> {
 }
 
 /// `capability = ("AUTH=" auth-type) / atom`. RFC 9051 §9
-fn is_capability(name: &str) -> bool {
+pub(super) fn is_capability(name: &str) -> bool {
     let is_atom_char = |b: u8| b.is_ascii_graphic() && !b"(){%*\"\\]".contains(&b);
     !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_atom_char)
 }

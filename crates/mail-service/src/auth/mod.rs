@@ -3,11 +3,14 @@
 //! A wrong name and a wrong password must not be told apart, neither by the answer nor by the time
 //! that it takes; so every way through here does the same work for a name that does not exist.
 
+pub mod app_password;
 pub mod cache;
 pub mod name;
+pub mod oauth;
 pub mod password;
 pub mod sasl;
 pub mod scram;
+pub mod token;
 
 use crate::error::ServiceError;
 
@@ -30,6 +33,8 @@ pub enum AuthError {
     NotAuthorized,
     /// The client's response does not follow its mechanism. RFC 4422 §3
     Malformed,
+    /// Who could say whether a token is good does not answer; it may work later.
+    Unavailable,
     /// Too many logins are waiting.
     Busy,
     /// The server could not find out.
@@ -51,6 +56,7 @@ impl std::fmt::Display for AuthError {
             Self::Denied => f.write_str("authentication failed"),
             Self::NotAuthorized => f.write_str("authorization identity refused"),
             Self::Malformed => f.write_str("malformed response"),
+            Self::Unavailable => f.write_str("the provider of tokens does not answer"),
             Self::Busy => f.write_str("too many logins are waiting"),
             Self::Failed(error) => write!(f, "authentication unavailable: {error}"),
         }

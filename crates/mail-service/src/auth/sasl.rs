@@ -9,10 +9,11 @@ use mail_types::Secret;
 
 use super::AuthError;
 use super::name::AccountName;
+use super::oauth::{TokenRequest, parse_oauthbearer, parse_xoauth2};
 use super::scram::{
     Binding, ClientFirst, Conversation, EXPORTER_BYTES, Hash, NONCE_BYTES, ScramKeys,
 };
-use crate::limits::SASL_RESPONSE_BYTES_MAX;
+use crate::limits::{SASL_RESPONSE_BYTES_MAX, TOKEN_MESSAGE_BYTES_MAX};
 
 /// A mechanism that the server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,10 @@ pub enum Mechanism {
     ScramSha1,
     /// EXTERNAL: the connection's certificate says who it is. RFC 4422 §A
     External,
+    /// OAUTHBEARER: a token of a provider. RFC 7628
+    OAuthBearer,
+    /// XOAUTH2: the same in an older form.
+    XOAuth2,
     /// PLAIN
     Plain,
     /// LOGIN
@@ -57,6 +62,8 @@ pub enum Step {
         /// As whom the client wants to act, if it says so.
         authzid: Option<String>,
     },
+    /// Find out whose token this is: that is the end of the exchange, or [`Exchange::refuse`].
+    Token(TokenRequest),
     /// Look up the keys of this name, or invent them, and give them to [`Exchange::keys`].
     LookUp {
         /// The name as the client spelt it.
@@ -76,23 +83,41 @@ pub enum Step {
 
 enum State {
     External,
+    OAuthBearer,
+    XOAuth2,
+    /// The client has been told why, and has to say something before the exchange may fail.
+    TokenRefused {
+        error: AuthError,
+    },
     Plain,
     LoginName,
-    LoginPassword { authcid: String },
-    ScramFirst { hash: Hash, binding: Binding },
-    ScramKeys { first: ClientFirst },
-    ScramFinal { authcid: String, conversation: Conversation },
+    LoginPassword {
+        authcid: String,
+    },
+    ScramFirst {
+        hash: Hash,
+        binding: Binding,
+    },
+    ScramKeys {
+        first: ClientFirst,
+    },
+    ScramFinal {
+        authcid: String,
+        conversation: Conversation,
+    },
     Over,
 }
 
 impl Mechanism {
     /// All, the best first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::External,
         Self::ScramSha256Plus,
         Self::ScramSha1Plus,
         Self::ScramSha256,
         Self::ScramSha1,
+        Self::OAuthBearer,
+        Self::XOAuth2,
         Self::Plain,
         Self::Login,
     ];
@@ -106,6 +131,8 @@ impl Mechanism {
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha1 => "SCRAM-SHA-1",
             Self::External => "EXTERNAL",
+            Self::OAuthBearer => "OAUTHBEARER",
+            Self::XOAuth2 => "XOAUTH2",
             Self::Plain => "PLAIN",
             Self::Login => "LOGIN",
         }
@@ -117,10 +144,17 @@ impl Mechanism {
         Self::ALL.into_iter().find(|m| m.name().eq_ignore_ascii_case(name))
     }
 
-    /// Whether the password itself crosses the wire, so that the connection must be encrypted.
+    /// Whether the password or token itself crosses the wire, so that the connection must be
+    /// encrypted. RFC 7628 §5
     #[must_use]
     pub const fn sends_password(self) -> bool {
-        matches!(self, Self::Plain | Self::Login)
+        matches!(self, Self::Plain | Self::Login) || self.takes_token()
+    }
+
+    /// Whether it needs somebody who says what a token is worth.
+    #[must_use]
+    pub const fn takes_token(self) -> bool {
+        matches!(self, Self::OAuthBearer | Self::XOAuth2)
     }
 
     /// Whether it can be used only where there is something to bind to. RFC 5802 §6
@@ -152,6 +186,8 @@ impl Exchange {
         };
         let state = match mechanism {
             Mechanism::External => State::External,
+            Mechanism::OAuthBearer => State::OAuthBearer,
+            Mechanism::XOAuth2 => State::XOAuth2,
             Mechanism::Plain => State::Plain,
             Mechanism::Login => State::LoginName,
             Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => scram(Hash::Sha256),
@@ -177,12 +213,21 @@ impl Exchange {
     /// # Errors
     /// `Malformed`, `NotAuthorized`, `Denied`; the exchange is over.
     pub fn respond(&mut self, response: &[u8]) -> Result<Step, AuthError> {
-        if response.len() > SASL_RESPONSE_BYTES_MAX {
+        let bytes_max = match self.state {
+            State::OAuthBearer | State::XOAuth2 => TOKEN_MESSAGE_BYTES_MAX,
+            _ => SASL_RESPONSE_BYTES_MAX,
+        };
+        if response.len() > bytes_max {
             self.state = State::Over;
             return Err(AuthError::Malformed);
         }
         match std::mem::replace(&mut self.state, State::Over) {
             State::External => parse_external(response),
+            State::OAuthBearer => parse_oauthbearer(response).map(Step::Token),
+            State::XOAuth2 => parse_xoauth2(response).map(Step::Token),
+            // OAUTHBEARER has a lone %x01 here and XOAUTH2 nothing, but clients mix them up, and
+            // whatever it is the exchange has failed. RFC 7628 §3.2.3
+            State::TokenRefused { error } => Err(error),
             State::Plain => parse_plain(response),
             State::LoginName => {
                 self.state = State::LoginPassword { authcid: utf8(response)? };
@@ -204,6 +249,19 @@ impl Exchange {
             }
             State::ScramKeys { .. } | State::Over => Err(AuthError::Malformed),
         }
+    }
+
+    /// Goes on after [`Step::Token`] with a token that is refused: tells the client why, and fails
+    /// with `error` when it has answered. RFC 7628 §3.2.3
+    pub fn refuse(&mut self, why: Vec<u8>, error: AuthError) -> Step {
+        self.state = State::TokenRefused { error };
+        Step::Challenge(why)
+    }
+
+    /// Whether the client has been told that its token is refused.
+    #[must_use]
+    pub const fn is_refused(&self) -> bool {
+        matches!(self.state, State::TokenRefused { .. })
     }
 
     /// Goes on after [`Step::LookUp`].
@@ -355,6 +413,27 @@ mod tests {
         let mut asked = exchange(Mechanism::External);
         assert!(matches!(asked.begin(None), Ok(Step::Challenge(c)) if c.is_empty()));
         assert!(matches!(asked.respond(b""), Ok(Step::Certified { authzid: None })));
+    }
+
+    #[test]
+    fn a_refused_token_is_told_why_before_it_fails_once() {
+        for (mechanism, message, end) in [
+            (Mechanism::OAuthBearer, &b"n,a=dock,\x01auth=Bearer x\x01\x01"[..], &b"\x01"[..]),
+            (Mechanism::XOAuth2, b"user=dock\x01auth=Bearer x\x01\x01", b""),
+        ] {
+            let mut asked = exchange(mechanism);
+            assert!(matches!(asked.begin(None), Ok(Step::Challenge(c)) if c.is_empty()));
+            assert!(matches!(asked.respond(message), Ok(Step::Token(_))));
+            assert!(!asked.is_refused());
+            let told = asked.refuse(b"{}".to_vec(), AuthError::Denied);
+            assert!(matches!(told, Step::Challenge(why) if why == b"{}"));
+            assert!(asked.is_refused());
+            assert_eq!(asked.respond(end).unwrap_err(), AuthError::Denied);
+            assert_eq!(asked.respond(message).unwrap_err(), AuthError::Malformed);
+        }
+        let long = [&b"n,,\x01auth=Bearer "[..], &[b'x'; TOKEN_MESSAGE_BYTES_MAX]].concat();
+        let refused = exchange(Mechanism::OAuthBearer).begin(Some(&long));
+        assert_eq!(refused.unwrap_err(), AuthError::Malformed);
     }
 
     #[test]

@@ -248,7 +248,7 @@ impl Conversation {
 
 /// `saslname`: `=2C` stands for a comma, `=3D` for an equals sign, and no other `=` may. RFC 5802
 /// §5.1
-fn unescape(text: &str) -> Result<String, AuthError> {
+pub(super) fn unescape(text: &str) -> Result<String, AuthError> {
     let mut parts = text.split('=');
     let mut name = parts.next().unwrap_or_default().to_owned();
     for part in parts {

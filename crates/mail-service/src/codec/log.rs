@@ -1,12 +1,14 @@
 //! Log entries. One entry may be longer than a row may be (a COPY of 100,000 messages has some
 //! 3 MB), so an entry is stored in pages.
 
+use std::sync::Arc;
+
 use mail_types::{Flags, MailboxId, MessageId, ModSeq, SystemFlags, ThreadId, UidSet, UidValidity};
 use mailbox::{Added, Change, FlagRun, LogEntry, MetadataValue, Subscription};
 
 use super::rows::{
-    date, entry_name, keyword, modseq, name, read_counts, read_quota, read_subscription,
-    special_uses, uid, write_counts, write_quota,
+    date, entry_name, keyword, modseq, name, read_acl, read_counts, read_quota, read_subscription,
+    special_uses, uid, write_acl, write_counts, write_quota,
 };
 use super::{CorruptRecord, Fault, Reader, Writer, decode};
 use crate::keys::{target, target_number};
@@ -119,6 +121,8 @@ fn write_change(w: &mut Writer, change: &Change) {
         Change::HistoryForgotten { .. }
         | Change::SpecialUsesSet { .. }
         | Change::MetadataSet { .. }
+        | Change::AclSet { .. }
+        | Change::AccessKeyReset { .. }
         | Change::QuotaSet { .. } => write_account_change(w, change),
     }
 }
@@ -135,6 +139,10 @@ fn write_account_change(w: &mut Writer, change: &Change) {
             w.number(mailbox.get());
             w.byte(special_use.bits());
         }
+        Change::AccessKeyReset { mailbox } => {
+            w.byte(16);
+            w.number(mailbox.get());
+        }
         Change::QuotaSet { quota } => {
             w.byte(13);
             write_quota(w, quota);
@@ -146,6 +154,11 @@ fn write_account_change(w: &mut Writer, change: &Change) {
                 w.bytes(name.as_str().as_bytes());
                 w.option(value.as_ref(), |w, value| w.bytes(value));
             });
+        }
+        Change::AclSet { mailbox, acl } => {
+            w.byte(14);
+            w.number(mailbox.get());
+            write_acl(w, acl);
         }
         // Every other change is written by the caller.
         _ => {}
@@ -193,6 +206,8 @@ fn read_change(r: &mut Reader<'_>) -> Result<Change, Fault> {
             })?,
         },
         13 => Change::QuotaSet { quota: read_quota(r)? },
+        14 => Change::AclSet { mailbox: MailboxId(r.number()?), acl: Arc::new(read_acl(r)?) },
+        16 => Change::AccessKeyReset { mailbox: MailboxId(r.number()?) },
         _ => return Err("a change is not known"),
     })
 }
@@ -264,7 +279,7 @@ const VERSION: u8 = 1;
 mod tests {
     use super::*;
     use mail_types::{EntryName, InternalDate, Keyword, MailboxName, SpecialUse, Uid};
-    use mailbox::{Counts, MetadataTarget, Quota, SpecialUses};
+    use mailbox::{Acl, Counts, Identifier, MetadataTarget, Quota, Rights, SpecialUses};
 
     fn entry() -> LogEntry {
         let mailbox = MailboxId(200);
@@ -286,6 +301,7 @@ mod tests {
         let entry_name = EntryName::new("/private/a").unwrap();
         let quota = Quota { messages: Some(300), ..Quota::default() };
         let removed = vec![(entry_name.clone(), None)];
+        let list = ["anyone", "-dock"].map(|name| (Identifier::new(name).unwrap(), Rights::ALL));
         LogEntry {
             modseq: ModSeq::new(42).unwrap(),
             at: 1_700_000_000,
@@ -311,6 +327,9 @@ mod tests {
                 Change::HistoryForgotten { floor: ModSeq::new(40).unwrap() },
                 Change::SpecialUsesSet { mailbox, special_use },
                 Change::QuotaSet { quota },
+                Change::AclSet { mailbox, acl: Arc::new(Acl::new(list)) },
+                Change::AclSet { mailbox, acl: Arc::default() },
+                Change::AccessKeyReset { mailbox },
                 Change::MetadataSet {
                     target: MetadataTarget::Mailbox(mailbox),
                     entries: vec![(entry_name, Some(MetadataValue::from(&b"\0"[..])))],

@@ -5,8 +5,8 @@ use mail_types::{
     ThreadId, Uid, UidValidity,
 };
 use mailbox::{
-    Counts, Head, KeywordNames, MailboxRecord, MembershipRow, MetadataValue, Quota, SpecialUses,
-    Subscription,
+    Acl, Counts, Head, Identifier, KeywordNames, MailboxRecord, MembershipRow, MetadataValue,
+    Quota, Rights, SpecialUses, Subscription,
 };
 
 use super::{CorruptRecord, Fault, Reader, Writer, decode};
@@ -285,6 +285,51 @@ pub fn decode_metadata(key: &[u8], value: &[u8]) -> Result<MetadataValue, Corrup
     decode(key, value, VERSION, |r| r.bytes().map(MetadataValue::from))
 }
 
+/// An access control list as stored.
+#[must_use]
+pub fn encode_acl(acl: &Acl) -> Vec<u8> {
+    let mut w = Writer::new(VERSION);
+    write_acl(&mut w, acl);
+    w.finish()
+}
+
+/// An access control list from storage.
+///
+/// # Errors
+/// `CorruptRecord`; a list without entries has no row.
+pub fn decode_acl(key: &[u8], value: &[u8]) -> Result<Acl, CorruptRecord> {
+    decode(key, value, VERSION, |r| {
+        let acl = read_acl(r)?;
+        if acl.is_empty() { Err("the list is empty") } else { Ok(acl) }
+    })
+}
+
+pub(super) fn write_acl(w: &mut Writer, acl: &Acl) {
+    w.count(acl.len());
+    for (identifier, rights) in acl.iter() {
+        w.bytes(identifier.as_str().as_bytes());
+        w.number(u64::from(rights.bits()));
+    }
+}
+
+pub(super) fn read_acl(r: &mut Reader<'_>) -> Result<Acl, Fault> {
+    let count = r.count()?;
+    if count > Acl::ENTRIES_MAX {
+        return Err("a list has too many entries");
+    }
+    let mut entries: Vec<(Identifier, Rights)> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let identifier = Identifier::new(r.text()?).map_err(|_| "an identifier is not allowed")?;
+        if entries.last().is_some_and(|(last, _)| *last >= identifier) {
+            return Err("identifiers are not in order");
+        }
+        let bits = u16::try_from(r.number()?).ok().and_then(Rights::from_bits);
+        let rights = bits.filter(|rights| !rights.is_empty()).ok_or("rights are not known")?;
+        entries.push((identifier, rights));
+    }
+    Ok(Acl::new(entries))
+}
+
 /// The limits of an account as stored.
 #[must_use]
 pub fn encode_quota(quota: &Quota) -> Vec<u8> {
@@ -504,6 +549,18 @@ pub(crate) mod tests {
             assert_eq!(decode_metadata(b"k", &bytes).unwrap().as_ref(), value);
             assert_damage_is_noticed(&bytes, |bytes| decode_metadata(b"k", bytes));
         }
+    }
+
+    #[test]
+    fn access_control_lists_read_back_and_damage_is_noticed() {
+        let entries = ["anyone", "-dock", "dock@mail.example"];
+        let entries = entries.map(|name| (Identifier::new(name).unwrap(), Rights::ALL));
+        for acl in [Acl::new(entries.clone()), Acl::new(entries.into_iter().take(1))] {
+            let bytes = encode_acl(&acl);
+            assert_eq!(decode_acl(b"k", &bytes), Ok(acl));
+            assert_damage_is_noticed(&bytes, |bytes| decode_acl(b"k", bytes));
+        }
+        assert!(decode_acl(b"k", &encode_acl(&Acl::default())).is_err());
     }
 
     #[test]

@@ -174,7 +174,7 @@ enum Step {
 }
 
 fn step(keys: &AccountKeys, before: &Account, pending: &Pending, context: &Context) -> Step {
-    let decision = match decide(before, &pending.operation, context) {
+    let decision = match decide(before, &pending.actor, &pending.operation, context) {
         Ok(decision) => decision,
         Err(refusal) => return Step::Same(Err(refusal)),
     };

@@ -6,7 +6,10 @@ use mail_service::{AccountHandle, MailboxPin, NewMail, Service, ServiceError, Sh
 use mail_types::{
     EntryName, Flags, InternalDate, Keyword, MailboxId, ModSeq, SystemFlags, Uid, UidSet,
 };
-use mailbox::{Account, FlagMode, MailboxSnapshot, MetadataTarget, Operation, Outcome, Quota};
+use mailbox::{
+    Account, FlagMode, MailboxSnapshot, MetadataTarget, Operation, Outcome, Quota, Rights,
+    RightsChange,
+};
 use store::Store;
 use store::mem::Mem;
 
@@ -33,7 +36,7 @@ pub async fn step(
         let keyword = Keyword::new(&format!("k{}", dice.below(6))).unwrap();
         Flags::new(SystemFlags::from_bits(bits).unwrap(), (dice.below(2) == 0).then_some(keyword))
     };
-    let operation = match dice.below(18) {
+    let operation = match dice.below(19) {
         0..=2 => {
             return append_to(account, pick(), mail(dice.below(12)).as_bytes()).await;
         }
@@ -63,6 +66,7 @@ pub async fn step(
         14 => Operation::Unsubscribe { name: any_name() },
         15 => annotate(pick(), dice),
         16 => limit(dice),
+        17 => return share(account, pick(), dice).await,
         _ => Operation::ClaimRecent { mailbox: pick() },
     };
     account.submit(operation).await
@@ -89,6 +93,21 @@ fn limit(dice: &Dice) -> Operation {
     Operation::SetQuota { quota: Quota { messages, ..Quota::default() } }
 }
 
+/// Changes a list, so that most mailboxes have one.
+async fn share(
+    account: &AccountHandle,
+    mailbox: MailboxId,
+    dice: &Dice,
+) -> Result<(Account, Outcome), ServiceError> {
+    let pick = |bound| usize::try_from(dice.below(bound)).unwrap();
+    let identifier = ["anyone", "Lee", "-lee", "dock", "nobody"][pick(5)];
+    let rights = ["", "lr", "lrs", "lrswipkxtea"].map(|letters| Rights::parse(letters).unwrap());
+    let rights = rights[pick(4)];
+    let changes =
+        [RightsChange::Set(rights), RightsChange::Add(rights), RightsChange::Remove(rights)];
+    account.set_acl(mailbox, identifier, changes[pick(3)]).await
+}
+
 /// A step of one writer alone: only the rules of mail can refuse it. A refusal changes nothing;
 /// what matters here is that the rows agree afterwards.
 async fn one_step(account: &AccountHandle, dice: &Dice) {
@@ -112,6 +131,7 @@ pub fn assert_same(one: &Account, other: &Account, seed: u64) {
     assert!(one.subscriptions().eq(other.subscriptions()), "seed {seed}");
     assert_eq!(one.metadata(), other.metadata(), "seed {seed}");
     assert_eq!(one.quota(), other.quota(), "seed {seed}");
+    assert!(one.acls().eq(other.acls()), "seed {seed}");
     for (a, b) in one.mailboxes().zip(other.mailboxes()) {
         let (a, b) = (a.contents().unwrap(), b.contents().unwrap());
         let rows = |s: &MailboxSnapshot| s.iter().map(|e| e.row()).collect::<Vec<_>>();

@@ -286,3 +286,92 @@ fn keys_of_a_password_do_not_print() {
     let keys = ScramKeys::derive(Hash::Sha256, &secret("pencil"), b"salt", 4096);
     assert!(!format!("{keys:?}").contains(|c: char| c.is_ascii_digit()));
 }
+
+/// Application passwords as they are told, without needing to be shown.
+fn typed(password: &mail_types::Secret) -> String {
+    String::from_utf8(password.expose().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn an_application_password_logs_in_beside_the_password_until_it_is_removed() {
+    let (store, service) = service().await;
+    let dock = service.create_account("dock", secret("one")).await.unwrap();
+    service.create_account("office", secret("two")).await.unwrap();
+    let hide = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let phone = service.add_app_password("dock", "phone", &hide(&["move"])).await.unwrap();
+    let tv = service.add_app_password("DOCK", "tv", &[]).await.unwrap();
+    let change = mail_service::HiddenChange { hide: hide(&["ID"]), show: Vec::new() };
+    service.change_hidden("dock", &change).await.unwrap();
+    for _ in 0..2 {
+        let login = service.authenticate("dock", &phone).await.unwrap();
+        assert_eq!((login.id(), login.hidden_capabilities()), (dock, &hide(&["ID", "MOVE"])[..]));
+        let login = service.authenticate("Dock", &tv).await.unwrap();
+        assert_eq!(login.hidden_capabilities(), ["ID"]);
+        let login = service.authenticate("dock", &secret("one")).await.unwrap();
+        assert_eq!(login.hidden_capabilities(), ["ID"]);
+    }
+    let spelt = typed(&phone).replace('-', "").to_uppercase();
+    assert_eq!(service.authenticate("dock", &secret(&spelt)).await.unwrap().id(), dock);
+    // It is one account's only.
+    for name in ["office", "nobody"] {
+        let denied = service.authenticate(name, &phone).await;
+        assert_eq!(denied.err(), Some(AuthError::Denied), "{name}");
+    }
+    // SCRAM is for the password.
+    assert_eq!(scram(&service, "dock", &typed(&phone)).await.err(), Some(AuthError::Denied));
+    let plain = [&b"\0dock\0"[..], phone.expose()].concat();
+    let mut session = service.sasl(Mechanism::Plain, Channel::default()).unwrap();
+    assert!(matches!(session.begin(Some(&plain)).await, Ok(SaslProgress::Done { .. })));
+    // They stay when the password is changed.
+    service.set_password("dock", secret("new")).await.unwrap();
+    let listed = service.app_passwords("dock").await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|it| (it.label.as_str(), it.hidden.len())).collect();
+    assert_eq!(listed, [("phone", 1), ("tv", 0)]);
+    service.remove_app_password("dock", "phone").await.unwrap();
+    assert_eq!(service.authenticate("dock", &phone).await.err(), Some(AuthError::Denied));
+    service.authenticate("dock", &tv).await.unwrap();
+    service.authenticate("dock", &secret("new")).await.unwrap();
+    assert_clean(&store);
+}
+
+#[tokio::test]
+async fn an_application_password_that_another_process_removed_is_refused_at_once() {
+    let setup = Setup::new(Sharing::Shared);
+    let store = Mem::new();
+    let one = setup.open(Arc::new(store.clone())).await;
+    let two = setup.open(Arc::new(store.clone())).await;
+    one.create_account("dock", secret("old")).await.unwrap();
+    let phone = two.add_app_password("dock", "phone", &[]).await.unwrap();
+    one.authenticate("dock", &phone).await.unwrap();
+    two.remove_app_password("dock", "phone").await.unwrap();
+    assert_eq!(one.authenticate("dock", &phone).await.err(), Some(AuthError::Denied));
+}
+
+#[tokio::test]
+async fn application_passwords_that_cannot_be_are_not_made() {
+    use mail_service::AppPasswordFault::{Exists, Label, TooMany, Unknown};
+    let (_store, service) = service().await;
+    service.create_account("dock", secret("one")).await.unwrap();
+    let add =
+        async |name: &str, label: &str| service.add_app_password(name, label, &[]).await.err();
+    let remove = async |label: &str| service.remove_app_password("dock", label).await;
+    let fault = |fault| Some(ServiceError::AppPassword(fault));
+    assert_eq!(add("nobody", "phone").await, Some(ServiceError::NoSuchAccount));
+    assert_eq!(service.app_passwords("nobody").await.err(), Some(ServiceError::NoSuchAccount));
+    assert_eq!(add("dock", "a\nb").await, fault(Label));
+    assert_eq!(add("dock", "phone").await, None);
+    assert_eq!(add("dock", "phone").await, fault(Exists));
+    assert_eq!(remove("pho").await.err(), fault(Unknown));
+    assert_eq!(remove("a\nb").await.err(), fault(Unknown));
+    let wrong = service.add_app_password("dock", "tv", &["A B".to_owned()]).await;
+    assert_eq!(wrong.err(), Some(ServiceError::InvalidCapability));
+    let many: Vec<_> = (0..13).map(|n| format!("X{n}")).collect();
+    let wrong = service.add_app_password("dock", "tv", &many).await;
+    assert_eq!(wrong.err(), Some(ServiceError::InvalidCapability));
+    for n in 1..mail_service::limits::APP_PASSWORDS_MAX {
+        assert_eq!(add("dock", &format!("phone {n}")).await, None);
+    }
+    assert_eq!(add("dock", "one more").await, fault(TooMany));
+    remove("phone").await.unwrap();
+    assert_eq!(add("dock", "one more").await, None);
+}

@@ -13,5 +13,6 @@ mod moving;
 mod nodes;
 mod repairing;
 mod scrubbing;
+mod sharing;
 mod sweeping;
 mod urls;

@@ -11,7 +11,7 @@ use super::{
 use crate::snapshot::PackedFlags;
 use crate::{
     Account, Added, Change, EntryRef, FlagMode, FlagRun, KeywordNames, MailboxRecord,
-    MailboxSnapshot, NewMessage,
+    MailboxSnapshot, NewMessage, Rights,
 };
 
 /// What a STORE asks for.
@@ -21,6 +21,21 @@ pub(super) struct Store<'a> {
     pub(super) unchanged_since: Option<ModSeq>,
 }
 
+impl Store<'_> {
+    /// The flags that a message gets that had `before`. What there is no right to stays as it is.
+    /// RFC 4314 §4
+    fn result(&self, before: &Flags, held: Rights) -> Flags {
+        if held.contains(Rights::FLAGS) {
+            return self.mode.result(before, self.flags);
+        }
+        let named = held.permitted(self.flags);
+        match self.mode {
+            FlagMode::Add | FlagMode::Remove => self.mode.result(before, &named),
+            FlagMode::Replace => before.without(&held.permitted(before)).union(&named),
+        }
+    }
+}
+
 impl Planner<'_> {
     pub(super) fn add_messages(
         mut self,
@@ -28,7 +43,7 @@ impl Planner<'_> {
         messages: &[NewMessage],
     ) -> Result<Decision, Refusal> {
         let record = self.account.mailbox(mailbox).ok_or(Refusal::NoTarget)?.record();
-        let added = self.arrivals(messages)?;
+        let added = self.arrivals(messages, self.rights(mailbox))?;
         self.check_room(added.iter().map(|added| added.size))?;
         let ids = added.iter().map(|added| added.message).collect();
         let uids = self.put(record, added)?;
@@ -44,6 +59,7 @@ impl Planner<'_> {
         store: Store<'_>,
     ) -> Result<Decision, Refusal> {
         let contents = self.contents(mailbox)?;
+        let held = self.rights(mailbox);
         let mut outcome = FlagsOutcome::default();
         let mut runs: Vec<FlagRun> = Vec::new();
         // Messages with the same flags get the same flags: each distinct set is worked out once.
@@ -58,7 +74,7 @@ impl Planner<'_> {
             let result = match results.get(&entry.packed()) {
                 Some(result) => *result,
                 None => {
-                    let result = plan_flags(&entry, &store, &mut runs)?;
+                    let result = plan_flags(&entry, &store, held, &mut runs)?;
                     results.insert(entry.packed(), result);
                     result
                 }
@@ -135,7 +151,7 @@ impl Planner<'_> {
         let replaced = contents.select(&gone).next().map_or(0, |(_, entry)| entry.size());
         self.check_growth(replaced, message.size)?;
         self.changes.push(Change::Expunged { mailbox: from, uids: gone, counts });
-        let added = self.arrivals(std::slice::from_ref(message))?;
+        let added = self.arrivals(std::slice::from_ref(message), self.rights(to))?;
         let id = added.first().map_or(self.account.head().next_message, |added| added.message);
         let kept = if from == to { counts.messages } else { record.counts.messages };
         let uids = self.put_beside(record, kept, added)?;
@@ -199,12 +215,13 @@ impl Planner<'_> {
         }
     }
 
-    /// New messages as they come, each with its id.
-    fn arrivals(&self, messages: &[NewMessage]) -> Result<Vec<Added>, Refusal> {
+    /// New messages as they come, each with its id and with the flags that there is a right to.
+    fn arrivals(&self, messages: &[NewMessage], held: Rights) -> Result<Vec<Added>, Refusal> {
         let mut next = self.account.head().next_message;
         let mut added = Vec::with_capacity(messages.len());
         for message in messages {
-            check_keywords_on_message(&message.flags)?;
+            let flags = held.permitted(&message.flags);
+            check_keywords_on_message(&flags)?;
             let id = match message.message {
                 Some(id) if id >= self.account.head().next_message => {
                     return Err(Refusal::UnknownMessage(id));
@@ -222,7 +239,7 @@ impl Planner<'_> {
                 size: message.size,
                 internal_date: message.internal_date,
                 save_date: self.now,
-                flags: message.flags.clone(),
+                flags,
             });
         }
         Ok(added)
@@ -237,11 +254,14 @@ impl Planner<'_> {
         let contents = self.contents(from)?;
         // RFC 9051 §6.4.7: the target is not created, the client is told that it may do so.
         let record = self.account.mailbox(to).ok_or(Refusal::NoTarget)?.record();
+        let held = self.rights(to);
         let mut source = UidSet::new();
         let mut added = Vec::new();
         for (_, entry) in contents.select(uids) {
             source.insert(entry.uid());
-            added.push(self.added(&entry));
+            // RFC 4314 §4: flags without a right to them are lost, and the copy is made.
+            let copy = self.added(&entry);
+            added.push(Added { flags: held.permitted(&copy.flags), ..copy });
         }
         let target = self.put(record, added)?;
         let modseq = self.modseq_if_changed();
@@ -276,16 +296,18 @@ impl Planner<'_> {
 fn plan_flags(
     entry: &EntryRef<'_>,
     store: &Store<'_>,
+    held: Rights,
     runs: &mut Vec<FlagRun>,
 ) -> Result<Option<usize>, Refusal> {
     let before = entry.flags();
-    let flags = store.mode.result(&before, store.flags);
+    let flags = store.result(&before, held);
     if flags == before {
         return Ok(None);
     }
     check_keywords_on_message(&flags)?;
-    // A replacement is the same for all messages; other results are one for each set before.
-    let at = if store.mode == FlagMode::Replace { 0 } else { runs.len() };
+    // A whole replacement is the same for all messages; other results are one for each set before.
+    let is_same = store.mode == FlagMode::Replace && held.contains(Rights::FLAGS);
+    let at = if is_same { 0 } else { runs.len() };
     if at == runs.len() {
         runs.push(FlagRun { uids: UidSet::new(), flags });
     }

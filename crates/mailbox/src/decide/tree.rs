@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use mail_types::{MailboxId, MailboxName, SpecialUse};
 
 use super::{Decision, Limit, Outcome, Planner, Refusal, uid_run};
-use crate::{Account, Change, SpecialUses, Subscription};
+use crate::{Account, Actor, Change, SpecialUses, Subscription};
 
 impl Planner<'_> {
     pub(super) fn create_account(mut self) -> Result<Decision, Refusal> {
@@ -37,6 +37,10 @@ impl Planner<'_> {
         if name.is_inbox() {
             return Err(Refusal::InboxImmutable);
         }
+        // What mailboxes are for is the owner's to say.
+        if *self.actor != Actor::Owner && !special_use.is_empty() {
+            return Err(Refusal::SpecialUseUnknown);
+        }
         for wanted in special_use {
             let is_taken = |m: &crate::Mailbox| m.record().special_use.contains(*wanted);
             if self.account.mailboxes().any(is_taken) {
@@ -45,6 +49,7 @@ impl Planner<'_> {
         }
         let mut names = self.create_parents(name)?;
         let id = self.create(name.clone(), SpecialUses::new(special_use))?;
+        self.inherit_acl(id, name)?;
         names.push(name.clone());
         Ok(self.done(Outcome::Created { id, names }))
     }
@@ -115,6 +120,8 @@ impl Planner<'_> {
         let id = self.create(to.clone(), SpecialUses::NONE)?;
         created.push(to.clone());
         self.copy_metadata(inbox_id, id)?;
+        // Who could read the messages still can, and nobody else. RFC 4314 §4
+        self.copy_acl(inbox_id, id)?;
         if !contents.is_empty() {
             let messages: Vec<_> = contents.iter().map(|e| self.added(&e)).collect();
             let run = uid_run(mail_types::Uid::MIN, messages.len())?;
@@ -168,7 +175,8 @@ impl Planner<'_> {
         }
         missing.reverse();
         for parent in &missing {
-            self.create(parent.clone(), SpecialUses::NONE)?;
+            let id = self.create(parent.clone(), SpecialUses::NONE)?;
+            self.inherit_acl(id, parent)?;
         }
         Ok(missing)
     }

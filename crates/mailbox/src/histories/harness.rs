@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Account, Bound, Context, Expunges, FlagMode, LogEntry, MailboxSnapshot, MailboxSnapshotBuilder,
-    MembershipRow, MetadataTarget, MetadataValue, NewMessage, Operation, Outcome, OwnStore,
-    Refusal, Subscription, View, apply, decide, touched,
+    Account, Acl, Actor, Bound, Context, Expunges, FlagMode, Identifier, LogEntry, MailboxSnapshot,
+    MailboxSnapshotBuilder, MembershipRow, MetadataTarget, MetadataValue, NewMessage, Operation,
+    Outcome, OwnStore, Refusal, Rights, RightsChange, Subscription, View, apply, decide, touched,
 };
 use mail_types::{
     EntryName, Flags, InternalDate, Keyword, MailboxId, MailboxName, ModSeq, SystemFlags, Uid,
@@ -39,6 +39,7 @@ struct Rows {
     records: BTreeMap<MailboxId, crate::MailboxRecord>,
     subscriptions: BTreeMap<MailboxName, Subscription>,
     metadata: BTreeMap<(MetadataTarget, EntryName), MetadataValue>,
+    acls: BTreeMap<MailboxId, Acl>,
 }
 
 struct Session {
@@ -84,7 +85,8 @@ impl Harness {
             84..92 => self.change_tree(),
             92..94 => self.prune(),
             94..96 => self.evict(),
-            96..98 => self.annotate(),
+            96 => self.annotate(),
+            97 => self.share(),
             _ => self.claim_recent(),
         }
         if self.random.once_in(5) {
@@ -101,6 +103,7 @@ impl Harness {
         self.check_restart();
         assert_eq!(self.follower.head(), self.account.head());
         assert_eq!(self.follower.metadata(), self.account.metadata());
+        assert!(self.follower.acls().eq(self.account.acls()));
         for (mine, theirs) in self.account.mailboxes().zip(self.follower.mailboxes()) {
             assert_eq!(mine.record(), theirs.record());
         }
@@ -114,7 +117,7 @@ impl Harness {
         for id in operation.contents_needed(&self.account) {
             self.load(id);
         }
-        let decision = decide(&self.account, operation, &Context { now: self.now });
+        let decision = decide(&self.account, &Actor::Owner, operation, &Context { now: self.now });
         let expected = self.model.submit(operation, self.now);
         let decision = match (decision, expected) {
             (Ok(decision), Ok(told)) => {
@@ -379,6 +382,24 @@ impl Harness {
         self.submit(&Operation::SetMetadata { target, entries }).unwrap();
     }
 
+    fn share(&mut self) {
+        let mailbox = match self.random.below(20) {
+            0 => MailboxId(9999),
+            _ => self.random_mailbox(),
+        };
+        let identifier = self.random.pick::<&str>(&["anyone", "dock", "-dock", "lee"]);
+        let identifier = Identifier::new(identifier).unwrap();
+        let rights = self.random.pick::<&str>(&["", "lr", "lrs", "lrswipkxtea", "a", "td"]);
+        let rights = Rights::parse(rights).unwrap();
+        let change = match self.random.below(4) {
+            0 => RightsChange::Set(rights),
+            1 => RightsChange::Add(rights),
+            2 => RightsChange::Remove(rights),
+            _ => RightsChange::Delete,
+        };
+        let _refused_or_not = self.submit(&Operation::SetAcl { mailbox, identifier, change });
+    }
+
     fn prune(&mut self) {
         let back = u64::try_from(self.random.below(40)).unwrap();
         let floor = ModSeq::new(self.account.modseq().get().saturating_sub(back)).unwrap();
@@ -387,7 +408,8 @@ impl Harness {
 
     fn submit_prune(&mut self, floor: ModSeq) {
         let operation = Operation::Prune { floor };
-        let decision = decide(&self.account, &operation, &Context { now: self.now }).unwrap();
+        let decision =
+            decide(&self.account, &Actor::Owner, &operation, &Context { now: self.now }).unwrap();
         if let Some(entry) = decision.entry {
             self.commit(&entry);
         }
@@ -477,7 +499,9 @@ impl Harness {
         let restored = Account::restore(*self.account.head(), records, subscriptions).unwrap();
         let metadata = self.rows.metadata.iter();
         let metadata = metadata.map(|((target, name), v)| (*target, name.clone(), v.clone()));
-        let mut restored = restored.with_metadata(metadata.collect()).unwrap();
+        let acls = self.rows.acls.clone().into_iter().collect();
+        let restored = restored.with_metadata(metadata.collect()).unwrap();
+        let mut restored = restored.with_acls(acls).unwrap();
         assert_eq!(restored.metadata(), self.account.metadata());
         for id in self.rows.records.keys() {
             let contents = self.rows.contents(&restored, *id, &self.log);
@@ -508,7 +532,14 @@ impl Rows {
                 None => _ = self.metadata.remove(&(*target, name.clone())).unwrap(),
             }
         }
+        for (mailbox, acl) in &touched.acls {
+            match acl.is_empty() {
+                true => _ = self.acls.remove(mailbox).unwrap(),
+                false => _ = self.acls.insert(*mailbox, acl.as_ref().clone()),
+            }
+        }
         for id in &touched.mailboxes_removed {
+            self.acls.remove(id);
             self.metadata.retain(|(target, _), _| *target != MetadataTarget::Mailbox(*id));
             self.memberships.retain(|(mailbox, _), _| mailbox != id);
             self.records.remove(id);

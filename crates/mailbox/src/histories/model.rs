@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Account, Counts, FlagMode, MetadataTarget, NewMessage, Operation, Outcome, Quota, Refusal,
+    RightsChange,
 };
 use mail_types::{EntryName, Flags, MailboxId, MailboxName, UidSet};
 
 /// Flag names in small letters.
 pub type FlagNames = BTreeSet<String>;
 pub type Uids = BTreeSet<u32>;
+/// Identifiers and letters of rights.
+pub type Lists = BTreeMap<String, BTreeSet<char>>;
 pub type Annotations = BTreeMap<String, Vec<u8>>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,7 @@ pub struct Mailbox {
     pub messages: BTreeMap<u32, Message>,
     pub keywords: BTreeSet<String>,
     pub annotations: Annotations,
+    pub acl: Lists,
     /// (modseq, UID) of every expunge there ever was.
     pub expunged: Vec<(u64, u32)>,
 }
@@ -160,10 +164,18 @@ impl Model {
                 };
                 Ok((Told::Done, annotate(annotations, entries)))
             }
+            Operation::SetAcl { mailbox, identifier, change } => {
+                let list = &mut self.by_id_mut(*mailbox).ok_or(Refusal::NonExistent)?.acl;
+                Ok((Told::Done, grant(list, identifier.as_str(), *change)))
+            }
             Operation::SetQuota { quota } => {
                 let changed = self.quota != *quota;
                 self.quota = *quota;
                 Ok((Told::Done, changed))
+            }
+            Operation::NoteKeyReset { mailbox } => {
+                self.by_id_mut(*mailbox).ok_or(Refusal::NonExistent)?;
+                Ok((Told::Done, true))
             }
             // The oracle forgets nothing; the harness knows from the account whether it counted.
             Operation::Prune { .. } => Ok((Told::Done, false)),
@@ -173,6 +185,9 @@ impl Model {
 
     fn create(&mut self, name: &str, modseq: u64) {
         self.mailboxes_made += 1;
+        let above = name.rmatch_indices('/').map(|(at, _)| &name[..at]);
+        let parent = above.filter_map(|parent| self.mailboxes.get(parent)).next();
+        let acl = parent.map_or_else(Lists::new, |parent| parent.acl.clone());
         let mailbox = Mailbox {
             id: self.mailboxes_made,
             uid_validity: u32::try_from(self.mailboxes_made).unwrap(),
@@ -182,6 +197,7 @@ impl Model {
             messages: BTreeMap::new(),
             keywords: BTreeSet::new(),
             annotations: Annotations::new(),
+            acl,
             expunged: Vec::new(),
         };
         self.mailboxes.insert(name.to_owned(), mailbox);
@@ -295,9 +311,10 @@ impl Model {
         let moved: Vec<Message> = inbox.messages.values().cloned().collect();
         let uids: Uids = inbox.messages.keys().copied().collect();
         inbox.expunge(&uids, modseq);
-        let annotations = inbox.annotations.clone();
+        let (annotations, acl) = (inbox.annotations.clone(), inbox.acl.clone());
         let target = self.mailboxes.get_mut(to).unwrap();
         target.annotations = annotations;
+        target.acl = acl;
         for message in moved {
             target.add(Message { saved: now, ..message }, modseq);
         }
@@ -417,6 +434,7 @@ impl Model {
             assert_eq!(record.recent, expected.recent(), "recent of {name}");
             let target = MetadataTarget::Mailbox(record.id);
             assert_annotations(account, target, &expected.annotations);
+            assert_acl(account, record.id, &expected.acl);
             if let Some(contents) = mailbox.contents() {
                 expected.assert_contents(contents);
             }
@@ -434,6 +452,30 @@ fn annotate(annotations: &mut Annotations, entries: &[(EntryName, Option<Vec<u8>
         }
     }
     *annotations != before
+}
+
+/// Whether anything changed.
+fn grant(list: &mut Lists, identifier: &str, change: RightsChange) -> bool {
+    let before = list.clone();
+    let held = list.remove(identifier).unwrap_or_default();
+    let after: BTreeSet<char> = match change {
+        RightsChange::Set(rights) => rights.letters().collect(),
+        RightsChange::Add(rights) => held.into_iter().chain(rights.letters()).collect(),
+        RightsChange::Remove(rights) => {
+            held.into_iter().filter(|held| rights.letters().all(|r| r != *held)).collect()
+        }
+        RightsChange::Delete => BTreeSet::new(),
+    };
+    if !after.is_empty() {
+        list.insert(identifier.to_owned(), after);
+    }
+    *list != before
+}
+
+fn assert_acl(account: &Account, mailbox: MailboxId, expected: &Lists) {
+    let found = account.acl(mailbox).into_iter().flat_map(|acl| acl.iter());
+    let found: Lists = found.map(|(name, r)| (name.to_string(), r.letters().collect())).collect();
+    assert_eq!(&found, expected, "the list of {mailbox:?}");
 }
 
 fn assert_annotations(account: &Account, target: MetadataTarget, expected: &Annotations) {

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
-use mailbox::{Account, Context, Decision, Operation, Outcome, Refusal, apply, decide};
+use mailbox::{Account, Actor, Context, Decision, Operation, Outcome, Refusal, apply, decide};
 
 pub fn ask(account: &Account, operation: &Operation) -> Result<Decision, Refusal> {
-    decide(account, operation, &Context { now: 1_700_000_000 })
+    decide(account, &Actor::Owner, operation, &Context { now: 1_700_000_000 })
 }
 
 pub fn submit(account: &mut Account, operation: &Operation) -> Outcome {

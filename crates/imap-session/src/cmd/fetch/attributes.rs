@@ -14,6 +14,7 @@ use mime::{Encoding, Message, SectionKind};
 
 use super::needs;
 use crate::Trouble;
+use crate::place::Home;
 
 /// What was loaded of one message.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,8 @@ pub(crate) struct Subject<'a> {
     /// What was parsed of it; asked for whenever an item needs it.
     pub(crate) row: Option<&'a Message>,
     pub(crate) loaded: &'a Loaded,
+    /// Whose mailbox it is in.
+    pub(crate) home: &'a Home,
 }
 
 /// An item that cannot be told.
@@ -46,6 +49,12 @@ pub(crate) enum Untold {
 }
 
 impl Subject<'_> {
+    /// RFC 8474 §5.1: the same id is the same message, in all accounts that a session can see.
+    fn object_id(&self, id: impl ToString) -> String {
+        let id = id.to_string();
+        self.home.guest().map_or_else(|| id.clone(), |guest| guest.object_id(&id))
+    }
+
     /// The attribute that answers `item`.
     pub(crate) fn attribute(&self, item: &FetchItem) -> Result<FetchAttribute, Untold> {
         let entry = &self.entry;
@@ -55,8 +64,8 @@ impl Subject<'_> {
             FetchItem::InternalDate => FetchAttribute::InternalDate(entry.internal_date()),
             FetchItem::Rfc822Size => FetchAttribute::Rfc822Size(u64::from(entry.size())),
             FetchItem::ModSeq => FetchAttribute::ModSeq(entry.modseq()),
-            FetchItem::EmailId => FetchAttribute::EmailId(entry.message().to_string()),
-            FetchItem::ThreadId => FetchAttribute::ThreadId(Some(entry.thread().to_string())),
+            FetchItem::EmailId => FetchAttribute::EmailId(self.object_id(entry.message())),
+            FetchItem::ThreadId => FetchAttribute::ThreadId(Some(self.object_id(entry.thread()))),
             FetchItem::SaveDate => {
                 FetchAttribute::SaveDate(Some(InternalDate::utc(entry.save_date())))
             }

@@ -142,14 +142,14 @@ impl Job {
     fn write_plain(mut self, run: &mut Run<'_>) -> Flow {
         let mut last = None;
         if let Some(selected) = &run.state.selected {
-            let view = &selected.view;
+            let (view, home) = (&selected.view, &selected.home);
             let out = &mut Out::new(run.sink, run.state.enabled);
             let loaded = Loaded::default();
             let mut entries: Vec<_> = view.entries(&self.rest).take(MESSAGES_PER_FLUSH).collect();
             last = entries.last().map(|(_, entry)| entry.uid());
             self.in_order(&mut entries);
             for (seq, entry) in entries {
-                let subject = Subject { entry, flags: None, row: None, loaded: &loaded };
+                let subject = Subject { entry, flags: None, row: None, loaded: &loaded, home };
                 let mut fetch = out.fetch(seq, entry.uid());
                 for item in &self.items {
                     if fetch.plain(view, &entry, item) {
@@ -294,7 +294,7 @@ impl Job {
     /// What is to be told of each message of the batch.
     fn tell(&mut self, batch: &[Waiting], run: &mut Run<'_>) -> VecDeque<Told> {
         let Some(selected) = &run.state.selected else { return VecDeque::new() };
-        let view = &selected.view;
+        let (view, home) = (&selected.view, &selected.home);
         let out = &mut Out::new(run.sink, run.state.enabled);
         let uids: UidSet = batch.iter().map(|waiting| waiting.uid).collect();
         let mut waiting: Vec<&Waiting> = batch.iter().collect();
@@ -307,7 +307,7 @@ impl Job {
             };
             let flags = Some(render::flag_list(out, view, &entry));
             let row = waiting.row.as_deref();
-            let subject = Subject { entry, flags, row, loaded: &waiting.loaded };
+            let subject = Subject { entry, flags, row, loaded: &waiting.loaded, home };
             all.push_back(self.tell_one(seq, &subject, out));
         }
         self.in_order(all.make_contiguous());

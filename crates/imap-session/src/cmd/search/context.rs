@@ -2,27 +2,33 @@
 //!
 //! A context keeps the program of its search and the messages that match, as the client knows
 //! them. When the view moves, only messages that came, changed or went are looked at. Those that
-//! the snapshot does not decide are due: what they need is loaded at the end of the command, or at
-//! once in IDLE, and only then is the client told. ESEARCH may be sent at any time (§4.3.2), so
-//! that is soon enough.
+//! the snapshot does not decide are due, and those that match but have to be put in order or told
+//! in a FETCH first are ready: what they need is loaded at the end of the command, or at once in
+//! IDLE (`settle.rs`), and only then is the client told. ESEARCH may be sent at any time (§4.3.2),
+//! so that is soon enough.
 //!
 //! The order is that of §4.3.3 and §4.3.4: REMOVEFROM before the EXPUNGE that takes away the
 //! numbers it names, everything else after EXISTS and FETCH. Where EXPUNGE may not be sent,
-//! REMOVEFROM comes all the same, and the numbers stay as they are (§A.3). Positions are always
-//! zero: results are in mailbox order, so the client knows where a message belongs.
+//! REMOVEFROM comes all the same, and the numbers stay as they are (§A.3). Positions of a SEARCH
+//! are always zero: its results are in mailbox order, so the client knows where a message belongs.
+//! Those of a SORT come from the order that is kept (`mailbox::ranking`).
 
 use std::sync::Arc;
 
 use imap_proto::types::{
-    Code, Esearch, Numbering, Response, Search, SearchUpdate, SequenceSet, Status, StatusKind,
+    Code, Esearch, FetchItem, Numbering, Response, Search, SearchReturn, SearchUpdate, SequenceSet,
+    Status, StatusKind,
 };
-use mail_types::{SeqSet, Uid, UidSet};
+use mail_types::{SeqNum, Uid, UidSet};
+use mailbox::collate::Comparator;
+use mailbox::ranking::{Insertion, Place, Ranking};
 use mailbox::search::{Content, Program, Recency, Subject, Verdict};
+use mailbox::sort::SortRule;
 use mailbox::{Delta, EntryRef, MailboxSnapshot, View};
 
 use super::keys;
 use super::load::Job;
-use super::result::{Source, set};
+use super::result::{Source, in_order, one_number, set};
 use crate::render::Out;
 use crate::reply::{Flow, Reply, Run, end};
 use crate::state::Selected;
@@ -30,18 +36,54 @@ use crate::state::Selected;
 /// A search whose changes are told. It lives as long as its mailbox is selected.
 #[derive(Debug)]
 pub(crate) struct Context {
-    tag: String,
+    pub(super) tag: String,
     numbering: Numbering,
     /// The mailbox, if the search was an ESEARCH. RFC 7377 §2.1
     source: Option<Source>,
-    program: Arc<Program>,
-    has_text: bool,
+    pub(super) program: Arc<Program>,
+    pub(super) has_text: bool,
     /// Set if the search names `*` among UIDs.
     last: Option<NamesLast>,
     /// What matches, as the client was told.
-    matched: UidSet,
+    pub(super) matched: UidSet,
     /// Messages of which it is not known whether they match.
-    due: UidSet,
+    pub(super) due: UidSet,
+    /// Messages that match, of which the client is not told before they have been put in order, or
+    /// their items have been told.
+    pub(super) ready: UidSet,
+    /// Those among the due and the ready ones that have arrived since the search was given: only
+    /// of them are items told. RFC 5465 §7
+    pub(super) arrived: UidSet,
+    /// Messages that this session itself put into the mailbox: no items of them are told.
+    /// RFC 5465 §5.2
+    pub(super) own: UidSet,
+    /// What is told of each new message. RFC 5465 §7
+    pub(super) items: Vec<FetchItem>,
+    /// The order of a SORT.
+    pub(super) sorted: Option<Sorted>,
+}
+
+/// What is kept of a SORT: no key of any message, as they can be made again.
+#[derive(Debug)]
+pub(crate) struct Sorted {
+    pub(super) rule: Arc<SortRule>,
+    pub(super) ranking: Ranking,
+    /// Where messages that are ready belong, in order.
+    pub(super) placed: Vec<Insertion>,
+}
+
+impl Sorted {
+    /// What was found, in order.
+    pub(crate) fn new(rule: Arc<SortRule>, order: Vec<Uid>) -> Self {
+        Self { rule, ranking: Ranking::new(order), placed: Vec::new() }
+    }
+}
+
+/// A search that has been told, and is to be kept.
+pub(crate) struct Found {
+    pub(crate) job: Job,
+    pub(crate) source: Option<Source>,
+    pub(crate) sorted: Option<Sorted>,
 }
 
 /// A search that means something else when another message is the last one.
@@ -49,6 +91,8 @@ pub(crate) struct Context {
 struct NamesLast {
     /// It, with the numbers and `$` of the moment in which it was given.
     search: Search,
+    /// How its texts are compared: the comparator of that moment. RFC 5255 §4.7
+    comparator: Comparator,
     /// The message that `*` stands for now.
     uid: Option<Uid>,
 }
@@ -58,6 +102,9 @@ struct NamesLast {
 const CONTEXTS_MAX: usize = 16;
 /// Most ranges of UIDs in what matches, in all contexts together when another is added: 2 MiB.
 const RANGES_MAX: usize = 1 << 18;
+/// Most messages in results of SORT, in all contexts together when another is added: at four
+/// octets each 2 MiB.
+const SORTED_MAX: usize = 1 << 19;
 
 /// A tag cannot be used again while updates are told under it. RFC 5267 §4.3
 pub(crate) fn check_tag(run: &Run<'_>) -> Result<(), Reply> {
@@ -69,24 +116,52 @@ pub(crate) fn check_tag(run: &Run<'_>) -> Result<(), Reply> {
 }
 
 /// From now on changes of this result are told, or the client is told that they are not.
-pub(crate) fn add(search: &Search, job: Job, source: Option<Source>, run: &mut Run<'_>) {
+pub(crate) fn add(search: &Search, found: Found, run: &mut Run<'_>) {
     let tag = run.tag.as_str().to_owned();
     let Some(selected) = run.state.selected.as_mut() else { return refuse(run) };
-    let ranges = selected.contexts.iter().map(|context| context.matched.range_count());
-    let is_large = ranges.sum::<usize>() + job.matched.range_count() > RANGES_MAX;
     // One is given to every client. RFC 5267 §4.3.1
-    let has_some = !selected.contexts.is_empty();
-    if selected.contexts.len() >= CONTEXTS_MAX || (is_large && has_some) {
+    let is_large = is_large(&found, &selected.contexts) && !selected.contexts.is_empty();
+    if selected.contexts.len() >= CONTEXTS_MAX || is_large {
         return refuse(run);
     }
-    let Job { program, has_text, matched, .. } = job;
     let last = keys::has_last(&search.keys).then(|| NamesLast {
         search: keys::pinned(search, selected),
+        comparator: run.state.collation.comparator,
         uid: selected.view.last_uid(),
     });
-    let (numbering, due) = (search.numbering, UidSet::new());
-    let context = Context { tag, numbering, source, program, has_text, last, matched, due };
-    selected.contexts.push(context);
+    let Found { job: Job { program, has_text, mut matched, .. }, source, sorted } = found;
+    if let Some(sorted) = &sorted {
+        // A message that was gone before it could be put in order is in no result.
+        matched = sorted.ranking.order().iter().copied().collect();
+    }
+    let items = search.returns.iter().flatten().find_map(|option| match option {
+        SearchReturn::Update(items) if !items.is_empty() => Some(items.clone()),
+        _ => None,
+    });
+    selected.contexts.push(Context {
+        tag,
+        numbering: search.numbering,
+        source,
+        program,
+        has_text,
+        last,
+        matched,
+        due: UidSet::new(),
+        ready: UidSet::new(),
+        arrived: UidSet::new(),
+        own: UidSet::new(),
+        items: items.unwrap_or_default(),
+        sorted,
+    });
+}
+
+/// Whether there is too much to be kept, with what is kept already.
+fn is_large(found: &Found, contexts: &[Context]) -> bool {
+    let ranges = contexts.iter().map(|context| context.matched.range_count());
+    let count = |sorted: &Option<Sorted>| sorted.as_ref().map_or(0, |it| it.ranking.order().len());
+    let sorted = contexts.iter().map(|context| count(&context.sorted));
+    ranges.sum::<usize>() + found.job.matched.range_count() > RANGES_MAX
+        || sorted.sum::<usize>() + count(&found.sorted) > SORTED_MAX
 }
 
 /// Everything else that the search asked for is done all the same. RFC 5267 §4.3.1
@@ -131,24 +206,27 @@ pub(crate) fn tell_expunged(delta: &Delta, run: &mut Run<'_>) {
         return;
     }
     let out = &mut Out::new(run.sink, run.state.enabled);
+    // Both lists are of the same messages, one in descending order.
+    let pairs = delta.expunged.iter().rev().zip(delta.vanished.iter());
+    let numbers: Vec<(Uid, SeqNum)> = pairs.map(|(seq, uid)| (uid, *seq)).collect();
+    let number = |uid: Uid| {
+        let index = numbers.binary_search_by_key(&uid, |(uid, _)| *uid).ok()?;
+        numbers.get(index).map(|(_, seq)| seq.get())
+    };
     for context in &mut selected.contexts {
-        context.due = context.due.difference(&delta.vanished);
+        context.forget(&delta.vanished);
         let gone = context.matched.intersection(&delta.vanished);
         if gone.is_empty() {
             continue;
         }
         context.matched = context.matched.difference(&gone);
-        // Both lists are of the same messages, one in descending order.
-        let pairs = delta.expunged.iter().rev().zip(delta.vanished.iter());
-        let numbers = match context.numbering {
-            Numbering::Uid => SequenceSet::from(&gone),
-            Numbering::Sequence => {
-                let seqs: SeqSet =
-                    pairs.filter(|(_, uid)| gone.contains(*uid)).map(|(seq, _)| *seq).collect();
-                SequenceSet::from(seqs)
-            }
+        let numbering = context.numbering;
+        let number = |uid: Uid| match numbering {
+            Numbering::Uid => Some(uid.get()),
+            Numbering::Sequence => number(uid),
         };
-        context.write(vec![SearchUpdate::RemoveFrom(vec![(0, numbers)])], out);
+        let pairs = context.removed(&gone, &number);
+        context.write(vec![SearchUpdate::RemoveFrom(pairs)], out);
     }
 }
 
@@ -164,12 +242,15 @@ pub(crate) fn tell_changed(
     let mut contexts = std::mem::take(&mut selected.contexts);
     let view = &selected.view;
     let withheld = view.withheld();
-    let new = UidSet::range(first_new, Uid::MAX);
-    let new = view.entries(&new).filter(|_| delta.exists.is_some()).map(|(_, entry)| (None, entry));
+    let to_come = UidSet::range(first_new, Uid::MAX);
+    let new = view.entries(&to_come).filter(|_| delta.exists.is_some());
+    let new: Vec<EntryRef<'_>> = new.map(|(_, entry)| entry).collect();
+    let arrived: UidSet = new.iter().map(|entry| entry.uid()).collect();
     let changed = delta.changed.iter().map(|changed| changed.uid);
     let changed = changed.filter_map(|uid| Some((before.find(uid), view.entry(uid)?)));
     // Looked up once for all contexts.
-    let touched: Vec<(Option<EntryRef<'_>>, EntryRef<'_>)> = changed.chain(new).collect();
+    let touched: Vec<(Option<EntryRef<'_>>, EntryRef<'_>)> =
+        changed.chain(new.into_iter().map(|entry| (None, entry))).collect();
     for context in &mut contexts {
         let mut news = News { now: run.now.seconds(), ..News::default() };
         for uid in context.follow_last(selected) {
@@ -180,48 +261,16 @@ pub(crate) fn tell_changed(
         for (before, entry) in &touched {
             context.look(view, *before, *entry, &mut news);
         }
+        if context.tells_items() {
+            context.arrived = context.arrived.union(&arrived);
+        }
         context.due = context.due.difference(&news.decided).union(&news.due);
         context.due = context.due.difference(&withheld);
-        let removed = news.removed.union(&context.matched.intersection(&withheld));
+        let known = context.matched.union(&context.ready);
+        let removed = news.removed.union(&known.intersection(&withheld));
         context.tell(&news.added, &removed, view, out);
     }
     selected.contexts = contexts;
-}
-
-/// Loads what is needed to decide about the messages that are due, and tells the client; `None`
-/// if nothing is due. The flow's last reply means nothing. On trouble they stay due.
-pub(crate) fn settle(run: &mut Run<'_>) -> Option<Flow> {
-    let selected = run.state.selected.as_ref()?;
-    let context = selected.contexts.iter().find(|context| !context.due.is_empty())?;
-    let (tag, due) = (context.tag.clone(), context.due.clone());
-    let job = Job {
-        view: selected.view.clone(),
-        program: Arc::clone(&context.program),
-        has_text: context.has_text,
-        matched: UidSet::new(),
-        undecided: due.clone(),
-        // It is no command's work, so nobody waits for it.
-        goal: 0,
-        points: None,
-        now: run.now.seconds(),
-    };
-    let finish = move |job: Job, run: &mut Run<'_>| {
-        tell_settled(&tag, &due, &job, run);
-        settle(run).unwrap_or_else(|| end(Reply::ok("Settled")))
-    };
-    Some(job.next(run, Box::new(finish)))
-}
-
-fn tell_settled(tag: &str, due: &UidSet, job: &Job, run: &mut Run<'_>) {
-    let Some(selected) = run.state.selected.as_mut() else { return };
-    let out = &mut Out::new(run.sink, run.state.enabled);
-    let Some(context) = selected.contexts.iter_mut().find(|context| context.tag == tag) else {
-        return;
-    };
-    context.due = context.due.difference(due);
-    let added = job.matched.difference(&context.matched);
-    let removed = due.difference(&job.matched).intersection(&context.matched);
-    context.tell(&added, &removed, &selected.view, out);
 }
 
 /// What is new for one context.
@@ -244,8 +293,9 @@ impl Context {
         };
         let changed = last.uid.into_iter().chain(uid).collect();
         last.uid = uid;
+        let key = keys::translate(&last.search, selected);
         // It has as many keys as before, so it cannot be too large.
-        if let Ok(program) = Program::new(&keys::translate(&last.search, selected)) {
+        if let Ok(program) = Program::with_comparator(&key, last.comparator) {
             self.program = Arc::new(program);
         }
         changed
@@ -269,7 +319,7 @@ impl Context {
         {
             return;
         }
-        let is_matched = self.matched.contains(uid);
+        let is_matched = self.matched.contains(uid) || self.ready.contains(uid);
         match self.program.evaluate(&subject, &Content::default()) {
             Verdict::Needs(_) => return news.due.insert(uid),
             Verdict::Yes if !is_matched => news.added.insert(uid),
@@ -279,17 +329,90 @@ impl Context {
         news.decided.insert(uid);
     }
 
-    fn tell(&mut self, added: &UidSet, removed: &UidSet, view: &View, out: &mut Out<'_>) {
-        self.matched = self.matched.difference(removed).union(added);
-        let numbers = |uids: &UidSet| vec![(0, set(uids, self.numbering, view))];
+    /// Whether items of new messages are told. RFC 5465 §7
+    pub(crate) fn tells_items(&self) -> bool {
+        !self.items.is_empty()
+    }
+
+    /// Notes messages that this session has put into the mailbox.
+    pub(crate) fn note_own(&mut self, uids: &UidSet) {
+        self.own = self.own.union(uids);
+    }
+
+    /// Messages that are gone, of which the client was not told that they match.
+    fn forget(&mut self, gone: &UidSet) {
+        self.due = self.due.difference(gone);
+        self.ready = self.ready.difference(gone);
+        self.arrived = self.arrived.difference(gone);
+    }
+
+    /// Tells what is part of the result no more, and what has become part of it as far as nothing
+    /// has to come before.
+    pub(super) fn tell(
+        &mut self,
+        added: &UidSet,
+        removed: &UidSet,
+        view: &View,
+        out: &mut Out<'_>,
+    ) {
+        let gone = self.matched.intersection(removed);
         let mut updates = Vec::new();
-        if !removed.is_empty() {
-            updates.push(SearchUpdate::RemoveFrom(numbers(removed)));
+        if !gone.is_empty() {
+            self.matched = self.matched.difference(&gone);
+            let numbering = self.numbering;
+            let number = |uid| one_number(uid, numbering, view);
+            updates.push(SearchUpdate::RemoveFrom(match &self.sorted {
+                Some(_) => self.removed(&gone, &number),
+                None => vec![(0, set(&gone, self.numbering, view))],
+            }));
         }
+        let waiting = match &self.sorted {
+            Some(_) => added.clone(),
+            None => added.intersection(&self.arrived),
+        };
+        self.ready = self.ready.difference(removed).union(&waiting);
+        self.arrived = self.arrived.intersection(&self.ready.union(&self.due));
+        let added = added.difference(&waiting);
         if !added.is_empty() {
-            updates.push(SearchUpdate::AddTo(numbers(added)));
+            self.matched = self.matched.union(&added);
+            updates.push(SearchUpdate::AddTo(vec![(0, set(&added, self.numbering, view))]));
         }
         self.write(updates, out);
+    }
+
+    /// Tells of the messages that are ready, now that all that comes before them was told.
+    pub(super) fn tell_ready(&mut self, view: &View, out: &mut Out<'_>) {
+        let pairs = match &mut self.sorted {
+            None if self.ready.is_empty() => return,
+            None => {
+                let ready = std::mem::take(&mut self.ready);
+                self.matched = self.matched.union(&ready);
+                vec![(0, set(&ready, self.numbering, view))]
+            }
+            Some(sorted) => {
+                let placed = std::mem::take(&mut sorted.placed);
+                let uids: UidSet = placed.iter().map(|one| one.uid).collect();
+                self.ready = self.ready.difference(&uids);
+                self.matched = self.matched.union(&uids);
+                pairs(sorted.ranking.insert(&placed), |uid| one_number(uid, self.numbering, view))
+            }
+        };
+        self.arrived = self.arrived.intersection(&self.ready.union(&self.due));
+        if !pairs.is_empty() {
+            self.write(vec![SearchUpdate::AddTo(pairs)], out);
+        }
+    }
+
+    /// Takes messages out of the order, if there is one: positions and numbers for REMOVEFROM.
+    fn removed(
+        &mut self,
+        gone: &UidSet,
+        number: &dyn Fn(Uid) -> Option<u32>,
+    ) -> Vec<(u32, SequenceSet)> {
+        match &mut self.sorted {
+            Some(sorted) => pairs(sorted.ranking.remove(gone), number),
+            None => vec![(0, in_order(&gone.iter().filter_map(number).collect::<Vec<u32>>()))],
+        }
     }
 
     fn write(&self, updates: Vec<SearchUpdate>, out: &mut Out<'_>) {
@@ -304,4 +427,13 @@ impl Context {
             ..Esearch::default()
         }));
     }
+}
+
+/// Places in an order as they are told.
+fn pairs(places: Vec<Place>, number: impl Fn(Uid) -> Option<u32>) -> Vec<(u32, SequenceSet)> {
+    let one = |Place { position, uids }: Place| {
+        let numbers: Vec<u32> = uids.into_iter().filter_map(&number).collect();
+        (position, in_order(&numbers))
+    };
+    places.into_iter().map(one).collect()
 }

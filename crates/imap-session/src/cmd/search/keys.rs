@@ -160,8 +160,14 @@ impl Translator<'_> {
             SearchKey::Smaller(size) => Key::Smaller(*size),
             // One modseq is kept for all of a message: the entry does not matter. RFC 7162 §3.1.5
             SearchKey::ModSeq { mod_seq, .. } => Key::ModSeq(*mod_seq),
-            SearchKey::EmailId(id) => MessageId::parse(id).map_or(Key::Nothing, Key::Message),
-            SearchKey::ThreadId(id) => ThreadId::parse(id).map_or(Key::Nothing, Key::Thread),
+            SearchKey::EmailId(id) => {
+                let id = self.selected.home.inner_id(id);
+                id.and_then(MessageId::parse).map_or(Key::Nothing, Key::Message)
+            }
+            SearchKey::ThreadId(id) => {
+                let id = self.selected.home.inner_id(id);
+                id.and_then(ThreadId::parse).map_or(Key::Nothing, Key::Thread)
+            }
             // Its keys have taken its place before a search begins.
             SearchKey::Filter(_) => Key::Nothing,
             SearchKey::Fuzzy(key) => Key::Fuzzy(Box::new(self.key(key))),

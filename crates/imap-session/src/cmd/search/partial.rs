@@ -35,6 +35,18 @@ pub(crate) fn part(found: &UidSet, range: PartialRange) -> UidSet {
     UidSet::from_ranges(ranges)
 }
 
+/// The same of a result in the order of a sort.
+pub(crate) fn part_in_order(found: &[Uid], range: PartialRange) -> &[Uid] {
+    let (low, high) = (range.first.min(range.last), range.first.max(range.last));
+    let index = |position: u32| usize::try_from(position).unwrap_or(usize::MAX).min(found.len());
+    let (low, high) = (index(low - 1), index(high));
+    let (first, end) = match range.from {
+        ResultEnd::Oldest => (low, high),
+        ResultEnd::Newest => (found.len() - high, found.len() - low),
+    };
+    found.get(first..end).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +75,9 @@ mod tests {
             expected.sort_unstable();
             let told: Vec<u32> = part(&found, range).iter().map(Uid::get).collect();
             assert_eq!(told, expected, "{range:?} of {found:?} (seed 11)");
+            let found: Vec<Uid> = found.iter().collect();
+            let told: Vec<u32> = part_in_order(&found, range).iter().map(|uid| uid.get()).collect();
+            assert_eq!(told, expected, "{range:?} of {found:?} in order (seed 11)");
         }
     }
 

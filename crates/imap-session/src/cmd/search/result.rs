@@ -2,7 +2,7 @@
 
 use imap_proto::types::{
     Esearch, MailboxArg, Numbering, PartialRange, PartialResult, Response, Search, SearchReturn,
-    SequenceSet,
+    SeqBound, SeqRange, SequenceSet,
 };
 use mail_types::{ModSeq, SeqSet, Uid, UidSet, UidValidity};
 use mailbox::View;
@@ -65,7 +65,7 @@ pub(crate) struct Wants {
     pub(crate) all: bool,
     pub(crate) count: bool,
     pub(crate) save: bool,
-    partial: Option<PartialRange>,
+    pub(crate) partial: Option<PartialRange>,
     relevancy: bool,
     /// Whether something is asked for that has its own answer, or is none: CONTEXT, UPDATE.
     other: bool,
@@ -74,7 +74,8 @@ pub(crate) struct Wants {
 impl Wants {
     pub(crate) fn of(search: &Search) -> Self {
         let options = search.returns.as_deref().unwrap_or_default();
-        let has = |option| options.contains(&option);
+        let has = |option: SearchReturn| options.contains(&option);
+        let is_update = |option: &SearchReturn| matches!(option, SearchReturn::Update(_));
         Self {
             min: has(SearchReturn::Min),
             max: has(SearchReturn::Max),
@@ -87,7 +88,7 @@ impl Wants {
                 _ => None,
             }),
             relevancy: has(SearchReturn::Relevancy),
-            other: has(SearchReturn::Context) || has(SearchReturn::Update),
+            other: has(SearchReturn::Context) || options.iter().any(is_update),
         }
     }
 
@@ -160,4 +161,14 @@ pub(crate) fn set(uids: &UidSet, numbering: Numbering, view: &View) -> SequenceS
             SequenceSet::from(seqs)
         }
     }
+}
+
+/// Numbers in the order given. A range only stands for numbers that rise. RFC 5267 §3.2
+pub(crate) fn in_order(numbers: &[u32]) -> SequenceSet {
+    let runs = numbers.chunk_by(|a, b| a.checked_add(1) == Some(*b));
+    let range = |run: &[u32]| {
+        let end = |number: Option<&u32>| number.map(|number| SeqBound::Number(*number));
+        Some(SeqRange { first: end(run.first())?, last: end(run.last())? })
+    };
+    SequenceSet::new(runs.filter_map(range).collect())
 }
