@@ -116,6 +116,21 @@ fn starttls_opens_the_login_and_is_gone_afterwards() {
     assert!(client.said().starts_with("c BAD "));
 }
 
+/// Somebody on the way could have chosen it. RFC 5255 §3.1
+#[test]
+fn the_language_has_to_be_chosen_again_behind_tls() {
+    let config = SessionConfig { tls: TlsState::Available, ..protected() };
+    let mut client = Client::new(config);
+    client.said();
+    client.begin("a LANGUAGE de");
+    assert_eq!(client.said(), "* LANGUAGE (de)\r\na OK Ab jetzt auf Deutsch\r\n");
+    client.begin("b STARTTLS");
+    assert_eq!(client.said(), "b OK TLS-Verhandlung jetzt beginnen\r\n");
+    client.session.tls_started();
+    client.begin("c NOOP");
+    assert_eq!(client.said(), "c OK NOOP completed\r\n");
+}
+
 #[test]
 fn refused_logins_say_no_more_than_they_must() {
     let cases = [

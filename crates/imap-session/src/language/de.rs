@@ -50,7 +50,6 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("DEFLATE is active already", "DEFLATE ist schon eingeschaltet"),
     ("ENABLE QRESYNC first", "Zuerst ENABLE QRESYNC senden"),
     ("Expected DONE", "DONE wurde erwartet"),
-    ("Expected a language range", "Ein Sprachbereich wurde erwartet"),
     ("Expected the name of a comparator", "Der Name eines Vergleichsverfahrens wurde erwartet"),
     ("FILTER goes with UTF-8 only", "FILTER geht nur mit UTF-8"),
     ("First unseen", "Erste ungelesene Nachricht"),

@@ -50,7 +50,6 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("DEFLATE is active already", "DEFLATE est déjà actif"),
     ("ENABLE QRESYNC first", "Envoyez d'abord ENABLE QRESYNC"),
     ("Expected DONE", "DONE était attendu"),
-    ("Expected a language range", "Une plage de langues était attendue"),
     ("Expected the name of a comparator", "Le nom d'un comparateur était attendu"),
     ("FILTER goes with UTF-8 only", "FILTER ne va qu'avec UTF-8"),
     ("First unseen", "Premier message non lu"),
