@@ -14,7 +14,9 @@ use imap_server::{ServerAnnotations, UsersSetQuota};
 use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
 
-pub use self::oauth::{OAuth, TokenCheck};
+pub use self::oauth::OAuth;
+#[cfg(feature = "oauth")]
+pub use self::oauth::TokenCheck;
 use self::reader::{Document, Table};
 #[cfg(feature = "postgres")]
 pub use self::storage::{Bucket, Database};
