@@ -15,7 +15,9 @@ use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
 use smtp::Role;
 
-pub use self::oauth::{OAuth, TokenCheck};
+pub use self::oauth::OAuth;
+#[cfg(feature = "oauth")]
+pub use self::oauth::TokenCheck;
 use self::reader::{Document, Table};
 #[cfg(feature = "postgres")]
 pub use self::storage::{Bucket, Database};
