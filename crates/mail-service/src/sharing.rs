@@ -125,17 +125,17 @@ impl AccountHandle {
         change: RightsChange,
     ) -> Result<(Account, Outcome), ServiceError> {
         let (identifier, grantee) = self.identify(identifier).await?;
+        let grantee = grantee.filter(|_| !identifier.is_negative());
         let operation = Operation::SetAcl { mailbox, identifier: identifier.clone(), change };
-        let may_ask = self.current().rights(mailbox, self.actor()).contains(Rights::ADMINISTER);
-        let grants = matches!(change, RightsChange::Set(rights) | RightsChange::Add(rights)
-            if !rights.is_empty());
-        let Some(grantee) = grantee.filter(|_| may_ask && !identifier.is_negative()) else {
-            return self.submit(operation).await;
-        };
-        if grants {
-            self.put_grant(grantee, self.current().modseq()).await?;
+        let account = self.current();
+        // What will be refused shall leave no grant behind.
+        let may_ask = account.rights(mailbox, self.actor()).contains(Rights::ADMINISTER);
+        let gives_none = RightsChange::result(change, Rights::NONE).is_empty();
+        if let Some(grantee) = grantee.filter(|_| may_ask && !gives_none) {
+            self.put_grant(grantee, account.modseq()).await?;
         }
         let changed = self.submit(operation).await?;
+        let Some(grantee) = grantee else { return Ok(changed) };
         if changed.0.has_grants_to(&identifier) {
             self.put_grant(grantee, changed.0.modseq()).await?;
         } else if let Err(error) = self.drop_grant(grantee, &identifier).await {
