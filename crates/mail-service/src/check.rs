@@ -137,12 +137,19 @@ fn check_directory(
 
 /// Every grant can be read. One that is left of a list does no harm, so it is no finding.
 fn check_grants(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
-    store.view()?.scan(&keys::grants_all(), &mut |key, value| {
+    let scanned = store.view()?.scan(&keys::grants_all(), &mut |key, value| {
         if let Err(error) = read_grant(key, value) {
             report.note(None, error);
         }
         ControlFlow::Continue(())
-    })
+    });
+    match scanned {
+        Err(error @ StoreError::Corrupt { .. }) => {
+            report.note(None, error);
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Every alias can be read. Whom it names need not exist: he may be made later.
