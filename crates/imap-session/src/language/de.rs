@@ -3,6 +3,7 @@
 /// What is said in English, in its order, and the same in this language.
 pub(super) const TEXTS: &[(&str, &str)] = &[
     ("A URL names nothing here", "Eine URL bezeichnet hier nichts"),
+    ("A batch has 500 messages at least", "Eine Gruppe hat mindestens 500 Nachrichten"),
     ("A description has to be in UTF-8", "Eine Beschreibung muss in UTF-8 sein"),
     ("A filter cannot have this name", "Ein Filter kann nicht so heißen"),
     (
@@ -34,6 +35,11 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ),
     ("All keys are gone", "Alle Schlüssel sind gelöscht"),
     ("Already logged in", "Schon angemeldet"),
+    ("Annotations of messages", "Anmerkungen zu Nachrichten"),
+    (
+        "Annotations take all their space in the mailbox",
+        "Anmerkungen füllen ihren ganzen Platz im Postfach",
+    ),
     ("Another mailbox is used as {}", "Ein anderes Postfach wird schon als {} verwendet"),
     ("Authentication cancelled", "Anmeldung abgebrochen"),
     ("Begin TLS negotiation now", "TLS-Verhandlung jetzt beginnen"),
@@ -48,6 +54,10 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("Expected the name of a comparator", "Der Name eines Vergleichsverfahrens wurde erwartet"),
     ("FILTER goes with UTF-8 only", "FILTER geht nur mit UTF-8"),
     ("First unseen", "Erste ungelesene Nachricht"),
+    (
+        "FlagChange and AnnotationChange need MessageNew and MessageExpunge",
+        "FlagChange und AnnotationChange brauchen MessageNew und MessageExpunge",
+    ),
     (
         "FlagChange needs MessageNew and MessageExpunge",
         "FlagChange braucht MessageNew und MessageExpunge",
@@ -90,6 +100,10 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
         "Not without TLS: the password could be read on the way",
         "Nicht ohne TLS: das Passwort könnte unterwegs gelesen werden",
     ),
+    (
+        "Nothing can be kept under this name, or not this value",
+        "Unter diesem Namen kann nichts gespeichert werden, oder nicht dieser Wert",
+    ),
     ("Nothing heard for too long", "Zu lange nichts gehört"),
     ("Nothing to expunge", "Nichts zu entfernen"),
     ("Now speaking English", "Ab jetzt auf Deutsch"),
@@ -106,6 +120,11 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
         "Nur der Betreiber des Servers kann Grenzen setzen",
     ),
     ("Only who runs the server can set this", "Nur der Betreiber des Servers kann dies setzen"),
+    ("Placed", "Eingeordnet"),
+    (
+        "Private annotations of this mailbox are its owner's",
+        "Private Anmerkungen dieses Postfachs gehören seinem Besitzer",
+    ),
     (
         "RECURSIVEMATCH needs another selection option",
         "RECURSIVEMATCH braucht eine weitere Auswahloption",
@@ -135,10 +154,6 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("The URL names no mailbox that exists", "Die URL bezeichnet kein vorhandenes Postfach"),
     ("The URL names no message", "Die URL bezeichnet keine Nachricht"),
     (
-        "The access control list has as many entries as it may have",
-        "Die Zugriffsliste hat so viele Einträge, wie sie haben darf",
-    ),
-    (
         "The access identifier is not understood",
         "Die Angabe, wer die URL benutzen darf, wird nicht verstanden",
     ),
@@ -156,6 +171,10 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ),
     ("The account has no UIDVALIDITY left", "Das Konto hat keine UIDVALIDITY mehr frei"),
     ("The account has no modseq left", "Das Konto hat keine Änderungsnummer mehr frei"),
+    (
+        "The account has no space left for annotations",
+        "Das Konto hat keinen Platz mehr für Anmerkungen",
+    ),
     ("The account has no space left for this", "Das Konto hat dafür keinen Platz mehr"),
     ("The account has too many mailboxes for that", "Das Konto hat dafür zu viele Postfächer"),
     ("The account is gone", "Das Konto gibt es nicht mehr"),
@@ -168,13 +187,22 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("The command has too many literals", "Der Befehl hat zu viele Literale"),
     ("The command is too long", "Der Befehl ist zu lang"),
     ("The encoding of a part is not known", "Die Kodierung eines Teils ist nicht bekannt"),
+    ("The first batch comes before the last one", "Die erste Gruppe kommt vor der letzten"),
     ("The last response has to be empty", "Die letzte Antwort muss leer sein"),
     ("The line is too long", "Die Zeile ist zu lang"),
+    (
+        "The list has as many entries as it may have",
+        "Die Liste hat so viele Einträge, wie sie haben darf",
+    ),
     ("The literal is not wanted", "Das Literal ist nicht erwünscht"),
     ("The literal is too big", "Das Literal ist zu groß"),
     ("The literal is too large for an argument", "Das Literal ist zu groß für ein Argument"),
     ("The literal is too large to come unasked", "Das Literal ist zu groß, um ungefragt zu kommen"),
     ("The literal was refused", "Das Literal wurde abgelehnt"),
+    (
+        "The login provider cannot be reached, try again later",
+        "Der Anmeldedienst ist nicht erreichbar, später noch einmal versuchen",
+    ),
     (
         "The mail store cannot be reached, try again later",
         "Der Postspeicher ist nicht erreichbar, später noch einmal versuchen",
@@ -196,6 +224,11 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("The mailbox has no message", "Das Postfach hat keine Nachricht"),
     ("The mailbox is open for reading only", "Das Postfach ist nur zum Lesen geöffnet"),
     ("The mechanism is not known", "Das Verfahren ist nicht bekannt"),
+    (
+        "The message has as many annotations as it may",
+        "Die Nachricht hat so viele Anmerkungen, wie sie haben darf",
+    ),
+    ("The message has no such part", "Die Nachricht hat keinen solchen Teil"),
     (
         "The message is larger than the server takes",
         "Die Nachricht ist größer, als der Server annimmt",
@@ -248,6 +281,14 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ),
     ("There is no such quota root", "Es gibt keine solche Speichergrenze"),
     ("These are too many mailboxes at once", "Das sind zu viele Postfächer auf einmal"),
+    (
+        "These are too many messages, try fewer",
+        "Das sind zu viele Nachrichten, mit weniger versuchen",
+    ),
+    (
+        "These are too many messages; ask for fewer batches",
+        "Das sind zu viele Nachrichten; nach weniger Gruppen fragen",
+    ),
     ("These flags cannot be changed", "Diese Markierungen können nicht geändert werden"),
     ("This account cannot be used now", "Dieses Konto kann jetzt nicht benutzt werden"),
     ("This is an IMAP server", "Dies ist ein IMAP-Server"),

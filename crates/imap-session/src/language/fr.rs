@@ -3,6 +3,7 @@
 /// What is said in English, in its order, and the same in this language.
 pub(super) const TEXTS: &[(&str, &str)] = &[
     ("A URL names nothing here", "Une URL ne désigne rien ici"),
+    ("A batch has 500 messages at least", "Un lot a au moins 500 messages"),
     ("A description has to be in UTF-8", "Une description doit être en UTF-8"),
     ("A filter cannot have this name", "Un filtre ne peut pas porter ce nom"),
     (
@@ -31,6 +32,11 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ),
     ("All keys are gone", "Toutes les clés sont supprimées"),
     ("Already logged in", "Session déjà ouverte"),
+    ("Annotations of messages", "Annotations de messages"),
+    (
+        "Annotations take all their space in the mailbox",
+        "Les annotations occupent toute leur place dans la boîte",
+    ),
     ("Another mailbox is used as {}", "Une autre boîte sert déjà de {}"),
     ("Authentication cancelled", "Authentification annulée"),
     ("Begin TLS negotiation now", "Commencez la négociation TLS"),
@@ -48,6 +54,10 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("Expected the name of a comparator", "Le nom d'un comparateur était attendu"),
     ("FILTER goes with UTF-8 only", "FILTER ne va qu'avec UTF-8"),
     ("First unseen", "Premier message non lu"),
+    (
+        "FlagChange and AnnotationChange need MessageNew and MessageExpunge",
+        "FlagChange et AnnotationChange exigent MessageNew et MessageExpunge",
+    ),
     (
         "FlagChange needs MessageNew and MessageExpunge",
         "FlagChange exige MessageNew et MessageExpunge",
@@ -87,6 +97,10 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
         "Not without TLS: the password could be read on the way",
         "Pas sans TLS : le mot de passe pourrait être lu en chemin",
     ),
+    (
+        "Nothing can be kept under this name, or not this value",
+        "Rien ne peut être conservé sous ce nom, ou pas cette valeur",
+    ),
     ("Nothing heard for too long", "Rien reçu depuis trop longtemps"),
     ("Nothing to expunge", "Rien à supprimer"),
     ("Now speaking English", "Désormais en français"),
@@ -103,6 +117,11 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
         "Seul l'exploitant du serveur peut fixer des limites",
     ),
     ("Only who runs the server can set this", "Seul l'exploitant du serveur peut régler ceci"),
+    ("Placed", "Placé"),
+    (
+        "Private annotations of this mailbox are its owner's",
+        "Les annotations privées de cette boîte sont à son propriétaire",
+    ),
     (
         "RECURSIVEMATCH needs another selection option",
         "RECURSIVEMATCH exige une autre option de sélection",
@@ -131,10 +150,6 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("The URL is not understood", "L'URL n'est pas comprise"),
     ("The URL names no mailbox that exists", "L'URL ne désigne aucune boîte existante"),
     ("The URL names no message", "L'URL ne désigne aucun message"),
-    (
-        "The access control list has as many entries as it may have",
-        "La liste d'accès a autant d'entrées qu'elle peut en avoir",
-    ),
     ("The access identifier is not understood", "L'identifiant d'accès n'est pas compris"),
     (
         "The account has as many mailboxes as it may have",
@@ -150,6 +165,10 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ),
     ("The account has no UIDVALIDITY left", "Le compte n'a plus d'UIDVALIDITY libre"),
     ("The account has no modseq left", "Le compte n'a plus de numéro de modification libre"),
+    (
+        "The account has no space left for annotations",
+        "Le compte n'a plus de place pour des annotations",
+    ),
     ("The account has no space left for this", "Le compte n'a plus de place pour cela"),
     ("The account has too many mailboxes for that", "Le compte a trop de boîtes pour cela"),
     ("The account is gone", "Le compte n'existe plus"),
@@ -162,8 +181,13 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("The command has too many literals", "La commande a trop de littéraux"),
     ("The command is too long", "La commande est trop longue"),
     ("The encoding of a part is not known", "L'encodage d'une partie n'est pas connu"),
+    ("The first batch comes before the last one", "Le premier lot vient avant le dernier"),
     ("The last response has to be empty", "La dernière réponse doit être vide"),
     ("The line is too long", "La ligne est trop longue"),
+    (
+        "The list has as many entries as it may have",
+        "La liste a autant d'entrées qu'elle peut en avoir",
+    ),
     ("The literal is not wanted", "Le littéral n'est pas voulu"),
     ("The literal is too big", "Le littéral est trop grand"),
     ("The literal is too large for an argument", "Le littéral est trop grand pour un argument"),
@@ -172,6 +196,10 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
         "Le littéral est trop grand pour venir sans demande",
     ),
     ("The literal was refused", "Le littéral a été refusé"),
+    (
+        "The login provider cannot be reached, try again later",
+        "Le service d'authentification est injoignable, réessayez plus tard",
+    ),
     (
         "The mail store cannot be reached, try again later",
         "Le stockage du courrier est injoignable, réessayez plus tard",
@@ -193,6 +221,11 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("The mailbox has no message", "La boîte n'a aucun message"),
     ("The mailbox is open for reading only", "La boîte est ouverte en lecture seule"),
     ("The mechanism is not known", "Le mécanisme n'est pas connu"),
+    (
+        "The message has as many annotations as it may",
+        "Le message a autant d'annotations qu'il peut en avoir",
+    ),
+    ("The message has no such part", "Le message n'a pas cette partie"),
     (
         "The message is larger than the server takes",
         "Le message est plus grand que ce que le serveur accepte",
@@ -242,6 +275,11 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ),
     ("There is no such quota root", "Cette racine de quota n'existe pas"),
     ("These are too many mailboxes at once", "Ce sont trop de boîtes à la fois"),
+    ("These are too many messages, try fewer", "Ce sont trop de messages, essayez avec moins"),
+    (
+        "These are too many messages; ask for fewer batches",
+        "Ce sont trop de messages ; demandez moins de lots",
+    ),
     ("These flags cannot be changed", "Ces drapeaux ne peuvent pas être modifiés"),
     ("This account cannot be used now", "Ce compte ne peut pas être utilisé en ce moment"),
     ("This is an IMAP server", "Ceci est un serveur IMAP"),
