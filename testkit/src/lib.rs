@@ -1,6 +1,8 @@
 //! Transcripts, oracles, clocks and sample mail for tests.
 
 pub mod corpus;
+#[cfg(feature = "issuer")]
+pub mod issuer;
 pub mod postgres;
 pub mod pure;
 #[cfg(feature = "s3")]

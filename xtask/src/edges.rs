@@ -65,15 +65,16 @@ const RULES: &[Rule] = &[
     Rule { name: "net",          nature: Worldly, imports: &[] },
     Rule { name: "imap-server",  nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "mail-service", "net"] },
+    Rule { name: "oauth",        nature: Worldly, imports: &["mail-types", "mail-service"] },
     Rule { name: "smtp",         nature: Worldly, imports: &["mail-types", "mail-service", "net"] },
     // The binary: the only place where engines and shells meet
     Rule { name: "pillarbox",    nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "store", "store-local",
-                      "store-postgres", "blob-s3", "mail-service", "net", "imap-server", "smtp"] },
+                      "store-postgres", "blob-s3", "mail-service", "net", "imap-server", "oauth", "smtp"] },
     // For tests; only ever a dev-dependency of the others
     Rule { name: "testkit",      nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "store", "store-local",
-                      "store-postgres", "blob-s3", "mail-service", "net", "imap-server", "smtp"] },
+                      "store-postgres", "blob-s3", "mail-service", "net", "imap-server", "oauth", "smtp"] },
     // The crash tester: a program of its own that opens what a crash left
     Rule { name: "sim",          nature: Worldly, imports: &["mail-types", "mailbox", "store", "store-local", "mail-service"] },
     Rule { name: "xtask",        nature: Worldly, imports: &[] },

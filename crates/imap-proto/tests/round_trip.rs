@@ -512,6 +512,8 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         }),
         1 => Just(CommandBody::StartTls),
         1 => Just(CommandBody::Namespace),
+        1 => (1..=u32::MAX, option::of((1..=u32::MAX, 1..=u32::MAX)))
+            .prop_map(|(size, range)| CommandBody::UidBatches(UidBatches { size, range })),
         1 => vec("[a-z]{1,8}(-[a-z0-9]{1,8}){0,2}|\\*", 0..4).prop_map(CommandBody::Language),
         1 => copy_move().prop_map(CommandBody::Copy),
         1 => copy_move().prop_map(CommandBody::Move),
@@ -796,7 +798,15 @@ fn attribute() -> impl Strategy<Value = FetchAttribute> {
 
 fn code() -> impl Strategy<Value = Code> {
     let validity = || (1..=u32::MAX).prop_map(|n| UidValidity::new(n).unwrap());
-    let bare = vec![Code::Alert, Code::TryCreate, Code::UnknownCte, Code::ReadOnly, Code::Closed];
+    let bare = vec![
+        Code::Alert,
+        Code::TooFew,
+        Code::TooMany,
+        Code::TryCreate,
+        Code::UnknownCte,
+        Code::ReadOnly,
+        Code::Closed,
+    ];
     prop_oneof![
         proptest::sample::select(bare),
         (validity(), plain_set())
@@ -904,6 +914,10 @@ fn esearch() -> impl Strategy<Value = Esearch> {
     )
 }
 
+fn uid() -> impl Strategy<Value = Uid> {
+    (1..=u32::MAX).prop_map(|n| Uid::new(n).unwrap())
+}
+
 fn any_response() -> impl Strategy<Value = Response> {
     let delimiter = option::of(prop_oneof![Just('/'), Just('.')]);
     let entry = (mailbox(), delimiter, option::of(mailbox())).prop_map(
@@ -923,6 +937,8 @@ fn any_response() -> impl Strategy<Value = Response> {
         1 => list_reply().prop_map(Response::List),
         1 => list_reply().prop_map(Response::Lsub),
         1 => namespaces.prop_map(Response::Namespace),
+        1 => ("[A-Za-z0-9.]{1,8}", vec((uid(), uid()), 0..4))
+            .prop_map(|(tag, batches)| Response::UidBatches(UidBatchesReply { tag, batches })),
         1 => vec("[a-z]{1,8}(-[a-z0-9]{1,8}){0,2}", 1..4).prop_map(Response::Language),
         1 => status_reply().prop_map(Response::StatusData),
         1 => metadata_reply().prop_map(Response::Metadata),

@@ -69,6 +69,8 @@ pub(crate) struct Selected {
     /// What the session may do with it.
     pub(crate) rights: Rights,
     pub(crate) access: Access,
+    /// [`mailbox::Mailbox::key_resets`] as the client was told.
+    pub(crate) key_resets: u32,
     /// What the client was told of it.
     pub(crate) view: View,
     /// `$`: the result of the last SEARCH with SAVE. RFC 5182
@@ -84,6 +86,7 @@ impl Selected {
             home: Home::Own,
             rights: Rights::ALL,
             access,
+            key_resets: 0,
             view,
             saved: UidSet::new(),
             contexts: Vec::new(),

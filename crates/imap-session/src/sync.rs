@@ -102,6 +102,10 @@ pub(crate) fn advance(told: Told, silence: Silence<'_>, run: &mut Run<'_>) -> Ca
         return CaughtUp::Gone;
     }
     let is_regranted = before != selected.rights;
+    let key_resets = std::mem::replace(&mut selected.key_resets, mailbox.key_resets());
+    if mailbox.key_resets() > key_resets {
+        tell_key_reset(&mut Out::new(run.sink, run.state.enabled));
+    }
     let is_new = mailbox.record().highest_modseq > selected.view.snapshot().highest_modseq();
     let contents = match mailbox.contents() {
         Some(contents) => contents.clone(),
@@ -152,6 +156,13 @@ fn tell_flags(selected: &Selected, out: &mut Out<'_>) {
     let keywords = selected.view.snapshot().keywords();
     render::flags(out, keywords);
     render::permanent_flags(out, keywords, selected.flag_rights());
+}
+
+/// "Any current IMAP session logged in as the user that has the mailbox selected will receive an
+/// untagged OK response with the URLMECH status response code". RFC 4467 §7
+fn tell_key_reset(out: &mut Out<'_>) {
+    let status = Status::untagged(StatusKind::Ok, "The mailbox has a new key");
+    out.write(&Response::Status(status.with_code(Code::UrlMech(Vec::new()))));
 }
 
 fn write_delta(delta: &Delta, silence: &Silence<'_>, run: &mut Run<'_>) {

@@ -69,6 +69,7 @@ impl Default for Head {
 pub struct Mailbox {
     pub(crate) record: MailboxRecord,
     pub(crate) contents: Option<MailboxSnapshot>,
+    pub(crate) key_resets: u32,
 }
 
 impl Mailbox {
@@ -80,6 +81,12 @@ impl Mailbox {
     /// Its messages; `None` if they are not loaded.
     pub fn contents(&self) -> Option<&MailboxSnapshot> {
         self.contents.as_ref()
+    }
+
+    /// How often the log has told that its access key was replaced, since the account was read from
+    /// rows: none of them holds it. A session compares it with what it has seen. RFC 4467 §7
+    pub fn key_resets(&self) -> u32 {
+        self.key_resets
     }
 }
 
@@ -273,7 +280,7 @@ impl Account {
             if is_ahead {
                 return Err(Corruption::MailboxAheadOfHead(record.id));
             }
-            inner.insert_mailbox(Mailbox { record, contents: None })?;
+            inner.insert_mailbox(Mailbox { record, contents: None, key_resets: 0 })?;
         }
         Ok(Self { inner: Arc::new(inner) })
     }

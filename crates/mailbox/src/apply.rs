@@ -136,6 +136,11 @@ fn apply_change(inner: &mut Inner, modseq: ModSeq, change: &Change) -> Result<()
         }
         Change::MetadataSet { target, entries } => inner.set_metadata(*target, entries),
         Change::AclSet { mailbox, acl } => inner.set_acl(*mailbox, acl.clone()),
+        Change::AccessKeyReset { mailbox } => {
+            let mailbox = inner.mailbox_mut(*mailbox)?;
+            mailbox.key_resets = mailbox.key_resets.saturating_add(1);
+            Ok(())
+        }
         Change::QuotaSet { quota } => {
             inner.quota = *quota;
             Ok(())
@@ -159,7 +164,7 @@ fn create(inner: &mut Inner, record: MailboxRecord) -> Result<(), Corruption> {
     inner.head.next_mailbox = MailboxId(id.get().saturating_add(1));
     inner.head.last_uid_validity = record.uid_validity.get();
     let contents = MailboxSnapshotBuilder::new(&record, ModSeq::ZERO).finish()?;
-    inner.insert_mailbox(Mailbox { record, contents: Some(contents) })
+    inner.insert_mailbox(Mailbox { record, contents: Some(contents), key_resets: 0 })
 }
 
 fn add(

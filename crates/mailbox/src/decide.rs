@@ -237,6 +237,7 @@ pub fn decide(
         Operation::SetAcl { mailbox, identifier, change } => {
             planner.set_acl(*mailbox, identifier, *change)
         }
+        Operation::NoteKeyReset { mailbox } => planner.note_key_reset(*mailbox),
         Operation::SetQuota { quota } => planner.set_quota(*quota),
         Operation::Prune { floor } => planner.prune(*floor),
     }
@@ -283,6 +284,12 @@ impl<'a> Planner<'a> {
 
     fn contents(&self, id: MailboxId) -> Result<&'a MailboxSnapshot, Refusal> {
         self.mailbox(id)?.contents().ok_or(Refusal::NotLoaded(id))
+    }
+
+    fn note_key_reset(mut self, mailbox: MailboxId) -> Result<Decision, Refusal> {
+        self.mailbox(mailbox)?;
+        self.changes.push(Change::AccessKeyReset { mailbox });
+        Ok(self.done(Outcome::Done))
     }
 
     fn take_uid_validity(&mut self) -> Result<UidValidity, Refusal> {

@@ -116,6 +116,12 @@ pub enum Change {
         /// The whole list; empty if nobody else has rights any more.
         acl: Arc<Acl>,
     },
+    /// A mailbox has another access key, which no row of the account holds: sessions that have it
+    /// selected tell it. RFC 4467 §7
+    AccessKeyReset {
+        /// Its id.
+        mailbox: MailboxId,
+    },
     /// The account has other limits. RFC 9208
     QuotaSet {
         /// All of them.

@@ -122,6 +122,11 @@ pub enum Operation {
         /// How.
         change: RightsChange,
     },
+    /// Lets all sessions know that a mailbox has another access key. RFC 4467 §7
+    NoteKeyReset {
+        /// Which.
+        mailbox: MailboxId,
+    },
     /// Sets what the account may hold. RFC 9208 §4.1.3
     SetQuota {
         /// All limits; those of before are forgotten.
@@ -195,6 +200,7 @@ impl Operation {
             | Self::ClaimRecent { .. }
             | Self::SetMetadata { .. }
             | Self::SetAcl { .. }
+            | Self::NoteKeyReset { .. }
             | Self::SetQuota { .. }
             | Self::Prune { .. } => None,
         };

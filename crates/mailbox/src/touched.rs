@@ -100,7 +100,7 @@ impl Touched {
             }
             Change::AclSet { mailbox, acl } => self.acls.push((*mailbox, acl.clone())),
             Change::QuotaSet { quota } => self.quota = Some(*quota),
-            Change::HistoryForgotten { .. } => {}
+            Change::AccessKeyReset { .. } | Change::HistoryForgotten { .. } => {}
         }
         Ok(())
     }

@@ -735,3 +735,17 @@ fn the_rows_of_a_flag_change_need_the_contents() {
     let unloaded = after.without_contents(MailboxId(1));
     assert_eq!(touched(&unloaded, &entry), Err(Corruption::ContentsMissing(MailboxId(1))));
 }
+
+#[test]
+fn a_new_access_key_is_seen_by_all_and_changes_nothing_that_is_stored() {
+    let account = new_account();
+    let reset = |mailbox| Operation::NoteKeyReset { mailbox };
+    let entry = ask(&account, &reset(MailboxId(2))).unwrap().entry.unwrap();
+    let after = apply(&account, &entry).unwrap();
+    let resets = |account: &Account, id| account.mailbox(MailboxId(id)).unwrap().key_resets();
+    assert_eq!((resets(&account, 2), resets(&after, 2), resets(&after, 1)), (0, 1, 0));
+    assert_eq!(touched(&after, &entry).unwrap(), mailbox::Touched::default());
+    let record = |account: &Account| account.mailbox(MailboxId(2)).unwrap().record().clone();
+    assert_eq!(record(&account), record(&after));
+    assert_eq!(refused(&account, &reset(MailboxId(99))), Refusal::NonExistent);
+}

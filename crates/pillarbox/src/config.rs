@@ -1,6 +1,7 @@
 //! The configuration file: what it may say, and every mistake in it at once, each with its line
 //! and what to do about it.
 
+mod oauth;
 mod reader;
 mod storage;
 
@@ -13,6 +14,7 @@ use imap_server::{Language, ServerAnnotations, SharedFilter, UsersSetQuota};
 use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
 
+pub use self::oauth::{OAuth, TokenCheck};
 use self::reader::{Document, Table};
 #[cfg(feature = "postgres")]
 pub use self::storage::{Bucket, Database};
@@ -41,6 +43,8 @@ pub struct Config {
     pub scrub: ScrubPace,
     /// What IMAP offers besides what it always does.
     pub imap: Imap,
+    /// A provider whose tokens are taken for logins.
+    pub oauth: Option<OAuth>,
 }
 
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
@@ -126,7 +130,7 @@ impl Config {
         let root = document.root();
         root.only(&[
             "data", "hostname", "tls", "listen", "auth", "store", "bodies", "shard", "scrub",
-            "imap",
+            "imap", "oauth",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -138,6 +142,7 @@ impl Config {
         let storage = storage::storage(&root, folder);
         let scrub = scrub(&root);
         let imap = imap(&root);
+        let oauth = oauth::oauth(&root, folder);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
         }
@@ -152,6 +157,7 @@ impl Config {
             submission_accounts,
             scrub,
             imap,
+            oauth,
         })
     }
 }

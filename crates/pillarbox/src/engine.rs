@@ -1,17 +1,19 @@
 //! Where the data are, and opening them with the engine that the configuration names.
 
+#[cfg(feature = "oauth")]
+mod oauth;
 #[cfg(feature = "postgres")]
 mod postgres;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mail_service::{PasswordCost, Service, ServiceConfig, Sharing, World};
+use mail_service::{PasswordCost, Service, ServiceConfig, Sharing, TokenVerifier, World};
 use store::{Store, StoreError};
 use store_local::{Local, Options};
 
 use crate::cli::Data;
-use crate::config::{Config, HOME, PostgresStorage, Storage};
+use crate::config::{Config, HOME, OAuth, PostgresStorage, Storage};
 use crate::failure::Failure;
 
 /// A data folder and how the accounts in it are kept.
@@ -25,6 +27,8 @@ pub struct Place {
     pub passwords: PasswordCost,
     /// Accounts that message submission servers log in as.
     pub submission_accounts: Vec<String>,
+    /// A provider whose tokens are taken for logins; only a server needs it.
+    pub oauth: Option<OAuth>,
 }
 
 /// What to do about a data folder that does not exist yet.
@@ -67,12 +71,19 @@ impl Place {
             storage,
             passwords: config.passwords,
             submission_accounts: config.submission_accounts.clone(),
+            oauth: None,
         }
+    }
+
+    /// The data of a configuration, for serving it.
+    pub fn served(config: &Config) -> Self {
+        Self { oauth: config.oauth.clone(), ..Self::of(config) }
     }
 
     /// A data folder of the local engine.
     pub fn local(data: PathBuf, passwords: PasswordCost) -> Self {
-        Self { data, storage: Storage::Local, passwords, submission_accounts: Vec::new() }
+        let submission_accounts = Vec::new();
+        Self { data, storage: Storage::Local, passwords, submission_accounts, oauth: None }
     }
 
     /// What the operator knows it by.
@@ -167,10 +178,40 @@ fn spread(home: Arc<dyn Store>, shards: Vec<(String, Arc<dyn Store>)>) -> Stores
 /// # Errors
 /// As [`open_store`].
 pub async fn open(place: &Place) -> Result<Opened, Failure> {
+    let tokens = place.oauth.as_ref().map(tokens).transpose()?;
     let stores = open_store(place).await?;
-    let service = Service::open(Arc::clone(&stores.all), place.service_config(), World::system());
+    let config = ServiceConfig { tokens, ..place.service_config() };
+    let service = Service::open(Arc::clone(&stores.all), config, World::system());
     let failed = |error| Failure::failed(format!("{}: {error}", place.shown()));
     Ok(Opened { service: service.await.map_err(failed)?, stores })
+}
+
+/// Who says what the tokens of a provider are worth.
+///
+/// # Errors
+/// When a file cannot be read, or the provider cannot be used.
+#[cfg(feature = "oauth")]
+pub fn tokens(oauth: &OAuth) -> Result<Arc<dyn TokenVerifier>, Failure> {
+    oauth::open(oauth)
+}
+
+/// # Errors
+/// Always.
+#[cfg(not(feature = "oauth"))]
+pub fn tokens(_: &OAuth) -> Result<Arc<dyn TokenVerifier>, Failure> {
+    Err(Failure::usage("this program was built without OAuth"))
+}
+
+/// The first line of a file that holds a secret.
+#[cfg(any(feature = "oauth", feature = "postgres"))]
+fn secret(file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+    let line = text.lines().next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(Failure::usage(format!("{} is empty", file.display())));
+    }
+    Ok(line.to_owned())
 }
 
 impl Place {

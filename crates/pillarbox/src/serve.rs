@@ -19,8 +19,9 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
         let loaded = Tls::new(files);
         loaded.map_err(|error| Failure::usage(format!("[tls]: {error}")))?;
     }
-    let place = Place::of(&config);
+    let place = Place::served(&config);
     if arguments.check {
+        place.oauth.as_ref().map(engine::tokens).transpose()?;
         if place.storage != Storage::Local {
             // What this machine alone has needs no other to be reached.
             let store = engine::open_store(&place).await?.all;

@@ -270,6 +270,110 @@ fn capabilities_can_be_hidden_from_all_clients() {
     server.stop();
 }
 
+/// What comes of AUTHENTICATE with this message; `^` is the separator.
+fn with_token(site: &Site, mechanism: &str, message: &str) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+    let message = BASE64.encode(message.replace('^', "\u{1}"));
+    let mut stream = TcpStream::connect(("127.0.0.1", site.imap())).unwrap();
+    let commands = format!("a AUTHENTICATE {mechanism} {message}\r\n");
+    stream.write_all(commands.as_bytes()).unwrap();
+    let mut said = String::new();
+    for line in BufReader::new(stream.try_clone().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some(challenge) = line.strip_prefix("+ ") {
+            said += &format!("{}\n", text(&BASE64.decode(challenge).unwrap()));
+            stream.write_all(b"AQ==\r\n").unwrap();
+        } else if line.starts_with("a ") {
+            return said + &line;
+        }
+    }
+    said
+}
+
+#[test]
+fn a_token_of_the_provider_logs_in_to_the_account_that_it_names() {
+    let issuer = testkit::issuer::Issuer::start().unwrap();
+    let key = testkit::issuer::SigningKey::new("ES256", "key");
+    issuer.publish(&[&key]);
+    let site = Site::new();
+    let config = std::fs::read_to_string(&site.config).unwrap();
+    let url = issuer.url("");
+    let oauth = format!("[oauth]\nissuer = \"{url}\"\naudience = \"imap\"\nscope = \"mail\"\n");
+    std::fs::write(&site.config, format!("{config}{oauth}")).unwrap();
+    let add = ["account", "add", "dock@mail.example", "--password-stdin"];
+    assert!(site.run(&add, "tide\n").status.success());
+    // A local part is no address of a provider.
+    assert!(site.run(&["account", "add", "quay", "--password-stdin"], "tide\n").status.success());
+    assert!(site.run(&["serve", "--check"], "").status.success());
+    let server = site.serve_with(&["--log", "json", "--log-filter", "trace"]);
+    let until = std::time::SystemTime::now() + Duration::from_secs(600);
+    let until = until.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let token = |email: &str, scope: &str| {
+        let claims = format!(
+            "{{\"iss\":\"{url}\",\"aud\":\"imap\",\"exp\":{until},\"scope\":\"{scope}\",\
+             \"email\":\"{email}\"}}"
+        );
+        key.sign("{\"alg\":\"ES256\",\"kid\":\"key\"}", &claims)
+    };
+    let good = token("dock@mail.example", "mail");
+    let bearer = |user: &str, token: &str| {
+        with_token(&site, "OAUTHBEARER", &format!("n,{user},^auth=Bearer {token}^^"))
+    };
+    let xoauth2 = |user: &str, token: &str| {
+        with_token(&site, "XOAUTH2", &format!("user={user}^auth=Bearer {token}^^"))
+    };
+    assert!(
+        site.say("x", "y", "b LOGOUT\r\n").contains("AUTH=OAUTHBEARER AUTH=XOAUTH2 AUTH=PLAIN")
+    );
+    assert!(bearer("", &good).starts_with("a OK"));
+    assert!(bearer("a=Dock@mail.example", &good).starts_with("a OK"));
+    assert!(xoauth2("dock@mail.example", &good).starts_with("a OK"));
+    let told = bearer("", "swordfish");
+    assert!(told.contains("\"status\":\"invalid_token\""), "{told}");
+    assert!(told.contains("openid-configuration\":\"http://127.0.0.1:"), "{told}");
+    assert!(told.ends_with("\na NO [AUTHENTICATIONFAILED] Wrong name or password"), "{told}");
+    let told = bearer("", &token("dock@mail.example", "calendar"));
+    assert!(told.contains("\"status\":\"insufficient_scope\""), "{told}");
+    for stranger in ["quay@mail.example", "nobody@mail.example", "dock@mail.example.evil.example"] {
+        let told = bearer("", &token(stranger, "mail"));
+        assert!(told.contains("a NO [AUTHENTICATIONFAILED]"), "{stranger}: {told}");
+    }
+    let told = xoauth2("quay", &good);
+    assert!(told.contains("\"status\":\"401\"") && told.contains("a NO [AUTHORIZATIONFAILED]"));
+    let log = server.stop();
+    assert!(!log.contains(&good) && !log.contains("swordfish"), "a token in the log");
+}
+
+#[test]
+fn a_provider_that_is_away_is_told_apart_from_a_bad_token() {
+    let issuer = testkit::issuer::Issuer::start().unwrap();
+    let site = Site::new();
+    let config = std::fs::read_to_string(&site.config).unwrap();
+    let url = issuer.url("");
+    let oauth = format!(
+        "[oauth]\nissuer = \"{url}\"\nscope = \"mail\"\nintrospection_url = \"{url}/i\"\n\
+         client_id = \"mail\"\nclient_secret_file = \"secret\"\n"
+    );
+    std::fs::write(&site.config, format!("{config}{oauth}")).unwrap();
+    let check = site.run(&["serve", "--check"], "");
+    assert_eq!(check.status.code(), Some(2));
+    assert!(text(&check.stderr).contains("secret: No such file"), "{}", text(&check.stderr));
+    std::fs::write(site.folder.path().join("secret"), "canary-secret\n").unwrap();
+    let add = ["account", "add", "dock@mail.example", "--password-stdin"];
+    assert!(site.run(&add, "tide\n").status.success());
+    let server = site.serve_with(&["--log", "json", "--log-filter", "trace"]);
+    let login = || with_token(&site, "OAUTHBEARER", "n,,^auth=Bearer canary-token^^");
+    assert!(login().starts_with("a NO [UNAVAILABLE]"), "{}", login());
+    let answer = |text: &str| issuer.put("/i", testkit::issuer::Answer::Ok(text.to_owned()));
+    answer("{\"active\":true,\"scope\":\"mail\",\"email\":\"dock@mail.example\"}");
+    assert!(login().starts_with("a OK"), "{}", login());
+    answer("{\"active\":false}");
+    assert!(login().contains("a NO [AUTHENTICATIONFAILED]"));
+    let log = server.stop();
+    assert!(log.contains("could not be introspected") && !log.contains("canary"), "{log}");
+}
+
 #[test]
 fn accounts_are_managed_on_a_running_server_and_without_one() {
     let site = Site::new();

@@ -5,7 +5,7 @@ use super::error::{ErrorKind, ParseError, Result};
 use super::{
     acl, append, authenticate, comparator, copy, create, enable, esearch, fetch, id, language,
     list, login, metadata, notify, quota, rename, replace, search, select, sort, status, store,
-    thread, urlauth,
+    thread, uidbatches, urlauth,
 };
 use crate::types::{Command, CommandBody, Numbering, Tag};
 
@@ -74,6 +74,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "ENABLE" => CommandBody::Enable(enable::command(cursor)?),
         "COMPARATOR" => CommandBody::Comparator(comparator::command(cursor)?),
         "LANGUAGE" => CommandBody::Language(language::command(cursor)?),
+        "UIDBATCHES" => CommandBody::UidBatches(uidbatches::command(cursor)?),
         "ID" => CommandBody::Id(id::command(cursor)?),
         "SELECT" => CommandBody::Select(select::command(cursor)?),
         "EXAMINE" => CommandBody::Examine(select::command(cursor)?),

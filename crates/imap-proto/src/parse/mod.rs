@@ -38,6 +38,7 @@ mod status;
 mod store;
 mod structure;
 mod thread;
+mod uidbatches;
 mod urlauth;
 
 pub use append::{LiteralRole, Offered, literal_role};

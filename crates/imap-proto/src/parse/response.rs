@@ -10,7 +10,7 @@ use super::error::{ErrorKind, Result};
 use super::flags::flag_list;
 use super::{
     acl, comparator, fetch, id, language, list, metadata, namespace, quota, search, sort, status,
-    thread, urlauth,
+    thread, uidbatches, urlauth,
 };
 use crate::types::{Code, Continuation, Response, Status, StatusKind, StatusTarget};
 
@@ -121,6 +121,7 @@ fn named(cursor: &mut Cursor<'_>) -> Result<Option<Response>> {
         "THREAD" => thread::reply(cursor)?,
         "COMPARATOR" => Response::Comparator(comparator::reply(cursor)?),
         "LANGUAGE" => Response::Language(language::reply(cursor)?),
+        "UIDBATCHES" => Response::UidBatches(uidbatches::reply(cursor)?),
         "ESEARCH" => Response::Esearch(search::esearch(cursor)?),
         "GENURLAUTH" => Response::GenUrlAuth(urlauth::generated(cursor)?),
         "URLFETCH" => Response::UrlFetch(urlauth::fetched(cursor)?),

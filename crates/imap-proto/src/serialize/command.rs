@@ -3,7 +3,8 @@
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
     acl, append, authenticate, comparator, copy, create, fetch, id, language, list, login,
-    metadata, notify, quota, replace, search, select, sort, status, store, thread, urlauth,
+    metadata, notify, quota, replace, search, select, sort, status, store, thread, uidbatches,
+    urlauth,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -113,6 +114,7 @@ fn body(out: &mut Writer<'_>, body: &CommandBody) {
         }
         CommandBody::Comparator(orders) => comparator::command(out, orders),
         CommandBody::Language(ranges) => language::command(out, ranges),
+        CommandBody::UidBatches(batches) => uidbatches::command(out, batches),
         CommandBody::Delete(mailbox) => one_mailbox(out, "DELETE ", mailbox),
         CommandBody::Subscribe(mailbox) => one_mailbox(out, "SUBSCRIBE ", mailbox),
         CommandBody::Unsubscribe(mailbox) => one_mailbox(out, "UNSUBSCRIBE ", mailbox),

@@ -33,6 +33,7 @@ mod status;
 mod store;
 mod structure;
 mod thread;
+mod uidbatches;
 mod urlauth;
 mod writer;
 

@@ -3,7 +3,7 @@
 use super::writer::Writer;
 use super::{
     acl, code, comparator, fetch, flags, id, language, list, metadata, namespace, quota, search,
-    sort, status, thread, urlauth,
+    sort, status, thread, uidbatches, urlauth,
 };
 use crate::Sink;
 use crate::base64;
@@ -71,6 +71,7 @@ fn data(out: &mut Writer<'_>, response: &Response) {
         Response::Thread(members) => thread::reply(out, members),
         Response::Comparator(reply) => comparator::reply(out, reply),
         Response::Language(tags) => language::reply(out, tags),
+        Response::UidBatches(reply) => uidbatches::reply(out, reply),
         Response::Esearch(reply) => search::esearch(out, reply),
         Response::Exists(number) => numbered(out, *number, "EXISTS"),
         Response::Recent(number) => numbered(out, *number, "RECENT"),

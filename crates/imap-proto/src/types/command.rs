@@ -8,7 +8,7 @@ use mail_types::{ModSeq, Secret, UidValidity};
 use super::{
     AclEntry, Append, Fetch, GetMetadata, List, Lsub, MailboxArg, MultiSearch, Notify,
     QuotaRootName, Replace, ResetKey, Search, SequenceSet, SetAcl, SetMetadata, SetQuota, Sort,
-    StatusCommand, Store, Thread, UrlFetch, UrlRump, UseAttribute,
+    StatusCommand, Store, Thread, UidBatches, UrlFetch, UrlRump, UseAttribute,
 };
 
 /// A command's tag: what its tagged response repeats. RFC 9051 §9 (`tag`)
@@ -129,6 +129,8 @@ pub enum CommandBody {
     /// LANGUAGE with the language ranges asked for, in the order of preference; none asks for a
     /// list. RFC 5255 §3.2
     Language(Vec<String>),
+    /// UIDBATCHES. RFC 10022
+    UidBatches(UidBatches),
     /// GENURLAUTH, at least one. RFC 4467 §7
     GenUrlAuth(Vec<UrlRump>),
     /// RESETKEY. RFC 4467 §7

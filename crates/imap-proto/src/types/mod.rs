@@ -20,6 +20,7 @@ mod sort;
 mod status;
 mod store;
 mod thread;
+mod uidbatches;
 mod urlauth;
 
 pub use acl::{AclEntry, AclReply, ListRightsReply, ModRights, MyRightsReply, RightsMode, SetAcl};
@@ -57,4 +58,5 @@ pub use sort::{Sort, SortCriterion, SortKey};
 pub use status::{StatusCommand, StatusItem, StatusReply, StatusValue};
 pub use store::{Store, StoreAction, StoreReply};
 pub use thread::{Thread, ThreadAlgorithm, ThreadMember};
+pub use uidbatches::{UidBatches, UidBatchesReply};
 pub use urlauth::{ResetKey, UrlContent, UrlData, UrlFetch, UrlForm, UrlParams, UrlRump};

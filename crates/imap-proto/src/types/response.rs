@@ -8,7 +8,7 @@ use super::{
     AclReply, Capability, ComparatorReply, FetchAttribute, FilterName, FlagList, IdParams,
     ListReply, ListRightsReply, MailboxArg, MetadataReply, MyRightsReply, NamespaceReply,
     Numbering, PartialResult, QuotaReply, QuotaRootReply, SearchUpdate, SequenceSet, StatusReply,
-    Tag, ThreadMember, UrlData,
+    Tag, ThreadMember, UidBatchesReply, UrlData,
 };
 
 /// One response: a line, with its literals.
@@ -68,6 +68,8 @@ pub enum Response {
     Comparator(ComparatorReply),
     /// `* LANGUAGE` with tags: one is used from now on, several can be chosen. RFC 5255 §3.3
     Language(Vec<String>),
+    /// `* UIDBATCHES`. RFC 10022
+    UidBatches(UidBatchesReply),
     /// `* ESEARCH`. RFC 9051 §7.3.3
     Esearch(Esearch),
     /// `* n EXISTS`. RFC 9051 §7.4.1
@@ -286,6 +288,10 @@ pub enum Code {
     ServerBug,
     /// `TOOBIG`. RFC 4469 §4.2, RFC 7888 §4
     TooBig,
+    /// `TOOFEW`: a batch of so few messages is not told. RFC 10022
+    TooFew,
+    /// `TOOMANY`: so many messages are not told of at once. RFC 10022
+    TooMany,
     /// `TRYCREATE`
     TryCreate,
     /// `UIDNEXT`
@@ -382,7 +388,7 @@ pub enum Continuation {
 }
 
 /// The codes that have no arguments.
-const BARE_CODES: [(Code, &str); 34] = [
+const BARE_CODES: [(Code, &str); 36] = [
     (Code::Alert, "ALERT"),
     (Code::AlreadyExists, "ALREADYEXISTS"),
     (Code::AuthenticationFailed, "AUTHENTICATIONFAILED"),
@@ -411,6 +417,8 @@ const BARE_CODES: [(Code, &str); 34] = [
     (Code::ReadWrite, "READ-WRITE"),
     (Code::ServerBug, "SERVERBUG"),
     (Code::TooBig, "TOOBIG"),
+    (Code::TooFew, "TOOFEW"),
+    (Code::TooMany, "TOOMANY"),
     (Code::TryCreate, "TRYCREATE"),
     (Code::UidNotSticky, "UIDNOTSTICKY"),
     (Code::UidRequired, "UIDREQUIRED"),

@@ -38,6 +38,7 @@ mod status;
 mod store;
 mod subscribe;
 mod thread;
+mod uidbatches;
 pub(crate) mod uidonly;
 mod unauthenticate;
 mod urlauth;
@@ -103,6 +104,7 @@ fn dispatch(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::Append(append) => append::begin(append),
         CommandBody::Comparator(orders) => comparator::begin(&orders, run),
         CommandBody::Language(ranges) => language::begin(&ranges, run),
+        CommandBody::UidBatches(wanted) => uidbatches::begin(wanted, run),
         CommandBody::GenUrlAuth(rumps) => urlauth::begin_generate(rumps),
         CommandBody::ResetKey(reset) => urlauth::begin_reset(reset),
         CommandBody::UrlFetch(urls) => urlfetch::begin(urls, run),
@@ -192,6 +194,7 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::Sort(_)
         | CommandBody::Thread(_)
         | CommandBody::CancelUpdate(_)
+        | CommandBody::UidBatches(_)
         | CommandBody::Fetch(_)
         | CommandBody::Store(_)
         | CommandBody::Copy(_)

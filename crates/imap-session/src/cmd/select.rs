@@ -107,7 +107,8 @@ fn open(opening: Opening, run: &mut Run<'_>) -> Flow {
     if let Some(watch) = &mut run.state.watch {
         watch.fresh = UidSet::new();
     }
-    run.state.selected = Some(selected);
+    let key_resets = run.account()?.mailbox(id).map_or(0, |mailbox| mailbox.key_resets());
+    run.state.selected = Some(Selected { key_resets, ..selected });
     run.state.place = Place::Selected;
     let reply = match access {
         Access::ReadWrite => Reply::ok("SELECT completed").with(Code::ReadWrite),

@@ -2,8 +2,8 @@
 
 use imap_proto::types::{Code, ResetKey, Response, UrlRump};
 use imap_proto::url::{BadUrl, ImapUrl, UrlAccess};
-use mail_types::MailboxName;
-use mailbox::Account;
+use mail_types::{MailboxId, MailboxName};
+use mailbox::{Account, Operation, Refusal};
 
 use crate::reply::{Flow, Reply, end, wait, wait_ready};
 use crate::{Answer, Need, UrlToSign, errors};
@@ -81,9 +81,25 @@ pub(crate) fn begin_reset(reset: ResetKey) -> Flow {
         };
         let name = mailbox.name(run.state.names()).map_err(errors::no_such_name)?;
         let mailbox = run.account()?.by_name(&name).ok_or_else(errors::no_such_mailbox)?;
-        wait_ready(Need::ResetAccessKeys(Some(mailbox.record().id)), |_| {
+        let mailbox = mailbox.record().id;
+        wait_ready(Need::ResetAccessKeys(Some(mailbox)), move |_| note_reset(mailbox))
+    })
+}
+
+/// Other sessions that have the mailbox selected are told; this one has it in its tagged response.
+/// RFC 4467 §7
+fn note_reset(mailbox: MailboxId) -> Flow {
+    wait(Need::Submit(Operation::NoteKeyReset { mailbox }), move |answer, run| match answer {
+        // If it is gone by now, so is its key.
+        Answer::Submitted(Ok(_) | Err(Refusal::NonExistent)) => {
+            let now = run.account.and_then(|account| account.mailbox(mailbox));
+            let selected = run.state.selected.as_mut().filter(|it| it.mailbox == mailbox);
+            if let (Some(selected), Some(now)) = (selected, now) {
+                selected.key_resets = now.key_resets();
+            }
             end(Reply::ok("The mailbox has a new key").with(Code::UrlMech(Vec::new())))
-        })
+        }
+        other => Err(errors::unexpected(&other)),
     })
 }
 

@@ -48,6 +48,13 @@ fn one_search_in_many_mailboxes_finds_what_many_searches_find() {
     }
 }
 
+#[test]
+fn a_search_with_filters_finds_what_it_finds_when_they_are_written_out() {
+    for seed in 1..=histories() {
+        filters(seed);
+    }
+}
+
 fn histories() -> u64 {
     std::env::var("HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(60)
 }
@@ -159,6 +166,56 @@ fn change(client: &mut Client, random: &mut Random, server: &mut PureServer) {
             let command = format!("UID STORE {uid}:* {sign}FLAGS{silent} ({flag})");
             drop(client.ask(&command, server));
         }
+    }
+}
+
+/// FILTER against the texts of the filters in its place: the words of RFC 5466 §3.1.
+fn filters(seed: u64) {
+    let mut random = Random::new(seed);
+    let mut server = PureServer::default();
+    for _ in 0..12 {
+        server.deliver("INBOX", MESSAGES[random.below(MESSAGES.len())]);
+    }
+    let mut client = Client::start(1, seed, &mut server);
+    client.ask("SELECT INBOX", &mut server);
+    client.ask("UID STORE 2:5 +FLAGS.SILENT (\\Seen)", &mut server);
+    client.ask("UID STORE 4:9 +FLAGS.SILENT (\\Flagged)", &mut server);
+    for _ in 0..10 {
+        // Each names only those behind it, so that there is no loop.
+        let texts: Vec<String> = (0..=FILTERS).map(|n| criteria(n, &mut random)).collect();
+        let mut written_out = texts.clone();
+        for n in (0..FILTERS).rev() {
+            for inner in n + 1..=FILTERS {
+                let name = format!("FILTER f{inner}");
+                written_out[n] = written_out[n].replace(&name, &written_out[inner].clone());
+            }
+        }
+        for (n, text) in texts.iter().enumerate() {
+            let set = format!("SETMETADATA \"\" (/private/filters/values/f{n} \"{text}\")");
+            client.ask(&set, &mut server);
+        }
+        let whole = client.found(&format!("SEARCH RETURN (ALL) {}", written_out[0]), &mut server);
+        let found = client.found("UID SEARCH RETURN (ALL) FILTER f0", &mut server);
+        assert_eq!(found, whole, "seed {seed}: {texts:?}");
+    }
+}
+
+/// A random `search-criteria` that may name the filters behind this one.
+fn criteria(n: usize, random: &mut Random) -> String {
+    let keys: Vec<String> = (0..=random.below(2)).map(|_| key(n, 0, random)).collect();
+    keys.join(" ")
+}
+
+fn key(n: usize, depth: usize, random: &mut Random) -> String {
+    match random.below(if depth < 3 { 8 } else { 4 }) {
+        0 | 1 if n < FILTERS => format!("FILTER f{}", n + 1 + random.below(FILTERS - n)),
+        4 => format!("NOT {}", key(n, depth + 1, random)),
+        5 | 6 => {
+            let left = key(n, depth + 1, random);
+            format!("OR {left} {}", key(n, depth + 1, random))
+        }
+        7 => format!("({})", criteria(n, random)),
+        _ => KEYS[random.below(KEYS.len())].to_owned(),
     }
 }
 
@@ -310,6 +367,8 @@ impl Random {
     }
 }
 
+/// The number of the last filter.
+const FILTERS: usize = 4;
 const NAMES: [&str; 7] = ["a", "a/b", "a/b/c", "a-b", "ab/c", "x/y", "x/y/z"];
 const FLAGS: [&str; 5] = ["\\Seen", "\\Flagged", "\\Deleted", "Work", "$Junk"];
 const ORDERS: [&str; 8] = [

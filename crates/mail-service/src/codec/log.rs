@@ -122,6 +122,7 @@ fn write_change(w: &mut Writer, change: &Change) {
         | Change::SpecialUsesSet { .. }
         | Change::MetadataSet { .. }
         | Change::AclSet { .. }
+        | Change::AccessKeyReset { .. }
         | Change::QuotaSet { .. } => write_account_change(w, change),
     }
 }
@@ -137,6 +138,10 @@ fn write_account_change(w: &mut Writer, change: &Change) {
             w.byte(11);
             w.number(mailbox.get());
             w.byte(special_use.bits());
+        }
+        Change::AccessKeyReset { mailbox } => {
+            w.byte(16);
+            w.number(mailbox.get());
         }
         Change::QuotaSet { quota } => {
             w.byte(13);
@@ -202,6 +207,7 @@ fn read_change(r: &mut Reader<'_>) -> Result<Change, Fault> {
         },
         13 => Change::QuotaSet { quota: read_quota(r)? },
         14 => Change::AclSet { mailbox: MailboxId(r.number()?), acl: Arc::new(read_acl(r)?) },
+        16 => Change::AccessKeyReset { mailbox: MailboxId(r.number()?) },
         _ => return Err("a change is not known"),
     })
 }
@@ -323,6 +329,7 @@ mod tests {
                 Change::QuotaSet { quota },
                 Change::AclSet { mailbox, acl: Arc::new(Acl::new(list)) },
                 Change::AclSet { mailbox, acl: Arc::default() },
+                Change::AccessKeyReset { mailbox },
                 Change::MetadataSet {
                     target: MetadataTarget::Mailbox(mailbox),
                     entries: vec![(entry_name, Some(MetadataValue::from(&b"\0"[..])))],

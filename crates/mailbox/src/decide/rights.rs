@@ -67,6 +67,7 @@ impl Planner<'_> {
             | Operation::Subscribe { .. }
             | Operation::Unsubscribe { .. }
             | Operation::SetMetadata { target: MetadataTarget::Server, .. }
+            | Operation::NoteKeyReset { .. }
             | Operation::SetQuota { .. }
             | Operation::Prune { .. } => Err(Refusal::NoPermission { visible: true }),
         }

@@ -173,6 +173,10 @@ impl Model {
                 self.quota = *quota;
                 Ok((Told::Done, changed))
             }
+            Operation::NoteKeyReset { mailbox } => {
+                self.by_id_mut(*mailbox).ok_or(Refusal::NonExistent)?;
+                Ok((Told::Done, true))
+            }
             // The oracle forgets nothing; the harness knows from the account whether it counted.
             Operation::Prune { .. } => Ok((Told::Done, false)),
             other => panic!("{other:?} is done elsewhere"),

@@ -1,11 +1,11 @@
 //! PostgreSQL, with bodies in a bucket if the configuration names one.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use store::{Heap, Store};
 use store_postgres::{Hinting, Password, Postgres, Settings};
 
+use super::secret;
 use crate::config::{Bucket, Database, HOME, PostgresStorage};
 use crate::failure::Failure;
 
@@ -73,15 +73,4 @@ fn heap(bucket: &Bucket, name: &str) -> Result<Arc<dyn Heap>, Failure> {
 #[cfg(not(feature = "s3"))]
 fn heap(_: &Bucket, _: &str) -> Result<Arc<dyn Heap>, Failure> {
     Err(Failure::usage("this program was built without S3"))
-}
-
-/// The first line of a file that holds a secret.
-fn secret(file: &Path) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-    let line = text.lines().next().unwrap_or_default();
-    if line.is_empty() {
-        return Err(Failure::usage(format!("{} is empty", file.display())));
-    }
-    Ok(line.to_owned())
 }

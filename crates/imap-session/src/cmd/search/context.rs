@@ -20,6 +20,7 @@ use imap_proto::types::{
     Status, StatusKind,
 };
 use mail_types::{SeqNum, Uid, UidSet};
+use mailbox::collate::Comparator;
 use mailbox::ranking::{Insertion, Place, Ranking};
 use mailbox::search::{Content, Program, Recency, Subject, Verdict};
 use mailbox::sort::SortRule;
@@ -90,6 +91,8 @@ pub(crate) struct Found {
 struct NamesLast {
     /// It, with the numbers and `$` of the moment in which it was given.
     search: Search,
+    /// How its texts are compared: the comparator of that moment. RFC 5255 §4.7
+    comparator: Comparator,
     /// The message that `*` stands for now.
     uid: Option<Uid>,
 }
@@ -123,6 +126,7 @@ pub(crate) fn add(search: &Search, found: Found, run: &mut Run<'_>) {
     }
     let last = keys::has_last(&search.keys).then(|| NamesLast {
         search: keys::pinned(search, selected),
+        comparator: run.state.collation.comparator,
         uid: selected.view.last_uid(),
     });
     let Found { job: Job { program, has_text, mut matched, .. }, source, sorted } = found;
@@ -130,9 +134,8 @@ pub(crate) fn add(search: &Search, found: Found, run: &mut Run<'_>) {
         // A message that was gone before it could be put in order is in no result.
         matched = sorted.ranking.order().iter().copied().collect();
     }
-    let options = search.returns.iter().flatten();
-    let mut items = options.filter_map(|option| match option {
-        SearchReturn::Update(items) => Some(items.clone()),
+    let items = search.returns.iter().flatten().find_map(|option| match option {
+        SearchReturn::Update(items) if !items.is_empty() => Some(items.clone()),
         _ => None,
     });
     selected.contexts.push(Context {
@@ -147,7 +150,7 @@ pub(crate) fn add(search: &Search, found: Found, run: &mut Run<'_>) {
         ready: UidSet::new(),
         arrived: UidSet::new(),
         own: UidSet::new(),
-        items: items.next().unwrap_or_default(),
+        items: items.unwrap_or_default(),
         sorted,
     });
 }
@@ -290,8 +293,9 @@ impl Context {
         };
         let changed = last.uid.into_iter().chain(uid).collect();
         last.uid = uid;
+        let key = keys::translate(&last.search, selected);
         // It has as many keys as before, so it cannot be too large.
-        if let Ok(program) = Program::new(&keys::translate(&last.search, selected)) {
+        if let Ok(program) = Program::with_comparator(&key, last.comparator) {
             self.program = Arc::new(program);
         }
         changed

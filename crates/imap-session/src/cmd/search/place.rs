@@ -49,21 +49,22 @@ fn place(tag: String, run: &mut Run<'_>) -> Flow {
     let Some(selected) = run.state.selected.as_mut() else { return done() };
     let Some((ready, sorted)) = sorted_of(&tag, &mut selected.contexts) else { return done() };
     let mut sorter = Sorter::new(sorted.rule.as_ref().clone());
-    if !sorted.rule.needs_rows() {
-        for (_, entry) in selected.view.entries(&ready) {
-            sorter.add(&entry, &SortTexts::default());
-        }
-        sorted.placed = placed_at_once(sorter.finish_items(), sorted, &selected.view);
-        return done();
-    }
+    let order = sorted.ranking.order();
     // Each of them may need as many rows as are asked for at once, some times over.
-    let is_many = ready.len() > (sorted.ranking.order().len() / RESORT_RATIO) as u64;
-    let mut rows = ready.clone();
-    if is_many {
-        rows = rows.union(&sorted.ranking.order().iter().copied().collect());
+    let is_many = ready.len() > (order.len() / RESORT_RATIO) as u64;
+    let all = if is_many { ready.union(&order.iter().copied().collect()) } else { ready.clone() };
+    if sorted.rule.needs_rows() {
+        let new = is_many.then_some(ready);
+        return collect(all, Box::new(Arrivals { tag, sorter, new }), run);
     }
-    let new = is_many.then_some(ready);
-    collect(rows, Box::new(Arrivals { tag, sorter, new }), run)
+    for (_, entry) in selected.view.entries(&all) {
+        sorter.add(&entry, &SortTexts::default());
+    }
+    sorted.placed = match is_many {
+        true => placed_among(&sorter.finish(), &ready, order),
+        false => placed_at_once(sorter.finish_items(), sorted, &selected.view),
+    };
+    done()
 }
 
 /// The messages that are ready, and the order into which they belong.
