@@ -35,7 +35,8 @@ pub(crate) fn insert(
         search::check_no_charset(search, run)?;
     }
     check_charset(search)?;
-    // Another session may just have set it. Filters are the user's own, whosever mailbox is searched.
+    // Another session may just have set it. Filters are the user's own, whosever mailbox is
+    // searched.
     let searched = std::mem::replace(&mut run.state.place, Place::Own);
     wait_ready(Need::Refresh, move |run| {
         if let Some(search) = search_of(&mut body) {
