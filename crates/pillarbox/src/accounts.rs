@@ -7,7 +7,6 @@ use std::path::Path;
 use mail_service::{HiddenChange, ImportOutcome, ScrubReport, Service, ServiceError};
 use mail_types::Secret;
 
-use crate::app_passwords;
 use crate::cli::{AccountCommand, Data, Named};
 use crate::control::{ControlClient, Password, Reply, Request};
 use crate::engine::{self, Missing, Place};
@@ -16,6 +15,7 @@ use crate::hiding;
 use crate::moving;
 use crate::quota;
 use crate::say;
+use crate::{acl, app_passwords};
 
 /// Carries out an account command.
 ///
@@ -69,6 +69,12 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
         Request::AppList { name } => app_passwords::list(service, &name).await,
         Request::AppRemove { name, label } => {
             done(service.remove_app_password(&name, &label).await)
+        }
+        Request::Acl { name, mailbox, change } => {
+            match acl::carry_out(service, &name, &mailbox, change).await {
+                Ok(reply) => reply,
+                Err(error) => Reply::Failed { reason: error.to_string() },
+            }
         }
         Request::Remove { name } => done(service.remove_account(&name).await),
         Request::Import { accounts } => {
@@ -226,6 +232,7 @@ pub(crate) fn failed(reply: Reply) -> Failure {
         | Reply::Drawn { .. }
         | Reply::AppPasswords { .. }
         | Reply::Quota { .. }
+        | Reply::Acl { .. }
         | Reply::Counters { .. }
         | Reply::Scrubbed { .. } => {
             Failure::failed("the server gave the reply to another question")

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::acl;
 use crate::quota::{self, Limit};
 
 /// An IMAP mail server that needs nothing but its own folder.
@@ -39,6 +40,11 @@ pub enum Command {
     Account {
         #[command(subcommand)]
         command: AccountCommand,
+    },
+    /// Show and change what others may do with a mailbox, whether the server runs or not.
+    Acl {
+        #[command(subcommand)]
+        command: AclCommand,
     },
     /// Verify everything that is stored. The server must not be running.
     Check(Data),
@@ -196,6 +202,42 @@ pub enum AppPasswordCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub enum AclCommand {
+    /// Show the list of a mailbox.
+    List(ListOf),
+    /// Give somebody rights, and show the list.
+    Set {
+        #[command(flatten)]
+        of: ListOf,
+        /// A login name, or `anyone`; with a `-` before it the rights are taken away.
+        #[arg(allow_hyphen_values = true)]
+        identifier: String,
+        /// Letters of `lrswipkxtea`; with `+` or `-` before them to be added or removed.
+        #[arg(allow_hyphen_values = true, value_parser = acl::rights)]
+        rights: String,
+    },
+    /// Take somebody out of the list, and show it.
+    Remove {
+        #[command(flatten)]
+        of: ListOf,
+        /// Who stands in the list.
+        #[arg(allow_hyphen_values = true)]
+        identifier: String,
+    },
+}
+
+/// Which list.
+#[derive(Debug, Args)]
+pub struct ListOf {
+    /// Name of the account whose mailbox it is.
+    pub account: String,
+    /// Name of the mailbox, as `INBOX` or `Lists/Rust`.
+    pub mailbox: String,
+    #[command(flatten)]
+    pub data: Data,
+}
+
 /// Limits that are not named stay as they are.
 #[derive(Debug, Args)]
 pub struct QuotaOf {
@@ -259,6 +301,10 @@ mod tests {
             "pillarbox account quota dock --data d",
             "pillarbox account quota dock --storage 10G --messages 100 --mailboxes none --data d",
             "pillarbox account quota dock --none --config c",
+            "pillarbox acl list dock INBOX --data d",
+            "pillarbox acl set dock Lists/Rust lee lrs --data d",
+            "pillarbox acl set dock INBOX -lee +w --config c",
+            "pillarbox acl remove dock INBOX -lee --config c",
             "pillarbox account move dock --to one --config c",
             "pillarbox account move dock --to /etc/pillarbox.toml --data d",
             "pillarbox repair --after-data-loss --config c",
@@ -266,6 +312,12 @@ mod tests {
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
+    }
+
+    #[test]
+    fn rights_that_there_are_not_are_refused_before_anything_is_asked() {
+        let line = "pillarbox acl set dock INBOX lee lrq --data d";
+        assert!(Cli::try_parse_from(line.split(' ')).is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use store_local::Local;
 use tracing::info;
 
 use crate::accounts;
+use crate::acl::{AclChange, AclEntry};
 use crate::app_passwords::AppPassword;
 use crate::failure::Failure;
 use crate::quota::{QuotaChange, Used};
@@ -24,6 +25,8 @@ use crate::quota::{QuotaChange, Used};
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
+    /// Tell the list of a mailbox, after changing an entry of it.
+    Acl { name: String, mailbox: String, change: Option<AclChange> },
     /// Add an account.
     Add { name: String, password: Password },
     /// Draw an application password.
@@ -56,6 +59,8 @@ pub enum Request {
 pub enum Reply {
     /// It is done.
     Done,
+    /// Of [`Request::Acl`]: all entries, in order.
+    Acl { entries: Vec<AclEntry> },
     /// Of [`Request::Import`]: the reason for each that was not added, in order.
     Imported { refused: Vec<Option<String>> },
     /// Of [`Request::AppAdd`].

@@ -1,6 +1,7 @@
 //! The program: configuration, command line, and where engines meet shells.
 
 mod accounts;
+mod acl;
 mod app_passwords;
 mod check;
 mod cli;
@@ -49,9 +50,11 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let default = match cli.command {
         Command::Serve(_) => "info",
-        Command::Try(_) | Command::Account { .. } | Command::Check(_) | Command::Repair(_) => {
-            "warn"
-        }
+        Command::Try(_)
+        | Command::Account { .. }
+        | Command::Acl { .. }
+        | Command::Check(_)
+        | Command::Repair(_) => "warn",
     };
     log::start(cli.log, cli.log_filter.as_deref(), default)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,6 +67,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Try(arguments) => trial::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Account { command } => accounts::run(command).await,
+            Command::Acl { command } => acl::run(command).await,
             Command::Check(data) => check::run(data).await,
             Command::Repair(arguments) => repair::run(arguments).await,
         }

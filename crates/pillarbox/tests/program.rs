@@ -248,6 +248,41 @@ fn application_passwords_are_managed_on_a_running_server_and_without_one() {
     assert!(!log.contains(tv) && !log.contains(phone), "a password in the log");
     assert!(app(&["remove", "dock", "tv"]).status.success());
     assert_eq!(text(&app(&["list", "dock"]).stdout), "");
+}
+
+#[test]
+fn lists_are_changed_on_a_running_server_and_without_one() {
+    let site = Site::new();
+    for name in ["dock", "lee"] {
+        let add = ["account", "add", name, "--password-stdin"];
+        assert!(site.run(&add, "tide\n").status.success());
+    }
+    let acl = |arguments: &[&str]| {
+        let done = site.run(&[&["acl"], arguments].concat(), "");
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    assert_eq!(acl(&["list", "dock", "INBOX"]), "");
+    assert_eq!(acl(&["set", "dock", "INBOX", "Lee", "lr"]), "lee lr\n");
+    let server = site.serve();
+    assert_eq!(acl(&["set", "dock", "INBOX", "lee", "+cd"]), "lee lrkxte\n");
+    assert_eq!(acl(&["set", "dock", "INBOX", "-anyone", "a"]), "-anyone a\nlee lrkxte\n");
+    assert_eq!(acl(&["set", "dock", "INBOX", "lee", "-kxe"]), "-anyone a\nlee lrt\n");
+    let refused = |arguments: &[&str], expected: &str| {
+        let done = site.run(&[&["acl"], arguments].concat(), "");
+        assert_eq!(text(&done.stderr), format!("pillarbox: {expected}\n"));
+    };
+    refused(&["list", "nobody", "INBOX"], "no such account");
+    refused(&["list", "dock", "nowhere"], "no such mailbox");
+    refused(
+        &["set", "dock", "INBOX", "a b", "l"],
+        "not an identifier: it holds a character that no name may hold",
+    );
+    let wrong = site.run(&["acl", "set", "dock", "INBOX", "lee", "lrq"], "");
+    assert_eq!(wrong.status.code(), Some(2));
+    drop(server.stop());
+    assert_eq!(acl(&["remove", "dock", "INBOX", "-anyone"]), "lee lrt\n");
+    assert_eq!(acl(&["remove", "dock", "INBOX", "lee"]), "");
     assert!(site.run(&["check"], "").status.success());
 }
 
