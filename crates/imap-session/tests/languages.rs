@@ -52,8 +52,9 @@ fn every_sentence_in_the_sources_can_be_told_in_every_language() {
         let source = std::fs::read_to_string(&path).unwrap();
         for text in strings(&source).into_iter().filter(|text| is_sentence(text)) {
             count += 1;
-            // Its words are those of the grammar: it is told otherwise in other languages.
-            if text == "Not understood: {error}" {
+            // Its words are those of the grammar: it is told otherwise in other languages. Names of
+            // mailboxes are the same in all, and NAMESPACE translates what they begin with.
+            if ["Not understood: {error}", "Other Users", "Shared Folders"].contains(&&*text) {
                 continue;
             }
             let text: &'static str = text.leak();
