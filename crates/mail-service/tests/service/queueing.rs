@@ -14,6 +14,8 @@ use store::fault::{Call, Fault, Faulty};
 use store::mem::Mem;
 use store::{KeyRange, Store, StoreError};
 use store_local::{Local, Options};
+use store_postgres::{Postgres, Settings};
+use testkit::postgres::{Cluster, Durability};
 
 use crate::common::{Dice, Setup, account_of, assert_clean, inbox, tell_fault};
 
@@ -821,6 +823,49 @@ async fn the_queue_works_on_a_disk_and_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let store = Local::open(&folder.path().join("s"), Options::default()).unwrap();
         survives(Arc::new(store), 12, 20, trouble).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_on_postgresql_share_the_queue_and_serve_everybody_once() {
+    let cluster = Cluster::start(Durability::Fast, &[]).unwrap();
+    let open = || -> Arc<dyn Store> {
+        let mut settings = Settings::new(cluster.url());
+        settings.connections_max = 8;
+        Arc::new(Postgres::open(settings).unwrap())
+    };
+    let (setup, sink) = (setup(Sharing::Shared), Arc::new(Sink::default()));
+    let nodes = [setup.open(open()).await, setup.open(open()).await, setup.open(open()).await];
+    account_of(&nodes[0], "quay").await;
+    account_of(&nodes[0], "dock").await;
+    sink.answer("bad@x.example", failed());
+    for number in 0..60 {
+        let to = ["quay@mail.example", "b@x.example", "bad@x.example"];
+        let node = &nodes[usize::try_from(number).unwrap() % 3];
+        enqueue(node, number, envelope(&to)).await.unwrap();
+    }
+    let working = nodes.each_ref().map(|node| {
+        let runner = runner(node, &sink);
+        tokio::spawn(async move { runner.run_due().await.unwrap() })
+    });
+    let mut worked = 0;
+    for node in working {
+        worked += node.await.unwrap();
+    }
+    // Each mail, and a notice about each.
+    assert_eq!(worked, 120);
+    assert_eq!(sink.taken_by("b@x.example").len(), 60);
+    assert_eq!(mail_of(&nodes[1], "quay").await.len(), 60);
+    assert_eq!(mail_of(&nodes[2], "dock").await.len(), 60);
+    let store = open();
+    assert_eq!(queue_rows(&*store), 0);
+    for (round, trouble) in TROUBLES.into_iter().enumerate() {
+        cluster.run_sql(&format!("CREATE DATABASE queue{round}")).unwrap();
+        let url = cluster.url().replace("/postgres", &format!("/queue{round}"));
+        let mut settings = Settings::new(url);
+        settings.connections_max = 8;
+        let store = Arc::new(Postgres::open(settings).unwrap());
+        survives(store, 12, 25, trouble).await;
     }
 }
 
