@@ -190,7 +190,7 @@ fn explain(report: &Report<'_>) -> String {
         let Some(reply) = reply else { continue };
         let said = reply.smtp.as_ref().unwrap_or(&reply.text);
         match &reply.remote {
-            Some(remote) => _ = write!(text, "  {remote} said: {said}\r\n"),
+            Some(remote) => _ = write!(text, "  {remote}: {said}\r\n"),
             None => _ = write!(text, "  {said}\r\n"),
         }
     }
@@ -204,7 +204,9 @@ fn write_status(report: &Report<'_>, is_utf8: bool) -> String {
     if let Some(envid) = &terms.envid {
         let _ = write!(text, "Original-Envelope-Id: {}\r\n", field(envid, is_utf8));
     }
-    let _ = write!(text, "Reporting-MTA: dns; {}\r\n", report.hostname);
+    // A name without a dot is none of the domain name system. RFC 3461 §6.3
+    let kind = if report.hostname.contains('.') { "dns" } else { "x-local-hostname" };
+    let _ = write!(text, "Reporting-MTA: {kind}; {}\r\n", report.hostname);
     let _ = write!(text, "Arrival-Date: {}\r\n", mail_date(report.entry.arrived));
     for told in &report.notice.told {
         if let Some(recipient) = report.entry.recipients.get(told.index) {
@@ -233,10 +235,10 @@ fn write_recipient(
     let [class, subject, detail] = status(told);
     let _ = write!(text, "Action: {}\r\n", told.action.word());
     let _ = write!(text, "Status: {class}.{subject}.{detail}\r\n");
-    if let Some(Reply { smtp: Some(smtp), remote, .. }) = &told.reply {
-        if let Some(remote) = remote {
-            let _ = write!(text, "Remote-MTA: dns; {}\r\n", field(remote, is_utf8));
-        }
+    if let Some(Reply { remote: Some(remote), .. }) = &told.reply {
+        let _ = write!(text, "Remote-MTA: dns; {}\r\n", field(remote, is_utf8));
+    }
+    if let Some(Reply { smtp: Some(smtp), .. }) = &told.reply {
         let _ = write!(text, "Diagnostic-Code: smtp; {}\r\n", field(smtp, is_utf8));
     }
     let _ = write!(text, "Last-Attempt-Date: {}\r\n", mail_date(report.now));
@@ -341,7 +343,7 @@ mod tests {
             Content-Transfer-Encoding: 7bit\r\n\r\n\
             This is the mail system at mail.example.\r\n\r\n\
             Your message could not be delivered to:\r\n\r\n  <b@x.example>\r\n  \
-            mx.x.example said: 550 5.1.1 nobody\r\n\
+            mx.x.example: 550 5.1.1 nobody\r\n\
             \r\n--=_006b0b16a002020202020202\r\n\
             Content-Type: message/delivery-status\r\n\
             Content-Transfer-Encoding: 7bit\r\n\r\n\
@@ -437,6 +439,30 @@ mod tests {
         }
         let text = write(&entry(None), told(), &long[1..]).bytes;
         assert!(String::from_utf8(text).unwrap().contains("rfc822-headers"));
+    }
+
+    #[test]
+    fn a_server_without_a_domain_name_does_not_claim_one_and_a_silent_one_is_named() {
+        let reply = Reply {
+            remote: Some("mx.x.example".into()),
+            ..Reply::own([4, 4, 1], "the connection was refused")
+        };
+        let notice =
+            Notice { told: vec![Told { index: 0, action: Action::Expired, reply: Some(reply) }] };
+        let report = Report {
+            hostname: "localhost",
+            about: QueueId::new(NOW, [1; 7]),
+            own: QueueId::new(NOW, [2; 7]),
+            now: NOW,
+            entry: &entry(None),
+            notice: &notice,
+            original: None,
+        };
+        let text = String::from_utf8(compose(&report, Ret::Headers).unwrap().bytes).unwrap();
+        assert!(text.contains("Reporting-MTA: x-local-hostname; localhost\r\n"));
+        assert!(text.contains("Remote-MTA: dns; mx.x.example\r\n"));
+        assert!(!text.contains("Diagnostic-Code"));
+        assert!(text.contains("  mx.x.example: the connection was refused\r\n"));
     }
 
     #[test]

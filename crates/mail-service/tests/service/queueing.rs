@@ -14,6 +14,8 @@ use store::fault::{Call, Fault, Faulty};
 use store::mem::Mem;
 use store::{KeyRange, Store, StoreError};
 use store_local::{Local, Options};
+use store_postgres::{Postgres, Settings};
+use testkit::postgres::{Cluster, Durability};
 
 use crate::common::{Dice, Setup, account_of, assert_clean, inbox, tell_fault};
 
@@ -547,6 +549,42 @@ async fn a_commit_whose_outcome_is_lost_queues_once_or_not_at_all() {
     }
 }
 
+#[tokio::test]
+async fn with_several_databases_the_queue_is_at_home_and_delivers_into_all() {
+    let (home, shard) = (Mem::new(), Mem::new());
+    let shards = [("one".to_owned(), Arc::new(shard.clone()) as Arc<dyn Store>)];
+    let layout = mail_service::keys::LAYOUT;
+    let store: Arc<dyn Store> =
+        Arc::new(store::spread::Spread::new(Arc::new(home.clone()), shards, layout));
+    let (mut setup, sink) = (setup(Sharing::Shared), Arc::new(Sink::default()));
+    setup.config.shards = Some(vec![String::new(), "one".to_owned()]);
+    let service = setup.open(Arc::clone(&store)).await;
+    let users = ["quay", "pier", "dock", "mole"];
+    for user in users {
+        account_of(&service, user).await;
+    }
+    let to = users.map(|user| format!("{user}@mail.example"));
+    let to: Vec<&str> = to.iter().map(String::as_str).chain(["b@x.example"]).collect();
+    enqueue(&service, 1, envelope(&to)).await.unwrap();
+    assert!(queue_rows(&home) > 0 && queue_rows(&shard) == 0);
+    let claimed = service.claim_due(1, 1).await.unwrap().remove(0);
+    for index in 0..4 {
+        // Twice each, as after a crash between the two databases.
+        for expected in [LocalDelivery::Delivered, LocalDelivery::DeliveredBefore] {
+            assert_eq!(service.deliver_queued(&claimed, index).await, Ok(expected));
+        }
+    }
+    service.give_back(&claimed).await.unwrap();
+    assert_eq!(runner(&service, &sink).run_due().await.unwrap(), 1);
+    for user in users {
+        assert_eq!(mail_of(&service, user).await.len(), 1, "{user}");
+    }
+    assert_eq!(sink.taken_by("b@x.example").len(), 1);
+    setup.clock.advance(8 * DAY);
+    assert_eq!(service.sweep().await.unwrap().blobs, 1);
+    assert_clean(&*store);
+}
+
 /// What may go wrong with a commit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Trouble {
@@ -745,9 +783,11 @@ async fn every_acknowledged_recipient_is_served_whatever_happens_to_any_commit()
 
 #[tokio::test]
 async fn a_long_workload_survives_faults_at_random_commits() {
+    let rounds = std::env::var("PILLARBOX_QUEUE_ROUNDS").ok();
+    let rounds = rounds.map_or(10, |rounds| rounds.parse().unwrap());
     let seed = 0x51_75_65_75;
     let dice = Dice::new(seed);
-    for round in 0..10 {
+    for round in 0..rounds {
         let (nth, trouble) = (1 + dice.below(1000), TROUBLES[usize::try_from(round % 5).unwrap()]);
         eprintln!("seed {seed:#x}, round {round}: {trouble:?} at {nth}");
         survives(Arc::new(Mem::new()), 200, nth, trouble).await;
@@ -783,6 +823,49 @@ async fn the_queue_works_on_a_disk_and_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let store = Local::open(&folder.path().join("s"), Options::default()).unwrap();
         survives(Arc::new(store), 12, 20, trouble).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_on_postgresql_share_the_queue_and_serve_everybody_once() {
+    let cluster = Cluster::start(Durability::Fast, &[]).unwrap();
+    let open = || -> Arc<dyn Store> {
+        let mut settings = Settings::new(cluster.url());
+        settings.connections_max = 8;
+        Arc::new(Postgres::open(settings).unwrap())
+    };
+    let (setup, sink) = (setup(Sharing::Shared), Arc::new(Sink::default()));
+    let nodes = [setup.open(open()).await, setup.open(open()).await, setup.open(open()).await];
+    account_of(&nodes[0], "quay").await;
+    account_of(&nodes[0], "dock").await;
+    sink.answer("bad@x.example", failed());
+    for number in 0..60 {
+        let to = ["quay@mail.example", "b@x.example", "bad@x.example"];
+        let node = &nodes[usize::try_from(number).unwrap() % 3];
+        enqueue(node, number, envelope(&to)).await.unwrap();
+    }
+    let working = nodes.each_ref().map(|node| {
+        let runner = runner(node, &sink);
+        tokio::spawn(async move { runner.run_due().await.unwrap() })
+    });
+    let mut worked = 0;
+    for node in working {
+        worked += node.await.unwrap();
+    }
+    // Each mail, and a notice about each.
+    assert_eq!(worked, 120);
+    assert_eq!(sink.taken_by("b@x.example").len(), 60);
+    assert_eq!(mail_of(&nodes[1], "quay").await.len(), 60);
+    assert_eq!(mail_of(&nodes[2], "dock").await.len(), 60);
+    let store = open();
+    assert_eq!(queue_rows(&*store), 0);
+    for (round, trouble) in TROUBLES.into_iter().enumerate() {
+        cluster.run_sql(&format!("CREATE DATABASE queue{round}")).unwrap();
+        let url = cluster.url().replace("/postgres", &format!("/queue{round}"));
+        let mut settings = Settings::new(url);
+        settings.connections_max = 8;
+        let store = Arc::new(Postgres::open(settings).unwrap());
+        survives(store, 12, 25, trouble).await;
     }
 }
 
