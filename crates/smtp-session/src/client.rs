@@ -207,7 +207,7 @@ impl Client {
     pub fn push(&mut self, bytes: &[u8]) -> ClientStep {
         self.responses.push(bytes);
         loop {
-            match self.responses.next() {
+            match self.responses.take() {
                 Ok(Some(response)) => {
                     self.replies += 1;
                     let step = self.take(&response);

@@ -74,7 +74,7 @@ impl Responses {
     ///
     /// # Errors
     /// With what is wrong, when this is no reply: then nothing of what follows can be understood.
-    pub fn next(&mut self) -> Result<Option<Response>, &'static str> {
+    pub fn take(&mut self) -> Result<Option<Response>, &'static str> {
         loop {
             let rest = self.input.get(self.taken..).unwrap_or_default();
             let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
@@ -167,7 +167,7 @@ mod tests {
         let mut responses = Responses::default();
         responses.push(text.as_bytes());
         let mut all = Vec::new();
-        while let Some(response) = responses.next()? {
+        while let Some(response) = responses.take()? {
             all.push(response);
         }
         Ok(all)
@@ -192,7 +192,7 @@ mod tests {
             let (mut responses, mut found) = (Responses::default(), Vec::new());
             for piece in [&text[..cut], &text[cut..]] {
                 responses.push(piece);
-                while let Some(response) = responses.next().unwrap() {
+                while let Some(response) = responses.take().unwrap() {
                     found.push((response.code, response.lines.len()));
                 }
             }

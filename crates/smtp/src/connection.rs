@@ -1,6 +1,7 @@
 //! Drives one session over one connection.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mail_service::{DeliverError, Destinations};
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use crate::delivery::{failed, is_in_doubt};
 use crate::intake::{Intake, Origin};
 use crate::login::Exchange;
+use crate::outbound::Outbound;
 use crate::server::SmtpServer;
 
 /// Why a session has stopped.
@@ -226,8 +228,12 @@ impl<'a> Connection<'a> {
             // Whoever hands this over believes that it is ours.
             Role::Lmtp if is_foreign => Some(failed(&DeliverError::NoSuchUser)),
             Role::Mx if is_foreign => Some(Reply::new(550, "5.7.1", "No relaying")),
-            _ if self.server.settings.outbound.is_none() => Some(NOT_YET),
-            _ => None,
+            _ => {
+                let outbound = self.server.settings.outbound.as_ref();
+                let can_leave =
+                    |out: &Arc<dyn Outbound>| found.remote.iter().all(|to| out.carries(to));
+                (!outbound.is_some_and(can_leave)).then_some(NOT_YET)
+            }
         }
     }
 }

@@ -4,7 +4,9 @@
 //! - [`SmtpServer`]: drives a session (`smtp-session`) over a connection and asks `mail-service`
 //!   for the rest.
 //! - [`Outbound`]: who carries on what is for other systems.
+//! - [`RelayTransport`]: what of the queue is for other systems, sent through a relay.
 
+mod client;
 mod connection;
 mod delivery;
 mod header;
@@ -14,6 +16,7 @@ mod outbound;
 mod server;
 mod trace;
 
+pub use client::{QueueOutbound, Relay, RelayError, RelayLogin, RelayTls, RelayTransport, Relays};
 pub use outbound::{Envelope, Outbound, Outgoing, Pending};
 pub use server::{GREET_PAUSE, SmtpServer, SmtpSettings};
 pub use smtp_session::Role;

@@ -9,6 +9,9 @@ use smtp_session::Transaction;
 
 /// Takes responsibility for mail: what it has taken is delivered, or its sender hears of it.
 pub trait Outbound: Send + Sync + 'static {
+    /// Whether mail for this address, which is kept elsewhere, can leave.
+    fn carries(&self, address: &str) -> bool;
+
     /// Begins to take a message. Nothing is promised yet.
     fn begin(&self, envelope: Envelope) -> Box<dyn Outgoing>;
 }

@@ -128,6 +128,10 @@ struct Keeping {
 }
 
 impl Outbound for Keeper {
+    fn carries(&self, _: &str) -> bool {
+        true
+    }
+
     fn begin(&self, envelope: Envelope) -> Box<dyn Outgoing> {
         Box::new(Keeping { kept: Arc::clone(&self.0), envelope, text: Vec::new() })
     }

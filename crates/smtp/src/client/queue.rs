@@ -1,0 +1,151 @@
+//! What people hand in here, put into the queue.
+
+use mail_service::queue::{
+    Body, Envelope as QueueEnvelope, Notify, Origin, OriginalRecipient, OutgoingStaging,
+    QueueError, Recipient, Ret, Terms,
+};
+use mail_service::{Service, ServiceError};
+use tracing::{error, info};
+
+use super::relay::Relays;
+use crate::outbound::{Envelope, Outbound, Outgoing, Pending};
+
+/// Takes mail for the domains that relays are named for. It leaves by the queue, and so does mail
+/// that is handed in for the accounts here: there it is delivered once, whatever breaks.
+pub struct QueueOutbound {
+    service: Service,
+    relays: Relays,
+}
+
+impl QueueOutbound {
+    /// Puts mail into the queue of a service.
+    #[must_use]
+    pub fn new(service: Service, relays: Relays) -> Self {
+        Self { service, relays }
+    }
+}
+
+impl Outbound for QueueOutbound {
+    fn carries(&self, address: &str) -> bool {
+        self.relays.carry(address)
+    }
+
+    fn begin(&self, envelope: Envelope) -> Box<dyn Outgoing> {
+        let service = self.service.clone();
+        let staging = service.stage_outgoing();
+        Box::new(Taking { service, staging, envelope })
+    }
+}
+
+struct Taking {
+    service: Service,
+    staging: OutgoingStaging,
+    envelope: Envelope,
+}
+
+impl Outgoing for Taking {
+    fn push<'a>(&'a mut self, bytes: &'a [u8]) -> Pending<'a> {
+        Box::pin(self.staging.push(bytes))
+    }
+
+    fn commit(self: Box<Self>) -> Pending<'static> {
+        Box::pin(async move {
+            let Self { service, staging, envelope } = *self;
+            let message = envelope.id;
+            let staged = staging.finish().await?;
+            let queued = service.enqueue(&staged, queue_envelope(envelope)).await;
+            match queued {
+                Ok(ids) => {
+                    ids.iter().for_each(|id| info!(%id, message, "queued"));
+                    Ok(())
+                }
+                Err(QueueError::Service(error)) => Err(error),
+                // The session has checked all of it already.
+                Err(error) => {
+                    error!(%error, message, "mail that was accepted cannot be queued");
+                    Err(ServiceError::Busy)
+                }
+            }
+        })
+    }
+}
+
+fn queue_envelope(envelope: Envelope) -> QueueEnvelope {
+    let Envelope { transaction, account, .. } = envelope;
+    let sender = Some(transaction.reverse_path).filter(|path| !path.is_empty());
+    let origin = match account {
+        Some(name) => Origin::Account(name.as_str().to_owned()),
+        None => Origin::Stranger,
+    };
+    let terms = Terms {
+        envid: transaction.envelope_id.filter(|id| !id.is_empty()),
+        ret: transaction.ret.map(|ret| match ret {
+            smtp_session::Ret::Full => Ret::Full,
+            smtp_session::Ret::Headers => Ret::Headers,
+        }),
+        body: if transaction.eight_bit { Body::EightBitMime } else { Body::SevenBit },
+        smtputf8: transaction.utf8,
+        ..Terms::new(sender, origin)
+    };
+    let recipients = transaction.recipients.into_iter().map(recipient).collect();
+    QueueEnvelope { terms, recipients, hold_until: None }
+}
+
+fn recipient(to: smtp_session::Recipient) -> Recipient {
+    let notify = match to.notify {
+        None => Notify::Unasked,
+        Some(smtp_session::Notify { success: false, failure: false, delay: false }) => {
+            Notify::Never
+        }
+        Some(smtp_session::Notify { success, failure, delay }) => {
+            Notify::On { success, failure, delay }
+        }
+    };
+    let original = to.original.filter(|address| !address.is_empty());
+    let original = original.map(|address| OriginalRecipient { kind: "rfc822".to_owned(), address });
+    Recipient { address: to.address, notify, original }
+}
+
+#[cfg(test)]
+mod tests {
+    use mail_service::AccountName;
+    use smtp_session::Transaction;
+
+    use super::*;
+
+    #[test]
+    fn the_queue_is_told_all_that_the_client_said() {
+        let said = |notify, original: Option<&str>| smtp_session::Recipient {
+            address: "b@example.net".to_owned(),
+            notify,
+            original: original.map(str::to_owned),
+        };
+        let never = smtp_session::Notify::default();
+        let success = smtp_session::Notify { success: true, ..never };
+        let transaction = Transaction {
+            reverse_path: String::new(),
+            recipients: vec![
+                said(None, None),
+                said(Some(never), Some("")),
+                said(Some(success), Some("a@example.org")),
+            ],
+            utf8: true,
+            eight_bit: true,
+            ret: Some(smtp_session::Ret::Headers),
+            envelope_id: Some("QQ1".to_owned()),
+        };
+        let account = AccountName::new("dock").ok();
+        let QueueEnvelope { terms, recipients, hold_until } =
+            queue_envelope(Envelope { transaction, account, id: 1 });
+        assert_eq!((terms.sender.as_deref(), hold_until), (None, None));
+        assert_eq!(terms.origin, Origin::Account("dock".to_owned()));
+        assert_eq!((terms.ret, terms.body), (Some(Ret::Headers), Body::EightBitMime));
+        assert!(terms.smtputf8 && terms.envid.as_deref() == Some("QQ1"));
+        let notify: Vec<Notify> = recipients.iter().map(|to| to.notify).collect();
+        let on = Notify::On { success: true, failure: false, delay: false };
+        assert_eq!(notify, [Notify::Unasked, Notify::Never, on]);
+        let original = |index: usize| recipients[index].original.as_ref();
+        assert_eq!((original(0), original(1)), (None, None));
+        assert_eq!(original(2).unwrap().address, "a@example.org");
+    }
+}
