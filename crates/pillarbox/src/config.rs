@@ -3,6 +3,7 @@
 
 mod oauth;
 mod reader;
+mod relay;
 mod storage;
 
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ pub use self::oauth::OAuth;
 #[cfg(feature = "oauth")]
 pub use self::oauth::TokenCheck;
 use self::reader::{Document, Table};
+pub use self::relay::RelayPlace;
 #[cfg(feature = "postgres")]
 pub use self::storage::{Bucket, Database};
 pub use self::storage::{HOME, PostgresStorage, Storage};
@@ -50,6 +52,8 @@ pub struct Config {
     pub imap: Imap,
     /// A provider whose tokens are taken for logins.
     pub oauth: Option<OAuth>,
+    /// Servers that carry mail for other systems on.
+    pub relays: Vec<RelayPlace>,
 }
 
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
@@ -136,7 +140,7 @@ impl Config {
         let root = document.root();
         root.only(&[
             "data", "hostname", "domains", "tls", "listen", "auth", "store", "bodies", "shard",
-            "scrub", "imap", "oauth",
+            "scrub", "imap", "oauth", "relay",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -150,6 +154,7 @@ impl Config {
         let scrub = scrub(&root);
         let imap = imap(&root);
         let oauth = oauth::oauth(&root, folder);
+        let relays = relay::relays(&root, folder);
         check_domains_are_named(&root, &listeners, &domains);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
@@ -167,6 +172,7 @@ impl Config {
             scrub,
             imap,
             oauth,
+            relays,
         })
     }
 }

@@ -212,8 +212,10 @@ pub fn tokens(_: &OAuth) -> Result<Arc<dyn TokenVerifier>, Failure> {
 }
 
 /// The first line of a file that holds a secret.
-#[cfg(any(feature = "oauth", feature = "postgres"))]
-fn secret(file: &Path) -> Result<String, Failure> {
+///
+/// # Errors
+/// When it cannot be read, or is empty.
+pub fn secret(file: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
     let line = text.lines().next().unwrap_or_default();

@@ -11,7 +11,7 @@ use net::{
     Tls,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smtp::{Role, SmtpServer, SmtpSettings};
+use smtp::{Relays, Role, SmtpServer, SmtpSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -20,6 +20,7 @@ use crate::config::{Imap, Listen, Protocol, TlsMode};
 use crate::control::{self, ControlServer};
 use crate::engine::Opened;
 use crate::failure::Failure;
+use crate::outward::Outward;
 use crate::ready::{Ready, ReadyAddress};
 use crate::scrub::{self, ScrubPace};
 
@@ -37,6 +38,8 @@ pub struct Setup {
     pub scrub: ScrubPace,
     /// What IMAP offers besides what it always does.
     pub imap: Imap,
+    /// Who carries mail for other systems on.
+    pub relays: Relays,
 }
 
 /// A running server.
@@ -49,6 +52,7 @@ pub struct Server {
     tls: Tls,
     certificate: CertificateFiles,
     imap: Imap,
+    outward: Outward,
     /// What a script may want to know of it.
     pub ready: Ready,
 }
@@ -104,6 +108,7 @@ impl Server {
         let tls = Tls::new(&certificate).map_err(|error| Failure::failed(error.to_string()))?;
         let control = Listener::bind(&control::address(&setup.data), Access::Owner)
             .map_err(|error| Failure::failed(format!("control socket: {error}")))?;
+        let outward = Outward::start(&service, &setup.relays, &setup.hostname)?;
         let mut server = Self {
             ready: Ready {
                 pid: std::process::id(),
@@ -119,6 +124,7 @@ impl Server {
             tls,
             certificate,
             imap: setup.imap,
+            outward,
         };
         let control_server = ControlServer::new(server.service.clone(), stores.local);
         server.spawn(control, Arrival::Clear, &Gate::new(CONTROL_LIMITS), control_server);
@@ -168,7 +174,10 @@ impl Server {
                 self.spawn(listener, arrival, gate, Arc::new(imap));
             }
             Protocol::Smtp(role) => {
-                let settings = SmtpSettings::new(role, hostname.to_owned(), starttls);
+                let settings = SmtpSettings {
+                    outbound: self.outward.outbound.clone(),
+                    ..SmtpSettings::new(role, hostname.to_owned(), starttls)
+                };
                 let (service, throttle) = (self.service.clone(), Arc::clone(throttle));
                 let smtp = SmtpServer::new(service, throttle, settings);
                 self.spawn(listener, arrival, gate, Arc::new(smtp));
@@ -220,7 +229,9 @@ impl Server {
         self.housekeeping.abort();
         self.scrubbing.abort();
         self.shutdown.begin();
-        if !self.shutdown.drained(DRAIN_PATIENCE).await {
+        let (is_drained, ()) =
+            tokio::join!(self.shutdown.drained(DRAIN_PATIENCE), self.outward.end());
+        if !is_drained {
             warn!("some connections did not end in time");
         }
         let closed = self.service.close().await;

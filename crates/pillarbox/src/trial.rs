@@ -9,7 +9,7 @@ use mail_service::{PasswordCost, Service, World};
 use mail_types::Secret;
 use net::{Access, Address, Listener};
 use serde::{Deserialize, Serialize};
-use smtp::Role;
+use smtp::{Relays, Role};
 
 use crate::cli::Try;
 use crate::config::{Imap, Listen, Protocol, TlsMode};
@@ -53,8 +53,8 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
         listeners.push((Listen { protocol, address, tls }, listener));
     }
     let hostname = "localhost".to_owned();
-    let (scrub, imap) = (ScrubPace::default(), Imap::default());
-    let setup = Setup { data, hostname, certificate: None, listeners, scrub, imap };
+    let (scrub, imap, relays) = (ScrubPace::default(), Imap::default(), Relays::default());
+    let setup = Setup { data, hostname, certificate: None, listeners, scrub, imap, relays };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();

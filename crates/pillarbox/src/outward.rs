@@ -1,0 +1,84 @@
+//! Mail for other systems: the relays of the configuration, and the runner of the queue.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mail_service::Service;
+use mail_service::queue::{QueueRunner, RunnerSettings};
+use mail_types::Secret;
+use smtp::{Outbound, QueueOutbound, Relay, RelayLogin, RelayTransport, Relays};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tracing::error;
+
+use crate::config::RelayPlace;
+use crate::engine::secret;
+use crate::failure::Failure;
+
+/// Reads the files that the relays name.
+///
+/// # Errors
+/// With what cannot be read or used.
+pub fn relays(places: &[RelayPlace]) -> Result<Relays, Failure> {
+    let relays = places.iter().map(relay).collect::<Result<_, Failure>>()?;
+    Relays::new(relays).map_err(|error| Failure::usage(format!("[[relay]]: {error}")))
+}
+
+fn relay(place: &RelayPlace) -> Result<Relay, Failure> {
+    let read = |file: &Path| {
+        fs::read(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+    };
+    let login = |(user, file): &(String, PathBuf)| -> Result<RelayLogin, Failure> {
+        Ok(RelayLogin { user: user.clone(), password: Secret::new(secret(file)?) })
+    };
+    Ok(Relay {
+        domains: place.domains.clone(),
+        host: place.host.clone(),
+        port: place.port,
+        tls: place.tls,
+        login: place.login.as_ref().map(login).transpose()?,
+        authorities: place.ca.as_deref().map(read).transpose()?,
+    })
+}
+
+/// The runner at work, and who puts mail into its queue.
+pub struct Outward {
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+    /// For the listeners; `None` without relays: then mail for other systems is refused, and mail
+    /// for the people here goes to their mailboxes at once.
+    pub outbound: Option<Arc<dyn Outbound>>,
+}
+
+impl Outward {
+    /// Begins to work on the queue. That is done without relays, too: what was taken while there
+    /// were some is not forgotten, and its senders hear of it.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn start(service: &Service, relays: &Relays, hostname: &str) -> Result<Self, Failure> {
+        let transport = RelayTransport::new(relays.clone(), hostname.to_owned());
+        let settings = RunnerSettings::default();
+        let runner = QueueRunner::new(service.clone(), Arc::new(transport), settings);
+        let runner = runner.map_err(|error| Failure::failed(format!("queue: {error}")))?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(runner.run(async {
+            // It fails when nobody is left who could stop it.
+            let _ = stopped.await;
+        }));
+        let outbound: Arc<dyn Outbound> =
+            Arc::new(QueueOutbound::new(service.clone(), relays.clone()));
+        let outbound = (!relays.is_empty()).then_some(outbound);
+        Ok(Self { stop, running, outbound })
+    }
+
+    /// Takes nothing new; what is under way is finished or given back.
+    pub async fn end(self) {
+        // It fails when the runner has ended.
+        let _ = self.stop.send(());
+        if let Err(error) = self.running.await {
+            error!(%error, "the queue did not end as it should");
+        }
+    }
+}
