@@ -5,4 +5,6 @@
 mod common;
 mod lmtp;
 mod mx;
+mod relay;
+mod sink;
 mod submission;
