@@ -13,7 +13,7 @@ use store::BlobId;
 use super::Claimed;
 use crate::auth::name::AccountName;
 use crate::codec::queue::encode_delivered;
-use crate::delivery::DeliverError;
+use crate::delivery::{DeliverError, Route};
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys, RECIPIENT_HASH_BYTES};
 use crate::limits::READ_CHUNK_BYTES;
@@ -56,8 +56,9 @@ impl Service {
             .await
     }
 
-    /// Delivers a claimed entry to one of its recipients, who is local, once: however often this is
-    /// called for it, by whatever node. Durable when it returns.
+    /// Delivers a claimed entry to one of its recipients, who is local, once for each account that
+    /// he stands for: however often this is called for it, by whatever node. Durable when it
+    /// returns.
     ///
     /// # Errors
     /// As [`Service::deliver`]; an attempt of which it is not known whether it delivered can be
@@ -69,7 +70,33 @@ impl Service {
     ) -> Result<LocalDelivery, DeliverError> {
         let recipient = claimed.entry.recipients.get(index).ok_or(DeliverError::NoSuchUser)?;
         let address = recipient.to.address.as_str();
-        let route = self.route(address).await?;
+        let mut done = LocalDelivery::DeliveredBefore;
+        for route in self.kept_for(address).await? {
+            if self.deliver_once(claimed, address, &route).await? == LocalDelivery::Delivered {
+                done = LocalDelivery::Delivered;
+            }
+        }
+        Ok(done)
+    }
+
+    /// The accounts that mail for an address is kept by. Whoever takes mail says already for whom
+    /// an alias stands; but a notice goes to the sender, and he may write in the name of one.
+    async fn kept_for(&self, address: &str) -> Result<Vec<Route>, DeliverError> {
+        match self.route(address).await {
+            Err(DeliverError::NoSuchUser) => {}
+            found => return found.map(|route| vec![route]),
+        }
+        let kept = self.destinations(address).await?.local;
+        let routes: Vec<Route> = kept.into_iter().map(|kept| kept.route).collect();
+        if routes.is_empty() { Err(DeliverError::NoSuchUser) } else { Ok(routes) }
+    }
+
+    async fn deliver_once(
+        &self,
+        claimed: &Claimed,
+        address: &str,
+        route: &Route,
+    ) -> Result<LocalDelivery, DeliverError> {
         let keys = AccountKeys::new(route.account);
         let mark = keys.key(&AccountKey::Delivered(claimed.id, recipient_hash(address)));
         let is_done = {
@@ -80,7 +107,7 @@ impl Service {
             return Ok(LocalDelivery::DeliveredBefore);
         }
         let body = self.open_outgoing(claimed).await?;
-        let mut staging = self.stage_delivery(std::slice::from_ref(&route));
+        let mut staging = self.stage_delivery(std::slice::from_ref(route));
         // Whoever took the message wrote Received. RFC 5321 §4.4
         let sender = claimed.entry.terms.sender.as_deref().unwrap_or_default();
         let fields = format!("Return-Path: <{sender}>\r\nDelivered-To: {address}\r\n");
@@ -93,7 +120,7 @@ impl Service {
         }
         let staged = staging.finish().await?;
         let value = encode_delivered(self.shared.world.clock.now_secs());
-        if self.deliver_marked(&route, &staged, Some((mark, value))).await? {
+        if self.deliver_marked(route, &staged, Some((mark, value))).await? {
             Ok(LocalDelivery::Delivered)
         } else {
             Ok(LocalDelivery::DeliveredBefore)

@@ -146,6 +146,27 @@ async fn each_recipient_is_reached_or_waits_or_is_told_back_wherever_the_relay_b
 }
 
 #[tokio::test]
+async fn who_writes_in_the_name_of_an_alias_is_told_too() {
+    let replies = vec![("RCPT", "550 5.1.1 no such user")];
+    let sink = Sink::new(Manners { replies, ..Manners::default() }).await;
+    let site = Site::new(vec![relay(&sink, RelayTls::None)]).await;
+    let desk = "desk@pillarbox.example";
+    site.harness.service.set_alias(desk, &["home@pillarbox.example".to_owned()]).await.unwrap();
+    let mut client = site.client().await;
+    for command in [&format!("MAIL FROM:<{desk}>"), "RCPT TO:<a@far.example>", "DATA"] {
+        let reply = client.say(command).await;
+        assert!(reply.starts_with("250") || reply.starts_with("354"), "{reply}");
+    }
+    client.send(&format!("From: {desk}\r\n\r\nbody\r\n.\r\n")).await;
+    assert_eq!(client.reply().await, "250 2.0.0 Accepted");
+    site.runner.run_due().await.unwrap();
+    let notices = site.notices().await;
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].contains("Delivered-To: desk@pillarbox.example\r\n"), "{}", notices[0]);
+    assert!(site.waiting().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_refused_text_goes_back_and_a_deferred_one_waits() {
     for (reply, notices, waits) in [("554 5.6.0 spam", 1, 0), ("451 4.3.0 later", 0, 3)] {
         let replies = vec![(".", reply)];
