@@ -198,19 +198,23 @@ async fn tls_that_is_required_is_verified_and_carries_the_password() {
     let offers = vec!["STARTTLS", "AUTH PLAIN LOGIN"];
     for (tls, is_implicit) in [(RelayTls::Required, false), (RelayTls::Implicit, true)] {
         let manners = Manners { offers: offers.clone(), is_implicit, ..Manners::default() };
-        let sink = Sink::new(manners).await;
+        let sink = Sink::new(manners.clone()).await;
+        // Its certificate is for another name.
+        let address = Some("127.0.0.2");
+        let misnamed = Sink::new(Manners { address, ..manners }).await;
         let login = RelayLogin { user: "dock".to_owned(), password: Secret::new("tide") };
         let good = Relay { login: Some(login), ..verified(&sink, tls) };
-        // Another authority, and another name.
-        let other = Sink::new(Manners::default()).await.certificate;
-        let strange = Relay { authorities: Some(other), ..good.clone() };
-        let renamed = Relay { host: "127.0.0.2".to_owned(), ..good.clone() };
+        let authorities = Some(misnamed.certificate.clone());
+        let strange = Relay { authorities: authorities.clone(), ..good.clone() };
+        let (host, port) = ("127.0.0.2".to_owned(), misnamed.port);
+        let renamed = Relay { host, port, authorities, ..good.clone() };
         for wrong in [strange, renamed] {
             let site = Site::new(vec![wrong]).await;
             site.hand_in(&["<a@far.example>"], "body\r\n").await;
             site.runner.run_due().await.unwrap();
-            assert!(sink.taken().is_empty());
-            assert_eq!(site.waiting().await.len(), 1);
+            assert!(sink.taken().is_empty() && misnamed.taken().is_empty());
+            let waiting = site.waiting().await;
+            assert!(waiting[0].1.contains("invalid peer certificate"), "{waiting:?}");
         }
         let site = Site::new(vec![good]).await;
         site.hand_in(&["<a@far.example>"], "body\r\n").await;

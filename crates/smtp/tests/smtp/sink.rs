@@ -23,6 +23,8 @@ pub struct Manners {
     pub replies: Vec<(&'static str, &'static str)>,
     /// Whether TLS is spoken from the first octet on.
     pub is_implicit: bool,
+    /// Where it listens instead of 127.0.0.1.
+    pub address: Option<&'static str>,
 }
 
 /// One message that was taken.
@@ -44,7 +46,8 @@ pub struct Sink {
 
 impl Sink {
     pub async fn new(manners: Manners) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = manners.address.unwrap_or("127.0.0.1");
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let folder = tempfile::tempdir().unwrap();
         let files = CertificateFiles::self_signed(folder.path(), "localhost").unwrap();

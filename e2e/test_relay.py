@@ -1,0 +1,152 @@
+"""Mail that is handed in by Python's smtplib leaves through relays."""
+
+import os
+import smtplib
+import socketserver
+import threading
+import time
+import unittest
+
+import server
+import wire
+from test_smtp import UNVOUCHED
+
+RELAYS = """\
+
+[[relay]]
+domains = ["far.example"]
+host = "localhost"
+port = {secure}
+tls = "required"
+ca = "{ca}"
+
+[[relay]]
+domains = ["plain.example"]
+host = "127.0.0.1"
+port = {plain}
+tls = "none"
+"""
+
+
+class Sink(socketserver.StreamRequestHandler):
+    """Takes mail, refuses `nobody`, and leaves the first end of a text unanswered."""
+
+    def reply(self, text):
+        self.wfile.write(text + b"\r\n")
+
+    def handle(self):
+        self.reply(b"220 sink")
+        recipients = []
+        while line := self.rfile.readline().strip():
+            verb = line.split()[0].upper()
+            if verb == b"RCPT" and b"nobody" in line:
+                self.reply(b"550 5.1.1 no such user")
+            elif verb == b"DATA":
+                self.reply(b"354 go on")
+                text = []
+                while (piece := self.rfile.readline()) not in (b".\r\n", b""):
+                    text.append(piece)
+                self.server.taken.append((recipients, b"".join(text)))
+                if self.server.silences > 0:
+                    self.server.silences -= 1
+                    return
+                self.reply(b"250 taken")
+            elif verb == b"QUIT":
+                self.reply(b"221 bye")
+                return
+            else:
+                if verb == b"RCPT":
+                    recipients.append(line)
+                self.reply(b"250 ok")
+
+
+@unittest.skipIf("PILLARBOX_AT" in os.environ, "starts servers of its own")
+class Relay(unittest.TestCase):
+    def setUp(self):
+        self.sink = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sink)
+        self.sink.daemon_threads = True
+        self.sink.taken, self.sink.silences = [], 0
+        threading.Thread(target=self.sink.serve_forever, daemon=True).start()
+        self.addCleanup(self.sink.server_close)
+        self.addCleanup(self.sink.shutdown)
+        # Another server of the same kind, for another domain.
+        self.far = server.Server()
+        self.far.config.write_text(self.far.config.read_text().replace("mail.example", "far.example"))
+        self.far.start()
+        self.addCleanup(self.far.remove)
+        self.addCleanup(self.far.kill)
+        self.friend = self.far.account("friend@far.example")
+        self.near = server.Server()
+        relays = RELAYS.format(
+            secure=self.far.smtp,
+            plain=self.sink.server_address[1],
+            ca=self.far.folder / "data" / "tls" / "self-signed.pem",
+        )
+        with open(self.near.config, "a") as config:
+            config.write(relays)
+        self.near.start()
+        self.addCleanup(self.near.remove)
+        self.addCleanup(self.near.kill)
+        self.me = self.near.account("me@mail.example")
+
+    def hand_in(self, *to):
+        smtp = smtplib.SMTP("127.0.0.1", self.near.submission)
+        self.addCleanup(smtp.close)
+        smtp.starttls(context=UNVOUCHED)
+        smtp.login(self.me, server.PASSWORD)
+        text = f"From: {self.me}\r\nSubject: tide\r\n\r\n.\r\n..dots\r\nbody\r\n"
+        return smtp.sendmail(self.me, to, text)
+
+    def inbox(self, place, account):
+        client = wire.Client(place.imap, account, server.PASSWORD)
+        client.run(b"EXAMINE INBOX")
+        reply = client.run(b"UID FETCH 1:* (BODY.PEEK[])")
+        client.logout()
+        return [wire.fetched(line)[b"BODY[]"] for line in reply.all(b"FETCH")]
+
+    def wait_for(self, found, seconds=20):
+        deadline = time.monotonic() + seconds
+        while not (result := found()):
+            self.assertLess(time.monotonic(), deadline, "nothing came")
+            time.sleep(0.1)
+        return result
+
+    def test_mail_leaves_over_verified_tls_and_failures_come_back(self):
+        refused = self.hand_in(
+            self.friend, "a@plain.example", "nobody@plain.example", self.me, "x@other.example"
+        )
+        self.assertEqual(list(refused), ["x@other.example"])
+        self.assertIn(b"does not send mail to other systems", refused["x@other.example"][1])
+        message = self.wait_for(lambda: self.inbox(self.far, self.friend))[0]
+        self.assertIn(b" with ESMTPS id ", message)
+        self.assertTrue(message.endswith(b"\r\n\r\n.\r\n..dots\r\nbody\r\n"), message)
+        self.wait_for(lambda: self.sink.taken)
+        self.assertEqual(self.sink.taken[0][0], [b"RCPT TO:<a@plain.example>"])
+        self.assertTrue(self.sink.taken[0][1].endswith(b"\r\n\r\n..\r\n...dots\r\nbody\r\n"))
+        mine = self.wait_for(lambda: len(self.inbox(self.near, self.me)) == 2)
+        mine = self.inbox(self.near, self.me)
+        notices = [text for text in mine if b"report-type=delivery-status" in text]
+        self.assertEqual(len(notices), 1)
+        self.assertIn(b"nobody@plain.example", notices[0])
+        self.assertIn(b"550 5.1.1 no such user", notices[0])
+        self.assertEqual(self.near.run("queue", "list"), "")
+        self.assertEqual(self.near.stop() + self.near.verify(), [])
+        self.assertEqual(self.far.stop(), [])
+
+    def test_what_was_not_answered_waits_over_a_restart_and_is_sent_again(self):
+        self.sink.silences = 1
+        self.assertEqual(self.hand_in("a@plain.example"), {})
+        self.wait_for(lambda: "1 to reach" in self.near.run("queue", "list"))
+        self.wait_for(lambda: " waiting " in self.near.run("queue", "list"))
+        self.assertEqual(len(self.sink.taken), 1)
+        self.near.kill()
+        self.near.start()
+        entry = self.near.run("queue", "list").split()[0]
+        self.near.run("queue", "retry", entry)
+        self.wait_for(lambda: len(self.sink.taken) == 2)
+        self.wait_for(lambda: self.near.run("queue", "list") == "")
+        self.assertEqual(self.near.stop() + self.near.verify(), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
