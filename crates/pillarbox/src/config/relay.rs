@@ -38,7 +38,7 @@ pub fn relays(root: &Table<'_>, folder: &Path) -> Vec<RelayPlace> {
         let port = table.number("port", 1..=u32::from(u16::MAX));
         let ca = table.optional_text("ca").map(|(_, file)| folder.join(file));
         let (Some(host), Some((line, tls))) = (host, tls) else { continue };
-        if tls == RelayTls::None && !is_this_machine(&host) {
+        if !tls.may_reach(&host) {
             let problem = format!("without TLS everyone on the way to {host} can read the mail");
             table.mistake(line, problem, "use tls = \"required\" or \"implicit\"");
         }
@@ -97,12 +97,6 @@ fn login(
         table.mistake(line, problem, "use tls = \"required\" or \"implicit\"");
     }
     Some((user?.1, file?))
-}
-
-/// Whether a host is this machine whatever its resolver says.
-fn is_this_machine(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// RFC 6409 §3.1, RFC 8314 §3.3, RFC 5321 §4.5.4.2

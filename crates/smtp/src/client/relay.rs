@@ -51,6 +51,17 @@ pub enum RelayTls {
     None,
 }
 
+impl RelayTls {
+    /// Whether a host may be spoken to so: without TLS only this machine, whatever a resolver says.
+    #[must_use]
+    pub fn may_reach(self, host: &str) -> bool {
+        // RFC 6761 §6.3
+        self != Self::None
+            || host.eq_ignore_ascii_case("localhost")
+            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
 /// Why a relay cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayError(pub(super) String);
@@ -119,7 +130,7 @@ impl Relays {
 impl Way {
     fn new(relay: Relay) -> Result<Self, RelayError> {
         let host = &relay.host;
-        if relay.tls == RelayTls::None && !is_this_machine(host) {
+        if !relay.tls.may_reach(host) {
             return Err(RelayError(format!("relay {host}: no TLS is for this machine only")));
         }
         if relay.tls == RelayTls::Opportunistic && relay.login.is_some() {
@@ -137,13 +148,6 @@ impl Way {
         let tls = tls.transpose().map_err(wrong)?.map(Arc::new);
         Ok(Self { tls, relay })
     }
-}
-
-/// Whether a host is this machine whatever its resolver says.
-fn is_this_machine(host: &str) -> bool {
-    // RFC 6761 §6.3
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl From<RelayTls> for ClientTls {

@@ -41,17 +41,19 @@ impl RelayTransport {
         };
         let mut client = Client::new(errand(job, &way.relay, &self.hostname));
         let talk = timeout(ATTEMPT_PATIENCE, talk(&mut client, way, job));
-        let why = match talk.await.unwrap_or_else(|_| Err(Broken::Io(too_slow()))) {
-            // Whatever is open then was left open by the server.
-            Ok(()) => io::Error::from(io::ErrorKind::UnexpectedEof).to_string(),
+        // RFC 3463 §3.5: nobody answers, or the connection did not last.
+        let (status, why) = match talk.await.unwrap_or_else(|_| Err(Broken::Io(too_slow()))) {
+            // The client knows of everybody then; this is for nobody.
+            Ok(()) => ([4, 4, 2], "the dialogue has ended".to_owned()),
             Err(Broken::Body(error)) => {
                 warn!(id = %job.id, %error, "a message of the queue cannot be read");
                 return all(Attempt::Deferred(Reply::own([4, 3, 0], "the message cannot be read")));
             }
-            Err(Broken::Io(error)) => error.to_string(),
+            Err(Broken::Unreachable(error)) => ([4, 4, 1], error.to_string()),
+            Err(Broken::Io(error)) => ([4, 4, 2], error.to_string()),
         };
         let (has_dsn, host) = (client.has_dsn(), way.relay.host.as_str());
-        let why = Response::local(421, [4, 4, 2], format!("connection to {host}: {why}"));
+        let why = Response::local(421, status, format!("connection to {host}: {why}"));
         let fates = client.into_fates(&why);
         let outcomes = job.recipients.iter().zip(&fates);
         let outcomes = outcomes.map(|((index, _), fate)| (*index, attempt(fate, has_dsn, host)));
@@ -69,6 +71,7 @@ impl Transport for RelayTransport {
 
 /// What ended a dialogue before its end.
 enum Broken {
+    Unreachable(io::Error),
     Io(io::Error),
     Body(mail_service::ServiceError),
 }
@@ -81,7 +84,7 @@ impl From<io::Error> for Broken {
 
 /// The whole dialogue. What became of the recipients is known by the client, however it ends.
 async fn talk(client: &mut Client, way: &Way, job: &Job) -> Result<(), Broken> {
-    let stream = Link::open(&way.relay).await?;
+    let stream = Link::open(&way.relay).await.map_err(Broken::Unreachable)?;
     let host = &way.relay.host;
     let mut link = match &way.tls {
         Some(config) if way.relay.tls == RelayTls::Implicit => {

@@ -181,7 +181,7 @@ async fn a_refused_text_goes_back_and_a_deferred_one_waits() {
 }
 
 #[tokio::test]
-async fn a_relay_that_does_not_answer_or_is_not_there_lets_the_mail_wait() {
+async fn a_relay_that_is_not_there_lets_the_mail_wait() {
     let sink = Sink::new(Manners::default()).await;
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = free.local_addr().unwrap().port();
