@@ -193,6 +193,23 @@ async fn a_relay_that_is_not_there_lets_the_mail_wait() {
     assert!(waiting[0].1.starts_with("connection to localhost: "), "{waiting:?}");
 }
 
+/// RFC 5321 §4.5.3.2
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_falls_silent_has_its_time_and_then_the_mail_waits() {
+    for (at, minutes) in
+        [("greeting", 5), ("EHLO", 5), ("MAIL", 5), ("RCPT", 5), ("DATA", 2), (".", 10)]
+    {
+        let sink = Sink::new(Manners { silent_at: Some(at), ..Manners::default() }).await;
+        let site = Site::new(vec![relay(&sink, RelayTls::None)]).await;
+        site.hand_in(&["<a@far.example>"], "body\r\n").await;
+        let begun = tokio::time::Instant::now();
+        site.runner.run_due().await.unwrap();
+        assert_eq!(begun.elapsed().as_secs() / 60, minutes, "{at}");
+        let waiting = site.waiting().await;
+        assert!(waiting[0].1.contains("takes too long"), "{at}: {waiting:?}");
+    }
+}
+
 #[tokio::test]
 async fn tls_that_is_required_is_verified_and_carries_the_password() {
     let offers = vec!["STARTTLS", "AUTH PLAIN LOGIN"];

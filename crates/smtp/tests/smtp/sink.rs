@@ -19,6 +19,8 @@ pub struct Manners {
     pub breaks_at: Option<&'static str>,
     /// So often; then it behaves.
     pub breaks: usize,
+    /// A command that begins so is never answered.
+    pub silent_at: Option<&'static str>,
     /// What is replied to a command that begins so, instead of what says yes.
     pub replies: Vec<(&'static str, &'static str)>,
     /// Whether TLS is spoken from the first octet on.
@@ -141,6 +143,9 @@ impl Talk {
 
     async fn answer(&mut self, stream: &mut Stream, to: &str, yes: &str) -> io::Result<String> {
         self.break_at(to)?;
+        if self.manners.silent_at.is_some_and(|it| to.starts_with(it)) {
+            std::future::pending::<()>().await;
+        }
         let other = self.manners.replies.iter().find(|(at, _)| to.starts_with(at));
         let reply = other.map_or(yes, |(_, reply)| reply).to_owned();
         stream.write_all(format!("{reply}\r\n").as_bytes(), PATIENCE).await?;
