@@ -260,7 +260,8 @@ impl Client {
             State::Ehlo => self.extended(response),
             State::Helo => match response.is_success() {
                 true => self.protect(),
-                false => self.end_with(response),
+                // It has something against this server, not against the mail.
+                false => self.end_with(&response.deferred()),
             },
             State::StartTls => match response.code {
                 // Who speaks before the handshake is not the one behind it. RFC 3207 §6
@@ -880,6 +881,21 @@ mod tests {
         );
         assert_eq!(step, ClientStep::Close);
         assert_eq!(codes(client), [('r', 550), ('d', 421), ('d', 421)]);
+    }
+
+    #[test]
+    fn a_server_that_does_not_want_to_be_greeted_lets_the_mail_wait() {
+        let hello = "EHLO mail.example.org|";
+        let helo = "HELO mail.example.org|";
+        for lines in [
+            &[("554 go away", "QUIT|")][..],
+            &[("220 net", hello), ("450 later", "QUIT|")],
+            &[("220 net", hello), ("550 no", helo), ("550 no", "QUIT|")],
+        ] {
+            let (client, step) = talk(errand(&["a@example.net"]), lines);
+            assert_eq!(step, ClientStep::Close);
+            assert!(matches!(codes(client)[..], [('d', _)]), "{lines:?}");
+        }
     }
 
     #[test]
