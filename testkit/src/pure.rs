@@ -19,7 +19,9 @@ use imap_session::{
     UrlToSign, World,
 };
 use mail_types::{InternalDate, MailboxId, MessageId};
-use mailbox::{Account, Context, NewMessage, Operation, Outcome, Refusal, apply, decide};
+use mailbox::{
+    Account, Annotations, Context, NewMessage, Operation, Outcome, Refusal, apply, decide,
+};
 use mime::{Decoder, Encoding, LineEnds, Message};
 
 use crate::script::{Peer, Received};
@@ -159,7 +161,12 @@ impl PureServer {
         let name = mail_types::MailboxName::new(mailbox).ok();
         let id = name.and_then(|name| self.account.by_name(&name).map(|m| m.record().id));
         let Some(id) = id else { panic!("no mailbox {mailbox}") };
-        let item = (bytes.to_vec(), mail_types::Flags::default(), self.now);
+        let item = Item {
+            bytes: bytes.to_vec(),
+            flags: mail_types::Flags::default(),
+            date: self.now,
+            annotations: Annotations::default(),
+        };
         let added = self.add(id, vec![item]);
         assert!(added.is_ok(), "{added:?}");
         self.tell_idlers();
@@ -179,8 +186,8 @@ impl PureServer {
         let messages = items.iter().map(new_message).collect();
         let outcome = self.submit(&Operation::AddMessages { mailbox, messages })?;
         if let Outcome::Added { messages, .. } = &outcome {
-            for (id, (bytes, ..)) in messages.iter().zip(items) {
-                self.keep(*id, bytes);
+            for (id, item) in messages.iter().zip(items) {
+                self.keep(*id, item.bytes);
             }
         }
         Ok(outcome)
@@ -418,6 +425,9 @@ impl PureServer {
                 Err(trouble) => return Answer::Failed(trouble),
             }
         }
+        if !items.iter().all(Item::has_parts) {
+            return Answer::Submitted(Err(Refusal::NoSuchPart));
+        }
         Answer::Submitted(self.add(request.mailbox, items))
     }
 
@@ -427,10 +437,13 @@ impl PureServer {
             Ok(item) => item,
             Err(trouble) => return Answer::Failed(trouble),
         };
+        if !item.has_parts() {
+            return Answer::Submitted(Err(Refusal::NoSuchPart));
+        }
         let operation = Operation::Replace { from, uid, to, message: new_message(&item) };
         let outcome = self.submit(&operation);
         if let Ok(Outcome::Replaced { message, .. }) = &outcome {
-            self.keep(*message, item.0);
+            self.keep(*message, item.bytes);
         }
         Answer::Submitted(outcome)
     }
@@ -458,7 +471,7 @@ impl PureServer {
                 bytes
             }
         };
-        Ok((bytes, item.flags, item.date))
+        Ok(Item { bytes, flags: item.flags, date: item.date, annotations: item.annotations })
     }
 
     fn keep(&mut self, id: MessageId, bytes: Vec<u8>) {
@@ -524,16 +537,31 @@ impl PureServer {
     }
 }
 
-/// A message as it comes: octets, flags, date.
-type Item = (Vec<u8>, mail_types::Flags, InternalDate);
+/// A message as it comes.
+struct Item {
+    bytes: Vec<u8>,
+    flags: mail_types::Flags,
+    date: InternalDate,
+    annotations: Annotations,
+}
 
-fn new_message((bytes, flags, date): &Item) -> NewMessage {
+impl Item {
+    /// Whether it has the body parts that its annotations are for.
+    fn has_parts(&self) -> bool {
+        let row = mime::parse(&self.bytes);
+        let mut parts = self.annotations.iter().filter_map(|(name, ..)| name.part());
+        parts.all(|part| row.part(&part).is_some())
+    }
+}
+
+fn new_message(item: &Item) -> NewMessage {
     NewMessage {
         message: None,
         thread: None,
-        size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-        internal_date: *date,
-        flags: flags.clone(),
+        size: u32::try_from(item.bytes.len()).unwrap_or(u32::MAX),
+        internal_date: item.date,
+        flags: item.flags.clone(),
+        annotations: item.annotations.clone(),
     }
 }
 

@@ -404,7 +404,7 @@ async fn new_mail(
     handle: &AccountHandle,
     item: AppendItem,
 ) -> Result<NewMail, ServiceError> {
-    let AppendItem { data, flags, date } = item;
+    let AppendItem { data, flags, date, annotations } = item;
     let staged = match data {
         AppendData::Staged { index } => literals.take(index)?,
         AppendData::Inline(bytes) => {
@@ -414,7 +414,7 @@ async fn new_mail(
         }
         AppendData::Catenated(pieces) => catenate(literals, handle, pieces).await?,
     };
-    Ok(NewMail { staged, flags, date })
+    Ok(NewMail { staged, flags, date, annotations })
 }
 
 /// Puts a message together, piece by piece: it is never in memory as a whole. RFC 4469 §3

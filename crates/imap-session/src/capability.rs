@@ -86,11 +86,14 @@ const ROWS: &[(&str, When)] = &[
     // RFC 5464 §1
     ("METADATA", When::LoggedIn),
     ("LIST-METADATA", When::LoggedIn),
+    // Annotations of messages. RFC 5257
+    ("ANNOTATE-EXPERIMENT-1", When::LoggedIn),
     ("QUOTA", When::LoggedIn),
     ("QUOTASET", When::UsersSetQuota),
     ("QUOTA=RES-STORAGE", When::LoggedIn),
     ("QUOTA=RES-MESSAGE", When::LoggedIn),
     ("QUOTA=RES-MAILBOX", When::LoggedIn),
+    ("QUOTA=RES-ANNOTATION-STORAGE", When::LoggedIn),
     ("STATUS=SIZE", When::LoggedIn),
     ("NOTIFY", When::LoggedIn),
     ("INPROGRESS", When::LoggedIn),

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use imap_proto::url::ImapUrl;
 use mail_types::{Flags, InternalDate, MailboxId, MessageId, Secret, Uid};
-use mailbox::{Operation, Outcome, Refusal};
+use mailbox::{Annotations, Operation, Outcome, Refusal};
 
 /// Something that has to be done before the command can go on.
 #[derive(Debug)]
@@ -129,6 +129,9 @@ pub struct AppendItem {
     pub flags: Flags,
     /// Its INTERNALDATE; the time of the command if the client gave none.
     pub date: InternalDate,
+    /// Its annotations. Those of parts that it does not have are refused with `NoSuchPart`.
+    /// RFC 5257 §4.7
+    pub annotations: Annotations,
 }
 
 /// Where the octets of a message are.

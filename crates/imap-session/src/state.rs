@@ -60,11 +60,13 @@ pub(crate) struct Selected {
     pub(crate) saved: UidSet,
     /// Searches whose changes are told. RFC 5267 §4.3
     pub(crate) contexts: Vec<Context>,
+    /// By the parameter ANNOTATE: changes of annotations are told. RFC 5257 §4.2
+    pub(crate) annotate: bool,
 }
 
 impl Selected {
     pub(crate) fn new(mailbox: MailboxId, access: Access, view: View) -> Self {
-        Self { mailbox, access, view, saved: UidSet::new(), contexts: Vec::new() }
+        Self { mailbox, access, view, saved: UidSet::new(), contexts: Vec::new(), annotate: false }
     }
 }
 

@@ -13,7 +13,9 @@ use store::{BlobId, BlobKey, Store, StoreError};
 
 use crate::accounts::{Removal, parse_directory};
 use crate::codec::message::StoredMessage;
-use crate::codec::rows::{RemovedMailbox, decode_access_key, decode_membership};
+use crate::codec::rows::{
+    RemovedMailbox, decode_access_key, decode_annotations, decode_membership,
+};
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::loader::{load_account, load_contents, scan, strange_key};
@@ -218,6 +220,7 @@ impl<'a> AccountCheck<'a> {
         }
         self.access_keys(&account)?;
         let removed = self.removed_mailboxes(&account)?;
+        self.annotations(&account, &removed)?;
         let claims = self.memberships(&account, &removed)?;
         let blobs = self.messages(&account, &claims)?;
         self.blobs(&blobs)?;
@@ -307,6 +310,35 @@ impl<'a> AccountCheck<'a> {
             }
         }
         Ok(removed)
+    }
+
+    /// All annotations of messages: each can be read and belongs to a membership. Whether they are
+    /// as many octets as their mailbox counts was seen with its contents.
+    fn annotations(
+        &mut self,
+        account: &Account,
+        removed: &HashMap<MailboxId, RemovedMailbox>,
+    ) -> Result<(), StoreError> {
+        let keys = self.keys.clone();
+        let mut wrong = Vec::new();
+        let view = self.store.view()?;
+        let result = scan(&*view, &keys.annotations_all(), |key, value| {
+            let Some(AccountKey::Annotations(id, uid, _)) = keys.parse(key) else { return Ok(()) };
+            decode_annotations(key, value)?;
+            let record = account.mailbox(id).map(|mailbox| mailbox.record());
+            let record = record.or_else(|| removed.get(&id).map(|row| &row.record));
+            let is_counted = record.is_some_and(|record| record.counts.annotation_bytes > 0);
+            let membership = keys.key(&AccountKey::Membership(id, uid));
+            if !is_counted || view.get(&membership)?.is_none() {
+                wrong.push(format!("{uid} in {id} has annotations that nothing counts"));
+            }
+            Ok(())
+        });
+        self.guard(result)?;
+        for what in wrong {
+            self.note(what);
+        }
+        Ok(())
     }
 
     /// All memberships, live and expunged: each belongs to a mailbox, no (mailbox, UID) is there

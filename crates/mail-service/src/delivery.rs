@@ -81,6 +81,7 @@ impl Service {
                 staged: staged.clone(),
                 flags: attachment_flag(&staged.message().root),
                 date: InternalDate::utc(self.shared.world.clock.now_secs()),
+                annotations: mailbox::Annotations::default(),
             };
             match account.append(mailbox, vec![mail]).await {
                 Ok(_) => return Ok(()),

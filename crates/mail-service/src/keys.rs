@@ -22,6 +22,7 @@
 //! | `a` account `x` mailbox modseq UID | an expunged membership | EXPUNGE, MOVE |
 //! | `a` account `e` message | message row: blob, structure; immutable | a message arrives |
 //! | `a` account `g` mailbox name | annotation; mailbox 0 is the server | SETMETADATA |
+//! | `a` account `o` mailbox UID whose | annotations of the message: shared, or private | STORE |
 //! | `a` account `q` | limits of the account | they are set |
 //! | `a` account `l` modseq page | log entry, in pages | every change |
 //! | `a` account `t` hash | thread of the message with this Message-ID | a message arrives |
@@ -34,7 +35,7 @@
 //! One flag change writes four small rows: membership, mailbox record, log, head.
 
 use mail_types::{AccountId, EntryName, MailboxId, MailboxName, MessageId, ModSeq, Uid};
-use mailbox::MetadataTarget;
+use mailbox::{Audience, MetadataTarget};
 use store::KeyRange;
 
 use crate::auth::name::AccountName;
@@ -144,6 +145,8 @@ pub enum AccountKey {
     Message(MessageId),
     /// `g`
     Metadata(MetadataTarget, EntryName),
+    /// `o`
+    Annotations(MailboxId, Uid, Audience),
     /// `q`
     Quota,
     /// `l`
@@ -202,6 +205,11 @@ impl AccountKeys {
                 put(&mut bytes, b'g', target_number(*target));
                 bytes.extend_from_slice(name.as_str().as_bytes());
             }
+            AccountKey::Annotations(mailbox, uid, audience) => {
+                put(&mut bytes, b'o', mailbox.get());
+                bytes.extend_from_slice(&uid.get().to_be_bytes());
+                bytes.extend_from_slice(&audience_number(*audience).to_be_bytes());
+            }
             AccountKey::Log(modseq, page) => {
                 put(&mut bytes, b'l', modseq.get());
                 bytes.extend_from_slice(&page.to_be_bytes());
@@ -239,6 +247,10 @@ impl AccountKeys {
                 // A name has one spelling; another one is damage.
                 let name = EntryName::new(text).ok().filter(|name| name.as_str() == text)?;
                 AccountKey::Metadata(target, name)
+            }
+            b'o' => {
+                let (mailbox, uid) = (MailboxId(rest.u64()?), rest.uid()?);
+                AccountKey::Annotations(mailbox, uid, audience(rest.u64()?))
             }
             b'l' => AccountKey::Log(rest.modseq()?, u16::from_be_bytes(rest.take()?)),
             b't' => AccountKey::Thread(rest.take()?),
@@ -306,6 +318,18 @@ impl AccountKeys {
         self.kind(b'g')
     }
 
+    /// All annotations of messages of all mailboxes.
+    #[must_use]
+    pub fn annotations_all(&self) -> KeyRange {
+        self.kind(b'o')
+    }
+
+    /// All annotations of messages of a mailbox, by UID.
+    #[must_use]
+    pub fn annotations(&self, mailbox: MailboxId) -> KeyRange {
+        self.in_mailbox(b'o', mailbox)
+    }
+
     /// All pages of the log entries after `floor`, in order.
     #[must_use]
     pub fn log_after(&self, floor: ModSeq) -> KeyRange {
@@ -368,6 +392,25 @@ pub(crate) fn target(number: u64) -> MetadataTarget {
     }
 }
 
+/// Ids of accounts begin with one, so zero is free for what is shared, and the owner has the
+/// highest number: his own id may change when the account moves.
+pub(crate) fn audience_number(audience: Audience) -> u64 {
+    match audience {
+        Audience::Everyone => 0,
+        Audience::Reader(account) => account.get(),
+        Audience::Owner => u64::MAX,
+    }
+}
+
+/// The counterpart of [`audience_number`].
+pub(crate) fn audience(number: u64) -> Audience {
+    match number {
+        0 => Audience::Everyone,
+        u64::MAX => Audience::Owner,
+        account => Audience::Reader(AccountId(account)),
+    }
+}
+
 fn numbered(kind: &[u8], number: u64) -> Vec<u8> {
     [kind, &number.to_be_bytes()].concat()
 }
@@ -420,6 +463,9 @@ mod tests {
             AccountKey::Message(MessageId(9)),
             AccountKey::Metadata(MetadataTarget::Server, entry_name()),
             AccountKey::Metadata(MetadataTarget::Mailbox(mailbox), entry_name()),
+            AccountKey::Annotations(mailbox, uid, Audience::Owner),
+            AccountKey::Annotations(mailbox, uid, Audience::Everyone),
+            AccountKey::Annotations(mailbox, uid, Audience::Reader(AccountId(5))),
             AccountKey::Quota,
             AccountKey::Log(modseq, 2),
             AccountKey::Thread([7; THREAD_HASH_BYTES]),

@@ -16,7 +16,8 @@ use tracing::error;
 
 use crate::codec::message::StoredMessage;
 use crate::codec::rows::{
-    HeadRow, decode_access_key, decode_mailbox, decode_membership, decode_subscription,
+    HeadRow, decode_access_key, decode_annotations, decode_mailbox, decode_membership,
+    decode_subscription,
 };
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
@@ -136,6 +137,7 @@ impl Shared {
             Some(AccountKey::Head) => drop(HeadRow::decode(key, value)?),
             Some(AccountKey::Mailbox(id)) => drop(decode_mailbox(key, value, id)?),
             Some(AccountKey::Membership(_, uid)) => drop(decode_membership(key, value, uid)?),
+            Some(AccountKey::Annotations(..)) => _ = decode_annotations(key, value)?,
             Some(AccountKey::AccessKey(_)) => _ = decode_access_key(key, value)?,
             Some(AccountKey::Subscription(_)) => _ = decode_subscription(key, value)?,
             Some(AccountKey::Thread(_)) => _ = decode_thread(key, value)?,

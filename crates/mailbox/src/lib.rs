@@ -8,6 +8,7 @@
 //! Everything here is pure: no I/O, no clock, no randomness, no protocol text.
 
 mod account;
+mod annotations;
 mod apply;
 pub mod collate;
 mod decide;
@@ -30,6 +31,7 @@ pub mod tree;
 mod view;
 
 pub use account::{Account, Counts, Head, Mailbox, MailboxRecord, SpecialUses, Subscription};
+pub use annotations::{AnnotationEdit, AnnotationValue, Annotations, Audience, EntryPattern};
 pub use apply::{Corruption, apply};
 pub use decide::{Context, CopyOutcome, Decision, FlagsOutcome, Limit, Outcome, Refusal, decide};
 pub use history::Vanished;

@@ -8,7 +8,10 @@ use mail_types::{
     UidSet, UidValidity,
 };
 
-use crate::{Counts, MetadataTarget, MetadataValue, Quota, SpecialUses, Subscription};
+use crate::{
+    AnnotationEdit, Annotations, Counts, MetadataTarget, MetadataValue, Quota, SpecialUses,
+    Subscription,
+};
 
 /// One committed operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +80,17 @@ pub enum Change {
         /// The mailbox's counts after it.
         counts: Counts,
     },
+    /// Annotations of messages have other values. RFC 5257
+    Annotated {
+        /// Where.
+        mailbox: MailboxId,
+        /// Messages of which at least one value is another one now.
+        uids: UidSet,
+        /// The values that each of them has now.
+        edits: Vec<AnnotationEdit>,
+        /// The mailbox's counts after it.
+        counts: Counts,
+    },
     /// Messages left a mailbox.
     Expunged {
         /// Where.
@@ -134,6 +148,8 @@ pub struct Added {
     pub save_date: i64,
     /// Its flags.
     pub flags: Flags,
+    /// Its annotations.
+    pub annotations: Annotations,
 }
 
 /// Messages that have the same flags.

@@ -4,6 +4,7 @@
 //! Parsing has no side effects and needs no state of the session: names stay encoded, and what is
 //! allowed when is for the session to say.
 
+mod annotate;
 mod append;
 mod authenticate;
 mod code;

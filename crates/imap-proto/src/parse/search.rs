@@ -2,6 +2,7 @@
 
 use mail_types::{Keyword, ModSeq, SystemFlags, Uid, UidValidity};
 
+use super::annotate;
 use super::cursor::Cursor;
 use super::error::{ErrorKind, Result};
 use super::list::skip_value;
@@ -204,6 +205,7 @@ fn key_with_argument(name: &str, cursor: &mut Cursor<'_>) -> Result<SearchKey> {
         "EMAILID" => SearchKey::EmailId(bare_object_id(cursor)?),
         "THREADID" => SearchKey::ThreadId(bare_object_id(cursor)?),
         "MODSEQ" => mod_seq_key(cursor)?,
+        "ANNOTATION" => SearchKey::Annotation(annotate::key(cursor)?),
         _ => return cursor.expected("known search key"),
     })
 }
@@ -375,7 +377,8 @@ fn positions(cursor: &mut Cursor<'_>) -> Result<Vec<(u32, SequenceSet)>> {
 }
 
 /// The keys that are followed by something.
-const KEYS_WITH_ARGUMENTS: [&str; 32] = [
+const KEYS_WITH_ARGUMENTS: [&str; 33] = [
+    "ANNOTATION",
     "BCC",
     "BODY",
     "CC",

@@ -2,8 +2,8 @@
 
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
-    append, authenticate, comparator, copy, create, fetch, id, list, login, metadata, notify,
-    quota, replace, search, select, sort, status, store, thread, urlauth,
+    annotate, append, authenticate, comparator, copy, create, fetch, id, list, login, metadata,
+    notify, quota, replace, search, select, sort, status, store, thread, urlauth,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -181,6 +181,10 @@ fn numbered_body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::Store(arguments) => {
             uid(out, arguments.numbering);
             store::command(out, arguments);
+        }
+        CommandBody::StoreAnnotation(arguments) => {
+            uid(out, arguments.numbering);
+            annotate::store(out, arguments);
         }
         CommandBody::Copy(arguments) => {
             uid(out, arguments.numbering);

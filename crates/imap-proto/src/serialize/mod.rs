@@ -4,6 +4,7 @@
 //! break out of its place: a line break or a NUL goes into a literal, octets above 127 too unless
 //! the connection speaks UTF-8.
 
+mod annotate;
 mod append;
 mod authenticate;
 mod code;

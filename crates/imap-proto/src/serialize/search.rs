@@ -2,6 +2,7 @@
 
 use mail_types::{InternalDate, ModSeq, SystemFlags};
 
+use super::annotate;
 use super::writer::Writer;
 use crate::types::{
     Esearch, MultiSearch, Numbering, PartialRange, ResultEnd, Search, SearchKey, SearchReturn,
@@ -117,6 +118,7 @@ fn key(out: &mut Writer<'_>, search_key: &SearchKey) {
         SearchKey::Keyword(keyword) => word(out, "KEYWORD ", keyword.as_str()),
         SearchKey::NotKeyword(keyword) => word(out, "UNKEYWORD ", keyword.as_str()),
         SearchKey::Sequence(set) => out.set(set),
+        SearchKey::Annotation(which) => annotate::key(out, which),
         SearchKey::Uid(set) => {
             out.text("UID ");
             out.set(set);

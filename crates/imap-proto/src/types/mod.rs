@@ -1,6 +1,7 @@
 //! What is said over the wire, as values. Each is independent of the role: a client serializes the
 //! command that a server parses, and the other way round with responses.
 
+mod annotate;
 mod append;
 mod command;
 mod comparator;
@@ -21,6 +22,10 @@ mod store;
 mod thread;
 mod urlauth;
 
+pub use annotate::{
+    AnnotationData, AnnotationEntry, AnnotationItem, AnnotationKey, AnnotationPart,
+    AnnotationSetting, AnnotationSupport, StoreAnnotation,
+};
 pub use append::{Append, AppendForm, AppendMessage, AppendPayload, CatPart, Literal};
 pub use command::{
     Authenticate, Capability, Command, CommandBody, CopyMove, Create, IdParams, Login, Numbering,

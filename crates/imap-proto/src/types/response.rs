@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use mail_types::{ModSeq, SeqNum, Uid, UidValidity};
 
 use super::{
-    Capability, ComparatorReply, FetchAttribute, FlagList, IdParams, ListReply, MailboxArg,
-    MetadataReply, NamespaceReply, Numbering, PartialResult, QuotaReply, QuotaRootReply,
-    SearchUpdate, SequenceSet, StatusReply, Tag, ThreadMember, UrlData,
+    AnnotationSupport, Capability, ComparatorReply, FetchAttribute, FlagList, IdParams, ListReply,
+    MailboxArg, MetadataReply, NamespaceReply, Numbering, PartialResult, QuotaReply,
+    QuotaRootReply, SearchUpdate, SequenceSet, StatusReply, Tag, ThreadMember, UrlData,
 };
 
 /// One response: a line, with its literals.
@@ -173,6 +173,12 @@ pub enum Code {
     Alert,
     /// `ALREADYEXISTS`
     AlreadyExists,
+    /// `ANNOTATE TOOBIG`. RFC 5257 §4.5
+    AnnotateTooBig,
+    /// `ANNOTATE TOOMANY`. RFC 5257 §4.5
+    AnnotateTooMany,
+    /// `ANNOTATIONS`: what a mailbox does with annotations of messages. RFC 5257 §4.1
+    Annotations(AnnotationSupport),
     /// `APPENDUID`: UIDVALIDITY and the UIDs of what was appended. RFC 4315 §3
     AppendUid {
         /// Of the mailbox.
@@ -371,9 +377,11 @@ pub enum Continuation {
 }
 
 /// The codes that have no arguments.
-const BARE_CODES: [(Code, &str); 34] = [
+const BARE_CODES: [(Code, &str); 36] = [
     (Code::Alert, "ALERT"),
     (Code::AlreadyExists, "ALREADYEXISTS"),
+    (Code::AnnotateTooBig, "ANNOTATE TOOBIG"),
+    (Code::AnnotateTooMany, "ANNOTATE TOOMANY"),
     (Code::AuthenticationFailed, "AUTHENTICATIONFAILED"),
     (Code::AuthorizationFailed, "AUTHORIZATIONFAILED"),
     (Code::BadComparator, "BADCOMPARATOR"),

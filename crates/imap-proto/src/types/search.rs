@@ -2,7 +2,7 @@
 
 use mail_types::{Keyword, ModSeq, SystemFlags, Uid};
 
-use super::{MailboxArg, Numbering, SequenceSet};
+use super::{AnnotationKey, MailboxArg, Numbering, SequenceSet};
 
 /// Arguments of SEARCH.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,6 +207,8 @@ pub enum SearchKey {
     EmailId(String),
     /// `THREADID`. RFC 8474 §5.2
     ThreadId(String),
+    /// `ANNOTATION`. RFC 5257 §4.8
+    Annotation(AnnotationKey),
     /// `FUZZY`: what is like it is enough. RFC 6203 §3
     Fuzzy(Box<SearchKey>),
     /// `NOT`

@@ -13,14 +13,14 @@ use imap_proto::types::{
 };
 use imap_proto::url::ImapUrl;
 use mail_types::{Flags, InternalDate, MailboxId, MailboxName, MessageId};
-use mailbox::Account;
+use mailbox::{Account, Annotations};
 use mime::header::{FieldFilter, subset};
 use mime::{Message, SectionKind};
 
 use super::append::{empty, too_big};
 use super::fetch::bounded;
 use crate::reply::{Flow, Reply, Run, wait, wait_ready};
-use crate::{Answer, AppendData, AppendItem, AppendPiece, Need, ReadRequest, errors};
+use crate::{Answer, AppendData, AppendItem, AppendPiece, Need, ReadRequest, annotation, errors};
 
 /// What goes on with the messages when they are known.
 type Rest = Box<dyn FnOnce(Vec<AppendItem>, &mut Run<'_>) -> Flow + Send>;
@@ -55,6 +55,7 @@ struct Gathering {
 struct Draft {
     flags: Flags,
     date: InternalDate,
+    annotations: Annotations,
     content: Content,
 }
 
@@ -117,7 +118,8 @@ impl Gathering {
         };
         let date = message.date.unwrap_or(run.now);
         // Flags that no message can have are dropped: a refusal breaks migrations.
-        self.drafts.push(Draft { flags: message.flags.flags, date, content });
+        let annotations = annotation::initial(message.annotations)?;
+        self.drafts.push(Draft { flags: message.flags.flags, date, annotations, content });
         Ok(())
     }
 
@@ -255,7 +257,7 @@ impl Gathering {
         }
         let mut items = Vec::with_capacity(self.drafts.len());
         let mut copied = 0_u64;
-        for Draft { flags, date, content } in self.drafts {
+        for Draft { flags, date, annotations, content } in self.drafts {
             let data = match content {
                 Content::Whole(data) => data,
                 Content::Pieces(pieces) => {
@@ -271,7 +273,7 @@ impl Gathering {
                     AppendData::Catenated(pieces)
                 }
             };
-            items.push(AppendItem { data, flags, date });
+            items.push(AppendItem { data, flags, date, annotations });
         }
         if copied > COPIED_BYTES_MAX.max(self.append_limit) {
             return Err(Reply::no("Too much to copy in one command").with(Code::Limit));

@@ -12,7 +12,7 @@ use super::{close, list};
 use crate::render::{Fetched, Include, Out};
 use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
 use crate::state::{Access, Selected};
-use crate::{Answer, Need, Trouble, errors, render, sync};
+use crate::{Answer, Need, Trouble, annotation, errors, render, sync};
 
 pub(crate) fn begin(select: Select, access: Access, run: &mut Run<'_>) -> Flow {
     // RFC 7162 §3.2.5: BAD, and the selected mailbox stays.
@@ -80,7 +80,9 @@ fn open(opening: Opening, run: &mut Run<'_>) -> Flow {
     if let Some(watch) = &mut run.state.watch {
         watch.fresh = UidSet::new();
     }
-    run.state.selected = Some(Selected::new(id, access, view));
+    let mut selected = Selected::new(id, access, view);
+    selected.annotate = select.annotate;
+    run.state.selected = Some(selected);
     let reply = match access {
         Access::ReadWrite => Reply::ok("SELECT completed").with(Code::ReadWrite),
         Access::ReadOnly => Reply::ok("EXAMINE completed").with(Code::ReadOnly),
@@ -111,6 +113,8 @@ fn write_summary(view: &View, access: Access, run: &mut Run<'_>) {
     say(Code::UidValidity(view.uid_validity()), "UIDs are valid");
     say(Code::UidNext(view.uid_next()), "Next UID");
     say(Code::HighestModSeq(view.settled()), "Highest");
+    // RFC 5257 §4.1
+    say(Code::Annotations(annotation::support(access)), "Annotations of messages");
     // RFC 4467 §8
     say(Code::UrlMech(Vec::new()), "Mechanisms of URLs");
 }

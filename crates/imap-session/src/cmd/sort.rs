@@ -11,9 +11,9 @@ use mime::Message;
 
 use super::search::rows::{Collector, collect, decoded, sent};
 use super::search::{self, Wants, highest, keys, one_number};
-use crate::errors;
 use crate::reply::{Flow, Reply, Run, end};
 use crate::sync;
+use crate::{annotation, errors};
 
 pub(crate) fn begin(sort: Sort, run: &mut Run<'_>) -> Flow {
     search::check(&sort.search, run)?;
@@ -58,7 +58,10 @@ impl Collector for Sorting {
 }
 
 fn criterion(criterion: &SortCriterion) -> sort::Criterion {
-    let key = match criterion.key {
+    let key = match &criterion.key {
+        SortKey::Annotation(name, scope) => {
+            sort::SortKey::Annotation(name.clone(), annotation::audience(*scope))
+        }
         SortKey::Arrival => sort::SortKey::Arrival,
         SortKey::Cc => sort::SortKey::Cc,
         SortKey::Date => sort::SortKey::Date,
@@ -77,13 +80,13 @@ fn criterion(criterion: &SortCriterion) -> sort::Criterion {
 fn texts(message: &Message, sorter: &Sorter) -> SortTexts {
     let envelope = &message.header.envelope;
     let by = |key: sort::SortKey, addresses: &[Address], text: fn(&Address) -> String| {
-        let first = addresses.first().filter(|_| sorter.sorts_by(key));
+        let first = addresses.first().filter(|_| sorter.sorts_by(&key));
         first.map(text).unwrap_or_default()
     };
     let subject = envelope.subject.as_deref();
     SortTexts {
         sent: sent(message),
-        subject: decoded(subject.filter(|_| sorter.sorts_by(sort::SortKey::Subject))),
+        subject: decoded(subject.filter(|_| sorter.sorts_by(&sort::SortKey::Subject))),
         from: by(sort::SortKey::From, &envelope.from, mailbox_of),
         to: by(sort::SortKey::To, &envelope.to, mailbox_of),
         cc: by(sort::SortKey::Cc, &envelope.cc, mailbox_of),

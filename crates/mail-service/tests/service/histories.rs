@@ -44,7 +44,13 @@ pub async fn step(
             let staged = staging.finish().await?;
             let date = InternalDate::utc(START);
             let gone = (pick(), uids.first().unwrap());
-            return account.replace(gone, pick(), NewMail { staged, flags, date }).await;
+            return account
+                .replace(
+                    gone,
+                    pick(),
+                    NewMail { staged, flags, date, annotations: mailbox::Annotations::default() },
+                )
+                .await;
         }
         4..=7 => {
             let modes = [FlagMode::Add, FlagMode::Remove, FlagMode::Replace];

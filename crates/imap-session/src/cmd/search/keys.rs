@@ -2,8 +2,10 @@
 
 use imap_proto::types::{Numbering, Search, SearchKey, SequenceSet};
 use mail_types::{MessageId, ThreadId, Uid, UidSet};
+use mailbox::EntryPattern;
 use mailbox::search::{DateTest, Field, Key};
 
+use crate::annotation;
 use crate::resolve::{resolve_leniently, uids_to_come};
 use crate::state::Selected;
 
@@ -157,6 +159,14 @@ impl Translator<'_> {
             SearchKey::ModSeq { mod_seq, .. } => Key::ModSeq(*mod_seq),
             SearchKey::EmailId(id) => MessageId::parse(id).map_or(Key::Nothing, Key::Message),
             SearchKey::ThreadId(id) => ThreadId::parse(id).map_or(Key::Nothing, Key::Thread),
+            SearchKey::Annotation(key) => {
+                let text = key.text.as_deref().map(|text| self.text(text));
+                Key::Annotation(
+                    EntryPattern::new(&key.entry),
+                    annotation::audiences(key.scope),
+                    text,
+                )
+            }
             SearchKey::Fuzzy(key) => Key::Fuzzy(Box::new(self.key(key))),
             SearchKey::Not(key) => not(self.key(key)),
             SearchKey::Or(a, b) => Key::Or(vec![self.key(a), self.key(b)]),
