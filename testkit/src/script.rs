@@ -781,6 +781,7 @@ macro_rules! script_tests {
             layers_and_logins_come_and_go "connection",
             idle_tells_news_at_once "idle",
             annotations_are_set_read_and_told_to_others "metadata",
+            annotations_of_messages_are_kept_found_and_told "annotate",
             limits_are_told_and_kept "quota",
             notify_tells_what_was_asked_for_and_nothing_else "notify",
             the_sessions_of_the_rfcs_go_as_they_are_printed "rfc",
