@@ -3,7 +3,7 @@
 //! Meant for a store that nobody writes to; on a store in use it may call a change that happens
 //! meanwhile a finding. It changes nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -320,23 +320,25 @@ impl<'a> AccountCheck<'a> {
         removed: &HashMap<MailboxId, RemovedMailbox>,
     ) -> Result<(), StoreError> {
         let keys = self.keys.clone();
-        let mut wrong = Vec::new();
+        let mut found = BTreeSet::new();
         let view = self.store.view()?;
         let result = scan(&*view, &keys.annotations_all(), |key, value| {
-            let Some(AccountKey::Annotations(id, uid, _)) = keys.parse(key) else { return Ok(()) };
-            decode_annotations(key, value)?;
-            let record = account.mailbox(id).map(|mailbox| mailbox.record());
-            let record = record.or_else(|| removed.get(&id).map(|row| &row.record));
-            let is_counted = record.is_some_and(|record| record.counts.annotation_bytes > 0);
-            let membership = keys.key(&AccountKey::Membership(id, uid));
-            if !is_counted || view.get(&membership)?.is_none() {
-                wrong.push(format!("{uid} in {id} has annotations that nothing counts"));
+            if let Some(AccountKey::Annotations(id, uid, _)) = keys.parse(key) {
+                decode_annotations(key, value)?;
+                found.insert((id, uid));
             }
             Ok(())
         });
         self.guard(result)?;
-        for what in wrong {
-            self.note(what);
+        for (id, uid) in found {
+            let record = account.mailbox(id).map(|mailbox| mailbox.record());
+            let record = record.or_else(|| removed.get(&id).map(|row| &row.record));
+            let is_counted = record.is_some_and(|record| record.counts.annotation_bytes > 0);
+            // An engine may give one answer at a time, so not while it is visiting rows.
+            let membership = view.get(&keys.key(&AccountKey::Membership(id, uid)))?;
+            if !is_counted || membership.is_none() {
+                self.note(format_args!("{uid} in {id} has annotations that nothing counts"));
+            }
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The service over the engine in memory, and over the local one where that matters.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
 
+mod annotations;
 mod changes;
 mod checking;
 mod clocks;
