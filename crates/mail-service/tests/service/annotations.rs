@@ -121,7 +121,7 @@ async fn a_copy_takes_what_is_its_owners_and_an_expunge_leaves_no_row() {
     let (uids, first) = (all(), UidSet::single(Uid::MIN));
     account.submit(Operation::Copy { from, to, uids: first }).await.unwrap();
     let copied: Vec<_> = filled().into_iter().filter(|(whose, _)| *whose != READER).collect();
-    assert_eq!(values(&account, to).await, [copied.clone()]);
+    assert_eq!(values(&account, to).await, std::slice::from_ref(&copied));
     assert_eq!(rows(&store, account.id()), 3 + 3 + 2);
     account.submit(Operation::Move { from, to, uids }).await.unwrap();
     assert_eq!(values(&account, to).await, [copied.clone(), copied.clone(), copied]);
