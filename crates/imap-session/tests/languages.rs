@@ -44,6 +44,10 @@ fn is_sentence(text: &str) -> bool {
         && text.contains(|c: char| c.is_ascii_lowercase())
 }
 
+/// What is no text of the catalogues: the first has the words of the grammar, and is told otherwise
+/// in other languages; the others are names of mailboxes, which stay as they are.
+const NOT_LOOKED_UP: [&str; 3] = ["Not understood: {error}", "Other Users", "Shared Folders"];
+
 #[test]
 fn every_sentence_in_the_sources_can_be_told_in_every_language() {
     let mut count = 0;
@@ -52,8 +56,7 @@ fn every_sentence_in_the_sources_can_be_told_in_every_language() {
         let source = std::fs::read_to_string(&path).unwrap();
         for text in strings(&source).into_iter().filter(|text| is_sentence(text)) {
             count += 1;
-            // Its words are those of the grammar: it is told otherwise in other languages.
-            if text == "Not understood: {error}" {
+            if NOT_LOOKED_UP.contains(&text.as_str()) {
                 continue;
             }
             let text: &'static str = text.leak();
