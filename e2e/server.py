@@ -24,6 +24,7 @@ STOP_SECONDS = 15
 CONFIG = """\
 data = "{data}"
 hostname = "mail.example"
+domains = ["mail.example"]
 
 [[listen]]
 protocol = "imap"
@@ -49,6 +50,21 @@ tls = "none"
 protocol = "lmtp"
 address = "unix:{socket}"
 tls = "none"
+
+[[listen]]
+protocol = "smtp"
+address = "127.0.0.1:0"
+tls = "starttls"
+
+[[listen]]
+protocol = "submission"
+address = "127.0.0.1:0"
+tls = "starttls"
+
+[[listen]]
+protocol = "submission"
+address = "127.0.0.1:0"
+tls = "implicit"
 """
 
 
@@ -71,6 +87,7 @@ class Server:
         self.own_folder = folder is None
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="pillarbox-e2e-"))
         self.imap = self.imaps = self.starttls = self.lmtp = None
+        self.smtp = self.submission = self.submissions = None
         self.ready = self.folder / "ready.json"
         self.socket = self.folder / "lmtp.sock"
         self.config = self.folder / "pillarbox.toml"
@@ -110,6 +127,9 @@ class Server:
         addresses = [entry["address"] for entry in json.loads(self.ready.read_text())["listen"]]
         self.imap, self.imaps, self.starttls, self.lmtp = (
             int(address.rsplit(":", 1)[1]) for address in addresses[:4]
+        )
+        self.smtp, self.submission, self.submissions = (
+            int(address.rsplit(":", 1)[1]) for address in addresses[5:8]
         )
 
     def run(self, *words, stdin=""):
@@ -179,6 +199,7 @@ class Elsewhere:
     """A server that somebody else has started."""
 
     socket = None
+    smtp = submission = submissions = None
 
     def __init__(self, described):
         ports = dict(word.split("=") for word in described.split())

@@ -53,27 +53,30 @@ const RULES: &[Rule] = &[
     Rule { name: "imap-proto",   nature: Pure,    imports: &["mail-types"] },
     // L1: the model
     Rule { name: "mailbox",      nature: Pure,    imports: &["mail-types"] },
+    Rule { name: "mail-queue",   nature: Pure,    imports: &["mail-types"] },
     Rule { name: "imap-session", nature: Pure,    imports: &["mail-types", "mime", "imap-proto", "mailbox"] },
+    Rule { name: "smtp-session", nature: Pure,    imports: &["mail-types"] },
     // L2: contracts and engines; they know no mail, only bytes
     Rule { name: "store",        nature: Worldly, imports: &[] },
     Rule { name: "store-local",  nature: Worldly, imports: &["store"] },
     Rule { name: "store-postgres", nature: Worldly, imports: &["store"] },
     Rule { name: "blob-s3",      nature: Worldly, imports: &["store"] },
     // L3: the one core
-    Rule { name: "mail-service", nature: Worldly, imports: &["mail-types", "mime", "mailbox", "store"] },
+    Rule { name: "mail-service", nature: Worldly, imports: &["mail-types", "mime", "mailbox", "mail-queue", "store"] },
     // L4: the shells
     Rule { name: "net",          nature: Worldly, imports: &[] },
     Rule { name: "imap-server",  nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "mail-service", "net"] },
     Rule { name: "oauth",        nature: Worldly, imports: &["mail-types", "mail-service"] },
-    Rule { name: "smtp",         nature: Worldly, imports: &["mail-types", "mail-service", "net"] },
+    Rule { name: "smtp",         nature: Worldly,
+           imports: &["mail-types", "mime", "mail-queue", "smtp-session", "mail-service", "net"] },
     // The binary: the only place where engines and shells meet
     Rule { name: "pillarbox",    nature: Worldly,
-           imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "store", "store-local",
+           imports: &["mail-types", "mime", "imap-proto", "mailbox", "mail-queue", "imap-session", "store", "store-local",
                       "store-postgres", "blob-s3", "mail-service", "net", "imap-server", "oauth", "smtp"] },
     // For tests; only ever a dev-dependency of the others
     Rule { name: "testkit",      nature: Worldly,
-           imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "store", "store-local",
+           imports: &["mail-types", "mime", "imap-proto", "mailbox", "mail-queue", "imap-session", "store", "store-local",
                       "store-postgres", "blob-s3", "mail-service", "net", "imap-server", "oauth", "smtp"] },
     // The crash tester: a program of its own that opens what a crash left
     Rule { name: "sim",          nature: Worldly, imports: &["mail-types", "mailbox", "store", "store-local", "mail-service"] },

@@ -17,6 +17,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("fetchmail", "fetchmail"),
     ("interimap", "interimap"),
     ("mutt", "mutt"),
+    ("swaks", "swaks"),
     ("node", "nodejs"),
     ("pip3", "python3-pip"),
     ("python3", "python3"),

@@ -333,6 +333,16 @@ fn acl_entry() -> impl Strategy<Value = AclEntry> {
     (mailbox(), identifier()).prop_map(|(mailbox, identifier)| AclEntry { mailbox, identifier })
 }
 
+fn acl_body() -> impl Strategy<Value = CommandBody> {
+    prop_oneof![
+        set_acl(),
+        acl_entry().prop_map(CommandBody::DeleteAcl),
+        mailbox().prop_map(CommandBody::GetAcl),
+        acl_entry().prop_map(CommandBody::ListRights),
+        mailbox().prop_map(CommandBody::MyRights),
+    ]
+}
+
 fn list_rights_reply() -> impl Strategy<Value = ListRightsReply> {
     (mailbox(), identifier(), rights(), vec(rights(), 0..4)).prop_map(
         |(mailbox, identifier, required, optional)| ListRightsReply {
@@ -544,11 +554,7 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         1 => (mailbox(), metadata_entries()).prop_map(|(mailbox, entries)| {
             CommandBody::SetMetadata(SetMetadata { mailbox, entries })
         }),
-        1 => set_acl(),
-        1 => acl_entry().prop_map(CommandBody::DeleteAcl),
-        1 => mailbox().prop_map(CommandBody::GetAcl),
-        1 => acl_entry().prop_map(CommandBody::ListRights),
-        1 => mailbox().prop_map(CommandBody::MyRights),
+        5 => acl_body(),
         1 => bytes().prop_map(CommandBody::GetQuota),
         1 => mailbox().prop_map(CommandBody::GetQuotaRoot),
         1 => (bytes(), vec(limit(), 0..4))

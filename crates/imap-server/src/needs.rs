@@ -7,14 +7,13 @@ use imap_session::{
     Answer, AppendData, AppendItem, AppendPiece, AppendRequest, AuthenticationRefused, Need, Place,
     ReadRequest, ReplaceRequest, SaslStep, Unread, UrlRequest, UrlToSign,
 };
-use mail_service::auth::oauth;
 use mail_service::{
     AccountHandle, AuthError, AuthorizedUrl, Channel, MailboxPin, Mechanism, NewMail, Rump,
     SaslProgress, SaslSession, ServiceError, Staged, UrlAccess,
 };
 use mail_types::{MailboxId, MessageId, Secret};
 use mailbox::{Account, Operation, Outcome};
-use net::Verdict;
+use net::{Peer, Verdict};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -306,7 +305,7 @@ impl Connection {
             },
         };
         if let Input::First(Some(response)) | Input::Later(response) = &input {
-            exchange.note_claim(response.expose());
+            exchange.note_claim(response.expose(), self.peer);
         }
         let is_counted = exchange.session.has_failed();
         if !is_counted && self.throttled(&exchange.claimed) {
@@ -532,15 +531,21 @@ async fn catenate(
 
 impl Exchange {
     /// Remembers who the client says it is, for the count of failures. PLAIN: RFC 4616 §2;
-    /// SCRAM: RFC 5802 §7; OAUTHBEARER: RFC 7628 §3.1.
-    fn note_claim(&mut self, response: &[u8]) {
+    /// SCRAM: RFC 5802 §7.
+    fn note_claim(&mut self, response: &[u8], peer: Peer) {
         if !self.claimed.is_empty() {
+            return;
+        }
+        if self.mechanism.takes_token() {
+            // Tokens cannot be guessed. Those that are refused are old ones, and must not make
+            // passwords of the account be refused as well; they count where they come from.
+            self.claimed = format!("\u{1}token {peer}").into_bytes();
             return;
         }
         let claimed = match self.mechanism {
             Mechanism::Plain => response.split(|byte| *byte == 0).nth(1),
             Mechanism::Login | Mechanism::External => Some(response),
-            Mechanism::OAuthBearer | Mechanism::XOAuth2 => Some(oauth::claimed(response)),
+            Mechanism::OAuthBearer | Mechanism::XOAuth2 => None,
             Mechanism::ScramSha256
             | Mechanism::ScramSha256Plus
             | Mechanism::ScramSha1

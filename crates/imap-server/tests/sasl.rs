@@ -341,7 +341,8 @@ async fn a_refused_token_counts_once_even_if_the_client_does_not_hear_it_out() {
     live.server = Arc::new(server);
     let message = format!("n,a={USER},^auth=Bearer x^^");
     let far = Peer::Ip("192.0.2.1".parse().unwrap());
-    let verdict = || throttle.check(far, USER.as_bytes(), std::time::Instant::now());
+    let of_tokens = format!("\u{1}token {}", Peer::Local);
+    let verdict = || throttle.check(far, of_tokens.as_bytes(), std::time::Instant::now());
     for round in 0..49 {
         let mut client = live.connect();
         client.line().await;
@@ -358,4 +359,7 @@ async fn a_refused_token_counts_once_even_if_the_client_does_not_hear_it_out() {
     client.line().await;
     bearer(&mut client, &message).await;
     assert_eq!(verdict(), net::Verdict::Refuse);
+    // A client with an old token does not lock its user out.
+    let now = std::time::Instant::now();
+    assert_eq!(throttle.check(far, USER.as_bytes(), now), net::Verdict::Try);
 }

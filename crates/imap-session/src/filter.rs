@@ -12,10 +12,10 @@ use imap_proto::types::{Code, CommandBody, FilterName, MetadataEntry, Search, Se
 use mail_types::EntryName;
 use mailbox::{Account, MetadataTarget};
 
-use crate::Need;
 use crate::cmd::{search, uidonly};
 use crate::config::ServerAnnotations;
 use crate::reply::{Flow, Reply, Run, wait_ready};
+use crate::{Need, Place};
 
 /// Most substitutions one inside the other; 3 is the least. RFC 5466 §3.1
 const PASSES_MAX: usize = 8;
@@ -35,7 +35,9 @@ pub(crate) fn insert(
         search::check_no_charset(search, run)?;
     }
     check_charset(search)?;
-    // Another session may just have set it.
+    // Another session may just have set it. Filters are the user's own, whosever mailbox is
+    // searched.
+    let searched = std::mem::replace(&mut run.state.place, Place::Own);
     wait_ready(Need::Refresh, move |run| {
         if let Some(search) = search_of(&mut body) {
             let account = run.account()?;
@@ -46,6 +48,7 @@ pub(crate) fn insert(
             }
             imply_charset(search);
         }
+        run.state.place = searched;
         uidonly::check(&body, run.state)?;
         then(body, run)
     })

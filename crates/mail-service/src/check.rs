@@ -13,12 +13,15 @@ use store::{BlobId, BlobKey, Store, StoreError};
 
 use crate::accounts::{Removal, parse_directory};
 use crate::codec::message::StoredMessage;
+use crate::codec::queue::decode_delivered;
 use crate::codec::rows::{RemovedMailbox, decode_access_key, decode_membership};
+use crate::destinations::parse_alias;
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::loader::{load_account, load_contents, scan, strange_key};
 use crate::log::read_log;
 use crate::login::load_credential;
+use crate::queue::check_queue;
 use crate::rows::read_row;
 use crate::sharing::read_grant;
 use crate::thread::decode_thread;
@@ -60,7 +63,7 @@ impl Report {
         self.findings.is_empty()
     }
 
-    fn note(&mut self, account: Option<AccountId>, what: impl fmt::Display) {
+    pub(crate) fn note(&mut self, account: Option<AccountId>, what: impl fmt::Display) {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(Finding { account, what: what.to_string() });
         }
@@ -84,6 +87,7 @@ impl fmt::Display for Finding {
 pub fn check(store: &dyn Store) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let names = check_directory(store, &mut report)?;
+    check_aliases(store, &mut report)?;
     for (id, name) in &names {
         report.accounts += 1;
         let mut check = AccountCheck::new(store, *id, &mut report);
@@ -92,6 +96,7 @@ pub fn check(store: &dyn Store) -> Result<Report, StoreError> {
     }
     check_grants(store, &mut report)?;
     check_strays(store, &names, &mut report)?;
+    check_queue(store, &mut report)?;
     Ok(report)
 }
 
@@ -132,12 +137,30 @@ fn check_directory(
 
 /// Every grant can be read. One that is left of a list does no harm, so it is no finding.
 fn check_grants(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
-    store.view()?.scan(&keys::grants_all(), &mut |key, value| {
+    let scanned = store.view()?.scan(&keys::grants_all(), &mut |key, value| {
         if let Err(error) = read_grant(key, value) {
             report.note(None, error);
         }
         ControlFlow::Continue(())
-    })
+    });
+    match scanned {
+        Err(error @ StoreError::Corrupt { .. }) => {
+            report.note(None, error);
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Every alias can be read. Whom it names need not exist: he may be made later.
+fn check_aliases(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
+    store.view()?.scan(&keys::aliases_all(), &mut |key, value| {
+        if let Err(error) = parse_alias(key, value) {
+            report.note(None, error);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
 }
 
 /// Rows and blobs that belong to no account that has a name or is being removed.
@@ -245,6 +268,9 @@ impl<'a> AccountCheck<'a> {
                 None => damaged.push(strange_key(key)),
                 Some(AccountKey::AccessKey(_)) => {
                     damaged.extend(decode_access_key(key, value).err().map(ServiceError::from));
+                }
+                Some(AccountKey::Delivered(..)) => {
+                    damaged.extend(decode_delivered(key, value).err().map(ServiceError::from));
                 }
                 Some(AccountKey::Thread(_)) => {
                     damaged.extend(decode_thread(key, value).err().map(ServiceError::from));

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use mail_types::{AccountId, Flags, InternalDate, Keyword, MailboxId, MailboxName, SystemFlags};
-use mailbox::{Account, Refusal};
+use mailbox::{Account, Outcome, Refusal};
 use mime::{Content, Part};
 
 use crate::auth::name::AccountName;
 use crate::error::ServiceError;
 use crate::handle::NewMail;
 use crate::login::resolve;
+use crate::open::Once;
 use crate::service::Service;
 use crate::staging::{Staged, Staging};
 
@@ -70,6 +71,17 @@ impl Service {
     /// See [`DeliverError`]: nothing was delivered, except that after
     /// `Temporary(WriteRefused)` it is not known.
     pub async fn deliver(&self, route: &Route, staged: &Staged) -> Result<(), DeliverError> {
+        self.deliver_marked(route, staged, None).await.map(drop)
+    }
+
+    /// As [`Service::deliver`], with a mark, key and value, that is written by the same commit.
+    /// `false` if the mark was there: then it has been delivered before.
+    pub(crate) async fn deliver_marked(
+        &self,
+        route: &Route,
+        staged: &Staged,
+        mark: Option<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<bool, DeliverError> {
         let account = match self.account(route.account).await {
             Err(ServiceError::NoSuchAccount) => return Err(DeliverError::NoSuchUser),
             other => other?,
@@ -82,8 +94,9 @@ impl Service {
                 flags: attachment_flag(&staged.message().root),
                 date: InternalDate::utc(self.shared.world.clock.now_secs()),
             };
-            match account.append(mailbox, vec![mail]).await {
-                Ok(_) => return Ok(()),
+            let once = mark.clone().map(|(key, value)| Once { key, value, absent_since: None });
+            match account.append_once(mailbox, vec![mail], once).await {
+                Ok((_, outcome)) => return Ok(outcome != Outcome::Done),
                 // The mailbox was deleted meanwhile: look again.
                 Err(ServiceError::Refused(Refusal::NoTarget | Refusal::NonExistent)) => {}
                 Err(error) => return Err(error.into()),

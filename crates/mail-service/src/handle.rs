@@ -12,7 +12,7 @@ use crate::contents::MailboxPin;
 use crate::error::ServiceError;
 use crate::keys::AccountKeys;
 use crate::limits::{READ_CHUNK_BYTES, ROWS_PER_READ_MAX, Sharing};
-use crate::open::OpenAccount;
+use crate::open::{Once, OpenAccount};
 use crate::rows::MessageRow;
 use crate::service::{Shared, blocking};
 use crate::staging::{Staged, Staging};
@@ -169,6 +169,16 @@ impl AccountHandle {
         mailbox: MailboxId,
         mails: Vec<NewMail>,
     ) -> Result<(Account, Outcome), ServiceError> {
+        self.append_once(mailbox, mails, None).await
+    }
+
+    /// As [`AccountHandle::append`], with a mark; `Done` if the mark was there already.
+    pub(crate) async fn append_once(
+        &self,
+        mailbox: MailboxId,
+        mails: Vec<NewMail>,
+        once: Option<Once>,
+    ) -> Result<(Account, Outcome), ServiceError> {
         let mut rows = Vec::with_capacity(mails.len());
         let mut messages = Vec::with_capacity(mails.len());
         for mail in mails {
@@ -177,7 +187,8 @@ impl AccountHandle {
             messages.push(mail.message());
         }
         let operation = Operation::AddMessages { mailbox, messages };
-        let added = self.open.submit(self.actor.clone(), operation, rows).await?;
+        let actor = self.actor.clone();
+        let added = self.open.submit_once(actor, operation, rows, once).await?;
         self.note_use(&added.0, mailbox);
         Ok(added)
     }
@@ -322,6 +333,10 @@ pub struct MessageReader {
 }
 
 impl MessageReader {
+    pub(crate) fn of_blob(reader: Box<dyn BlobReader>) -> Self {
+        Self { reader: Arc::from(reader), _staged: None }
+    }
+
     /// RFC822.SIZE.
     #[must_use]
     pub fn size(&self) -> u64 {

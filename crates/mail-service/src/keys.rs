@@ -8,9 +8,13 @@
 //! |---|---|---|
 //! | `c` | the next account id | an account is made |
 //! | `g` grantee owner | modseq of the owner when it shared; grantee 0 is anyone | SETACL |
+//! | `f` address | an alias: for whom the address stands | it is set |
 //! | `i` name | an account that is arriving from another place | an account is moved here |
 //! | `n` name | account id | an account is made or removed |
 //! | `p` account | the shard that it lives in; at home without | an account is made or moved |
+//! | `qd` time id | an entry of the queue that is due then | it changes |
+//! | `qe` id | entry of the queue: envelope, recipients, blob | mail is queued, an attempt ends |
+//! | `qf` time id | an entry that is to leave then | mail is queued |
 //! | `r` account | why its rows are or may have to be removed | an account is made or removed |
 //! | `s` | the secret behind invented SCRAM salts | the store is first opened |
 //! | `w` account | a move to another shard that has begun | an account is moved |
@@ -25,16 +29,18 @@
 //! | `a` account `e` message | message row: blob, structure; immutable | a message arrives |
 //! | `a` account `g` mailbox name | annotation; mailbox 0 is the server | SETMETADATA |
 //! | `a` account `q` | limits of the account | they are set |
+//! | `a` account `j` id hash | that an entry of the queue was delivered here | it is |
 //! | `a` account `l` modseq page | log entry, in pages | every change |
 //! | `a` account `t` hash | thread of the message with this Message-ID | a message arrives |
 //! | `a` account `u` name | subscription to a name | SUBSCRIBE |
 //! | `a` account `y` mailbox | access key: what proves URLs | GENURLAUTH, RESETKEY |
 //!
 //! With several databases the keys of accounts are spread over them ([`LAYOUT`]), and all others
-//! are in the first.
+//! are in the first: the queue is one list that all nodes share, and belongs to no account.
 //!
 //! One flag change writes four small rows: membership, mailbox record, log, head.
 
+use mail_queue::{Due, QueueId};
 use mail_types::{AccountId, EntryName, MailboxId, MailboxName, MessageId, ModSeq, Uid};
 use mailbox::MetadataTarget;
 use store::KeyRange;
@@ -74,6 +80,24 @@ pub const LAYOUT: store::spread::Layout = store::spread::Layout {
     // Head and credential: what a session and a login look at first.
     is_witness: |key| key.len() == PREFIX_BYTES + 1 && matches!(key.last(), Some(b'h' | b'k')),
 };
+
+/// An alias of this address.
+#[must_use]
+pub fn alias(address: &AccountName) -> Vec<u8> {
+    [b"f", address.as_str().as_bytes()].concat()
+}
+
+/// All aliases.
+#[must_use]
+pub fn aliases_all() -> KeyRange {
+    KeyRange::prefix(b"f")
+}
+
+/// The address in an alias's key.
+#[must_use]
+pub fn alias_address(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(b"f")?).ok()
+}
 
 /// Where an account's shard is named.
 #[must_use]
@@ -147,6 +171,70 @@ pub fn removal_account(key: &[u8]) -> Option<AccountId> {
     Some(AccountId(u64::from_be_bytes(number)))
 }
 
+/// The scope of the blobs of the queue, and what its keys begin with.
+pub const QUEUE_SCOPE: &[u8] = b"q";
+
+/// What the keys begin with by which due entries are found.
+pub const QUEUE_DUE: &[u8] = b"qd";
+
+/// What the keys begin with by which entries are found that are not to leave before a moment.
+pub const QUEUE_RELEASE: &[u8] = b"qf";
+
+/// An entry of the queue.
+#[must_use]
+pub fn queue_entry(id: QueueId) -> Vec<u8> {
+    [b"qe", &id.bytes()[..]].concat()
+}
+
+/// All entries of the queue, in the order in which they came.
+#[must_use]
+pub fn queue_entries() -> KeyRange {
+    KeyRange::prefix(b"qe")
+}
+
+/// The id in the key of an entry.
+#[must_use]
+pub fn queue_entry_id(key: &[u8]) -> Option<QueueId> {
+    key.strip_prefix(b"qe")?.try_into().ok().map(QueueId::from_bytes)
+}
+
+/// Where it stands that an entry is due.
+#[must_use]
+pub fn queue_due(due: Due, id: QueueId) -> Vec<u8> {
+    let (kind, at) = match due {
+        Due::Attempt(at) => (QUEUE_DUE, at),
+        Due::Release(at) => (QUEUE_RELEASE, at),
+    };
+    [kind, &moment(at), &id.bytes()[..]].concat()
+}
+
+/// The id in a key of [`QUEUE_DUE`] or [`QUEUE_RELEASE`].
+#[must_use]
+pub fn queue_due_id(key: &[u8]) -> Option<QueueId> {
+    key.get(QUEUE_DUE.len() + 8..)?.try_into().ok().map(QueueId::from_bytes)
+}
+
+/// What of a kind is due at `now` or before it.
+#[must_use]
+pub fn queue_due_until(kind: &[u8], now: i64) -> KeyRange {
+    let mut range = KeyRange::prefix(kind);
+    range.end = Some([kind, &moment(now.saturating_add(1))].concat());
+    range
+}
+
+/// What of a kind is due after `time`.
+#[must_use]
+pub fn queue_due_after(kind: &[u8], time: i64) -> KeyRange {
+    let mut range = KeyRange::prefix(kind);
+    range.start = [kind, &moment(time.saturating_add(1))].concat();
+    range
+}
+
+fn moment(seconds: i64) -> [u8; 8] {
+    // There is no mail from before 1970.
+    seconds.max(0).to_be_bytes()
+}
+
 /// Makes the keys of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountKeys {
@@ -179,6 +267,8 @@ pub enum AccountKey {
     Metadata(MetadataTarget, EntryName),
     /// `q`
     Quota,
+    /// `j`
+    Delivered(QueueId, [u8; RECIPIENT_HASH_BYTES]),
     /// `l`
     Log(ModSeq, u16),
     /// `t`
@@ -192,6 +282,10 @@ pub enum AccountKey {
 /// Bytes of the hash that stands for a Message-ID. Only the account's own mail can collide, and
 /// all that a collision does is to put two conversations into one.
 pub const THREAD_HASH_BYTES: usize = 16;
+
+/// Bytes of the hash that stands for a recipient of an entry of the queue. Only the recipients of
+/// one entry can collide, and they are few.
+pub const RECIPIENT_HASH_BYTES: usize = 16;
 
 impl AccountKeys {
     /// The keys of this account.
@@ -236,6 +330,11 @@ impl AccountKeys {
                 put(&mut bytes, b'g', target_number(*target));
                 bytes.extend_from_slice(name.as_str().as_bytes());
             }
+            AccountKey::Delivered(id, hash) => {
+                bytes.push(b'j');
+                bytes.extend_from_slice(id.bytes());
+                bytes.extend_from_slice(hash);
+            }
             AccountKey::Log(modseq, page) => {
                 put(&mut bytes, b'l', modseq.get());
                 bytes.extend_from_slice(&page.to_be_bytes());
@@ -275,6 +374,7 @@ impl AccountKeys {
                 let name = EntryName::new(text).ok().filter(|name| name.as_str() == text)?;
                 AccountKey::Metadata(target, name)
             }
+            b'j' => AccountKey::Delivered(QueueId::from_bytes(rest.take()?), rest.take()?),
             b'l' => AccountKey::Log(rest.modseq()?, u16::from_be_bytes(rest.take()?)),
             b't' => AccountKey::Thread(rest.take()?),
             b'y' => AccountKey::AccessKey(MailboxId(rest.u64()?)),
@@ -370,6 +470,12 @@ impl AccountKeys {
         self.kind(b't')
     }
 
+    /// All marks of what the queue has delivered.
+    #[must_use]
+    pub fn delivered(&self) -> KeyRange {
+        self.kind(b'j')
+    }
+
     /// All subscriptions.
     #[must_use]
     pub fn subscriptions(&self) -> KeyRange {
@@ -448,6 +554,26 @@ mod tests {
         EntryName::new("/shared/comment").unwrap()
     }
 
+    const START: i64 = 1_800_000_000;
+
+    #[test]
+    fn due_entries_are_found_by_their_time_and_no_others() {
+        let id = QueueId::new(START, [9; 7]);
+        let contains = |range: &KeyRange, key: &Vec<u8>| {
+            range.start <= *key && range.end.as_ref().is_none_or(|end| key < end)
+        };
+        for (at, is_due) in [(START - 1, true), (START, true), (START + 1, false), (-5, true)] {
+            let key = queue_due(Due::Attempt(at), id);
+            assert_eq!(contains(&queue_due_until(QUEUE_DUE, START), &key), is_due);
+            assert_eq!(contains(&queue_due_after(QUEUE_DUE, START), &key), !is_due);
+            assert_eq!(queue_due_id(&key), Some(id));
+            let release = queue_due(Due::Release(at), id);
+            assert!(!contains(&queue_due_until(QUEUE_DUE, START), &release));
+            assert!(!contains(&queue_due_after(QUEUE_DUE, START), &release));
+        }
+        assert_eq!(queue_entry_id(&queue_entry(id)), Some(id));
+    }
+
     fn samples() -> Vec<AccountKey> {
         let (mailbox, uid) = (MailboxId(3), Uid::new(77).unwrap());
         let modseq = ModSeq::new(500).unwrap();
@@ -463,6 +589,7 @@ mod tests {
             AccountKey::Metadata(MetadataTarget::Server, entry_name()),
             AccountKey::Metadata(MetadataTarget::Mailbox(mailbox), entry_name()),
             AccountKey::Quota,
+            AccountKey::Delivered(QueueId::new(START, [7; 7]), [8; RECIPIENT_HASH_BYTES]),
             AccountKey::Log(modseq, 2),
             AccountKey::Thread([7; THREAD_HASH_BYTES]),
             AccountKey::Subscription(MailboxName::new("Lists/Rust").unwrap()),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::token::TokenVerifier;
+use mail_queue::Schedule;
 
 /// Settings of a service. [`ServiceConfig::default`] is what a small server wants.
 #[derive(Clone, Debug)]
@@ -31,6 +32,23 @@ pub struct ServiceConfig {
     /// home if there are none. An account and the directory share no commit then. `None`: there is
     /// one store.
     pub shards: Option<Vec<String>>,
+    /// How mail leaves.
+    pub queue: QueueConfig,
+}
+
+/// Settings of the outbound queue.
+#[derive(Clone, Debug)]
+pub struct QueueConfig {
+    /// This server's name, as notices tell it and their sender's address has it.
+    pub hostname: String,
+    /// When to try again, to warn and to give up.
+    pub schedule: Schedule,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self { hostname: "localhost".to_owned(), schedule: Schedule::default() }
+    }
 }
 
 /// Who else writes to the store.
@@ -81,6 +99,7 @@ impl Default for ServiceConfig {
             cached_entries_max: 2_000_000,
             sharing: Sharing::Exclusive,
             shards: None,
+            queue: QueueConfig::default(),
         }
     }
 }
@@ -161,3 +180,23 @@ pub const ATTEMPTS_MAX: u32 = 50;
 
 /// How long a sequencer waits before it looks at a busy store again.
 pub const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a node is believed to work on an entry of the queue without saying so. When it has died
+/// another one takes over after it.
+pub const QUEUE_CLAIM_SECS: i64 = 10 * 60;
+
+/// How often it says so: several times before it is believed dead.
+pub const QUEUE_RENEW_INTERVAL: Duration = Duration::from_secs(3 * 60);
+
+/// Entries that one call of `claim_due` takes.
+pub const QUEUE_CLAIMS_MAX: usize = 256;
+
+/// Entries that one call of `list_queue` gives.
+pub const QUEUE_PAGE_MAX: usize = 1000;
+
+/// How much of a message's header a notice returns, in bytes.
+pub const RETURNED_HEADER_BYTES_MAX: u64 = 64 * 1024;
+
+/// Longest message that a notice returns in full; of a longer one it returns the header. RFC 3461
+/// §6.2
+pub const RETURNED_BYTES_MAX: u64 = 1024 * 1024;

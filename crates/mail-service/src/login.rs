@@ -302,10 +302,14 @@ impl Shared {
         .await
     }
 
-    /// The credential of the account of exactly this name. The shorter spellings that a person may
-    /// use do not count: whoever names people elsewhere would name our accounts by accident.
-    async fn find_exactly(self: &Arc<Self>, name: &str) -> Result<Option<Found>, ServiceError> {
-        let Ok(name) = AccountName::new(name) else { return Ok(None) };
+    /// The credential of the account of exactly this name, in any letter case. The other spellings
+    /// that a person may use do not count: whoever names people elsewhere, and takes these for
+    /// different ones, would name our accounts by accident.
+    async fn find_exactly(self: &Arc<Self>, text: &str) -> Result<Option<Found>, ServiceError> {
+        let Ok(name) = AccountName::new(text) else { return Ok(None) };
+        if name.as_str() != text.to_lowercase() {
+            return Ok(None);
+        }
         self.read(move |view| {
             let Some(account) = look_up(view, &name)? else { return Ok(None) };
             load_credential(view, account)

@@ -54,12 +54,25 @@ pub(crate) struct Pending {
     pub(crate) operation: Operation,
     /// For `AddMessages`: the rows of the new messages, in order.
     pub(crate) staged: Vec<Arc<StagedRow>>,
+    /// The row that says that this was done, which is written with it: if the row is there already,
+    /// there is nothing to do.
+    pub(crate) once: Option<Box<Once>>,
     pub(crate) answer: oneshot::Sender<Answer>,
     pub(crate) attempts: u32,
     /// Attempts whose outcome was not told, oldest first.
     pub(crate) unsure: Vec<Unsure>,
     /// The account stays open until the answer is given.
     _account: Arc<OpenAccount>,
+}
+
+/// An operation that is done once, whoever asks for it how often.
+pub(crate) struct Once {
+    /// The mark's key in the account.
+    pub(crate) key: Vec<u8>,
+    /// Its value.
+    pub(crate) value: Vec<u8>,
+    /// The load of the account since which it is known that there is no mark.
+    pub(crate) absent_since: Option<u64>,
 }
 
 /// A commit that may have happened.
@@ -147,10 +160,24 @@ impl OpenAccount {
         operation: Operation,
         staged: Vec<Arc<StagedRow>>,
     ) -> Answer {
+        self.submit_once(actor, operation, staged, None).await
+    }
+
+    /// As [`OpenAccount::submit`], unless it was done before: `Refused(AlreadyDone)`, if there is a
+    /// mark that says so.
+    pub(crate) async fn submit_once(
+        self: &Arc<Self>,
+        actor: Actor,
+        operation: Operation,
+        staged: Vec<Arc<StagedRow>>,
+        once: Option<Once>,
+    ) -> Answer {
+        let once = once.map(Box::new);
         let (answer, answered) = oneshot::channel();
         let _account = Arc::clone(self);
         let (attempts, unsure) = (0, Vec::new());
-        let pending = Pending { actor, operation, staged, answer, attempts, unsure, _account };
+        let pending =
+            Pending { actor, operation, staged, once, answer, attempts, unsure, _account };
         self.send(Request::Operation(pending), answered).await
     }
 

@@ -15,6 +15,7 @@ use store::{KeyRange, StoreError};
 use tracing::error;
 
 use crate::codec::message::StoredMessage;
+use crate::codec::queue::decode_delivered;
 use crate::codec::rows::{
     HeadRow, decode_access_key, decode_acl, decode_mailbox, decode_membership, decode_subscription,
 };
@@ -139,6 +140,7 @@ impl Shared {
             Some(AccountKey::Acl(_)) => drop(decode_acl(key, value)?),
             Some(AccountKey::AccessKey(_)) => _ = decode_access_key(key, value)?,
             Some(AccountKey::Subscription(_)) => _ = decode_subscription(key, value)?,
+            Some(AccountKey::Delivered(..)) => _ = decode_delivered(key, value)?,
             Some(AccountKey::Thread(_)) => _ = decode_thread(key, value)?,
             Some(AccountKey::Message(id)) => {
                 let stored = StoredMessage::decode(key, value)?;

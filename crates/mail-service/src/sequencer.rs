@@ -15,6 +15,7 @@
 //! head tell whether the commit happened.
 
 mod batch;
+mod once;
 mod read;
 mod recover;
 
@@ -65,6 +66,8 @@ pub(crate) struct Sequencer {
     /// Random in the upper half, counted in the lower: no two commits have the same.
     mark: u128,
     batches: u64,
+    /// How often the state was read from the store.
+    loads: u64,
     /// A commit's outcome is not known or a reload failed: read the store before going on.
     is_stale: bool,
     is_closing: bool,
@@ -101,6 +104,7 @@ impl Sequencer {
             recent_threads: RecentThreads::default(),
             mark: u128::from(u64::from_be_bytes(seed)) << 64,
             batches: 0,
+            loads: 0,
             is_stale: false,
             is_closing: false,
             hints: follow(shared, open.keys(), &open.hinted()),

@@ -112,8 +112,8 @@ impl AccountHandle {
     /// Changes what somebody may do with a mailbox: `anyone`, a login name in any spelling, or one
     /// of these behind a `-`. The one way to change a list: whoever is granted something finds it.
     ///
-    /// Whether there is an account of the name is not told, and nothing is kept for one that is
-    /// made later.
+    /// A name that no account has is taken as it is. An account that is made under it later finds
+    /// nothing of this until it is granted something itself.
     ///
     /// # Errors
     /// `InvalidIdentifier` if the text can be nobody's name (RFC 4314 §3: BAD); as
@@ -125,17 +125,17 @@ impl AccountHandle {
         change: RightsChange,
     ) -> Result<(Account, Outcome), ServiceError> {
         let (identifier, grantee) = self.identify(identifier).await?;
+        let grantee = grantee.filter(|_| !identifier.is_negative());
         let operation = Operation::SetAcl { mailbox, identifier: identifier.clone(), change };
-        let may_ask = self.current().rights(mailbox, self.actor()).contains(Rights::ADMINISTER);
-        let grants = matches!(change, RightsChange::Set(rights) | RightsChange::Add(rights)
-            if !rights.is_empty());
-        let Some(grantee) = grantee.filter(|_| may_ask && !identifier.is_negative()) else {
-            return self.submit(operation).await;
-        };
-        if grants {
-            self.put_grant(grantee, self.current().modseq()).await?;
+        let account = self.current();
+        // What is going to be refused should leave no grant behind.
+        let may_ask = account.rights(mailbox, self.actor()).contains(Rights::ADMINISTER);
+        let gives_none = change.result(Rights::NONE).is_empty();
+        if let Some(grantee) = grantee.filter(|_| may_ask && !gives_none) {
+            self.put_grant(grantee, account.modseq()).await?;
         }
         let changed = self.submit(operation).await?;
+        let Some(grantee) = grantee else { return Ok(changed) };
         if changed.0.has_grants_to(&identifier) {
             self.put_grant(grantee, changed.0.modseq()).await?;
         } else if let Err(error) = self.drop_grant(grantee, &identifier).await {
@@ -196,7 +196,7 @@ impl AccountHandle {
 }
 
 impl Shared {
-    /// The accounts that may share something with exactly this one.
+    /// The accounts that may share something with exactly this one, as far as one look goes.
     pub(crate) async fn sharing_with(&self, id: AccountId) -> Result<Vec<AccountId>, ServiceError> {
         self.read(move |view| owners_in(view, &keys::grants_to(id))).await
     }

@@ -26,12 +26,14 @@ use store::{BlobId, BlobKey, Commit, CommitNo, Deletion, KeyRange, Store, View, 
 use crate::accounts::{Removal, finish_removal};
 use crate::codec::CorruptRecord;
 use crate::codec::message::StoredMessage;
+use crate::codec::queue::decode_delivered;
 use crate::codec::rows::{RemovedMailbox, decode_mailbox, decode_membership_message};
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::limits::SWEEP_STEP_ROWS;
 use crate::loader::{load_head, scan, strange_key};
 use crate::log::read_log;
+use crate::queue::is_old_mark;
 use crate::service::{Service, blocking};
 use crate::thread::decode_thread;
 
@@ -77,6 +79,7 @@ impl Service {
             tracing::warn!(%error, "grants were not swept");
             result = Err(error);
         }
+        report.blobs += self.sweep_queue().await?;
         report.blobs += self.sweep_strays().await?;
         let store = Arc::clone(&self.shared.store);
         // Deleted blobs leave holes in packs; this gives the space back to the system.
@@ -105,7 +108,8 @@ impl Service {
             self.account(id).await?.submit(Operation::Prune { floor }).await?;
         }
         let store = Arc::clone(&self.shared.store);
-        blocking(move || Sweep { store: &*store, keys }.run(cutoff)).await
+        let now = self.shared.world.clock.now_secs();
+        blocking(move || Sweep { store: &*store, keys }.run(cutoff, now)).await
     }
 
     /// Goes on with removals that a crash interrupted.
@@ -139,6 +143,10 @@ impl Service {
                     ControlFlow::Break(())
                 })?;
                 let Some(scope) = scope else { return Ok(swept) };
+                if scope == keys::QUEUE_SCOPE {
+                    after = Some(BlobKey::new(&scope, [u8::MAX; 32].into()));
+                    continue;
+                }
                 let is_stray = || is_stray(&*store.view()?, &scope);
                 if is_stray()? {
                     let listed = list_scope(&*store, &scope)?;
@@ -211,7 +219,7 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    fn run(&self, cutoff: i64) -> Result<SweepReport, ServiceError> {
+    fn run(&self, cutoff: i64, now: i64) -> Result<SweepReport, ServiceError> {
         let head = load_head(&*self.store.view()?, &self.keys)?.head;
         let mut report = SweepReport { accounts: 1, ..SweepReport::default() };
         report.log_rows = self.delete_all(&self.keys.log_until(head.history_floor))?;
@@ -222,6 +230,7 @@ impl Sweep<'_> {
                 _ => Err(strange_key(key)),
             })?;
         self.delete_left_access_keys()?;
+        self.delete_old_marks(now)?;
         self.verify_counts()?;
         let bound = head.next_message.get();
         let used = self.used_messages(bound)?;
@@ -263,6 +272,17 @@ impl Sweep<'_> {
             };
             let mailbox = self.keys.key(&AccountKey::Mailbox(id));
             Ok(self.store.view()?.get(&mailbox)?.is_none())
+        })?;
+        Ok(())
+    }
+
+    /// Marks of deliveries from the queue whose entries are gone.
+    fn delete_old_marks(&self, now: i64) -> Result<(), ServiceError> {
+        self.visit(&self.keys.delivered(), |key, value| {
+            let Some(AccountKey::Delivered(id, _)) = self.keys.parse(key) else {
+                return Err(strange_key(key));
+            };
+            is_old_mark(&*self.store.view()?, id, decode_delivered(key, value)?, now)
         })?;
         Ok(())
     }
@@ -373,7 +393,10 @@ impl Sweep<'_> {
 }
 
 /// The blobs of a scope as they are now: 40 bytes each.
-fn list_scope(store: &dyn Store, scope: &[u8]) -> Result<Vec<(BlobId, CommitNo)>, ServiceError> {
+pub(crate) fn list_scope(
+    store: &dyn Store,
+    scope: &[u8],
+) -> Result<Vec<(BlobId, CommitNo)>, ServiceError> {
     let mut listed = Vec::new();
     store.list_blobs(Some(&BlobKey::new(scope, [0; 32].into())), &mut |blob| {
         if blob.key.scope != scope {
@@ -386,7 +409,7 @@ fn list_scope(store: &dyn Store, scope: &[u8]) -> Result<Vec<(BlobId, CommitNo)>
 }
 
 /// Deletes blobs of a scope that are still as they were listed, step by step.
-fn delete_listed(
+pub(crate) fn delete_listed(
     store: &dyn Store,
     scope: &[u8],
     blobs: &[(BlobId, CommitNo)],

@@ -55,14 +55,22 @@ impl Ranking {
     /// at the moment at which it is used. RFC 5267 §4.3.4
     pub fn remove(&mut self, gone: &UidSet) -> Vec<Place> {
         let mut places: Vec<Place> = Vec::new();
-        let mut last = None;
+        let (Some(first), Some(last)) = (gone.first(), gone.last()) else { return places };
+        // Mostly one message is gone: then the bounds say all.
+        let is_gone = |uid: Uid| first <= uid && uid <= last && gone.contains(uid);
+        let mut before = None;
         for (index, uid) in self.order.iter().enumerate() {
-            if gone.contains(*uid) {
-                add(&mut places, last.replace(index), index, *uid);
+            if is_gone(*uid) {
+                add(&mut places, before.replace(index), index, *uid);
             }
         }
-        if !places.is_empty() {
-            self.order.retain(|uid| !gone.contains(*uid));
+        match places.as_slice() {
+            [] => {}
+            [Place { uids, .. }] => {
+                let end = before.map_or(0, |last| last + 1);
+                self.order.drain(end.saturating_sub(uids.len())..end);
+            }
+            _ => self.order.retain(|uid| !is_gone(*uid)),
         }
         places.reverse();
         places
@@ -72,6 +80,12 @@ impl Ranking {
     /// position is right at the moment at which it is used. RFC 5267 §4.3.3
     pub fn insert(&mut self, new: &[Insertion]) -> Vec<Place> {
         let mut places: Vec<Place> = Vec::new();
+        if let [Insertion { index, uid }] = new {
+            let index = (*index).min(self.order.len());
+            self.order.insert(index, *uid);
+            add(&mut places, None, index, *uid);
+            return places;
+        }
         let mut order = Vec::with_capacity(self.order.len() + new.len());
         let (mut last, mut taken) = (None, 0);
         for Insertion { index, uid } in new {

@@ -151,7 +151,7 @@ fn of_names() -> Vec<Row> {
         ("CREATE at the top", make("x"), "from", Never, Always),
         ("DELETE", delete, "to", All("x"), Source),
         ("RENAME, old", rename("to/x"), "from", All("x"), Source),
-        ("RENAME, new", rename("to/x/y"), "to", All("k"), Always),
+        ("RENAME, new", rename("to/x"), "to", All("k"), Always),
         ("RENAME to the top", rename("x"), "to", Never, Always),
         ("SUBSCRIBE", Operation::Subscribe { name: name("from") }, "from", Never, Always),
         ("UNSUBSCRIBE", Operation::Unsubscribe { name: name("from") }, "from", Never, Always),
@@ -278,6 +278,83 @@ fn an_owner_is_never_refused_for_want_of_a_right_and_all_rights_are_as_good() {
     assert_eq!(account.rights(inbox, &Actor::Owner), Rights::ALL);
     assert_eq!(account.rights(inbox, &lee()), Rights::NONE);
     assert_eq!(account.rights(MailboxId(99), &Actor::Owner), Rights::NONE);
+}
+
+/// Splitmix64.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+
+    fn rights(&mut self) -> Rights {
+        Rights::from_bits(u16::try_from(self.below(1 << 11)).unwrap()).unwrap()
+    }
+
+    fn flags(&mut self) -> Flags {
+        let names = ["\\Seen", "\\Deleted", "\\Draft", "\\Flagged", "$x", "$Forwarded"];
+        flags(&names.map(|name| if self.below(2) == 0 { name } else { "" }).join(" "))
+    }
+}
+
+#[test]
+fn random_rights_do_what_all_rows_of_the_table_permit_and_nothing_else() {
+    let account = stage();
+    let rows = table(&account);
+    for seed in 0..3000 {
+        let mut dice = Dice(seed);
+        let mut account = account.clone();
+        let held = ["from", "to"].map(|mailbox| (mailbox, dice.rights()));
+        for (mailbox, rights) in held {
+            // Some come from anyone, and some are taken away from more than there are.
+            let more = dice.rights().without(rights);
+            grant(&mut account, mailbox, "lee", rights.union(more));
+            grant(&mut account, mailbox, "-lee", more);
+        }
+        for (what, operation, ..) in &rows {
+            let of_this = rows.iter().filter(|(_, other, ..)| other == operation);
+            let is_permitted = of_this.into_iter().all(|(_, _, varied, needed, _)| {
+                let (_, rights) = held.iter().find(|(mailbox, _)| mailbox == varied).unwrap();
+                is_enough(*needed, *rights)
+            });
+            let decision = guest(&account, operation);
+            assert_eq!(decision.is_ok(), is_permitted, "seed {seed}: {what} with {held:?}");
+        }
+    }
+}
+
+#[test]
+fn no_flag_changes_that_there_is_no_right_to() {
+    let account = stage();
+    let mut changed = 0;
+    for seed in 0..3000 {
+        let mut dice = Dice(seed);
+        let mut account = account.clone();
+        let held = dice.rights();
+        grant(&mut account, "from", "lee", held);
+        let modes = [FlagMode::Add, FlagMode::Remove, FlagMode::Replace];
+        let mode = modes[usize::try_from(dice.below(3)).unwrap()];
+        let (mailbox, uids, named) = (id(&account, "from"), uids(1, 3), dice.flags());
+        let flags = named.clone();
+        let store = Operation::SetFlags { mailbox, uids, mode, flags, unchanged_since: None };
+        let before = flags_in(&account, "from");
+        let Ok(Decision { entry: Some(entry), .. }) = guest(&account, &store) else { continue };
+        account = apply(&account, &entry).unwrap();
+        changed += 1;
+        for (before, after) in before.iter().zip(flags_in(&account, "from")) {
+            let whole = mode.result(before, &named);
+            let is_kept = |flags: &Flags| flags.without(&held.permitted(flags));
+            let is_changed = |flags: &Flags| held.permitted(flags);
+            assert_eq!(is_kept(&after), is_kept(before), "seed {seed}");
+            assert_eq!(is_changed(&after), is_changed(&whole), "seed {seed}");
+        }
+    }
+    assert!(changed > 500, "{changed} changes are no test");
 }
 
 #[test]

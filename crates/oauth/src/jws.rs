@@ -65,16 +65,11 @@ fn object(part: &str) -> Option<Map<String, Value>> {
 /// An access token or a token of no particular kind; not a logout token or a proof of possession,
 /// which the same keys sign. RFC 9068 §4, RFC 8725 §3.11
 fn is_token_type(typ: &Value) -> bool {
-    let typ = typ.as_str().unwrap_or_default();
-    let typ = typ
-        .get(..APPLICATION.len())
-        .filter(|it| it.eq_ignore_ascii_case(APPLICATION))
-        .map_or(typ, |_| typ.get(APPLICATION.len()..).unwrap_or_default());
-    typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("at+jwt")
+    let typ = typ.as_str().unwrap_or_default().to_ascii_lowercase();
+    // RFC 7515 §4.1.9: the first part of a media type may be left out.
+    let typ = typ.strip_prefix("application/").unwrap_or(&typ);
+    matches!(typ, "jwt" | "at+jwt")
 }
-
-/// May be left out of a type. RFC 7515 §4.1.9
-const APPLICATION: &str = "application/";
 
 #[cfg(test)]
 mod tests {

@@ -7,12 +7,14 @@ use std::path::Path;
 use mail_service::{HiddenChange, ImportOutcome, ScrubReport, Service, ServiceError};
 use mail_types::Secret;
 
+use crate::aliases;
 use crate::cli::{AccountCommand, Data, Named};
 use crate::control::{ControlClient, Password, Reply, Request};
 use crate::engine::{self, Missing, Place};
 use crate::failure::Failure;
 use crate::hiding;
 use crate::moving;
+use crate::queue;
 use crate::quota;
 use crate::say;
 use crate::{acl, app_passwords};
@@ -56,6 +58,7 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
         Request::Add { name, password } => {
             done(service.create_account(&name, secret(password)).await.map(drop))
         }
+        Request::Alias { request } => aliases::carry_out(service, request).await,
         Request::Passwd { name, password } => {
             done(service.set_password(&name, secret(password)).await)
         }
@@ -76,6 +79,7 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
                 Err(error) => Reply::Failed { reason: error.to_string() },
             }
         }
+        Request::Queue { ask } => queue::carry_out(service, ask).await,
         Request::Remove { name } => done(service.remove_account(&name).await),
         Request::Import { accounts } => {
             let accounts = accounts.into_iter().map(|(name, word)| (name, secret(word))).collect();
@@ -227,10 +231,12 @@ pub(crate) fn failed(reply: Reply) -> Failure {
     match reply {
         Reply::Failed { reason } => Failure::failed(reason),
         Reply::Done
+        | Reply::Aliases { .. }
         | Reply::Imported { .. }
         | Reply::Names { .. }
         | Reply::Drawn { .. }
         | Reply::AppPasswords { .. }
+        | Reply::Queue { .. }
         | Reply::Quota { .. }
         | Reply::Acl { .. }
         | Reply::Counters { .. }

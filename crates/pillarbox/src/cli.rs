@@ -46,6 +46,16 @@ pub enum Command {
         #[command(subcommand)]
         command: AclCommand,
     },
+    /// Look after mail that has yet to leave, whether the server runs or not.
+    Queue {
+        #[command(subcommand)]
+        command: QueueCommand,
+    },
+    /// Add, list and remove addresses that stand for others, whether the server runs or not.
+    Alias {
+        #[command(subcommand)]
+        command: AliasCommand,
+    },
     /// Verify everything that is stored. The server must not be running.
     Check(Data),
     /// Put the store right after something happened to it.
@@ -76,6 +86,12 @@ pub struct Try {
     /// Port for LMTP [default: 1124 if it is free].
     #[arg(long, value_name = "PORT")]
     pub lmtp_port: Option<u16>,
+    /// Port for SMTP, where mail from anywhere arrives [default: 1125 if it is free].
+    #[arg(long, value_name = "PORT")]
+    pub smtp_port: Option<u16>,
+    /// Port for submission, where mail is handed in [default: 1587 if it is free].
+    #[arg(long, value_name = "PORT")]
+    pub submission_port: Option<u16>,
     /// Start without sample mail.
     #[arg(long)]
     pub empty: bool,
@@ -238,6 +254,53 @@ pub struct ListOf {
     pub data: Data,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum QueueCommand {
+    /// List what waits, in the order in which it came.
+    List(Data),
+    /// Show an entry with its recipients, and what was said of each.
+    Show(Queued),
+    /// Try an entry now, held or not.
+    Retry(Queued),
+    /// Throw an entry away. Nobody is told.
+    Drop(Queued),
+    /// Stop an entry until it is retried.
+    Hold(Queued),
+}
+
+#[derive(Debug, Args)]
+pub struct Queued {
+    /// Id of the entry, as the list shows it.
+    pub id: String,
+    #[command(flatten)]
+    pub data: Data,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AliasCommand {
+    /// Let an address stand for one account or for a list of accounts and addresses; for nobody
+    /// else from then on. `@example.org` is whatever nobody else has in that domain.
+    Add {
+        /// The address.
+        address: String,
+        /// An account, or an address here or elsewhere. May be given repeatedly; the address itself
+        /// means the account of that name.
+        #[arg(long, required = true, value_name = "ADDRESS")]
+        to: Vec<String>,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// List all aliases.
+    List(Data),
+    /// Remove an alias. Accounts stay.
+    Remove {
+        /// The address.
+        address: String,
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
 /// Limits that are not named stay as they are.
 #[derive(Debug, Args)]
 pub struct QuotaOf {
@@ -307,7 +370,15 @@ mod tests {
             "pillarbox acl remove dock INBOX -lee --config c",
             "pillarbox account move dock --to one --config c",
             "pillarbox account move dock --to /etc/pillarbox.toml --data d",
+            "pillarbox queue list --config c",
+            "pillarbox queue show 006b49d20001020304050607 --data d",
+            "pillarbox queue retry 006b49d20001020304050607 --config c",
+            "pillarbox queue drop 006b49d20001020304050607 --config c",
+            "pillarbox queue hold 006b49d20001020304050607 --config c",
             "pillarbox repair --after-data-loss --config c",
+            "pillarbox alias add sales@a.example --to dock --to x@b.example --config c",
+            "pillarbox alias list --data d",
+            "pillarbox alias remove @a.example --config c",
             "pillarbox check --data d --log json",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));

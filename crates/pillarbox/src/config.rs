@@ -13,8 +13,11 @@ use std::time::Duration;
 use imap_server::{Language, ServerAnnotations, SharedFilter, UsersSetQuota};
 use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
+use smtp::Role;
 
-pub use self::oauth::{OAuth, TokenCheck};
+pub use self::oauth::OAuth;
+#[cfg(feature = "oauth")]
+pub use self::oauth::TokenCheck;
 use self::reader::{Document, Table};
 #[cfg(feature = "postgres")]
 pub use self::storage::{Bucket, Database};
@@ -31,6 +34,8 @@ pub struct Config {
     pub storage: Storage,
     /// The server's name in greetings and trace fields.
     pub hostname: String,
+    /// Domains whose mail is kept here, in small letters.
+    pub domains: Vec<String>,
     /// The certificate; without it a self-signed one is made and kept in `data`.
     pub certificate: Option<CertificateFiles>,
     /// Where to listen.
@@ -84,8 +89,9 @@ pub struct Listen {
 pub enum Protocol {
     /// IMAP4rev1 and IMAP4rev2.
     Imap,
-    /// LMTP, for mail that another server hands over.
-    Lmtp,
+    /// LMTP for mail that another server hands over, SMTP for mail from anywhere, submission for
+    /// mail of the people here.
+    Smtp(Role),
 }
 
 /// How a listener is protected.
@@ -129,11 +135,12 @@ impl Config {
         let document = Document::new(text);
         let root = document.root();
         root.only(&[
-            "data", "hostname", "tls", "listen", "auth", "store", "bodies", "shard", "scrub",
-            "imap", "oauth",
+            "data", "hostname", "domains", "tls", "listen", "auth", "store", "bodies", "shard",
+            "scrub", "imap", "oauth",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
+        let domains = domains(&root);
         let certificate = certificate(&root, folder);
         let listeners = listeners(&root);
         let auth = root.table("auth");
@@ -143,6 +150,7 @@ impl Config {
         let scrub = scrub(&root);
         let imap = imap(&root);
         let oauth = oauth::oauth(&root, folder);
+        check_domains_are_named(&root, &listeners, &domains);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
         }
@@ -151,6 +159,7 @@ impl Config {
             data: data.unwrap_or_default(),
             storage,
             hostname: hostname.unwrap_or_default(),
+            domains,
             certificate,
             listeners: listeners.into_iter().map(|(_, listen)| listen).collect(),
             passwords,
@@ -164,6 +173,38 @@ impl Config {
 
 fn hostname(root: &Table<'_>) -> Option<String> {
     let (line, name) = root.text("hostname")?;
+    if !is_domain(&name) {
+        let problem = format!("hostname {name:?} is not a domain name");
+        root.mistake(line, problem, "write a name such as mail.example.org");
+    }
+    Some(name)
+}
+
+fn domains(root: &Table<'_>) -> Vec<String> {
+    let mut domains = Vec::new();
+    for (line, name) in root.texts("domains") {
+        if is_domain(&name) {
+            domains.push(name.to_ascii_lowercase());
+        } else {
+            let problem = format!("domains has {name:?}, which is not a domain name");
+            root.mistake(line, problem, "write a name such as example.org");
+        }
+    }
+    domains
+}
+
+/// Who takes mail from strangers must know which is for him.
+fn check_domains_are_named(root: &Table<'_>, listeners: &[(usize, Listen)], domains: &[String]) {
+    let takes_mail =
+        |listen: &Listen| matches!(listen.protocol, Protocol::Smtp(Role::Mx | Role::Submission));
+    let first = listeners.iter().find(|(_, listen)| takes_mail(listen));
+    if let Some((line, _)) = first.filter(|_| domains.is_empty() && !root.has("domains")) {
+        let problem = "nobody says whose mail is kept here".to_owned();
+        root.mistake(*line, problem, "add domains = [\"example.org\"] above the first section");
+    }
+}
+
+fn is_domain(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
@@ -171,11 +212,7 @@ fn hostname(root: &Table<'_>) -> Option<String> {
             && !label.ends_with('-')
     };
     // RFC 1123 §2.1
-    if name.len() > 253 || !name.split('.').all(label) {
-        let problem = format!("hostname {name:?} is not a domain name");
-        root.mistake(line, problem, "write a name such as mail.example.org");
-    }
-    Some(name)
+    name.len() <= 253 && name.split('.').all(label)
 }
 
 fn certificate(root: &Table<'_>, folder: &Path) -> Option<CertificateFiles> {
@@ -384,7 +421,12 @@ fn scrub(root: &Table<'_>) -> ScrubPace {
 /// Longest text that the operator can tell all clients.
 const ANNOTATION_BYTES_MAX: usize = 4096;
 
-const PROTOCOLS: &[(&str, Protocol)] = &[("imap", Protocol::Imap), ("lmtp", Protocol::Lmtp)];
+const PROTOCOLS: &[(&str, Protocol)] = &[
+    ("imap", Protocol::Imap),
+    ("lmtp", Protocol::Smtp(Role::Lmtp)),
+    ("smtp", Protocol::Smtp(Role::Mx)),
+    ("submission", Protocol::Smtp(Role::Submission)),
+];
 
 const TLS_MODES: &[(&str, TlsMode)] =
     &[("implicit", TlsMode::Implicit), ("starttls", TlsMode::StartTls), ("none", TlsMode::None)];
@@ -487,7 +529,7 @@ mod tests {
         assert_eq!(files.key, Path::new("/etc/keys/key.pem"));
         assert_eq!(files.client_ca.as_deref(), Some(Path::new("/etc/pillarbox/clients.pem")));
         assert_eq!(config.listeners.len(), 2);
-        assert_eq!(config.listeners[1].protocol, Protocol::Lmtp);
+        assert_eq!(config.listeners[1].protocol, Protocol::Smtp(Role::Lmtp));
         assert_eq!(config.passwords.memory_kib, 65536);
         assert_eq!(config.passwords.iterations, 3);
         assert_eq!(config.scrub.bytes_per_second, 2 << 20);
@@ -516,7 +558,7 @@ mod tests {
         let expected = [
             "line 1: unknown key \"dta\"; did you mean data?",
             "line 2: hostname \"under_score\" is not a domain name; write a name such as mail.example.org",
-            "line 4: protocol = \"pop3\" is not known; choose one of imap, lmtp",
+            "line 4: protocol = \"pop3\" is not known; choose one of imap, lmtp, smtp, submission",
             "line 5: address \"localhost:1\": expected IP:port or unix:/absolute/path; write 127.0.0.1:1143 or unix:/run/lmtp.sock",
             "line 7: unknown key \"port\"; remove it: known are protocol, address, tls",
             "line 9: memory_kib = 1 is out of range; choose a number from 8 to 4194304",
@@ -582,6 +624,27 @@ mod tests {
         assert_eq!(names, ["submit", "relay@mail.example"]);
         let mistakes = with("['two words']").unwrap_err();
         assert!(mistakes[0].problem.contains("two words"), "{mistakes:?}");
+    }
+
+    #[test]
+    fn who_takes_mail_from_anywhere_says_for_which_domains() {
+        let with = |top: &str, protocol: &str| {
+            format!(
+                "data='d'\nhostname='h'\n{top}[[listen]]\nprotocol='{protocol}'\n\
+                 address='127.0.0.1:25'\ntls='starttls'\n"
+            )
+        };
+        let config = parse(&with("domains = ['Example.ORG', 'b.example']\n", "smtp")).unwrap();
+        assert_eq!(config.domains, ["example.org", "b.example"]);
+        assert_eq!(config.listeners[0].protocol, Protocol::Smtp(Role::Mx));
+        for protocol in ["smtp", "submission"] {
+            let told = mistakes(&with("", protocol));
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].contains("domains = ["), "{told:?}");
+        }
+        assert!(parse(&with("", "lmtp")).unwrap().domains.is_empty());
+        let told = mistakes(&with("domains = ['a b']\n", "smtp"));
+        assert!(told[0].contains("not a domain name"), "{told:?}");
     }
 
     #[test]

@@ -17,8 +17,10 @@ use tracing::info;
 
 use crate::accounts;
 use crate::acl::{AclChange, AclEntry};
+use crate::aliases::{AliasRequest, Told};
 use crate::app_passwords::AppPassword;
 use crate::failure::Failure;
+use crate::queue::QueueRequest;
 use crate::quota::{QuotaChange, Used};
 
 /// What can be asked of a server.
@@ -35,6 +37,8 @@ pub enum Request {
     AppList { name: String },
     /// Remove an application password.
     AppRemove { name: String, label: String },
+    /// About addresses that stand for others.
+    Alias { request: AliasRequest },
     /// Add many; those that exist are left as they are.
     Import { accounts: Vec<(String, Password)> },
     /// Hide capabilities from an account, and show others again.
@@ -43,6 +47,8 @@ pub enum Request {
     List { after: Option<String> },
     /// Change a password.
     Passwd { name: String, password: Password },
+    /// Look after the outbound queue.
+    Queue { ask: QueueRequest },
     /// Tell the limits of an account, after changing those that are named.
     Quota { name: String, change: QuotaChange },
     /// Remove an account with its mail.
@@ -61,6 +67,8 @@ pub enum Reply {
     Done,
     /// Of [`Request::Acl`]: all entries, in order.
     Acl { entries: Vec<AclEntry> },
+    /// Of [`Request::Alias`]: an empty list is the end.
+    Aliases { aliases: Vec<Told> },
     /// Of [`Request::Import`]: the reason for each that was not added, in order.
     Imported { refused: Vec<Option<String>> },
     /// Of [`Request::AppAdd`].
@@ -71,6 +79,8 @@ pub enum Reply {
     Names { names: Vec<String> },
     /// Of [`Request::Quota`]: how much is used and may be used, in the order of resources.
     Quota { resources: Vec<Used> },
+    /// Of [`Request::Queue`]: what is to be shown; of a listing, an empty one is the end.
+    Queue { lines: Vec<String> },
     /// Of [`Request::Counters`].
     Counters { commits: u64, groups: u64, syncs: u64, pack_bytes: u64, row_bytes: u64 },
     /// Of [`Request::Scrubbed`].

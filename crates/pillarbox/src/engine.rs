@@ -8,7 +8,9 @@ mod postgres;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mail_service::{PasswordCost, Service, ServiceConfig, Sharing, TokenVerifier, World};
+use mail_service::{
+    PasswordCost, QueueConfig, Service, ServiceConfig, Sharing, TokenVerifier, World,
+};
 use store::{Store, StoreError};
 use store_local::{Local, Options};
 
@@ -29,6 +31,10 @@ pub struct Place {
     pub submission_accounts: Vec<String>,
     /// A provider whose tokens are taken for logins; only a server needs it.
     pub oauth: Option<OAuth>,
+    /// The server's name.
+    pub hostname: String,
+    /// Domains whose mail is kept here.
+    pub domains: Vec<String>,
 }
 
 /// What to do about a data folder that does not exist yet.
@@ -72,6 +78,8 @@ impl Place {
             passwords: config.passwords,
             submission_accounts: config.submission_accounts.clone(),
             oauth: None,
+            hostname: config.hostname.clone(),
+            domains: config.domains.clone(),
         }
     }
 
@@ -82,8 +90,9 @@ impl Place {
 
     /// A data folder of the local engine.
     pub fn local(data: PathBuf, passwords: PasswordCost) -> Self {
-        let submission_accounts = Vec::new();
-        Self { data, storage: Storage::Local, passwords, submission_accounts, oauth: None }
+        let (submission_accounts, domains, oauth) = (Vec::new(), Vec::new(), None);
+        let (storage, hostname) = (Storage::Local, "localhost".to_owned());
+        Self { data, storage, passwords, submission_accounts, oauth, hostname, domains }
     }
 
     /// What the operator knows it by.
@@ -219,6 +228,8 @@ impl Place {
         let config = ServiceConfig {
             passwords: self.passwords,
             submission_accounts: self.submission_accounts.clone(),
+            queue: QueueConfig { hostname: self.hostname.clone(), ..QueueConfig::default() },
+            domains: self.domains.clone(),
             ..ServiceConfig::default()
         };
         match &self.storage {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod acl;
+mod aliases;
 mod app_passwords;
 mod check;
 mod cli;
@@ -12,6 +13,7 @@ mod failure;
 mod hiding;
 mod log;
 mod moving;
+mod queue;
 mod quota;
 mod ready;
 mod repair;
@@ -53,6 +55,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Try(_)
         | Command::Account { .. }
         | Command::Acl { .. }
+        | Command::Queue { .. }
+        | Command::Alias { .. }
         | Command::Check(_)
         | Command::Repair(_) => "warn",
     };
@@ -68,6 +72,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Account { command } => accounts::run(command).await,
             Command::Acl { command } => acl::run(command).await,
+            Command::Queue { command } => queue::run(command).await,
+            Command::Alias { command } => aliases::run(command).await,
             Command::Check(data) => check::run(data).await,
             Command::Repair(arguments) => repair::run(arguments).await,
         }

@@ -29,6 +29,12 @@ pub struct Ready {
     /// Port of LMTP, of a trial.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lmtp: Option<u16>,
+    /// Port of SMTP, of a trial.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smtp: Option<u16>,
+    /// Port of submission with STARTTLS, of a trial.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub submission: Option<u16>,
     /// Names and passwords, of a trial.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<ReadyAccount>,
@@ -37,7 +43,7 @@ pub struct Ready {
 /// An address that is being served.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReadyAddress {
-    /// `imap` or `lmtp`.
+    /// `imap`, `lmtp`, `smtp` or `submission`.
     pub protocol: &'static str,
     /// As in the configuration, with the port that was chosen.
     pub address: String,

@@ -11,7 +11,7 @@ use net::{
     Tls,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smtp::{LmtpServer, LmtpSettings};
+use smtp::{Role, SmtpServer, SmtpSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -141,7 +141,8 @@ impl Server {
         let address = listener.address().map_err(|error| Failure::failed(error.to_string()))?;
         let tls = match listen.protocol {
             Protocol::Imap => self.tls.server_that_asks("imap"),
-            Protocol::Lmtp => self.tls.server("lmtp"),
+            Protocol::Smtp(Role::Lmtp) => self.tls.server("lmtp"),
+            Protocol::Smtp(Role::Mx | Role::Submission) => self.tls.server("smtp"),
         };
         let tls = tls.map_err(|error| Failure::failed(error.to_string()))?;
         let (arrival, starttls) = match listen.tls {
@@ -166,10 +167,11 @@ impl Server {
                 let imap = ImapServer::new(self.service.clone(), Arc::clone(throttle), settings);
                 self.spawn(listener, arrival, gate, Arc::new(imap));
             }
-            Protocol::Lmtp => {
-                let settings = LmtpSettings { hostname: hostname.to_owned(), starttls };
-                let lmtp = LmtpServer::new(self.service.clone(), settings);
-                self.spawn(listener, arrival, gate, Arc::new(lmtp));
+            Protocol::Smtp(role) => {
+                let settings = SmtpSettings::new(role, hostname.to_owned(), starttls);
+                let (service, throttle) = (self.service.clone(), Arc::clone(throttle));
+                let smtp = SmtpServer::new(service, throttle, settings);
+                self.spawn(listener, arrival, gate, Arc::new(smtp));
             }
         }
         let shown = shown(&listen, &address);
@@ -230,7 +232,9 @@ fn shown(listen: &Listen, address: &Address) -> ReadyAddress {
     ReadyAddress {
         protocol: match listen.protocol {
             Protocol::Imap => "imap",
-            Protocol::Lmtp => "lmtp",
+            Protocol::Smtp(Role::Lmtp) => "lmtp",
+            Protocol::Smtp(Role::Mx) => "smtp",
+            Protocol::Smtp(Role::Submission) => "submission",
         },
         address: address.to_string(),
         tls: match listen.tls {

@@ -18,6 +18,10 @@ pub fn text(ready: &Ready) -> String {
     let _ = writeln!(out, "  IMAP  127.0.0.1:{imaps}  TLS from the start");
     let _ = writeln!(out, "  IMAP  127.0.0.1:{imap}  STARTTLS, or no TLS");
     let _ = writeln!(out, "  LMTP  127.0.0.1:{lmtp}");
+    let (smtp, submission) = (port(ready.smtp), port(ready.submission));
+    let _ = writeln!(out, "  SMTP  127.0.0.1:{smtp}  for the two addresses above, from anybody");
+    let _ =
+        writeln!(out, "  SMTP  127.0.0.1:{submission}  submission: the two may write each other");
     let _ = writeln!(out, "  self-signed certificate: {certificate}\n");
     let Some(first) = ready.accounts.first() else { return out };
     let (name, password) = (&first.name, &first.password);

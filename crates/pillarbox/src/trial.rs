@@ -9,6 +9,7 @@ use mail_service::{PasswordCost, Service, World};
 use mail_types::Secret;
 use net::{Access, Address, Listener};
 use serde::{Deserialize, Serialize};
+use smtp::Role;
 
 use crate::cli::Try;
 use crate::config::{Imap, Listen, Protocol, TlsMode};
@@ -28,14 +29,23 @@ use crate::settings;
 /// When it cannot be started.
 pub async fn run(arguments: Try) -> Result<(), Failure> {
     let (_temporary, data) = folder(&arguments)?;
-    let opened = engine::open(&Place::local(data.clone(), PASSWORDS)).await?;
+    let mut place = Place::local(data.clone(), PASSWORDS);
+    place.domains = vec![DOMAIN.to_owned()];
+    let opened = engine::open(&place).await?;
     let accounts = accounts(&opened.service, &data, arguments.empty).await?;
     let mut listeners = Vec::new();
     let mut ports = Vec::new();
     for (protocol, tls, wanted, usual) in [
         (Protocol::Imap, TlsMode::StartTls, arguments.imap_port, IMAP_PORT),
         (Protocol::Imap, TlsMode::Implicit, arguments.imaps_port, IMAPS_PORT),
-        (Protocol::Lmtp, TlsMode::None, arguments.lmtp_port, LMTP_PORT),
+        (Protocol::Smtp(Role::Lmtp), TlsMode::None, arguments.lmtp_port, LMTP_PORT),
+        (Protocol::Smtp(Role::Mx), TlsMode::StartTls, arguments.smtp_port, SMTP_PORT),
+        (
+            Protocol::Smtp(Role::Submission),
+            TlsMode::StartTls,
+            arguments.submission_port,
+            SUBMISSION_PORT,
+        ),
     ] {
         let listener = bind(wanted, usual)?;
         let address = listener.address().map_err(|error| Failure::failed(error.to_string()))?;
@@ -50,6 +60,8 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
     server.ready.imap = ports.next().flatten();
     server.ready.imaps = ports.next().flatten();
     server.ready.lmtp = ports.next().flatten();
+    server.ready.smtp = ports.next().flatten();
+    server.ready.submission = ports.next().flatten();
     server.ready.accounts = accounts;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;
@@ -156,12 +168,15 @@ fn new_password() -> Result<String, Failure> {
     Ok(password)
 }
 
+const DOMAIN: &str = "pillarbox.example";
 const FIRST: &str = "home@pillarbox.example";
 const SECOND: &str = "work@pillarbox.example";
 
 const IMAP_PORT: u16 = 1143;
 const IMAPS_PORT: u16 = 1993;
 const LMTP_PORT: u16 = 1124;
+const SMTP_PORT: u16 = 1125;
+const SUBMISSION_PORT: u16 = 1587;
 
 const PASSWORD_CHARS: usize = 20;
 

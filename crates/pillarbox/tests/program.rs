@@ -211,6 +211,61 @@ fn limits_are_set_on_a_running_server_and_without_one() {
     assert!(site.run(&["check"], "").status.success());
 }
 
+/// Queues a message as a submission would, while no server runs; its id.
+fn enqueue(data: &Path) -> String {
+    use mail_service::queue::{Envelope, Origin, Recipient, Terms};
+    let store = std::sync::Arc::new(
+        store_local::Local::open(data, store_local::Options::default()).unwrap(),
+    );
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let (config, world) =
+            (mail_service::ServiceConfig::default(), mail_service::World::system());
+        let service = mail_service::Service::open(store, config, world).await.unwrap();
+        let mut staging = service.stage_outgoing();
+        staging.push(b"Subject: Tide\r\n\r\n").await.unwrap();
+        let staged = staging.finish().await.unwrap();
+        let terms = Terms::new(Some("dock@mail.example".into()), Origin::Account("dock".into()));
+        let recipients = vec![Recipient::new("b@x.example")];
+        let envelope = Envelope { terms, recipients, hold_until: None };
+        let ids = service.enqueue(&staged, envelope).await.unwrap();
+        service.close().await.unwrap();
+        ids[0].to_string()
+    })
+}
+
+#[test]
+fn the_queue_is_looked_after_on_a_running_server_and_without_one() {
+    let site = Site::new();
+    assert!(
+        site.run(&["account", "add", "dock", "--password-stdin"], "swordfish\n").status.success()
+    );
+    let ids = [enqueue(&site.data()), enqueue(&site.data())];
+    let done = |arguments: &[&str]| {
+        let output = site.run(arguments, "");
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    for is_running in [false, true] {
+        let server = is_running.then(|| site.serve());
+        let id = ids[usize::from(is_running)].as_str();
+        assert!(done(&["queue", "list"]).contains(&format!("{id} waiting 17 bytes, 1 to reach")));
+        done(&["queue", "hold", id]);
+        assert!(done(&["queue", "show", id]).starts_with(&format!("{id} held ")));
+        assert!(done(&["queue", "show", id]).contains("  <b@x.example> waiting, 0 attempts"));
+        let again = site.run(&["queue", "hold", id], "");
+        assert_eq!(again.status.code(), Some(1), "it is held");
+        done(&["queue", "retry", id]);
+        assert!(done(&["queue", "show", id]).starts_with(&format!("{id} waiting ")));
+        done(&["queue", "drop", id]);
+        assert_eq!(site.run(&["queue", "show", id], "").status.code(), Some(1));
+        assert!(!done(&["queue", "list"]).contains(id));
+        if let Some(server) = server {
+            server.stop();
+        }
+    }
+    done(&["check"]);
+}
+
 #[test]
 fn application_passwords_are_managed_on_a_running_server_and_without_one() {
     let site = Site::new();

@@ -1,19 +1,20 @@
-//! The LMTP server (RFC 2033): how a mail transfer agent hands mail to the mailboxes kept here.
+//! The servers of SMTP (RFC 5321), message submission (RFC 6409) and LMTP (RFC 2033): how mail
+//! comes to the mailboxes kept here, and how the people here hand in what they send.
 //!
-//! - [`Session`]: the protocol as a state machine. Bytes in, events and replies out; no sockets.
-//! - [`Content`]: the text after DATA, without its dots, in pieces.
-//! - [`LmtpServer`]: drives a session over a connection and asks `mail-service` for the rest.
+//! - [`SmtpServer`]: drives a session (`smtp-session`) over a connection and asks `mail-service`
+//!   for the rest.
+//! - [`Outbound`]: who carries on what is for other systems.
 
-mod content;
-mod lmtp;
-mod reply;
-mod session;
+mod connection;
+mod delivery;
+mod header;
+mod intake;
+mod login;
+mod outbound;
+mod server;
 mod trace;
 
-pub use content::Content;
-pub use lmtp::{LmtpServer, LmtpSettings};
-pub use reply::Reply;
-pub use session::{
-    Event, LONGEST_LINE_BYTES, Offer, RECIPIENTS_MAX, Session, StartTls, Transaction,
-};
-pub use trace::{Arrival, Trace, mail_date};
+pub use outbound::{Envelope, Outbound, Outgoing, Pending};
+pub use server::{GREET_PAUSE, SmtpServer, SmtpSettings};
+pub use smtp_session::Role;
+pub use trace::{Arrival, Protocol, Trace, mail_date};

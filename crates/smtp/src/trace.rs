@@ -1,4 +1,4 @@
-//! The trace fields that final delivery puts in front of a message. RFC 5321 §4.4
+//! The trace fields that are put in front of a message. RFC 5321 §4.4
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -9,6 +9,8 @@ use net::Security;
 /// How a message came here.
 #[derive(Clone, Debug)]
 pub struct Arrival<'a> {
+    /// What was spoken.
+    pub protocol: Protocol,
     /// What the client called itself. Checked by [`Trace::new`], not trusted.
     pub client_name: &'a str,
     /// Where the client is; `None` for a process of this machine.
@@ -23,6 +25,40 @@ pub struct Arrival<'a> {
     pub id: u64,
     /// When it arrived, written as RFC 5322 §3.3 wants it.
     pub date: &'a str,
+}
+
+/// What a client spoke. RFC 3848
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// LMTP.
+    Lmtp,
+    /// SMTP after HELO.
+    Smtp,
+    /// SMTP after EHLO.
+    Esmtp,
+    /// The same, after AUTH.
+    EsmtpAuth,
+}
+
+impl Protocol {
+    /// The name for the WITH clause. RFC 3848, RFC 6531 §4.3
+    fn name(self, utf8: bool, security: Security) -> &'static str {
+        match (self, utf8, security) {
+            (Self::Lmtp, false, Security::Cleartext) => "LMTP",
+            (Self::Lmtp, false, Security::Tls) => "LMTPS",
+            (Self::Lmtp, true, Security::Cleartext) => "UTF8LMTP",
+            (Self::Lmtp, true, Security::Tls) => "UTF8LMTPS",
+            (Self::Smtp, _, _) => "SMTP",
+            (Self::Esmtp, false, Security::Cleartext) => "ESMTP",
+            (Self::Esmtp, false, Security::Tls) => "ESMTPS",
+            (Self::Esmtp, true, Security::Cleartext) => "UTF8SMTP",
+            (Self::Esmtp, true, Security::Tls) => "UTF8SMTPS",
+            (Self::EsmtpAuth, false, Security::Cleartext) => "ESMTPA",
+            (Self::EsmtpAuth, false, Security::Tls) => "ESMTPSA",
+            (Self::EsmtpAuth, true, Security::Cleartext) => "UTF8SMTPA",
+            (Self::EsmtpAuth, true, Security::Tls) => "UTF8SMTPSA",
+        }
+    }
 }
 
 /// The fields for one message, without the one that differs for each recipient.
@@ -42,19 +78,18 @@ impl Trace {
             Some(IpAddr::V6(ip)) => drop(write!(received, " ([IPv6:{ip}])")),
             None => received.push_str(" (local)"),
         }
-        let with = match (arrival.utf8, arrival.security) {
-            (false, Security::Cleartext) => "LMTP",
-            (false, Security::Tls) => "LMTPS",
-            // RFC 6531 §4.3
-            (true, Security::Cleartext) => "UTF8LMTP",
-            (true, Security::Tls) => "UTF8LMTPS",
-        };
+        let with = arrival.protocol.name(arrival.utf8, arrival.security);
         let _ = write!(
             received,
             "\r\n\tby {} with {with} id {:016x};\r\n\t{}\r\n",
             arrival.hostname, arrival.id, arrival.date
         );
         Self { return_path: format!("Return-Path: <{reverse_path}>\r\n"), received }
+    }
+
+    /// The field that every server on the way adds.
+    pub fn received(&self) -> &[u8] {
+        self.received.as_bytes()
     }
 
     /// The fields for one recipient. Return-Path comes first and stands once (RFC 5321 §4.4).
@@ -97,6 +132,7 @@ mod tests {
 
     fn arrival(client_name: &str) -> Arrival<'_> {
         Arrival {
+            protocol: Protocol::Lmtp,
             client_name,
             client_ip: Some("192.0.2.7".parse().unwrap()),
             hostname: "mail.example.org",
@@ -141,5 +177,18 @@ mod tests {
         let fields = String::from_utf8(Trace::new("", &utf8).fields("a@b")).unwrap();
         assert!(fields.contains("Received: from unknown (local)\r\n"));
         assert!(fields.contains(" with UTF8LMTP id "));
+    }
+
+    #[test]
+    fn the_protocol_says_whether_there_was_tls_and_a_login() {
+        let with = |protocol, security| {
+            let arrival = Arrival { protocol, security, ..arrival("a") };
+            let received = String::from_utf8(Trace::new("", &arrival).received().to_vec()).unwrap();
+            received.split(" with ").nth(1).unwrap().split(' ').next().unwrap().to_owned()
+        };
+        assert_eq!(with(Protocol::Smtp, Security::Cleartext), "SMTP");
+        assert_eq!(with(Protocol::Esmtp, Security::Tls), "ESMTPS");
+        assert_eq!(with(Protocol::EsmtpAuth, Security::Tls), "ESMTPSA");
+        assert_eq!(with(Protocol::EsmtpAuth, Security::Cleartext), "ESMTPA");
     }
 }

@@ -152,8 +152,10 @@ const PURE: &[&str] = &[
     "crates/mail-types/src/",
     "crates/mime/src/",
     "crates/imap-proto/src/",
+    "crates/mail-queue/src/",
     "crates/mailbox/src/",
     "crates/imap-session/src/",
+    "crates/smtp-session/src/",
 ];
 
 const WORLDLY: &[&str] = &[

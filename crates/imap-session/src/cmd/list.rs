@@ -8,7 +8,7 @@ use imap_proto::types::{
     List, ListAttribute, ListReply, ListSelection, MailboxArg, MetadataData, MetadataDepth,
     MetadataReply, MyRightsReply, NameEncoding, Response, StatusReply, UseAttribute,
 };
-use mail_types::MailboxName;
+use mail_types::{EntryName, MailboxName};
 use mailbox::tree::{self, Node, Pattern};
 use mailbox::{Account, Mailbox, MailboxRecord, MetadataTarget, Rights};
 
@@ -302,14 +302,16 @@ fn tell_metadata(
     if list.returns.metadata.is_empty() || !target.rights.intersects(Rights::METADATA) {
         return;
     }
-    let entries = list.returns.metadata.as_slice();
-    let wanted = Wanted { entries, depth: MetadataDepth::Zero, max_size: None };
+    // What is private is its owner's. RFC 5464 §3.2
+    let may_be_told = |name: &&EntryName| target.other.is_none() || name.is_shared();
+    let entries: Vec<_> = list.returns.metadata.iter().filter(may_be_told).cloned().collect();
+    if entries.is_empty() {
+        return;
+    }
+    let wanted = Wanted { entries: &entries, depth: MetadataDepth::Zero, max_size: None };
     let server = &run.state.config.server_annotations;
     let of = MetadataTarget::Mailbox(record.id);
-    let mut found = metadata::find(target.account, server, of, &wanted);
-    if target.other.is_some() {
-        found.values.retain(|(name, _)| name.is_shared());
-    }
+    let found = metadata::find(target.account, server, of, &wanted);
     let mailbox = render::name(&node.name, run.state.names());
     let data = MetadataData::Values(found.values);
     run.write(&Response::Metadata(MetadataReply { mailbox, data }));

@@ -3,6 +3,7 @@
 use imap_proto::types::{
     Code, GetMetadata, MailboxArg, MetadataData, MetadataReply, Response, SetMetadata,
 };
+use mail_types::EntryName;
 use mailbox::{MetadataTarget, Operation, Outcome, Rights};
 
 use crate::filter;
@@ -17,14 +18,14 @@ pub(crate) fn begin_get(get: GetMetadata) -> Flow {
 }
 
 fn tell(get: GetMetadata, target: MetadataTarget, run: &mut Run<'_>) -> Flow {
-    let GetMetadata { mailbox, max_size, depth, entries } = get;
+    let GetMetadata { mailbox, max_size, depth, mut entries } = get;
+    // What is private is its owner's, its length too. RFC 5464 §3.2
+    if run.state.guest().is_some() {
+        entries.retain(EntryName::is_shared);
+    }
     let wanted = Wanted { entries: &entries, depth, max_size };
     let server = &run.state.config.server_annotations;
-    let mut found = metadata::find(run.account()?, server, target, &wanted);
-    // What is private is its owner's. RFC 5464 §3.2
-    if run.state.guest().is_some() {
-        found.values.retain(|(name, _)| name.is_shared());
-    }
+    let found = metadata::find(run.account()?, server, target, &wanted);
     if !found.values.is_empty() {
         let data = MetadataData::Values(found.values);
         run.write(&Response::Metadata(MetadataReply { mailbox, data }));

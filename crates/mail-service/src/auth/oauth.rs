@@ -90,17 +90,6 @@ pub fn parse_xoauth2(message: &[u8]) -> Result<TokenRequest, AuthError> {
     Ok(TokenRequest { user: Some(user.to_owned()), host: None, token: parse_auth(Some(auth)) })
 }
 
-/// As whom a client wants to act, as far as its first message can be read: for the count of its
-/// failures.
-#[must_use]
-pub fn claimed(message: &[u8]) -> &[u8] {
-    let head = message.split(|byte| *byte == KVSEP).next().unwrap_or_default();
-    let name = head
-        .strip_prefix(b"user=")
-        .or_else(|| head.split(|byte| *byte == b',').find_map(|part| part.strip_prefix(b"a=")));
-    name.unwrap_or_default()
-}
-
 fn split_at_separator(bytes: &[u8]) -> Result<(&[u8], &[u8]), AuthError> {
     let at = bytes.iter().position(|byte| *byte == KVSEP).ok_or(AuthError::Malformed)?;
     let (head, rest) = bytes.split_at(at);
@@ -280,15 +269,6 @@ mod tests {
             assert_eq!(xoauth2(bad).unwrap_err(), AuthError::Malformed, "{bad:?}");
         }
         assert_eq!(xoauth2("user=u^auth=^^").unwrap().token.unwrap_err(), TokenFault::Token);
-    }
-
-    #[test]
-    fn who_a_client_claims_to_be_is_found_in_either_message() {
-        assert_eq!(claimed(b"n,a=dock,\x01auth=x\x01\x01"), b"dock");
-        assert_eq!(claimed(b"user=dock\x01auth=x\x01\x01"), b"dock");
-        for none in [&b""[..], b"n,,\x01a=dock\x01", b"\x01", b"auth=x"] {
-            assert_eq!(claimed(none), b"", "{none:?}");
-        }
     }
 
     #[test]

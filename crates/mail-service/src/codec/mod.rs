@@ -8,6 +8,7 @@
 pub mod credential;
 pub mod log;
 pub mod message;
+pub mod queue;
 pub mod rows;
 
 use std::fmt;

@@ -5,6 +5,7 @@ use mailbox::{Account, Context, Operation, Outcome, Refusal, apply, decide};
 use store::{Expected, Write};
 use tokio::runtime::RuntimeFlavor;
 
+use super::once::must_wait;
 use super::{Batch, Sequencer};
 use crate::commit::{CommitBuilder, Extra, OperationWrites, added_messages};
 use crate::error::ServiceError;
@@ -14,7 +15,7 @@ use crate::open::{Pending, Request};
 use crate::thread::RecentThreads;
 
 /// Operations with what they come to.
-type Decided = Vec<(Pending, Result<Outcome, Refusal>)>;
+pub(super) type Decided = Vec<(Pending, Result<Outcome, Refusal>)>;
 
 impl Sequencer {
     /// Decides operations and submits them as one commit. `false` if it has to wait for commits in
@@ -33,6 +34,9 @@ impl Sequencer {
             }
             return Ok(true);
         }
+        if !self.settle_marks().await? {
+            return Ok(false);
+        }
         match self.submit_batch() {
             Some(decided) => self.answer_unchanged(decided).await,
             None => Ok(true),
@@ -48,7 +52,8 @@ impl Sequencer {
         let mut decided = Vec::new();
         while decided.len() < OPERATIONS_PER_COMMIT_MAX {
             let Some(Request::Operation(pending)) = self.backlog.front_mut() else { break };
-            if !pending.operation.contents_needed(&after).is_empty() {
+            let is_ready = pending.operation.contents_needed(&after).is_empty();
+            if !is_ready || must_wait(pending, &decided, self.loads) {
                 break;
             }
             let context = Context { now: self.shared.world.clock.now_secs() };
@@ -184,6 +189,7 @@ fn step(keys: &AccountKeys, before: &Account, pending: &Pending, context: &Conte
         Err(corruption) => return Step::Failed(corruption.into()),
     };
     let mut extra = Extra::default();
+    extra.writes.extend(pending.once.as_ref().map(|once| Write::put(&*once.key, &*once.value)));
     for (staged, (message, thread)) in pending.staged.iter().zip(added_messages(&entry)) {
         let row = Write::put(keys.key(&AccountKey::Message(message)), staged.row(thread).encode());
         extra.writes.push(row);

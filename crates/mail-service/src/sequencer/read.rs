@@ -97,6 +97,7 @@ impl Sequencer {
             self.is_stale = true;
         }
         self.durable = read?;
+        self.loads += 1;
         if std::mem::take(&mut self.has_moved) {
             self.hints = follow(&self.shared, &self.keys, &self.hinted);
         }

@@ -7,7 +7,7 @@ use mail_types::{
     Flags, InternalDate, Keyword, MailboxId, MailboxName, MessageId, ModSeq, Secret, SystemFlags,
     UidSet,
 };
-use mailbox::{FlagMode, Operation, Outcome};
+use mailbox::{FlagMode, Operation, Outcome, Rights, RightsChange};
 
 use crate::damage::Dice;
 
@@ -64,6 +64,10 @@ async fn fill(handle: &AccountHandle, dice: &mut Dice) {
             inbox
         };
         append(handle, mailbox, number, dice).await;
+    }
+    for (mailbox, letters) in mailboxes.iter().zip(["lrs", "lrswipkxtea"]) {
+        let rights = RightsChange::Set(Rights::parse(letters).unwrap());
+        handle.set_acl(*mailbox, "berth0@harbour.example", rights).await.unwrap();
     }
     for round in 0..6 {
         let uids: UidSet =
@@ -152,6 +156,7 @@ async fn read_account(service: &Service, planned: &PlannedAccount, picture: &mut
     let mut mailboxes: Vec<String> =
         account.mailboxes().map(|mailbox| format!("{:?}", mailbox.record())).collect();
     mailboxes.extend(account.subscriptions().map(|subscribed| format!("{subscribed:?}")));
+    mailboxes.extend(account.acls().map(|list| format!("{list:?}")));
     mailboxes.push(format!("{:?}", account.head()));
     picture.insert(format!("{name} mailboxes"), Ok(mailboxes.join("\n")));
     for mailbox in &planned.mailboxes {

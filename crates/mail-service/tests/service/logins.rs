@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use mail_service::auth::scram::{Hash, ScramKeys};
 use mail_service::{
     AuthError, Channel, Mechanism, NameFault, PasswordFault, SaslProgress, Service, ServiceError,
-    Sharing,
+    Sharing, TokenFault, TokenHolder, TokenVerifier, Verifying,
 };
 use store::mem::Mem;
 
@@ -374,4 +374,89 @@ async fn application_passwords_that_cannot_be_are_not_made() {
     assert_eq!(add("dock", "one more").await, fault(TooMany));
     remove("phone").await.unwrap();
     assert_eq!(add("dock", "one more").await, None);
+}
+
+/// A provider that says of every token that it is held by whoever has one of these names.
+#[derive(Debug)]
+struct HeldBy(&'static [&'static str]);
+
+impl TokenVerifier for HeldBy {
+    fn verify<'a>(&'a self, _: &'a mail_types::Secret) -> Verifying<'a> {
+        let names = self.0.iter().map(|&name| name.to_owned()).collect();
+        Box::pin(std::future::ready(Ok(TokenHolder { names })))
+    }
+
+    fn is_host(&self, _: &str) -> bool {
+        true
+    }
+
+    fn refusal(&self, _: Mechanism, why: TokenFault) -> Vec<u8> {
+        format!("{why:?}").into_bytes()
+    }
+}
+
+/// Who is logged in with a token of this holder, by this message; `^` is the separator.
+async fn token_login(
+    store: &Mem,
+    names: &'static [&'static str],
+    message: &str,
+) -> Result<mail_types::AccountId, AuthError> {
+    let mut setup = Setup::new(Sharing::Shared);
+    setup.config.tokens = Some(Arc::new(HeldBy(names)));
+    let service = setup.open(Arc::new(store.clone())).await;
+    let mut session = service.sasl(Mechanism::OAuthBearer, Channel::default()).unwrap();
+    let message = message.replace('^', "\u{1}");
+    match session.begin(Some(message.as_bytes())).await? {
+        SaslProgress::Done { account, data: None } => return Ok(account.id()),
+        SaslProgress::Done { .. } => panic!("there is nothing to add"),
+        SaslProgress::Challenge(why) => assert_eq!(why, b"Token"),
+    }
+    assert!(session.has_failed());
+    Err(session.respond(b"\x01").await.err().unwrap())
+}
+
+#[tokio::test]
+async fn a_token_opens_the_first_account_that_it_names_exactly() {
+    let (store, service) = service().await;
+    let dock = service.create_account("dock", secret("one")).await.unwrap();
+    let quay = service.create_account("quay@mail.example", secret("two")).await.unwrap();
+    let message = "n,,^auth=Bearer x^^";
+    assert_eq!(token_login(&store, &["quay@mail.example"], message).await, Ok(quay));
+    assert_eq!(token_login(&store, &["Quay@Mail.example"], message).await, Ok(quay));
+    assert_eq!(token_login(&store, &["nobody@mail.example", "dock"], message).await, Ok(dock));
+    assert_eq!(token_login(&store, &["quay@mail.example", "dock"], message).await, Ok(quay));
+    // People may log in as dock@anywhere; a provider's address does not mean that.
+    service.authenticate("dock@evil.example", &secret("one")).await.unwrap();
+    for names in [
+        &["dock@evil.example"][..],
+        &["d\u{ad}ock"],
+        &["\u{ff44}ock"],
+        &["dock "],
+        &["quay"],
+        &[""],
+        &[],
+        &["a", "b", "c", "d", "dock"],
+    ] {
+        assert_eq!(token_login(&store, names, message).await, Err(AuthError::Denied), "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_acts_for_its_holder_only() {
+    let (store, service) = service().await;
+    let dock = service.create_account("dock", secret("one")).await.unwrap();
+    service.create_account("quay", secret("two")).await.unwrap();
+    for user in ["dock", "DOCK", "dock@mail.example"] {
+        let message = format!("n,a={user},^auth=Bearer x^^");
+        assert_eq!(token_login(&store, &["dock"], &message).await, Ok(dock), "{user}");
+    }
+    for user in ["quay", "nobody", "quay@mail.example"] {
+        let message = format!("n,a={user},^auth=Bearer x^^");
+        let refused = token_login(&store, &["dock"], &message).await;
+        assert_eq!(refused, Err(AuthError::NotAuthorized), "{user}");
+    }
+    // Without a provider there is nobody who could say whose it is.
+    let mut session = service.sasl(Mechanism::XOAuth2, Channel::default()).unwrap();
+    let refused = session.begin(Some(b"user=dock\x01auth=Bearer x\x01\x01")).await;
+    assert_eq!(refused.err(), Some(AuthError::Malformed));
 }

@@ -1,6 +1,7 @@
 //! The service over the engine in memory, and over the local one where that matters.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
 
+mod aliases;
 mod changes;
 mod checking;
 mod clocks;
@@ -11,6 +12,7 @@ mod mail;
 mod metadata;
 mod moving;
 mod nodes;
+mod queueing;
 mod repairing;
 mod scrubbing;
 mod sharing;

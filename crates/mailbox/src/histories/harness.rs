@@ -367,6 +367,10 @@ impl Harness {
 
     fn annotate(&mut self) {
         let ids: Vec<MailboxId> = self.account.mailboxes().map(|m| m.record().id).collect();
+        if self.random.below(4) == 0 {
+            let mailbox = *self.random.pick(&ids);
+            self.submit(&Operation::NoteKeyReset { mailbox }).unwrap();
+        }
         let target = match self.random.below(4) {
             0 => MetadataTarget::Server,
             1 => MetadataTarget::Mailbox(MailboxId(1)),

@@ -1,103 +1,13 @@
-//! LMTP over pipes into a service over the memory engine: what was acknowledged is there.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails shall stop")]
+//! LMTP: what was acknowledged is there.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail_service::{PasswordCost, Service, ServiceConfig, World};
-use mail_types::{MailboxName, Secret};
-use net::{Peer, Service as _, Shutdown, Stream};
-use smtp::{LmtpServer, LmtpSettings};
+use store::StoreError;
 use store::fault::{Call, Fault, Faulty};
 use store::mem::Mem;
-use store::{Store, StoreError};
 
-struct Harness {
-    service: Service,
-    server: Arc<LmtpServer>,
-    shutdown: Shutdown,
-}
-
-impl Harness {
-    async fn new(message_bytes_max: u64) -> Self {
-        Self::on(Arc::new(Mem::new()), message_bytes_max).await
-    }
-
-    async fn on(store: Arc<dyn Store>, message_bytes_max: u64) -> Self {
-        let passwords = PasswordCost { memory_kib: 8, iterations: 1, ..PasswordCost::default() };
-        let config = ServiceConfig {
-            passwords,
-            message_bytes_max,
-            domains: vec!["pillarbox.example".to_owned()],
-            ..ServiceConfig::default()
-        };
-        let service = Service::open(store, config, World::system()).await.unwrap();
-        for name in ["home", "work"] {
-            service.create_account(name, Secret::new("low-tide")).await.unwrap();
-        }
-        let hostname = "mail.pillarbox.example".to_owned();
-        let settings = LmtpSettings { hostname, starttls: None };
-        let server = Arc::new(LmtpServer::new(service.clone(), settings));
-        Self { service, server, shutdown: Shutdown::default() }
-    }
-
-    async fn connect(&self) -> Client {
-        let (ours, theirs) = Stream::pair(64 * 1024);
-        let (server, guard) = (Arc::clone(&self.server), self.shutdown.token());
-        tokio::spawn(async move { server.serve(theirs, Peer::Local, guard).await });
-        let mut client = Client { stream: ours, unread: Vec::new() };
-        client.reply().await;
-        client.say("LHLO mx.example.net").await;
-        client
-    }
-
-    /// All messages of a mailbox.
-    async fn messages(&self, account: &str, mailbox: &str) -> Vec<String> {
-        let id = self.service.find_account(account).await.unwrap().unwrap().id;
-        let handle = self.service.account(id).await.unwrap();
-        let name = MailboxName::new(mailbox).unwrap();
-        let Some(id) = handle.current().by_name(&name).map(|found| found.record().id) else {
-            return Vec::new();
-        };
-        let (state, _pin) = handle.load(id).await.unwrap();
-        let contents = state.mailbox(id).unwrap().contents().unwrap();
-        let parts = contents.iter().map(|entry| (entry.message(), 0..u64::MAX)).collect();
-        let read = handle.read(parts).await.unwrap();
-        read.into_iter().map(|bytes| String::from_utf8(bytes.unwrap()).unwrap()).collect()
-    }
-}
-
-struct Client {
-    stream: Stream,
-    unread: Vec<u8>,
-}
-
-impl Client {
-    async fn send(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes(), Duration::from_secs(5)).await.unwrap();
-    }
-
-    /// The next reply, its last line.
-    async fn reply(&mut self) -> String {
-        loop {
-            while let Some(end) = self.unread.windows(2).position(|pair| pair == b"\r\n") {
-                let line: Vec<u8> = self.unread.drain(..end + 2).collect();
-                let line = String::from_utf8(line).unwrap();
-                if line.as_bytes()[3] == b' ' {
-                    return line.trim_end().to_owned();
-                }
-            }
-            let count = self.stream.read_into(&mut self.unread, 4096).await.unwrap();
-            assert!(count > 0, "closed");
-        }
-    }
-
-    async fn say(&mut self, line: &str) -> String {
-        self.send(&format!("{line}\r\n")).await;
-        self.reply().await
-    }
-}
+use crate::common::Harness;
 
 #[tokio::test]
 async fn a_recipient_without_room_is_refused_and_the_others_get_their_mail() {

@@ -6,11 +6,14 @@
 //!
 //! A bare LF within the text becomes CRLF, because mail is kept with CRLF everywhere; it still
 //! neither ends the text nor begins a line whose dot would be removed. A bare CR stays as it is.
+//! That is for LMTP, which trusts its client; whoever serves strangers asks
+//! [`Content::has_bare`] and refuses the message.
 
 /// Finds the end of a message text and removes its dot-stuffing, in pieces of any size.
 #[derive(Clone, Debug)]
 pub struct Content {
     at: At,
+    bare: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +34,34 @@ enum At {
 
 impl Default for Content {
     fn default() -> Self {
-        Self { at: At::LineStart }
+        Self { at: At::LineStart, bare: false }
+    }
+}
+
+/// Looks for CR without LF and LF without CR in octets that are not stuffed. RFC 3030 §2
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LineEnds {
+    after_cr: bool,
+    bare: bool,
+}
+
+impl LineEnds {
+    /// Looks at the next octets.
+    pub fn push(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.bare |= self.after_cr != (byte == b'\n');
+            self.after_cr = byte == b'\r';
+        }
+    }
+
+    /// Whether one was found so far.
+    pub fn has_bare(&self) -> bool {
+        self.bare
+    }
+
+    /// Whether one was found when nothing more comes.
+    pub fn ends_bare(&self) -> bool {
+        self.bare || self.after_cr
     }
 }
 
@@ -50,9 +80,16 @@ impl Content {
             }
             let Some((&byte, behind)) = rest.split_first() else { break };
             rest = behind;
+            // LF comes behind CR and nowhere else, and behind CR comes nothing else.
+            self.bare |= matches!(self.at, At::Cr | At::DotCr) != (byte == b'\n');
             self.at = step(self.at, byte, text);
         }
         input.len() - rest.len()
+    }
+
+    /// Whether a CR or an LF was seen without the other. RFC 5321 §2.3.8
+    pub fn has_bare(&self) -> bool {
+        self.bare
     }
 
     /// Whether the end was seen.
@@ -174,6 +211,37 @@ mod tests {
         b"\x04",
         b"\r\n.\x00",
     ];
+
+    #[test]
+    fn line_ends_that_are_not_crlf_are_noticed_at_any_split() {
+        let bare = |bytes: &[u8], split: usize| {
+            let (mut content, mut ends) = (Content::default(), LineEnds::default());
+            for piece in [&bytes[..split], &bytes[split..]] {
+                content.push(piece, &mut Vec::new());
+                ends.push(piece);
+            }
+            assert!(content.has_ended());
+            assert_eq!(ends.ends_bare(), ends.has_bare());
+            (content.has_bare(), ends.has_bare())
+        };
+        for (text, is_bare) in [
+            (&b"a\r\n.\r\n"[..], false),
+            (b"\r\n\r\n..\r\n.\r\n", false),
+            (b"a\n\r\n.\r\n", true),
+            (b"a\rb\r\n.\r\n", true),
+            (b"a\r\r\n.\r\n", true),
+            (b"\n\r\n.\r\n", true),
+            (b".\rx\r\n.\r\n", true),
+            (b".\n\r\n.\r\n", true),
+        ] {
+            for split in 0..text.len() {
+                assert_eq!(bare(text, split), (is_bare, is_bare), "{text:?} at {split}");
+            }
+        }
+        let mut ends = LineEnds::default();
+        ends.push(b"x\r");
+        assert!(!ends.has_bare() && ends.ends_bare());
+    }
 
     #[test]
     fn s005_nothing_but_crlf_dot_crlf_ends_a_message_at_any_split() {

@@ -1,0 +1,169 @@
+//! Addresses that stand for others: aliases, lists, whole domains, and circles of them.
+
+use std::sync::Arc;
+
+use mail_service::{AliasError, DeliverError, Destinations, Kept, Route, Service, Sharing, check};
+use mail_types::AccountId;
+use mailbox::{Operation, Quota};
+use store::mem::Mem;
+
+use crate::common::{Setup, account_of};
+
+async fn service(domains: &[&str]) -> Service {
+    let mut setup = Setup::new(Sharing::Exclusive);
+    setup.config.domains = domains.iter().map(|&domain| domain.to_owned()).collect();
+    setup.open(Arc::new(Mem::new())).await
+}
+
+async fn set(service: &Service, address: &str, targets: &[&str]) {
+    let targets: Vec<_> = targets.iter().map(|&target| target.to_owned()).collect();
+    service.set_alias(address, &targets).await.unwrap();
+}
+
+async fn ids(service: &Service, recipient: &str) -> (Vec<AccountId>, Vec<String>) {
+    let Destinations { local, remote } = service.destinations(recipient).await.unwrap();
+    let mut ids: Vec<_> = local.into_iter().map(|kept| kept.route.account).collect();
+    ids.sort_unstable();
+    (ids, remote)
+}
+
+#[tokio::test]
+async fn an_address_leads_to_accounts_through_aliases_and_elsewhere_as_it_is() {
+    let service = service(&["mail.example"]).await;
+    let (dock, pier) =
+        (account_of(&service, "dock").await.id(), account_of(&service, "pier@mail.example").await);
+    let pier = pier.id();
+    set(&service, "Sales@mail.example", &["dock"]).await;
+    set(&service, "team@mail.example", &["sales@mail.example", "pier@mail.example", "x@y.example"])
+        .await;
+    set(&service, "@mail.example", &["pier@mail.example"]).await;
+    let local = |ids: &[AccountId]| (ids.to_vec(), Vec::<String>::new());
+    for (recipient, expected) in [
+        ("dock@mail.example", local(&[dock])),
+        ("sales@MAIL.example", local(&[dock])),
+        ("sales+october@mail.example", local(&[dock])),
+        ("team@mail.example", (vec![dock, pier], vec!["x@y.example".to_owned()])),
+        ("nobody@mail.example", local(&[pier])),
+        ("Nobody@Other.example", (vec![], vec!["Nobody@Other.example".to_owned()])),
+        ("\"two words\"@other.example", (vec![], vec!["\"two words\"@other.example".to_owned()])),
+    ] {
+        assert_eq!(ids(&service, recipient).await, expected, "{recipient}");
+    }
+    let detail = service.destinations("dock+lists@mail.example").await.unwrap();
+    let route = Route { account: dock, detail: Some("lists".to_owned()) };
+    assert_eq!(detail.local, [Kept { address: "dock+lists@mail.example".to_owned(), route }]);
+    let sales = service.destinations("sales@mail.example").await.unwrap();
+    assert_eq!(sales.local[0].address, "dock");
+    service.remove_alias("@mail.example").await.unwrap();
+    let unknown = service.destinations("nobody@mail.example").await;
+    assert_eq!(unknown, Err(DeliverError::NoSuchUser));
+    let words = service.destinations("\"two words\"@mail.example").await;
+    assert_eq!(words, Err(DeliverError::NoSuchUser));
+}
+
+#[tokio::test]
+async fn circles_end_and_mail_may_be_kept_and_forwarded() {
+    let service = service(&["mail.example"]).await;
+    let dock = account_of(&service, "dock@mail.example").await.id();
+    set(&service, "a@mail.example", &["b@mail.example"]).await;
+    set(&service, "b@mail.example", &["a@mail.example", "dock@mail.example"]).await;
+    assert_eq!(ids(&service, "a@mail.example").await, (vec![dock], vec![]));
+    set(&service, "c@mail.example", &["d@mail.example"]).await;
+    set(&service, "d@mail.example", &["c@mail.example"]).await;
+    let circle = service.destinations("c@mail.example").await;
+    assert_eq!(circle, Err(DeliverError::NoSuchUser));
+    set(&service, "dock@mail.example", &["dock@mail.example", "me@other.example"]).await;
+    let both = (vec![dock], vec!["me@other.example".to_owned()]);
+    assert_eq!(ids(&service, "dock@mail.example").await, both);
+    // A list whose members are lists, too many of them to follow.
+    for list in 0..20 {
+        let members: Vec<_> = (0..150).map(|it| format!("m{list}-{it}@other.example")).collect();
+        let members: Vec<_> = members.iter().map(String::as_str).collect();
+        set(&service, &format!("list{list}@mail.example"), &members).await;
+    }
+    let lists: Vec<_> = (0..20).map(|list| format!("list{list}@mail.example")).collect();
+    let lists: Vec<_> = lists.iter().map(String::as_str).collect();
+    set(&service, "all@mail.example", &lists).await;
+    let all = service.destinations("all@mail.example").await;
+    assert!(matches!(all, Err(DeliverError::Temporary(_))), "{all:?}");
+}
+
+#[tokio::test]
+async fn s072_only_who_alone_stands_behind_an_address_may_send_as_it() {
+    let service = service(&["mail.example"]).await;
+    let dock = account_of(&service, "dock").await.id();
+    let pier = account_of(&service, "pier").await.id();
+    set(&service, "sales@mail.example", &["dock"]).await;
+    set(&service, "team@mail.example", &["dock", "pier"]).await;
+    set(&service, "@mail.example", &["pier"]).await;
+    set(&service, "out@mail.example", &["pier", "x@other.example"]).await;
+    for (account, address, expected) in [
+        (dock, "dock@mail.example", true),
+        (dock, "Dock+x@mail.example", true),
+        (dock, "sales@mail.example", true),
+        (pier, "sales@mail.example", false),
+        (pier, "dock@mail.example", false),
+        (dock, "team@mail.example", false),
+        (pier, "team@mail.example", false),
+        (pier, "whoever@mail.example", false),
+        (pier, "out@mail.example", false),
+        (dock, "dock@other.example", false),
+        (dock, "", false),
+        (dock, "@mail.example", false),
+    ] {
+        assert_eq!(service.may_send_as(account, address).await.unwrap(), expected, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn aliases_are_listed_in_order_and_nonsense_is_refused() {
+    let service = service(&["mail.example"]).await;
+    set(&service, "b@mail.example", &["X@y.example", "x@y.example"]).await;
+    set(&service, "a@mail.example", &["dock"]).await;
+    let listed = service.list_aliases().await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|it| (&*it.address, it.targets.len())).collect();
+    assert_eq!(listed, [("a@mail.example", 1), ("b@mail.example", 1)]);
+    let many = vec!["x@y.example".to_owned(); 201];
+    for (address, targets) in [
+        ("", vec!["dock".to_owned()]),
+        ("two words", vec!["dock".to_owned()]),
+        ("c@mail.example", Vec::new()),
+        ("c@mail.example", vec!["two words".to_owned()]),
+        ("c@mail.example", vec!["@mail.example".to_owned()]),
+        ("c@mail.example", many),
+    ] {
+        let refused = service.set_alias(address, &targets).await;
+        assert_eq!(refused, Err(AliasError::Invalid), "{address} {}", targets.len());
+    }
+    assert_eq!(service.remove_alias("c@mail.example").await, Err(AliasError::NoSuchAlias));
+}
+
+#[tokio::test]
+async fn an_alias_that_cannot_be_read_is_damage_and_nobody_is_sent_mail_by_it() {
+    use store::{Commit, Store, Write};
+    let store = Mem::new();
+    let service = Setup::new(Sharing::Exclusive).open(Arc::new(store.clone())).await;
+    set(&service, "a@mail.example", &["b@mail.example"]).await;
+    assert!(check(&store).unwrap().findings.is_empty());
+    for value in [&b""[..], b"\x02\x00", b"\x01\x01\x01 ", b"\x01\x05x"] {
+        let write = Write::put(b"fa@mail.example".to_vec(), value.to_vec());
+        store.commit_wait(Commit::new().write(write)).unwrap();
+        assert_eq!(check(&store).unwrap().findings.len(), 1, "{value:?}");
+        let failed = service.destinations("a@mail.example").await;
+        assert!(matches!(failed, Err(DeliverError::Temporary(_))), "{value:?} {failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_has_room_up_to_its_limits() {
+    let service = service(&[]).await;
+    let account = account_of(&service, "dock").await;
+    assert!(service.has_room(account.id(), u64::MAX).await.unwrap());
+    let quota = Quota { storage_kib: Some(10), messages: Some(1), ..Quota::default() };
+    account.submit(Operation::SetQuota { quota }).await.unwrap();
+    assert!(service.has_room(account.id(), 10 * 1024).await.unwrap());
+    assert!(!service.has_room(account.id(), 10 * 1024 + 1).await.unwrap());
+    let quota = Quota { messages: Some(0), ..Quota::default() };
+    account.submit(Operation::SetQuota { quota }).await.unwrap();
+    assert!(!service.has_room(account.id(), 1).await.unwrap());
+}

@@ -1,0 +1,10 @@
+//! Dialogues, byte for byte.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails shall stop")]
+
+mod common;
+mod lmtp;
+mod model;
+mod mx;
+mod rfc;
+mod submission;

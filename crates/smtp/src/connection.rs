@@ -1,0 +1,254 @@
+//! Drives one session over one connection.
+
+use std::io;
+use std::time::Duration;
+
+use mail_service::{DeliverError, Destinations};
+use mail_types::AccountId;
+use net::{Guard, Peer, READ_BYTES_MAX, Stream};
+use smtp_session::{Event, Reply, Role, Session};
+use tokio::time::Instant;
+
+use crate::delivery::{failed, is_in_doubt};
+use crate::intake::{Intake, Origin};
+use crate::login::Exchange;
+use crate::server::SmtpServer;
+
+/// Why a session has stopped.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Next {
+    StartTls,
+    Close,
+}
+
+pub(crate) struct Connection<'a> {
+    pub(crate) server: &'a SmtpServer,
+    pub(crate) peer: Peer,
+    guard: Guard,
+    pub(crate) session: Session,
+    input: Vec<u8>,
+    pub(crate) exchange: Option<Exchange>,
+    /// Who has logged in.
+    pub(crate) account: Option<AccountId>,
+    /// The message that is coming.
+    intake: Option<Intake>,
+    /// Until when the client must have said something that is worth an answer.
+    deadline: Instant,
+    /// Until when a message must have come.
+    message_deadline: Option<Instant>,
+}
+
+impl<'a> Connection<'a> {
+    pub(crate) fn new(
+        server: &'a SmtpServer,
+        peer: Peer,
+        guard: Guard,
+        session: Session,
+    ) -> Connection<'a> {
+        Connection {
+            server,
+            peer,
+            guard,
+            session,
+            input: Vec::new(),
+            exchange: None,
+            account: None,
+            intake: None,
+            deadline: Instant::now() + GREETING_PATIENCE,
+            message_deadline: None,
+        }
+    }
+
+    /// What was read and not understood yet.
+    pub(crate) fn take_input(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.input)
+    }
+
+    /// Goes on with a session that knows nothing of the one before. RFC 3207 §4.2
+    pub(crate) fn restart(&mut self, session: Session) {
+        self.session = session;
+        self.exchange = None;
+        self.account = None;
+        self.intake = None;
+        self.deadline = Instant::now() + GREETING_PATIENCE;
+    }
+
+    /// # Errors
+    /// When the connection is broken, or broken off: see [`is_in_doubt`].
+    pub(crate) async fn serve(&mut self, stream: &mut Stream) -> io::Result<Next> {
+        loop {
+            match self.session.advance(&mut self.input) {
+                Event::NeedInput => {
+                    self.send(stream).await?;
+                    if !self.read(stream).await? {
+                        return Ok(Next::Close);
+                    }
+                }
+                Event::Auth(step) => {
+                    let answer = self.authenticate(step, stream).await;
+                    self.session.answer_auth(answer);
+                }
+                Event::Sender(address) => {
+                    let reply = self.sender(&address).await;
+                    self.session.answer_sender(reply);
+                }
+                Event::Recipient(address) => {
+                    let reply = self.recipient(&address).await;
+                    self.session.answer_recipient(reply);
+                }
+                Event::Data => {
+                    let begun = self.begin(stream).await;
+                    let answer = begun.map(|intake| self.intake = Some(intake));
+                    self.message_deadline = Some(Instant::now() + MESSAGE_PATIENCE);
+                    self.session.answer_data(answer);
+                }
+                Event::Text(text) => self.text(&text).await,
+                Event::Abandon => self.intake = None,
+                Event::End => self.end_of_message().await?,
+                Event::StartTls => {
+                    self.send(stream).await?;
+                    return Ok(Next::StartTls);
+                }
+                Event::Close => {
+                    self.send(stream).await?;
+                    return Ok(Next::Close);
+                }
+            }
+        }
+    }
+
+    async fn text(&mut self, text: &[u8]) {
+        self.deadline = Instant::now() + TEXT_PATIENCE;
+        if let Some(intake) = &mut self.intake {
+            intake.push(text).await;
+        }
+    }
+
+    async fn end_of_message(&mut self) -> io::Result<()> {
+        self.message_deadline = None;
+        let replies = match self.intake.take() {
+            Some(intake) => intake.deliver().await,
+            None => Err(is_in_doubt()),
+        };
+        self.session.answer_message(&replies?);
+        Ok(())
+    }
+
+    async fn begin(&mut self, stream: &Stream) -> Result<Intake, Reply> {
+        let Some(transaction) = self.session.transaction() else {
+            return Err(Reply::new(503, "5.5.1", "Say MAIL first"));
+        };
+        let origin = Origin {
+            server: self.server,
+            peer: self.peer,
+            security: stream.security(),
+            account: self.account,
+            client_name: self.session.client_name().to_owned(),
+            is_extended: self.session.is_extended(),
+        };
+        Intake::begin(origin, transaction.clone()).await
+    }
+
+    async fn send(&mut self, stream: &mut Stream) -> io::Result<()> {
+        let replies = std::mem::take(&mut self.session.replies);
+        if !replies.is_empty() {
+            let patience = match self.session.is_in_text() {
+                true => TEXT_PATIENCE,
+                false if self.session.client_name().is_empty() => GREETING_PATIENCE,
+                false => COMMAND_PATIENCE,
+            };
+            self.deadline = Instant::now() + patience;
+        }
+        stream.write_all(&replies, WRITE_PATIENCE).await
+    }
+
+    /// Whether the session goes on.
+    async fn read(&mut self, stream: &mut Stream) -> io::Result<bool> {
+        let in_text = self.session.is_in_text();
+        let end = self.message_deadline.filter(|_| in_text);
+        let until = end.map_or(self.deadline, |end| end.min(self.deadline));
+        tokio::select! {
+            biased;
+            // RFC 5321 §3.8: a server that must close says so, and only between commands.
+            () = self.guard.begun(), if !in_text => {
+                self.session.end(Reply::new(421, "4.3.2", "The server is shutting down"));
+                Ok(true)
+            }
+            count = stream.read_into(&mut self.input, READ_BYTES_MAX) => Ok(count? > 0),
+            () = tokio::time::sleep_until(until) => {
+                self.session.end(Reply::new(421, "4.4.2", "Nothing heard for too long"));
+                Ok(true)
+            }
+        }
+    }
+
+    /// RFC 6409 §6.1
+    async fn sender(&mut self, address: &str) -> Reply {
+        let Some(account) = self.account else {
+            return Reply::new(530, "5.7.0", "Authentication required");
+        };
+        match self.server.service.may_send_as(account, address).await {
+            Ok(true) => Reply::new(250, "2.1.0", "Sender noted"),
+            Ok(false) => Reply::new(553, "5.7.1", "Not an address of yours"),
+            Err(error) => failed(&DeliverError::Temporary(error)),
+        }
+    }
+
+    async fn recipient(&mut self, address: &str) -> Reply {
+        let found = match self.server.service.destinations(address).await {
+            Ok(found) => found,
+            Err(error) => return failed(&error),
+        };
+        if let Some(refusal) = self.refuse_way(address, &found) {
+            return refusal;
+        }
+        if self.server.settings.role != Role::Lmtp {
+            for kept in &found.local {
+                match self.server.service.has_room(kept.route.account, 1).await {
+                    Ok(true) => {}
+                    Ok(false) => return FULL_MAILBOX,
+                    Err(error) => return failed(&error.into()),
+                }
+            }
+        }
+        Reply::new(250, "2.1.5", "Recipient accepted")
+    }
+
+    /// Mail for other systems is taken from who has logged in, and for an address of ours that
+    /// stands for one elsewhere; else this would be an open relay. RFC 5321 §7.8
+    fn refuse_way(&self, address: &str, found: &Destinations) -> Option<Reply> {
+        if found.remote.is_empty() {
+            return None;
+        }
+        let is_foreign =
+            found.local.is_empty() && matches!(&found.remote[..], [it] if it == address);
+        match self.server.settings.role {
+            // Whoever hands this over believes that it is ours.
+            Role::Lmtp if is_foreign => Some(failed(&DeliverError::NoSuchUser)),
+            Role::Mx if is_foreign => Some(Reply::new(550, "5.7.1", "No relaying")),
+            _ if self.server.settings.outbound.is_none() => Some(NOT_YET),
+            _ => None,
+        }
+    }
+}
+
+const NOT_YET: Reply =
+    Reply::new(550, "5.7.1", "This server does not send mail to other systems yet");
+
+/// It may be emptied: the sender tries again. RFC 3463 §3.3
+pub(crate) const FULL_MAILBOX: Reply = Reply::new(452, "4.2.2", "Mailbox full");
+
+/// From connecting to a greeting that says who the client is.
+const GREETING_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two commands. RFC 5321 §4.5.3.2.7
+const COMMAND_PATIENCE: Duration = Duration::from_secs(5 * 60);
+
+/// Between two pieces of a message. RFC 5321 §4.5.3.2.5
+const TEXT_PATIENCE: Duration = Duration::from_secs(3 * 60);
+
+/// For a whole message: the largest one in an hour is 150 kbit/s.
+const MESSAGE_PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// Until a client takes some of its replies.
+const WRITE_PATIENCE: Duration = Duration::from_secs(2 * 60);

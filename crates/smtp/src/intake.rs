@@ -1,0 +1,383 @@
+//! A message on its way in: to whom it goes, and what is made of it while it arrives.
+//!
+//! LMTP has a reply for each recipient; SMTP has one for all. So that this one is true, everything
+//! that can fail is done before anything lasts: each copy is written to its end, each account is
+//! asked whether it has room, and what is for other systems is taken by the queue in one commit.
+//! Only then are the accounts written to, one after the other. What if one of them fails even so is
+//! said at [`is_in_doubt`].
+
+use std::io;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mail_service::{DeliverError, Destinations, Route, Service, Staged, Staging};
+use mail_types::AccountId;
+use net::{Peer, Security};
+use smtp_session::{Recipient, Reply, Role, Transaction};
+use tracing::{debug, error};
+
+use crate::connection::FULL_MAILBOX;
+use crate::delivery::{deliver, deliver_patiently, failed, is_in_doubt};
+use crate::header::{Additions, End, HeaderBlock, Split, check_hops, submitted};
+use crate::outbound::{Envelope, Outgoing};
+use crate::server::SmtpServer;
+use crate::trace::{Arrival, Protocol, Trace, mail_date};
+
+/// Where a message comes from.
+pub(crate) struct Origin<'a> {
+    pub(crate) server: &'a SmtpServer,
+    pub(crate) peer: Peer,
+    pub(crate) security: Security,
+    /// Who has logged in.
+    pub(crate) account: Option<AccountId>,
+    /// What the client called itself.
+    pub(crate) client_name: String,
+    /// Whether it said EHLO.
+    pub(crate) is_extended: bool,
+}
+
+/// A message that is coming.
+pub(crate) struct Intake {
+    service: Service,
+    role: Role,
+    account: Option<AccountId>,
+    /// One for each accepted recipient, in their order.
+    deliveries: Vec<Delivery>,
+    /// The copy for other systems.
+    outgoing: Option<Result<Box<dyn Outgoing>, DeliverError>>,
+    /// The header as far as it has come; `None` once it was looked at.
+    header: Option<HeaderBlock>,
+    additions: Additions,
+    /// Why nobody gets the message.
+    refusal: Option<Reply>,
+}
+
+/// A message on its way to one recipient. Each has a copy of its own, because each has a
+/// Delivered-To of its own.
+struct Delivery {
+    /// Every account that the recipient stands for.
+    routes: Vec<Route>,
+    /// Those of them that no recipient before stands for: nobody gets a message twice.
+    own: Vec<Route>,
+    /// Whether he stands for somebody elsewhere.
+    is_forwarded: bool,
+    /// `Err` when it cannot be delivered any more, with the reason.
+    staging: Result<Staging, DeliverError>,
+}
+
+/// A copy that waits for nothing but its commit.
+type Ready = (Vec<Route>, Staged);
+
+impl Intake {
+    pub(crate) async fn begin(origin: Origin<'_>, transaction: Transaction) -> Result<Self, Reply> {
+        let Origin { server, peer, account, .. } = origin;
+        let now = now_secs();
+        let (id, date) = (next_id(), mail_date(now));
+        let hostname = &server.settings.hostname;
+        let arrival = Arrival {
+            protocol: origin.protocol(),
+            client_name: &origin.client_name,
+            client_ip: peer.network().map(|_| peer.ip()),
+            hostname,
+            security: origin.security,
+            utf8: transaction.utf8,
+            id,
+            date: &date,
+        };
+        debug!(%peer, id, "message arrives");
+        let trace = Trace::new(&transaction.reverse_path, &arrival);
+        let mut intake = Self {
+            service: server.service.clone(),
+            role: server.settings.role,
+            account,
+            deliveries: Vec::new(),
+            outgoing: None,
+            header: Some(HeaderBlock::default()),
+            additions: Additions { message_id: format!("<{now}.{id:016x}@{hostname}>"), date },
+            refusal: None,
+        };
+        let outbound = server.settings.outbound.as_ref();
+        let all_out = intake.role == Role::Submission && outbound.is_some();
+        let mut outward = Vec::new();
+        for recipient in &transaction.recipients {
+            intake.add(recipient, &trace, all_out, &mut outward).await?;
+        }
+        if let Some(outbound) = outbound.filter(|_| !outward.is_empty()) {
+            let transaction = Transaction { recipients: outward, ..transaction };
+            let account = match account {
+                None => None,
+                Some(id) => {
+                    let name = intake.service.account_name(id).await;
+                    Some(name.map_err(|error| failed(&error.into()))?)
+                }
+            };
+            let mut outgoing = outbound.begin(Envelope { transaction, account, id });
+            let begun = outgoing.push(trace.received()).await;
+            intake.outgoing = Some(begun.map(|()| outgoing).map_err(DeliverError::from));
+        }
+        Ok(intake)
+    }
+
+    /// Finds out where the mail of a recipient goes, and begins his copy.
+    async fn add(
+        &mut self,
+        recipient: &Recipient,
+        trace: &Trace,
+        all_out: bool,
+        outward: &mut Vec<Recipient>,
+    ) -> Result<(), Reply> {
+        let mut delivery = Delivery {
+            routes: Vec::new(),
+            own: Vec::new(),
+            is_forwarded: all_out,
+            staging: Ok(self.service.stage_delivery(&[])),
+        };
+        let found = self.service.destinations(&recipient.address).await;
+        let Destinations { local, remote } = found.map_err(|error| failed(&error))?;
+        delivery.is_forwarded = all_out || !remote.is_empty();
+        for address in remote {
+            // Elsewhere the letter case of a local part may matter. RFC 5321 §2.4
+            if !outward.iter().any(|it| it.address == address) {
+                outward.push(instead_of(recipient, address));
+            }
+        }
+        let (addresses, routes): (Vec<_>, Vec<_>) =
+            local.into_iter().map(|kept| (kept.address, kept.route)).unzip();
+        if all_out {
+            for address in addresses {
+                if !outward.iter().any(|it| it.address.eq_ignore_ascii_case(&address)) {
+                    outward.push(instead_of(recipient, address));
+                }
+            }
+        } else {
+            delivery.own = self.not_known(&routes);
+            delivery.routes = routes;
+        }
+        let own: usize = self.deliveries.iter().map(|it| it.own.len()).sum();
+        if own + delivery.own.len() + outward.len() > DESTINATIONS_MAX {
+            return Err(Reply::new(452, "4.5.3", "Too many recipients in all"));
+        }
+        if !delivery.own.is_empty() {
+            let mut staging = self.service.stage_delivery(&delivery.own);
+            let started = staging.push(&trace.fields(&recipient.address)).await;
+            delivery.staging = started.map(|()| staging).map_err(DeliverError::from);
+        }
+        self.deliveries.push(delivery);
+        Ok(())
+    }
+
+    fn not_known(&self, routes: &[Route]) -> Vec<Route> {
+        let known = |route: &Route| self.deliveries.iter().any(|it| it.own.contains(route));
+        routes.iter().filter(|route| !known(route)).cloned().collect()
+    }
+
+    /// Takes the next piece of the text.
+    pub(crate) async fn push(&mut self, text: &[u8]) {
+        if self.refusal.is_some() {
+            return;
+        }
+        match &mut self.header {
+            None => self.store(text).await,
+            Some(block) => {
+                if let Some(split) = block.push(text) {
+                    self.take_header(split).await;
+                }
+            }
+        }
+    }
+
+    async fn take_header(&mut self, split: Split) {
+        self.header = None;
+        match self.judge(&split).await {
+            Ok(header) => {
+                self.store(header.as_deref().unwrap_or(&split.header)).await;
+                self.store(&split.rest).await;
+            }
+            Err(refusal) => {
+                // What was stored of it is forgotten now, not at its end.
+                self.refusal = Some(refusal);
+                self.deliveries.iter_mut().for_each(|it| it.staging = Err(DeliverError::TooLarge));
+                self.outgoing = None;
+            }
+        }
+    }
+
+    /// What takes the place of the header, if something must; or why nobody gets the message.
+    async fn judge(&mut self, split: &Split) -> Result<Option<Vec<u8>>, Reply> {
+        match self.role {
+            // It comes from a server that has looked at it.
+            Role::Lmtp => Ok(None),
+            Role::Mx => check_hops(&split.header).map(|()| None),
+            Role::Submission => {
+                if split.end == End::TooLong {
+                    return Err(Reply::new(552, "5.3.4", "Header too long"));
+                }
+                let done = submitted(&split.header, &self.additions)?;
+                let Some(account) = self.account else { return Err(NOT_YOURS) };
+                for sender in &done.senders {
+                    match self.service.may_send_as(account, sender).await {
+                        Ok(true) => {}
+                        Ok(false) => return Err(NOT_YOURS),
+                        Err(error) => return Err(failed(&DeliverError::Temporary(error))),
+                    }
+                }
+                Ok(Some(done.header))
+            }
+        }
+    }
+
+    async fn store(&mut self, text: &[u8]) {
+        for delivery in self.deliveries.iter_mut().filter(|it| !it.own.is_empty()) {
+            let Ok(staging) = &mut delivery.staging else { continue };
+            if let Err(error) = staging.push(text).await {
+                delivery.staging = Err(error.into());
+            }
+        }
+        if let Some(Ok(outgoing)) = &mut self.outgoing
+            && let Err(error) = outgoing.push(text).await
+        {
+            self.outgoing = Some(Err(error.into()));
+        }
+    }
+
+    /// The message is whole: delivers it, and says what became of it.
+    ///
+    /// # Errors
+    /// When nothing true can be said; see [`is_in_doubt`].
+    pub(crate) async fn deliver(mut self) -> io::Result<Vec<Reply>> {
+        if let Some(block) = self.header.take() {
+            self.take_header(block.finish()).await;
+        }
+        if let Some(refusal) = self.refusal {
+            let count = if self.role == Role::Lmtp { self.deliveries.len() } else { 1 };
+            return Ok(vec![refusal; count]);
+        }
+        if self.role == Role::Lmtp {
+            return Ok(self.deliver_each().await);
+        }
+        Ok(vec![self.deliver_all().await?])
+    }
+
+    /// A reply for each accepted recipient, true for him. One who stands for several and whose
+    /// message did not reach them all is tried again by the client for all of them.
+    async fn deliver_each(self) -> Vec<Reply> {
+        let sent = commit(self.outgoing).await;
+        let mut done: Vec<(Route, Result<(), DeliverError>)> = Vec::new();
+        let mut replies = Vec::with_capacity(self.deliveries.len());
+        for Delivery { routes, own, is_forwarded, staging } in self.deliveries {
+            if !own.is_empty() {
+                let staged = finish(staging).await;
+                for route in own {
+                    let result = match &staged {
+                        Ok(staged) => deliver(&self.service, &route, staged).await,
+                        Err(error) => Err(error.clone()),
+                    };
+                    done.push((route, result));
+                }
+            }
+            let of_route = |route| done.iter().find(|(it, _)| it == route).map(|(_, it)| it);
+            let failure = routes.iter().filter_map(of_route).find_map(|it| it.as_ref().err());
+            let failure = failure.or_else(|| sent.as_ref().err().filter(|_| is_forwarded));
+            replies.push(failure.map_or(Reply::new(250, "2.0.0", "Delivered"), failed));
+        }
+        replies
+    }
+
+    /// One reply for all.
+    async fn deliver_all(self) -> io::Result<Reply> {
+        let ready = match prepare(&self.service, self.deliveries).await {
+            Ok(ready) => ready,
+            Err(refusal) => return Ok(refusal),
+        };
+        let mut is_durable = self.outgoing.is_some();
+        if let Err(error) = commit(self.outgoing).await {
+            return Ok(failed(&error));
+        }
+        for (routes, staged) in &ready {
+            for route in routes {
+                let delivered = match is_durable {
+                    false => deliver(&self.service, route, staged).await,
+                    true => deliver_patiently(&self.service, route, staged).await,
+                };
+                match delivered {
+                    Ok(()) => is_durable = true,
+                    Err(error) if !is_durable => return Ok(failed(&error)),
+                    Err(error) => {
+                        error!(%error, account = %route.account, "delivered to others only");
+                        return Err(is_in_doubt());
+                    }
+                }
+            }
+        }
+        Ok(Reply::new(250, "2.0.0", "Accepted"))
+    }
+}
+
+impl Origin<'_> {
+    fn protocol(&self) -> Protocol {
+        match self.server.settings.role {
+            Role::Lmtp => Protocol::Lmtp,
+            Role::Mx | Role::Submission if self.account.is_some() => Protocol::EsmtpAuth,
+            Role::Mx | Role::Submission if self.is_extended => Protocol::Esmtp,
+            Role::Mx | Role::Submission => Protocol::Smtp,
+        }
+    }
+}
+
+/// A recipient for whom another one stands. Who was first named is remembered. RFC 3461 §5.2.7
+fn instead_of(recipient: &Recipient, address: String) -> Recipient {
+    if address.eq_ignore_ascii_case(&recipient.address) {
+        return recipient.clone();
+    }
+    let first = recipient.original.clone().unwrap_or_else(|| recipient.address.clone());
+    Recipient { address, original: Some(first), notify: recipient.notify }
+}
+
+/// Does everything that can fail and that leaves nothing behind.
+async fn prepare(service: &Service, deliveries: Vec<Delivery>) -> Result<Vec<Ready>, Reply> {
+    let mut ready = Vec::with_capacity(deliveries.len());
+    for Delivery { own, staging, .. } in deliveries.into_iter().filter(|it| !it.own.is_empty()) {
+        let staged = finish(staging).await.map_err(|error| failed(&error))?;
+        for route in &own {
+            match service.has_room(route.account, u64::from(staged.size())).await {
+                Ok(true) => {}
+                Ok(false) => return Err(FULL_MAILBOX),
+                Err(error) => return Err(failed(&error.into())),
+            }
+        }
+        ready.push((own, staged));
+    }
+    Ok(ready)
+}
+
+async fn finish(staging: Result<Staging, DeliverError>) -> Result<Staged, DeliverError> {
+    Ok(staging?.finish().await?)
+}
+
+async fn commit(
+    outgoing: Option<Result<Box<dyn Outgoing>, DeliverError>>,
+) -> Result<(), DeliverError> {
+    match outgoing {
+        None => Ok(()),
+        Some(outgoing) => Ok(outgoing?.commit().await?),
+    }
+}
+
+/// A number for each message, unlikely to be used twice even by two runs of the program.
+fn next_id() -> u64 {
+    static START: OnceLock<u64> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let start = START.get_or_init(|| (now_secs().unsigned_abs()) << 24);
+    start.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn now_secs() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+const NOT_YOURS: Reply = Reply::new(550, "5.7.1", "From is not an address of yours");
+
+/// The most accounts and addresses elsewhere that one message goes to, lists and all: each account
+/// has a compressor of its own while the message comes.
+const DESTINATIONS_MAX: usize = 200;

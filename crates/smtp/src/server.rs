@@ -1,0 +1,158 @@
+//! One listener's server: what it offers, and the life of a connection.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail_service::{Mechanism, Service};
+use net::{
+    Guard, HANDSHAKE_PATIENCE, LoginThrottle, Peer, READ_BYTES_MAX, Refused, Security, Stream,
+    TlsServer,
+};
+use smtp_session::{Dsn, Offer, Role, Session, StartTls};
+use tracing::debug;
+
+use crate::Outbound;
+use crate::connection::{Connection, Next};
+
+/// How SMTP is served at one listener.
+#[derive(Clone)]
+pub struct SmtpSettings {
+    /// For whom.
+    pub role: Role,
+    /// The server's name.
+    pub hostname: String,
+    /// TLS for STARTTLS; without it the command is not offered.
+    pub starttls: Option<TlsServer>,
+    /// Who carries mail to other systems; without it no mail for them is taken.
+    pub outbound: Option<Arc<dyn Outbound>>,
+    /// How long a stranger waits for the greeting. Who cannot wait for it is a program that sends
+    /// junk to thousands at a time.
+    pub greet_pause: Duration,
+}
+
+impl SmtpSettings {
+    /// The usual settings for a role.
+    pub fn new(role: Role, hostname: String, starttls: Option<TlsServer>) -> Self {
+        let greet_pause = match role {
+            Role::Mx => GREET_PAUSE,
+            Role::Lmtp | Role::Submission => Duration::ZERO,
+        };
+        Self { role, hostname, starttls, outbound: None, greet_pause }
+    }
+}
+
+/// Serves SMTP in one of its roles. One for each listener; service and throttle are shared.
+pub struct SmtpServer {
+    pub(crate) service: Service,
+    pub(crate) throttle: Arc<LoginThrottle>,
+    pub(crate) settings: SmtpSettings,
+}
+
+impl SmtpServer {
+    /// Serves the accounts of a service.
+    pub fn new(service: Service, throttle: Arc<LoginThrottle>, settings: SmtpSettings) -> Self {
+        Self { service, throttle, settings }
+    }
+
+    fn offer(&self, stream: &Stream, peer: Peer) -> Offer {
+        let security = stream.security();
+        let available = security == Security::Cleartext && self.settings.starttls.is_some();
+        // Before TLS a password is taken from this machine only. RFC 4954 §4
+        let may_log_in = security == Security::Tls || peer.is_local();
+        let mechanisms = match self.settings.role {
+            Role::Submission if may_log_in => mechanisms(stream),
+            Role::Submission | Role::Mx | Role::Lmtp => Vec::new(),
+        };
+        let bytes_max = self.service.config().message_bytes_max;
+        // RFC 3461 §4: who offers DSN must see to it that they are sent.
+        let dsn = match self.settings.role {
+            Role::Submission if self.settings.outbound.is_some() => Dsn::Offered,
+            Role::Submission | Role::Mx | Role::Lmtp => Dsn::Absent,
+        };
+        Offer {
+            role: self.settings.role,
+            hostname: self.settings.hostname.clone(),
+            message_bytes_max: bytes_max.saturating_sub(TRACE_BYTES_MAX),
+            starttls: if available { StartTls::Offered } else { StartTls::Absent },
+            mechanisms,
+            dsn,
+        }
+    }
+
+    async fn run(&self, mut stream: Stream, peer: Peer, guard: Guard) -> io::Result<()> {
+        let offer = self.offer(&stream, peer);
+        let session = match self.waits_for_greeting(&mut stream).await? {
+            Patience::Waits => Session::new(offer),
+            Patience::Talks => Session::early_talker(offer),
+            Patience::Left => return Ok(()),
+        };
+        let mut connection = Connection::new(self, peer, guard, session);
+        while connection.serve(&mut stream).await? == Next::StartTls {
+            let Some(tls) = &self.settings.starttls else { break };
+            // What came behind the command belongs to the handshake: an injected command makes it
+            // fail and is never answered.
+            let early = connection.take_input();
+            stream = stream.start_tls(early, tls, HANDSHAKE_PATIENCE).await?;
+            connection.restart(Session::after_tls(self.offer(&stream, peer)));
+        }
+        stream.close().await;
+        Ok(())
+    }
+
+    async fn waits_for_greeting(&self, stream: &mut Stream) -> io::Result<Patience> {
+        let pause = self.settings.greet_pause;
+        if pause.is_zero() || stream.security() == Security::Tls {
+            return Ok(Patience::Waits);
+        }
+        let mut early = Vec::new();
+        match tokio::time::timeout(pause, stream.read_into(&mut early, READ_BYTES_MAX)).await {
+            Err(_) => Ok(Patience::Waits),
+            Ok(count) => Ok(if count? == 0 { Patience::Left } else { Patience::Talks }),
+        }
+    }
+}
+
+/// What a client does before it is greeted.
+enum Patience {
+    Waits,
+    Talks,
+    Left,
+}
+
+impl net::Service for SmtpServer {
+    fn refusal(&self, _: Refused) -> &'static [u8] {
+        b"421 4.3.2 Too many connections\r\n"
+    }
+
+    async fn serve(&self, stream: Stream, peer: Peer, guard: Guard) {
+        if let Err(error) = self.run(stream, peer, guard).await {
+            debug!(%peer, %error, "connection broken");
+        }
+    }
+}
+
+/// The mechanisms that can be used on this connection, the strongest first. Certificates are not
+/// asked for: there are mail programs that end the handshake when they are.
+fn mechanisms(stream: &Stream) -> Vec<String> {
+    let can_bind = stream.channel_binding().is_some();
+    let can_be_used = |it: &&Mechanism| can_bind || !it.is_bound();
+    MECHANISMS.iter().filter(can_be_used).map(|it| it.name().to_owned()).collect()
+}
+
+const MECHANISMS: [Mechanism; 6] = [
+    Mechanism::ScramSha256Plus,
+    Mechanism::ScramSha1Plus,
+    Mechanism::ScramSha256,
+    Mechanism::ScramSha1,
+    Mechanism::Plain,
+    Mechanism::Login,
+];
+
+/// How long strangers wait for the greeting: long for a program that does not wait at all, and
+/// nothing to a mail server.
+pub const GREET_PAUSE: Duration = Duration::from_millis(100);
+
+/// Room for the trace fields, and for those that a submitted message lacks, within the largest
+/// message.
+const TRACE_BYTES_MAX: u64 = 4096;

@@ -1,0 +1,8 @@
+//! Servers over pipes into a service over the memory engine: what was acknowledged is there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails shall stop")]
+
+mod common;
+mod lmtp;
+mod mx;
+mod submission;
