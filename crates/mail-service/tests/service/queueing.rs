@@ -326,6 +326,12 @@ async fn a_damaged_entry_does_not_stop_the_others_and_is_found_by_the_check() {
     assert!(service.sweep().await.is_err());
     store.commit_wait(store::Commit::new().write(store::Write::put(key, whole))).unwrap();
     setup.clock.advance(2 * HOUR);
+    sink.answer("b@x.example", deferred());
+    assert_eq!(runner(&service, &sink).run_due().await.unwrap(), 1);
+    // The row by which it was found is not left behind.
+    assert_clean(&store);
+    sink.lock().answers.clear();
+    setup.clock.advance(2 * HOUR);
     assert_eq!(runner(&service, &sink).run_due().await.unwrap(), 1);
     assert_eq!(sink.taken_by("b@x.example"), [text(1)]);
     assert_eq!(queue_rows(&store), 0);
