@@ -552,6 +552,7 @@ fn multi_search() -> impl Strategy<Value = CommandBody> {
     })
 }
 
+<<<<<<< HEAD
 fn any_select() -> impl Strategy<Value = Select> {
     (mailbox(), any::<bool>(), any::<bool>(), option::of(qresync())).prop_map(
         |(mailbox, condstore, annotate, qresync)| Select { mailbox, condstore, annotate, qresync },
@@ -569,6 +570,15 @@ fn store_annotation() -> impl Strategy<Value = CommandBody> {
             })
         },
     )
+=======
+fn language_or_batches() -> impl Strategy<Value = CommandBody> {
+    let number = || 1..=u32::MAX;
+    prop_oneof![
+        vec("[a-z]{1,8}(-[a-z0-9]{1,8}){0,2}|\\*", 0..4).prop_map(CommandBody::Language),
+        (number(), option::of((number(), number())))
+            .prop_map(|(size, range)| CommandBody::UidBatches(UidBatches { size, range })),
+    ]
+>>>>>>> main
 }
 
 fn any_body() -> impl Strategy<Value = CommandBody> {
@@ -601,9 +611,7 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         1 => store_annotation(),
         1 => Just(CommandBody::StartTls),
         1 => Just(CommandBody::Namespace),
-        1 => (1..=u32::MAX, option::of((1..=u32::MAX, 1..=u32::MAX)))
-            .prop_map(|(size, range)| CommandBody::UidBatches(UidBatches { size, range })),
-        1 => vec("[a-z]{1,8}(-[a-z0-9]{1,8}){0,2}|\\*", 0..4).prop_map(CommandBody::Language),
+        1 => language_or_batches(),
         1 => copy_move().prop_map(CommandBody::Copy),
         1 => copy_move().prop_map(CommandBody::Move),
         1 => replace().prop_map(CommandBody::Replace),

@@ -473,8 +473,14 @@ fn a_hidden_name_is_told_from_a_missing_one_by_no_refusal() {
     assert_eq!(guest(&account, &rename("from", "missing")), refused);
     grant(&mut account, "to/hidden", "lee", rights("l"));
     assert_eq!(guest(&account, &rename("from", "to/hidden")), Err(Refusal::AlreadyExists));
+    // A mailbox that moves along would take a name that is hidden.
+    create(&mut account, "to/x/below");
+    submit(&mut account, &delete("to/x"));
+    grant(&mut account, "to/x/below", "lee", rights(""));
+    assert_eq!(guest(&account, &rename("from", "to/x")), refused);
+    assert_eq!(ask(&account, &rename("from", "to/x")), Err(Refusal::AlreadyExists));
     grant(&mut account, "INBOX", "lee", Rights::ALL);
-    assert_eq!(guest(&account, &rename("INBOX", "to/x")), refused);
+    assert_eq!(guest(&account, &rename("INBOX", "to/y")), refused);
 }
 
 #[test]

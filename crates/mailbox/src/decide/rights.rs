@@ -122,6 +122,14 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Why a name cannot be had that this mailbox has: nothing that is hidden is told.
+    pub(super) fn taken(&self, mailbox: MailboxId) -> Refusal {
+        if self.rights(mailbox).contains(Rights::LOOKUP) {
+            return Refusal::AlreadyExists;
+        }
+        Refusal::NoPermission { visible: true }
+    }
+
     /// What the one who asks may do with a mailbox.
     pub(super) fn rights(&self, mailbox: MailboxId) -> Rights {
         self.account.rights(mailbox, self.actor)
@@ -167,14 +175,12 @@ impl Planner<'_> {
     /// Whether a mailbox of this name may be made or may get it: a name that is hidden is refused
     /// as one without a parent is.
     fn check_new_name(&self, name: &MailboxName) -> Result<(), Refusal> {
-        let refused = Err(Refusal::NoPermission { visible: true });
         if let Some(taken) = self.account.by_name(name) {
-            let is_visible = self.rights(taken.record().id).contains(Rights::LOOKUP);
-            return if is_visible { Err(Refusal::AlreadyExists) } else { refused };
+            return Err(self.taken(taken.record().id));
         }
         match self.nearest_parent(name) {
             Some(parent) if self.rights(parent).contains(Rights::CREATE) => Ok(()),
-            _ => refused,
+            _ => Err(Refusal::NoPermission { visible: true }),
         }
     }
 
