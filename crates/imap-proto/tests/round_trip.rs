@@ -552,7 +552,6 @@ fn multi_search() -> impl Strategy<Value = CommandBody> {
     })
 }
 
-<<<<<<< HEAD
 fn any_select() -> impl Strategy<Value = Select> {
     (mailbox(), any::<bool>(), any::<bool>(), option::of(qresync())).prop_map(
         |(mailbox, condstore, annotate, qresync)| Select { mailbox, condstore, annotate, qresync },
@@ -570,7 +569,8 @@ fn store_annotation() -> impl Strategy<Value = CommandBody> {
             })
         },
     )
-=======
+}
+
 fn language_or_batches() -> impl Strategy<Value = CommandBody> {
     let number = || 1..=u32::MAX;
     prop_oneof![
@@ -578,7 +578,6 @@ fn language_or_batches() -> impl Strategy<Value = CommandBody> {
         (number(), option::of((number(), number())))
             .prop_map(|(size, range)| CommandBody::UidBatches(UidBatches { size, range })),
     ]
->>>>>>> main
 }
 
 fn any_body() -> impl Strategy<Value = CommandBody> {
