@@ -487,8 +487,7 @@ async fn a_delivery_to_an_account_happens_once_however_often_and_wherever_it_is_
     for attempt in attempts {
         delivered += usize::from(attempt.await.unwrap().unwrap() == LocalDelivery::Delivered);
     }
-    assert_eq!(delivered, 1);
-    assert_eq!(mail_of(&two, "quay").await.len(), 1);
+    assert_eq!((delivered, mail_of(&two, "quay").await.len()), (1, 1));
     assert_eq!(two.deliver_queued(&claimed, 0).await, Ok(LocalDelivery::DeliveredBefore));
     // The mark stays while the entry is there, and longer than any node sleeps.
     let marks = || {
