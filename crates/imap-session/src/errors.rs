@@ -56,28 +56,27 @@ pub(crate) fn refusal(refusal: Refusal) -> Reply {
             Reply::no("Nothing can be kept under this name, or not this value").with(Code::Cannot)
         }
         Refusal::NoSuchPart => Reply::bad("The message has no such part"),
-        // RFC 5257 §4.5
-        Refusal::Limit(Limit::AnnotationValue) => {
-            Reply::no(limit_text(Limit::AnnotationValue)).with(Code::AnnotateTooBig)
-        }
-        Refusal::Limit(limit @ (Limit::AnnotationsOfMessage | Limit::AnnotationsOfMailbox)) => {
-            Reply::no(limit_text(limit)).with(Code::AnnotateTooMany)
-        }
-        // RFC 5464 §4.3
-        Refusal::Limit(Limit::MetadataValue) => {
-            let max = u32::try_from(Metadata::VALUE_BYTES_MAX).unwrap_or(u32::MAX);
-            Reply::no(limit_text(Limit::MetadataValue)).with(Code::MetadataMaxSize(max))
-        }
-        Refusal::Limit(limit @ (Limit::MetadataEntries | Limit::MetadataBytes)) => {
-            Reply::no(limit_text(limit)).with(Code::MetadataTooMany)
-        }
-        Refusal::Limit(limit) => Reply::no(limit_text(limit)).with(Code::Limit),
+        Refusal::Limit(limit) => Reply::no(limit_text(limit)).with(limit_code(limit)),
         Refusal::UidsExhausted => Reply::no("The mailbox has no UID left").with(Code::Limit),
         Refusal::UidValiditiesExhausted => {
             Reply::no("The account has no UIDVALIDITY left").with(Code::Limit)
         }
         Refusal::ModSeqsExhausted => Reply::no("The account has no modseq left").with(Code::Limit),
         Refusal::NotLoaded(_) => server_bug(),
+    }
+}
+
+fn limit_code(limit: Limit) -> Code {
+    match limit {
+        // RFC 5257 §4.5
+        Limit::AnnotationValue => Code::AnnotateTooBig,
+        Limit::AnnotationsOfMessage | Limit::AnnotationsOfMailbox => Code::AnnotateTooMany,
+        // RFC 5464 §4.3
+        Limit::MetadataValue => {
+            Code::MetadataMaxSize(u32::try_from(Metadata::VALUE_BYTES_MAX).unwrap_or(u32::MAX))
+        }
+        Limit::MetadataEntries | Limit::MetadataBytes => Code::MetadataTooMany,
+        _ => Code::Limit,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use mail_types::{MailboxId, MessageId, ModSeq, Uid, UidValidity};
+use mail_types::{MailboxId, MessageId, ModSeq, Uid, UidSet, UidValidity};
 
 use crate::account::{Inner, Mailbox};
 use crate::snapshot::FlagEdit;
@@ -114,15 +114,7 @@ fn apply_change(inner: &mut Inner, modseq: ModSeq, change: &Change) -> Result<()
             annotate(inner.mailbox_mut(*mailbox)?, modseq, uids, (edits, *counts))
         }
         Change::Expunged { mailbox, uids, counts } => {
-            let mailbox = inner.mailbox_mut(*mailbox)?;
-            if let Some(contents) = &mailbox.contents {
-                mailbox.contents = Some(contents.without(modseq, uids)?);
-            }
-            let record = &mut mailbox.record;
-            let recent = mail_types::UidSet::range(record.recent_mark, Uid::MAX);
-            let lost = u32::try_from(uids.intersection(&recent).len()).unwrap_or(u32::MAX);
-            record.recent = record.recent.saturating_sub(lost);
-            finish(mailbox, modseq, *counts)
+            expunge(inner.mailbox_mut(*mailbox)?, modseq, uids, *counts)
         }
         Change::RecentClaimed { mailbox, mark } => {
             let record = &mut inner.mailbox_mut(*mailbox)?.record;
@@ -154,6 +146,22 @@ fn apply_change(inner: &mut Inner, modseq: ModSeq, change: &Change) -> Result<()
             Ok(())
         }
     }
+}
+
+fn expunge(
+    mailbox: &mut Mailbox,
+    modseq: ModSeq,
+    uids: &UidSet,
+    counts: Counts,
+) -> Result<(), Corruption> {
+    if let Some(contents) = &mailbox.contents {
+        mailbox.contents = Some(contents.without(modseq, uids)?);
+    }
+    let record = &mut mailbox.record;
+    let recent = UidSet::range(record.recent_mark, Uid::MAX);
+    let lost = u32::try_from(uids.intersection(&recent).len()).unwrap_or(u32::MAX);
+    record.recent = record.recent.saturating_sub(lost);
+    finish(mailbox, modseq, counts)
 }
 
 fn create(inner: &mut Inner, record: MailboxRecord) -> Result<(), Corruption> {

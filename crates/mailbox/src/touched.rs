@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mail_types::{EntryName, MailboxId, MailboxName, Uid, UidSet};
+use mail_types::{EntryName, MailboxId, MailboxName, ModSeq, Uid, UidSet};
 
 use crate::apply::Corruption;
 use crate::{
-    Account, Acl, Annotations, Audience, Change, LogEntry, MembershipRow, MetadataTarget,
-    MetadataValue, Quota, Subscription,
+    Account, Acl, Added, Annotations, Audience, Change, LogEntry, MailboxRecord, MembershipRow,
+    MetadataTarget, MetadataValue, Quota, Subscription,
 };
 
 /// The rows to write for one entry, besides the entry itself and the head.
@@ -78,20 +78,8 @@ impl Touched {
                 self.metadata.extend(rows);
             }
             Change::Added { mailbox, first_uid, messages } => {
-                let record = mailbox_of(after, *mailbox)?.record();
-                let mut names = record.keywords.clone();
-                let mut uid = Some(*first_uid);
-                for added in messages {
-                    let at = uid.ok_or(Corruption::ContentsDisagree(*mailbox))?;
-                    let keywords = names.intern(added.flags.keywords());
-                    self.rows_put.push((*mailbox, added.row(at, entry.modseq, keywords)));
-                    for audience in added.annotations.audiences() {
-                        let annotations = added.annotations.clone();
-                        self.annotations.push((*mailbox, at, audience, annotations));
-                    }
-                    uid = at.next();
-                }
-                self.mailboxes_put.push(*mailbox);
+                let mailbox = mailbox_of(after, *mailbox)?.record();
+                self.note_added(mailbox, entry.modseq, *first_uid, messages)?;
             }
             Change::FlagsSet { mailbox, runs, .. } => {
                 let contents = mailbox_of(after, *mailbox)?.contents();
@@ -123,6 +111,28 @@ impl Touched {
             Change::QuotaSet { quota } => self.quota = Some(*quota),
             Change::AccessKeyReset { .. } | Change::HistoryForgotten { .. } => {}
         }
+        Ok(())
+    }
+
+    fn note_added(
+        &mut self,
+        record: &MailboxRecord,
+        modseq: ModSeq,
+        first_uid: Uid,
+        messages: &[Added],
+    ) -> Result<(), Corruption> {
+        let mut names = record.keywords.clone();
+        let mut uid = Some(first_uid);
+        for added in messages {
+            let at = uid.ok_or(Corruption::ContentsDisagree(record.id))?;
+            let keywords = names.intern(added.flags.keywords());
+            self.rows_put.push((record.id, added.row(at, modseq, keywords)));
+            for audience in added.annotations.audiences() {
+                self.annotations.push((record.id, at, audience, added.annotations.clone()));
+            }
+            uid = at.next();
+        }
+        self.mailboxes_put.push(record.id);
         Ok(())
     }
 }

@@ -62,8 +62,8 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     }
 }
 
-/// Whether a message of SQLite says that a table or a column is not there. A flipped bit in the text
-/// of the schema gives one of them another name.
+/// Whether a message of SQLite says that a table or a column is not there. A flipped bit in the
+/// text of the schema gives one of them another name.
 fn is_missing(message: &str) -> bool {
     message.starts_with("no such ") || message.contains(" has no column named ")
 }
