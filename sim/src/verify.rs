@@ -215,7 +215,12 @@ async fn probe(account: &Found, dice: &Dice) -> Result<()> {
     let text = format!("Subject: probe {}\r\n\r\nAfter the storm.\r\n", dice.next());
     staging.push(text.as_bytes()).await?;
     let date = InternalDate::utc(START_SECS);
-    let mail = NewMail { staged: staging.finish().await?, flags: Flags::default(), date };
+    let mail = NewMail {
+        staged: staging.finish().await?,
+        flags: Flags::default(),
+        date,
+        annotations: mailbox::Annotations::default(),
+    };
     let (_, outcome) = handle.append(inbox.id, vec![mail]).await?;
     let Outcome::Added { uids, modseq, .. } = outcome else { return Err("not added".into()) };
     if uids.first() != Some(inbox.uid_next) || modseq <= Some(before.modseq()) {

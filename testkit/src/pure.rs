@@ -18,8 +18,8 @@ use imap_session::{
     CleartextLogin, ClientResponse, LiteralRefusal, LiteralVerdict, Need, Others, ReadRequest,
     ReplaceRequest, SaslStep, Session, SessionConfig, Step, Then, Trouble, Unread, World,
 };
-use mail_types::InternalDate;
-use mailbox::{Account, Actor, Operation, Outcome};
+use mail_types::{AccountId, InternalDate};
+use mailbox::{Account, Actor, Annotations, Operation, Outcome, Refusal};
 use mime::{Decoder, Encoding, LineEnds};
 
 use home::{Home, Item, new_message, slice};
@@ -169,7 +169,12 @@ impl PureServer {
         let name = mail_types::MailboxName::new(mailbox).ok();
         let id = name.and_then(|name| self.account().by_name(&name).map(|m| m.record().id));
         let Some(id) = id else { panic!("no mailbox {mailbox}") };
-        let item = (bytes.to_vec(), mail_types::Flags::default(), self.now);
+        let item = Item {
+            bytes: bytes.to_vec(),
+            flags: mail_types::Flags::default(),
+            date: self.now,
+            annotations: Annotations::default(),
+        };
         let added = self.homes[FIRST].add(&Actor::Owner, id, vec![item], self.now);
         assert!(added.is_ok(), "{added:?}");
         self.tell_idlers();
@@ -393,6 +398,9 @@ impl PureServer {
                 Err(trouble) => return Answer::Failed(trouble),
             }
         }
+        if !items.iter().all(Item::has_parts) {
+            return Answer::Submitted(Err(Refusal::NoSuchPart));
+        }
         let (home, actor) = (state.asked(), self.actor(state.asked(), state));
         Answer::Submitted(self.homes[home].add(&actor, request.mailbox, items, self.now))
     }
@@ -410,12 +418,15 @@ impl PureServer {
             Ok(item) => item,
             Err(trouble) => return Answer::Failed(trouble),
         };
+        if !item.has_parts() {
+            return Answer::Submitted(Err(Refusal::NoSuchPart));
+        }
         let operation = Operation::Replace { from, uid, to, message: new_message(&item) };
         let actor = self.actor(state.asked(), state);
         let home = &mut self.homes[state.asked()];
         let outcome = home.submit(&actor, &operation, self.now);
         if let Ok(Outcome::Replaced { message, .. }) = &outcome {
-            home.keep(*message, item.0);
+            home.keep(*message, item.bytes);
         }
         Answer::Submitted(outcome)
     }
@@ -445,7 +456,7 @@ impl PureServer {
                 bytes
             }
         };
-        Ok((bytes, item.flags, item.date))
+        Ok(Item { bytes, flags: item.flags, date: item.date, annotations: item.annotations })
     }
 
     /// Which account has this name.
@@ -457,7 +468,8 @@ impl PureServer {
         match self.home(user).filter(|_| password == PASSWORD.as_bytes()) {
             Some(home) => {
                 state.own = home;
-                state.session.set_account_name(&self.homes[home].name);
+                let id = AccountId(home as u64 + 1);
+                state.session.set_account(&self.homes[home].name, id);
                 Answer::Authenticated { data: None }
             }
             None => Answer::AuthenticationRefused(AuthenticationRefused::Credentials),

@@ -800,6 +800,7 @@ macro_rules! script_tests {
             layers_and_logins_come_and_go "connection",
             idle_tells_news_at_once "idle",
             annotations_are_set_read_and_told_to_others "metadata",
+            annotations_of_messages_are_kept_found_and_told "annotate",
             limits_are_told_and_kept "quota",
             others_may_do_what_is_granted_and_nothing_more "acl",
             people_are_told_everything_in_their_language "language",

@@ -87,6 +87,7 @@ fn append() -> Command {
     let message = |(index, octets): (usize, &&[u8])| AppendMessage {
         flags: FlagList::from(Flags::system(SystemFlags::SEEN)),
         date: None,
+        annotations: Vec::new(),
         data: AppendPayload::Literal {
             form: AppendForm::Plain,
             data: Literal::Streamed { index: index as u32, size: octets.len() as u64 },
@@ -120,6 +121,7 @@ fn texts_of_a_catenated_message_are_streamed_and_its_urls_are_kept() {
     let message = |parts| AppendMessage {
         flags: FlagList::default(),
         date: None,
+        annotations: Vec::new(),
         data: AppendPayload::Catenate(parts),
     };
     let messages = vec![message(vec![text(0)]), message(vec![url(), text(1), url(), text(2)])];

@@ -144,6 +144,59 @@ fn fetch_item() -> impl Strategy<Value = FetchItem> {
         Just(FetchItem::SaveDate),
         Just(FetchItem::Preview(Preview::Full)),
         Just(FetchItem::Preview(Preview::Lazy)),
+        annotation_item().prop_map(FetchItem::Annotation),
+    ]
+}
+
+fn annotation_name() -> impl Strategy<Value = AnnotationName> {
+    "(/[1-9](\\.[1-9]){0,2})?(/[a-zA-Z.{}\"\\\\ -]{1,9}){1,3}"
+        .prop_map(|name| AnnotationName::new(&name).unwrap())
+}
+
+fn annotation_scope() -> impl Strategy<Value = AnnotationScope> {
+    proptest::sample::select(AnnotationScope::ALL.to_vec())
+}
+
+fn annotation_part() -> impl Strategy<Value = AnnotationPart> {
+    prop_oneof![Just(AnnotationPart::Value), Just(AnnotationPart::Size)]
+}
+
+fn entry_match() -> impl Strategy<Value = String> {
+    prop_oneof![annotation_name().prop_map(|name| name.as_str().to_owned()), "[/*%]?[a-z]{0,3}[*%]",]
+}
+
+fn annotation_item() -> impl Strategy<Value = AnnotationItem> {
+    let attributes = vec((annotation_part(), option::of(annotation_scope())), 1..4);
+    (vec(entry_match(), 1..4), attributes)
+        .prop_map(|(entries, attributes)| AnnotationItem { entries, attributes })
+}
+
+fn annotation_value() -> impl Strategy<Value = Option<Vec<u8>>> {
+    option::of(prop_oneof![bytes(), vec(any::<u8>(), 0..20)])
+}
+
+fn annotation_settings() -> impl Strategy<Value = Vec<AnnotationSetting>> {
+    let setting = (annotation_name(), annotation_scope(), annotation_value());
+    vec(setting.prop_map(|(entry, scope, value)| AnnotationSetting { entry, scope, value }), 1..4)
+}
+
+fn annotation_data() -> impl Strategy<Value = AnnotationData> {
+    let attribute = (annotation_part(), annotation_scope(), annotation_value());
+    let entry = (annotation_name(), vec(attribute, 1..4));
+    let entry = entry.prop_map(|(name, attributes)| AnnotationEntry { name, attributes });
+    prop_oneof![
+        vec(entry, 1..4).prop_map(AnnotationData::Values),
+        vec(annotation_name(), 1..4).prop_map(AnnotationData::Changed),
+    ]
+}
+
+fn annotation_support() -> impl Strategy<Value = AnnotationSupport> {
+    prop_oneof![
+        Just(AnnotationSupport::None),
+        any::<bool>().prop_map(|no_private| AnnotationSupport::ReadOnly { no_private }),
+        (1..=u32::MAX, any::<bool>()).prop_map(|(value_bytes_max, no_private)| {
+            AnnotationSupport::Writable { value_bytes_max, no_private }
+        }),
     ]
 }
 
@@ -213,6 +266,9 @@ fn new_key() -> impl Strategy<Value = SearchKey> {
         filter_name().prop_map(SearchKey::Filter),
         (mod_seq(), scope).prop_map(|(mod_seq, scope)| SearchKey::ModSeq { mod_seq, scope }),
         bytes().prop_map(|text| SearchKey::Fuzzy(Box::new(SearchKey::Subject(text)))),
+        (entry_match(), option::of(annotation_scope()), annotation_value()).prop_map(
+            |(entry, scope, text)| { SearchKey::Annotation(AnnotationKey { entry, scope, text }) }
+        ),
     ]
 }
 
@@ -403,8 +459,10 @@ fn append() -> impl Strategy<Value = Append> {
         literal().prop_map(|(form, data)| AppendPayload::Literal { form, data }),
         vec(part, 1..4).prop_map(AppendPayload::Catenate),
     ];
-    let message = (flag_list(), option::of(date()), data)
-        .prop_map(|(flags, date, data)| AppendMessage { flags, date, data });
+    let annotations = prop_oneof![Just(Vec::new()), annotation_settings()];
+    let message = (flag_list(), option::of(date()), (annotations, data)).prop_map(
+        |(flags, date, (annotations, data))| AppendMessage { flags, date, annotations, data },
+    );
     (mailbox(), vec(message, 1..3)).prop_map(|(mailbox, messages)| Append { mailbox, messages })
 }
 
@@ -437,8 +495,13 @@ fn search(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = CommandBody> {
 }
 
 fn sort_or_thread(key: BoxedStrategy<SearchKey>) -> impl Strategy<Value = CommandBody> {
-    let criterion = (proptest::sample::select(SortKey::ALL.to_vec()), any::<bool>())
-        .prop_map(|(key, reverse)| SortCriterion { key, reverse });
+    let key_of = prop_oneof![
+        3 => proptest::sample::select(SortKey::WORDS.to_vec()),
+        1 => (annotation_name(), annotation_scope())
+            .prop_map(|(name, scope)| SortKey::Annotation(name, scope)),
+    ];
+    let criterion =
+        (key_of, any::<bool>()).prop_map(|(key, reverse)| SortCriterion { key, reverse });
     let algorithm = proptest::sample::select(ThreadAlgorithm::ALL.to_vec());
     let criteria = vec(criterion, 1..4);
     (search(key), criteria, algorithm, any::<bool>()).prop_map(
@@ -489,12 +552,36 @@ fn multi_search() -> impl Strategy<Value = CommandBody> {
     })
 }
 
+fn any_select() -> impl Strategy<Value = Select> {
+    (mailbox(), any::<bool>(), any::<bool>(), option::of(qresync())).prop_map(
+        |(mailbox, condstore, annotate, qresync)| Select { mailbox, condstore, annotate, qresync },
+    )
+}
+
+fn store_annotation() -> impl Strategy<Value = CommandBody> {
+    (numbering(), set(), option::of(mod_seq()), annotation_settings()).prop_map(
+        |(numbering, set, unchanged_since, settings)| {
+            CommandBody::StoreAnnotation(StoreAnnotation {
+                numbering,
+                set,
+                unchanged_since,
+                settings,
+            })
+        },
+    )
+}
+
+fn language_or_batches() -> impl Strategy<Value = CommandBody> {
+    let number = || 1..=u32::MAX;
+    prop_oneof![
+        vec("[a-z]{1,8}(-[a-z0-9]{1,8}){0,2}|\\*", 0..4).prop_map(CommandBody::Language),
+        (number(), option::of((number(), number())))
+            .prop_map(|(size, range)| CommandBody::UidBatches(UidBatches { size, range })),
+    ]
+}
+
 fn any_body() -> impl Strategy<Value = CommandBody> {
     let keys = || prop_oneof![old_key(), new_key()].boxed();
-    let select = || {
-        (mailbox(), any::<bool>(), option::of(qresync()))
-            .prop_map(|(mailbox, condstore, qresync)| Select { mailbox, condstore, qresync })
-    };
     let modifiers = (option::of(mod_seq()), any::<bool>(), option::of(partial_range()));
     let fetch = (numbering(), set(), vec(fetch_item(), 1..5), modifiers).prop_map(
         |(numbering, set, items, (changed_since, vanished, partial))| {
@@ -511,8 +598,8 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         4 => fetch,
         2 => list().prop_map(CommandBody::List),
         2 => append().prop_map(CommandBody::Append),
-        1 => select().prop_map(CommandBody::Select),
-        1 => select().prop_map(CommandBody::Examine),
+        1 => any_select().prop_map(CommandBody::Select),
+        1 => any_select().prop_map(CommandBody::Examine),
         1 => (mailbox(), uses).prop_map(|(mailbox, special_use)| {
             CommandBody::Create(Create { mailbox, special_use })
         }),
@@ -520,11 +607,10 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
         1 => (store(set()), option::of(mod_seq())).prop_map(|(store, unchanged_since)| {
             CommandBody::Store(Store { unchanged_since, ..store })
         }),
+        1 => store_annotation(),
         1 => Just(CommandBody::StartTls),
         1 => Just(CommandBody::Namespace),
-        1 => (1..=u32::MAX, option::of((1..=u32::MAX, 1..=u32::MAX)))
-            .prop_map(|(size, range)| CommandBody::UidBatches(UidBatches { size, range })),
-        1 => vec("[a-z]{1,8}(-[a-z0-9]{1,8}){0,2}|\\*", 0..4).prop_map(CommandBody::Language),
+        1 => language_or_batches(),
         1 => copy_move().prop_map(CommandBody::Copy),
         1 => copy_move().prop_map(CommandBody::Move),
         1 => replace().prop_map(CommandBody::Replace),
@@ -596,7 +682,7 @@ fn covered_body() -> impl Strategy<Value = CommandBody> {
         CommandBody::Check,
         CommandBody::Expunge,
     ];
-    let select = |mailbox| Select { mailbox, condstore: false, qresync: None };
+    let select = |mailbox| Select { mailbox, condstore: false, annotate: false, qresync: None };
     let fetch_items = prop_oneof![
         Just(FetchItem::Uid),
         Just(FetchItem::Flags),
@@ -642,6 +728,7 @@ fn covered_body() -> impl Strategy<Value = CommandBody> {
                 messages: vec![AppendMessage {
                     flags: flags.into(),
                     date: Some(date),
+                    annotations: Vec::new(),
                     data: AppendPayload::Literal {
                         form: AppendForm::Plain,
                         data: Literal::Inline(octets),
@@ -799,6 +886,7 @@ fn attribute() -> impl Strategy<Value = FetchAttribute> {
         option::of(object_id()).prop_map(FetchAttribute::ThreadId),
         option::of(date()).prop_map(FetchAttribute::SaveDate),
         option::of("\\PC{0,20}").prop_map(FetchAttribute::Preview),
+        annotation_data().prop_map(FetchAttribute::Annotation),
     ]
 }
 
@@ -837,6 +925,9 @@ fn code() -> impl Strategy<Value = Code> {
         filter_name().prop_map(Code::UndefinedFilter),
         any::<u32>().prop_map(Code::MetadataLongEntries),
         any::<u32>().prop_map(Code::MetadataMaxSize),
+        Just(Code::AnnotateTooBig),
+        Just(Code::AnnotateTooMany),
+        annotation_support().prop_map(Code::Annotations),
         Just(Code::MetadataNoPrivate),
         Just(Code::MetadataTooMany),
         plain_set().prop_map(Code::Modified),

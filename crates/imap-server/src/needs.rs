@@ -348,7 +348,7 @@ impl Connection {
     fn logged_in(&mut self, handle: AccountHandle, user: &[u8], data: Option<Vec<u8>>) -> Answer {
         self.shared.throttle.succeeded(self.peer, user, Instant::now());
         info!(peer = %self.peer, account = %handle.id(), "logged in");
-        self.session.set_account_name(handle.name());
+        self.session.set_account(handle.name(), handle.id());
         self.session.set_account_hidden(handle.hidden_capabilities().to_vec());
         self.open = Some(Box::new(Open::new(handle)));
         self.exchange = None;
@@ -483,7 +483,7 @@ async fn new_mail(
     (handle, target): (&AccountHandle, &AccountHandle),
     item: AppendItem,
 ) -> Result<NewMail, ServiceError> {
-    let AppendItem { data, flags, date } = item;
+    let AppendItem { data, flags, date, annotations } = item;
     let staged = match data {
         AppendData::Staged { index } => literals.take(index)?,
         AppendData::Inline(bytes) => {
@@ -493,7 +493,8 @@ async fn new_mail(
         }
         AppendData::Catenated(pieces) => catenate(literals, handle, pieces).await?,
     };
-    visits::moved(NewMail { staged, flags, date }, handle, target).await
+    let mail = NewMail { staged, flags, date, annotations };
+    visits::moved(mail, handle, target).await
 }
 
 /// Puts a message together, piece by piece: it is never in memory as a whole. RFC 4469 §3

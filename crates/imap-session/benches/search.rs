@@ -147,6 +147,7 @@ fn new_message(text: &[u8], n: u32) -> NewMessage {
         size: u32::try_from(text.len()).unwrap_or(u32::MAX),
         internal_date: InternalDate::utc(NOW - i64::from(n)),
         flags: Flags::default(),
+        annotations: mailbox::Annotations::default(),
     }
 }
 

@@ -94,6 +94,7 @@ fn new_message(n: u32) -> NewMessage {
         size: 4000 + n % 1000,
         internal_date: InternalDate::utc(NOW - i64::from(n)),
         flags: Flags::new(system, keywords),
+        annotations: mailbox::Annotations::default(),
     }
 }
 

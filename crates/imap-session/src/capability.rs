@@ -95,14 +95,17 @@ const ROWS: &[(&str, When)] = &[
     ("METADATA", When::LoggedIn),
     ("LIST-METADATA", When::LoggedIn),
     ("ACL", When::LoggedIn),
-    // The rights that RFC 2086 did not know. RFC 4314 §5.1.1
-    ("RIGHTS=texk", When::LoggedIn),
+    // The rights that RFC 2086 did not know. RFC 4314 §5.1.1, RFC 5257 §4.10
+    ("RIGHTS=texkn", When::LoggedIn),
     ("LIST-MYRIGHTS", When::LoggedIn),
+    // Annotations of messages. RFC 5257
+    ("ANNOTATE-EXPERIMENT-1", When::LoggedIn),
     ("QUOTA", When::LoggedIn),
     ("QUOTASET", When::UsersSetQuota),
     ("QUOTA=RES-STORAGE", When::LoggedIn),
     ("QUOTA=RES-MESSAGE", When::LoggedIn),
     ("QUOTA=RES-MAILBOX", When::LoggedIn),
+    ("QUOTA=RES-ANNOTATION-STORAGE", When::LoggedIn),
     ("STATUS=SIZE", When::LoggedIn),
     ("NOTIFY", When::LoggedIn),
     ("INPROGRESS", When::LoggedIn),

@@ -51,15 +51,12 @@ pub(crate) fn refusal(refusal: Refusal) -> Reply {
         // RFC 9208 §4.3.1
         Refusal::OverQuota(resource) => Reply::no(quota_text(resource)).with(Code::OverQuota),
         Refusal::UnknownMessage(_) => server_bug(),
-        // RFC 5464 §4.3
-        Refusal::Limit(Limit::MetadataValue) => {
-            let max = u32::try_from(Metadata::VALUE_BYTES_MAX).unwrap_or(u32::MAX);
-            Reply::no(limit_text(Limit::MetadataValue)).with(Code::MetadataMaxSize(max))
+        // RFC 5257 §3.2.1
+        Refusal::Annotation => {
+            Reply::no("Nothing can be kept under this name, or not this value").with(Code::Cannot)
         }
-        Refusal::Limit(limit @ (Limit::MetadataEntries | Limit::MetadataBytes)) => {
-            Reply::no(limit_text(limit)).with(Code::MetadataTooMany)
-        }
-        Refusal::Limit(limit) => Reply::no(limit_text(limit)).with(Code::Limit),
+        Refusal::NoSuchPart => Reply::bad("The message has no such part"),
+        Refusal::Limit(limit) => Reply::no(limit_text(limit)).with(limit_code(limit)),
         Refusal::UidsExhausted => Reply::no("The mailbox has no UID left").with(Code::Limit),
         Refusal::UidValiditiesExhausted => {
             Reply::no("The account has no UIDVALIDITY left").with(Code::Limit)
@@ -69,11 +66,26 @@ pub(crate) fn refusal(refusal: Refusal) -> Reply {
     }
 }
 
+fn limit_code(limit: Limit) -> Code {
+    match limit {
+        // RFC 5257 §4.5
+        Limit::AnnotationValue => Code::AnnotateTooBig,
+        Limit::AnnotationsOfMessage | Limit::AnnotationsOfMailbox => Code::AnnotateTooMany,
+        // RFC 5464 §4.3
+        Limit::MetadataValue => {
+            Code::MetadataMaxSize(u32::try_from(Metadata::VALUE_BYTES_MAX).unwrap_or(u32::MAX))
+        }
+        Limit::MetadataEntries | Limit::MetadataBytes => Code::MetadataTooMany,
+        _ => Code::Limit,
+    }
+}
+
 fn quota_text(resource: Resource) -> &'static str {
     match resource {
         Resource::Storage => "The account has no space left for this",
         Resource::Messages => "The account has as many messages as it may have",
         Resource::Mailboxes => "The account has as many mailboxes as it may have",
+        Resource::AnnotationStorage => "The account has no space left for annotations",
     }
 }
 
@@ -84,6 +96,9 @@ fn limit_text(limit: mailbox::Limit) -> &'static str {
         mailbox::Limit::Messages => "The mailbox has as many messages as it may have",
         mailbox::Limit::KeywordsInMailbox => "The mailbox has as many keywords as it may have",
         mailbox::Limit::KeywordsOnMessage => "A message cannot have so many keywords",
+        mailbox::Limit::AnnotationValue => "The value is longer than one may be",
+        mailbox::Limit::AnnotationsOfMessage => "The message has as many annotations as it may",
+        mailbox::Limit::AnnotationsOfMailbox => "Annotations take all their space in the mailbox",
         mailbox::Limit::MetadataValue => "The value is longer than one may be",
         mailbox::Limit::MetadataEntries => "There are as many annotations as there may be",
         mailbox::Limit::MetadataBytes => "The annotations of the account take all their space",

@@ -8,12 +8,14 @@
 //! - `render` alone writes what is said of messages: FETCH, EXPUNGE, VANISHED, EXISTS, FLAGS.
 //! - `sync` decides what the client is told and when.
 //! - `watch` is what NOTIFY asked for, and `news` tells it.
+//! - `annotation` translates annotations of messages, `metadata` those of mailboxes.
 //! - `capability` is the table of what is announced.
 //! - `place` says whose account a name or a need belongs to, and what the session may do there.
 //! - `limit` bounds how many messages one command works on.
 //! - `progress` says how far a long command has come.
 //! - `errors` gives every error its words and code.
 
+mod annotation;
 mod capability;
 mod cmd;
 mod config;

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use imap_proto::url::ImapUrl;
 use mail_types::{Flags, InternalDate, MailboxId, MessageId, Secret, Uid, UidSet};
-use mailbox::{Account, Operation, Outcome, Refusal, RightsChange};
+use mailbox::{Account, Annotations, Operation, Outcome, Refusal, RightsChange};
 
 use crate::Place;
 
@@ -185,6 +185,9 @@ pub struct AppendItem {
     pub flags: Flags,
     /// Its INTERNALDATE; the time of the command if the client gave none.
     pub date: InternalDate,
+    /// Its annotations. Those of parts that it does not have are refused with `NoSuchPart`.
+    /// RFC 5257 §4.7
+    pub annotations: Annotations,
 }
 
 /// Where the octets of a message are.

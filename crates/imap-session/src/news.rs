@@ -38,6 +38,16 @@ pub(crate) fn wants_flags(state: &State) -> bool {
     watch.selected.as_ref().is_some_and(|selected| selected.flags)
 }
 
+/// Whether a client is told of annotations that others change in the selected mailbox: by the
+/// parameter of SELECT, unless NOTIFY was used, which decides alone then. RFC 5257 §4.4, RFC 5465
+/// §5.1
+pub(crate) fn wants_annotations(state: &State) -> bool {
+    match &state.watch {
+        Some(watch) => watch.selected.as_ref().is_some_and(|selected| selected.annotations),
+        None => state.selected.as_ref().is_some_and(|selected| selected.annotate),
+    }
+}
+
 /// Notes which messages have arrived, if items of them are to be told.
 pub(crate) fn note_arrivals(first: Uid, last: Uid, state: &mut State) {
     let Some(watch) = &mut state.watch else { return };

@@ -10,8 +10,8 @@
 use std::sync::Arc;
 
 use imap_proto::types::{InvalidName, MailboxArg};
-use mail_types::{MailboxId, MailboxName};
-use mailbox::{Account, Actor, Mailbox, Rights};
+use mail_types::{AccountId, MailboxId, MailboxName};
+use mailbox::{Account, Actor, Audience, Mailbox, Rights};
 
 use crate::reply::{Flow, Reply, Run, wait};
 use crate::state::State;
@@ -43,6 +43,8 @@ pub(crate) struct Guest {
     pub(crate) space: Space,
     /// The login name of the account.
     pub(crate) owner: String,
+    /// The session's own account: whose private annotations of messages there are its own.
+    pub(crate) reader: AccountId,
     /// What makes ids of this account differ from those of all others.
     pub(crate) mark: String,
 }
@@ -178,7 +180,8 @@ pub(crate) fn go(
         Named::Guest { space, owner, name } => {
             wait(Need::Visit(owner.clone()), move |answer, run| match answer {
                 Answer::Visited(Some(mark)) => {
-                    run.state.visited = Some(Arc::new(Guest { space, owner, mark }));
+                    run.state.visited =
+                        Some(Arc::new(Guest { space, owner, reader: run.state.user_id, mark }));
                     run.state.place = Place::Visited;
                     then(name, run)
                 }
@@ -235,6 +238,11 @@ impl State {
         }
     }
 
+    /// Who the session's user is among the readers of the account that is asked now. RFC 5257 §3.3
+    pub(crate) fn audience(&self) -> Audience {
+        self.guest().map_or(Audience::Owner, |guest| Audience::Reader(guest.reader))
+    }
+
     /// As whom the session acts in the selected mailbox.
     pub(crate) fn selected_actor(&self) -> Actor {
         match self.selected.as_ref().and_then(|selected| selected.home.guest()) {
@@ -269,6 +277,14 @@ impl State {
 }
 
 impl Home {
+    /// Who the session's user is among the readers of the mailbox. RFC 5257 §3.3
+    pub(crate) fn audience(&self) -> Audience {
+        match self {
+            Self::Own => Audience::Owner,
+            Self::Guest(guest) => Audience::Reader(guest.reader),
+        }
+    }
+
     /// The id as it is in the account.
     pub(crate) fn inner_id<'a>(&self, id: &'a str) -> Option<&'a str> {
         match self {

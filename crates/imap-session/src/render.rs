@@ -4,10 +4,10 @@
 use imap_proto::Sink;
 use imap_proto::serialize::{self, FetchWriter, Recent};
 use imap_proto::types::{
-    Code, FetchAttribute, FetchItem, FlagList, MailboxArg, NameEncoding, Response, SequenceSet,
-    Status, StatusKind,
+    AnnotationData, Code, FetchAttribute, FetchItem, FlagList, MailboxArg, NameEncoding, Response,
+    SequenceSet, Status, StatusKind,
 };
-use mail_types::{Flags, MailboxName, SeqNum, SystemFlags, Uid, UidSet};
+use mail_types::{AnnotationName, Flags, MailboxName, SeqNum, SystemFlags, Uid, UidSet};
 use mailbox::{Changed, Delta, EntryRef, KeywordNames, News, Rights, View};
 
 use crate::Language;
@@ -186,19 +186,43 @@ impl Fetched {
     }
 }
 
-/// `* n FETCH` for a message that was changed.
-pub(crate) fn changed(out: &mut Out<'_>, view: &View, changed: &Changed) {
+/// `* n FETCH` for a message that was changed, with the names of annotations that were.
+pub(crate) fn changed(
+    out: &mut Out<'_>,
+    view: &View,
+    changed: &Changed,
+    names: Vec<AnnotationName>,
+) {
     let fetched = match changed.news {
         News::Flags => Fetched::news(out.enabled),
         // Of a change that leaves the flags as the client knows them, only MODSEQ is new.
         News::ModSeq | News::Own if out.enabled.condstore => {
             Fetched { flags: Include::No, ..Fetched::news(out.enabled) }
         }
-        News::ModSeq | News::Own => return,
+        News::ModSeq | News::Own => return annotated(out, view, changed, names),
     };
     if let Some(entry) = view.entry(changed.uid) {
-        message(out, view, (changed.seq, entry), fetched);
+        let mut attributes = attributes(out, view, &entry, fetched);
+        if !names.is_empty() {
+            attributes.push(FetchAttribute::Annotation(AnnotationData::Changed(names)));
+        }
+        fetch(out, (changed.seq, entry.uid()), attributes);
     }
+}
+
+/// `* n FETCH` with the names of annotations that were changed, if there are any, and never their
+/// values. RFC 5257 §4.4
+pub(crate) fn annotated(
+    out: &mut Out<'_>,
+    view: &View,
+    changed: &Changed,
+    names: Vec<AnnotationName>,
+) {
+    let Some(entry) = view.entry(changed.uid).filter(|_| !names.is_empty()) else { return };
+    let fetched = Fetched { flags: Include::No, ..Fetched::news(out.enabled) };
+    let mut attributes = attributes(out, view, &entry, fetched);
+    attributes.push(FetchAttribute::Annotation(AnnotationData::Changed(names)));
+    fetch(out, (changed.seq, entry.uid()), attributes);
 }
 
 /// `* n FETCH` with what `fetched` says.
@@ -208,17 +232,27 @@ pub(crate) fn message(
     (seq, entry): (SeqNum, EntryRef<'_>),
     fetched: Fetched,
 ) {
+    let attributes = attributes(out, view, &entry, fetched);
+    fetch(out, (seq, entry.uid()), attributes);
+}
+
+fn attributes(
+    out: &Out<'_>,
+    view: &View,
+    entry: &EntryRef<'_>,
+    fetched: Fetched,
+) -> Vec<FetchAttribute> {
     let mut attributes = Vec::with_capacity(3);
     if fetched.uid == Include::Yes {
         attributes.push(FetchAttribute::Uid(entry.uid()));
     }
     if fetched.flags == Include::Yes {
-        attributes.push(FetchAttribute::Flags(flag_list(out, view, &entry)));
+        attributes.push(FetchAttribute::Flags(flag_list(out, view, entry)));
     }
     if fetched.modseq == Include::Yes {
         attributes.push(FetchAttribute::ModSeq(entry.modseq()));
     }
-    fetch(out, (seq, entry.uid()), attributes);
+    attributes
 }
 
 /// `* n FETCH (…)`, or `* uid UIDFETCH (…)`. RFC 9586 §3

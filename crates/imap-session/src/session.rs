@@ -5,7 +5,7 @@ use imap_proto::types::{
     Code, Command, Continuation, NameEncoding, Response, Status, StatusKind, StatusTarget, Tag,
 };
 
-use mail_types::MailboxId;
+use mail_types::{AccountId, MailboxId};
 
 use crate::capability::{Login, capabilities};
 use crate::cmd::settle;
@@ -267,10 +267,11 @@ impl Session {
         self.state.config.account_hidden = hidden;
     }
 
-    /// The name of the account that is about to be logged in: to be called before
-    /// [`Answer::Authenticated`] is given.
-    pub fn set_account_name(&mut self, name: &str) {
+    /// The account that is about to be logged in: to be called before [`Answer::Authenticated`] is
+    /// given.
+    pub fn set_account(&mut self, name: &str, id: AccountId) {
         self.state.user = name.into();
+        self.state.user_id = id;
     }
 
     /// The language in which people are talked to. RFC 5255 §3

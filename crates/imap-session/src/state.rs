@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mail_types::{InternalDate, MailboxId, UidSet};
+use mail_types::{AccountId, InternalDate, MailboxId, UidSet};
 use mailbox::collate::Collation;
 use mailbox::{Account, Rights, View};
 
@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(crate) annotations: Option<Told>,
     /// The name that the client has logged in with, as the account has it.
     pub(crate) user: Arc<str>,
+    /// The id of that account.
+    pub(crate) user_id: AccountId,
     /// Which account is asked now.
     pub(crate) place: Place,
     /// The account that the command has visited.
@@ -77,6 +79,8 @@ pub(crate) struct Selected {
     pub(crate) saved: UidSet,
     /// Searches whose changes are told. RFC 5267 §4.3
     pub(crate) contexts: Vec<Context>,
+    /// By the parameter ANNOTATE: changes of annotations are told. RFC 5257 §4.2
+    pub(crate) annotate: bool,
 }
 
 impl Selected {
@@ -90,6 +94,7 @@ impl Selected {
             view,
             saved: UidSet::new(),
             contexts: Vec::new(),
+            annotate: false,
         }
     }
 
@@ -152,6 +157,7 @@ impl State {
             progress_at: 0,
             annotations: None,
             user: Arc::from(""),
+            user_id: AccountId(0),
             place: Place::Own,
             visited: None,
         }

@@ -1,14 +1,14 @@
 //! Brings what the client knows of the selected mailbox up to the account.
 
 use imap_proto::types::{Code, Response, Status, StatusKind};
-use mail_types::{MailboxId, UidSet};
-use mailbox::{Delta, Expunges, News, OwnStore, Rights, View};
+use mail_types::{AnnotationName, MailboxId, Uid, UidSet};
+use mailbox::{AnnotationEdit, Audience, Delta, Expunges, News, OwnStore, Rights, View};
 
 use crate::cmd::context;
 use crate::render::{Fetched, Out};
 use crate::reply::{Flow, Next, Reply, Run, wait_ready};
 use crate::state::Selected;
-use crate::{Need, Place, Trouble, errors, news, render};
+use crate::{Need, Place, Trouble, annotation, errors, news, render};
 
 /// What may be told now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub(crate) enum Silence<'a> {
     None,
     /// The effect of the session's own STORE; and nothing of these messages, whatever it is.
     Own(&'a OwnStore, &'a UidSet),
+    /// These values on these messages: the effect of the session's own STORE.
+    Annotated(&'a UidSet, &'a [AnnotationEdit]),
 }
 
 /// Moves the view to the account's state and writes what is new.
@@ -117,7 +119,7 @@ pub(crate) fn advance(told: Told, silence: Silence<'_>, run: &mut Run<'_>) -> Ca
         Told::NoExpunge | Told::Nothing => Expunges::Withhold,
     };
     let own = match silence {
-        Silence::None => None,
+        Silence::None | Silence::Annotated(..) => None,
         Silence::Own(own, _) => Some(own),
     };
     let uid_next = selected.view.uid_next();
@@ -168,6 +170,7 @@ fn tell_key_reset(out: &mut Out<'_>) {
 fn write_delta(delta: &Delta, silence: &Silence<'_>, run: &mut Run<'_>) {
     let enabled = run.state.enabled;
     let wants_flags = news::wants_flags(run.state);
+    let wants_annotations = news::wants_annotations(run.state);
     let Some(selected) = run.state.selected.as_ref() else { return };
     let view: &View = &selected.view;
     let out = &mut Out::new(run.sink, enabled);
@@ -182,14 +185,45 @@ fn write_delta(delta: &Delta, silence: &Silence<'_>, run: &mut Run<'_>) {
     }
     for changed in &delta.changed {
         let is_told = match silence {
-            Silence::None => false,
+            Silence::None | Silence::Annotated(..) => false,
             Silence::Own(_, told) => told.contains(changed.uid),
         };
+        let names = match wants_annotations {
+            true => annotated(delta, changed.uid, silence, selected),
+            false => Vec::new(),
+        };
         let is_wanted = wants_flags || changed.news == News::Own;
-        if !is_told && is_wanted {
-            render::changed(out, view, changed);
+        if is_told || !is_wanted {
+            // What the command tells in its own words are flags.
+            render::annotated(out, view, changed, names);
+        } else {
+            render::changed(out, view, changed, names);
         }
     }
+}
+
+/// The annotations of a message that somebody else has changed. RFC 5257 §4.4
+fn annotated(
+    delta: &Delta,
+    uid: Uid,
+    silence: &Silence<'_>,
+    selected: &Selected,
+) -> Vec<AnnotationName> {
+    let (view, own) = (&selected.view, selected.home.audience());
+    let at = delta.annotated.binary_search_by_key(&uid, |(uid, _)| *uid);
+    let Some((_, changed)) = at.ok().and_then(|at| delta.annotated.get(at)) else {
+        return Vec::new();
+    };
+    let Silence::Annotated(uids, edits) = silence else { return annotation::visible(changed, own) };
+    let now = view.entry(uid).map(|entry| entry.annotations()).unwrap_or_default();
+    // A value that is the one which this session has set is no news to it, whoever set it last.
+    let is_own = |(name, audience): &(AnnotationName, Audience)| {
+        let mut own = edits.iter().filter(|it| (&it.name, it.audience) == (name, *audience));
+        own.next_back().is_some_and(|it| it.value.as_ref() == now.get(name, *audience))
+    };
+    let is_set = uids.contains(uid);
+    let others: Vec<_> = changed.iter().filter(|it| !is_set || !is_own(it)).cloned().collect();
+    annotation::visible(&others, own)
 }
 
 /// Switches MODSEQ on for the rest of the connection. RFC 7162 §3.1

@@ -37,6 +37,8 @@ pub(crate) struct SelectedWatch {
     pub(crate) is_delayed: bool,
     /// FlagChange.
     pub(crate) flags: bool,
+    /// AnnotationChange.
+    pub(crate) annotations: bool,
     /// What is told of each new message.
     pub(crate) items: Vec<FetchItem>,
 }
@@ -65,6 +67,8 @@ pub(crate) struct Wants {
     pub(crate) messages: bool,
     /// FlagChange.
     pub(crate) flags: bool,
+    /// AnnotationChange.
+    pub(crate) annotations: bool,
     /// MailboxName.
     pub(crate) names: bool,
     /// SubscriptionChange.
@@ -186,6 +190,8 @@ impl Watch {
         }
         if wants.flags {
             items.extend([StatusItem::Unseen, StatusItem::HighestModSeq]);
+        } else if wants.annotations {
+            items.push(StatusItem::HighestModSeq);
         }
         items
     }
@@ -238,7 +244,9 @@ impl Watch {
         if wants.flags && mark.unseen != record.counts.unseen {
             items.push(StatusItem::Unseen);
         }
-        if has_condstore && (wants.flags || !items.is_empty()) {
+        // Which of the two has changed is not told, only that the client should look.
+        let wants_changes = wants.flags || wants.annotations;
+        if has_condstore && (wants_changes || !items.is_empty()) {
             items.push(StatusItem::HighestModSeq);
         }
         if !items.is_empty() && !items.contains(&StatusItem::UidValidity) {
@@ -313,6 +321,7 @@ impl Wants {
         Self {
             messages: self.messages || other.messages,
             flags: self.flags || other.flags,
+            annotations: self.annotations || other.annotations,
             names: self.names || other.names,
             subscriptions: self.subscriptions || other.subscriptions,
             mailbox_metadata: self.mailbox_metadata || other.mailbox_metadata,
@@ -349,7 +358,8 @@ mod tests {
         let account = account(Watch::NAMES_MAX);
         let wants = Wants { messages: true, ..Wants::default() };
         assert_eq!(Watch::new(None, vec![group(wants)], &account).err(), Some(Overflow));
-        let selected = SelectedWatch { is_delayed: false, flags: true, items: Vec::new() };
+        let selected =
+            SelectedWatch { is_delayed: false, flags: true, annotations: false, items: Vec::new() };
         let groups = vec![group(Wants::default())];
         assert!(Watch::new(Some(selected), groups, &account).is_ok_and(|watch| watch.listens()));
     }

@@ -389,7 +389,7 @@ fn rights_are_told_to_their_owner_as_they_were_granted() {
         }
         let said = expect(&mut server, OWNER, "GETACL Box");
         let entry = if told.is_empty() { String::new() } else { format!(" {GUEST} {told}") };
-        let all = "lrswipkxteacd";
+        let all = "lrswipkxteancd";
         assert!(said.contains(&format!("* ACL Box {USER} {all}{entry} erik l\r\n")), "{said}");
     }
 }

@@ -79,7 +79,12 @@ async fn append(account: &AccountHandle, mailbox: MailboxId, text: &[u8]) {
     staging.push(text).await.unwrap();
     let staged = staging.finish().await.unwrap();
     let date = InternalDate::utc(1_800_000_000);
-    let mail = NewMail { staged, flags: Flags::default(), date };
+    let mail = NewMail {
+        staged,
+        flags: Flags::default(),
+        date,
+        annotations: mailbox::Annotations::default(),
+    };
     account.append(mailbox, vec![mail]).await.unwrap();
 }
 
@@ -191,7 +196,12 @@ fn open_mailbox(c: &mut Criterion) {
         let staged = staging.finish().await.unwrap();
         for _ in 0..100 {
             let date = InternalDate::utc(1_800_000_000);
-            let new = || NewMail { staged: staged.clone(), flags: Flags::default(), date };
+            let new = || NewMail {
+                staged: staged.clone(),
+                flags: Flags::default(),
+                date,
+                annotations: mailbox::Annotations::default(),
+            };
             let mails = (0..1000).map(|_| new()).collect();
             account.append(inbox(&account), mails).await.unwrap();
         }

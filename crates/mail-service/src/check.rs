@@ -3,7 +3,7 @@
 //! Meant for a store that nobody writes to; on a store in use it may call a change that happens
 //! meanwhile a finding. It changes nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -14,7 +14,9 @@ use store::{BlobId, BlobKey, Store, StoreError};
 use crate::accounts::{Removal, parse_directory};
 use crate::codec::message::StoredMessage;
 use crate::codec::queue::decode_delivered;
-use crate::codec::rows::{RemovedMailbox, decode_access_key, decode_membership};
+use crate::codec::rows::{
+    RemovedMailbox, decode_access_key, decode_annotations, decode_membership,
+};
 use crate::destinations::parse_alias;
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
@@ -253,6 +255,7 @@ impl<'a> AccountCheck<'a> {
         }
         self.access_keys(&account)?;
         let removed = self.removed_mailboxes(&account)?;
+        self.annotations(&account, &removed)?;
         let claims = self.memberships(&account, &removed)?;
         let blobs = self.messages(&account, &claims)?;
         self.blobs(&blobs)?;
@@ -345,6 +348,37 @@ impl<'a> AccountCheck<'a> {
             }
         }
         Ok(removed)
+    }
+
+    /// All annotations of messages: each can be read and belongs to a membership. Whether they are
+    /// as many octets as their mailbox counts was seen with its contents.
+    fn annotations(
+        &mut self,
+        account: &Account,
+        removed: &HashMap<MailboxId, RemovedMailbox>,
+    ) -> Result<(), StoreError> {
+        let keys = self.keys.clone();
+        let mut found = BTreeSet::new();
+        let view = self.store.view()?;
+        let result = scan(&*view, &keys.annotations_all(), |key, value| {
+            if let Some(AccountKey::Annotations(id, uid, _)) = keys.parse(key) {
+                decode_annotations(key, value)?;
+                found.insert((id, uid));
+            }
+            Ok(())
+        });
+        self.guard(result)?;
+        for (id, uid) in found {
+            let record = account.mailbox(id).map(|mailbox| mailbox.record());
+            let record = record.or_else(|| removed.get(&id).map(|row| &row.record));
+            let is_counted = record.is_some_and(|record| record.counts.annotation_bytes > 0);
+            // An engine may give one answer at a time, so not while it is visiting rows.
+            let membership = view.get(&keys.key(&AccountKey::Membership(id, uid)))?;
+            if !is_counted || membership.is_none() {
+                self.note(format_args!("{uid} in {id} has annotations that nothing counts"));
+            }
+        }
+        Ok(())
     }
 
     /// All memberships, live and expunged: each belongs to a mailbox, no (mailbox, UID) is there

@@ -12,8 +12,8 @@ use store::{BlobLease, Commit, Expected, Write};
 
 use crate::codec::log::encode_entry;
 use crate::codec::rows::{
-    HeadRow, RemovedMailbox, encode_acl, encode_mailbox, encode_membership, encode_metadata,
-    encode_quota, encode_subscription,
+    HeadRow, RemovedMailbox, encode_acl, encode_annotations, encode_mailbox, encode_membership,
+    encode_metadata, encode_quota, encode_subscription,
 };
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
@@ -101,6 +101,13 @@ impl OperationWrites {
             let key = keys.key(&AccountKey::Membership(*mailbox, row.uid));
             writes.push(Write::put(key, encode_membership(row)));
         }
+        for (mailbox, uid, audience, annotations) in &rows.annotations {
+            let key = keys.key(&AccountKey::Annotations(*mailbox, *uid, *audience));
+            writes.push(match annotations.of(*audience).next() {
+                Some(_) => Write::put(key, encode_annotations(annotations, *audience)),
+                None => Write::delete(key),
+            });
+        }
         for (name, subscription) in &rows.subscriptions_put {
             let key = keys.key(&AccountKey::Subscription(name.clone()));
             writes.push(Write::put(key, encode_subscription(*subscription)));
@@ -152,6 +159,11 @@ fn write_removals(
         for (_, message) in contents.iter().flat_map(|contents| contents.select(uids)) {
             let key = AccountKey::Expunged(*id, entry.modseq, message.uid());
             writes.push(Write::put(keys.key(&key), encode_membership(&message.row())));
+            // Annotations end with the message: nothing asks for those of one that is gone.
+            for audience in message.annotations().audiences() {
+                let key = AccountKey::Annotations(*id, message.uid(), audience);
+                writes.push(Write::delete(keys.key(&key)));
+            }
         }
     }
     for id in &rows.mailboxes_removed {

@@ -92,6 +92,8 @@ impl AccountHandle {
                 size: entry.size(),
                 internal_date: entry.internal_date(),
                 flags: entry.flags(),
+                // What is private stays with whose it is. RFC 5257 §4.6
+                annotations: entry.annotations().shared(),
             };
             copies.push(Copy { uid: entry.uid(), stored: entry.message(), message });
         }

@@ -93,6 +93,7 @@ impl Service {
                 staged: staged.clone(),
                 flags: attachment_flag(&staged.message().root),
                 date: InternalDate::utc(self.shared.world.clock.now_secs()),
+                annotations: mailbox::Annotations::default(),
             };
             let once = mark.clone().map(|(key, value)| Once { key, value, absent_since: None });
             match account.append_once(mailbox, vec![mail], once).await {

@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mail_types::{AccountId, Flags, InternalDate, MailboxId, MessageId, Uid};
-use mailbox::{Account, Actor, NewMessage, Operation, Outcome};
+use mailbox::{
+    Account, Actor, Annotations, MailboxSnapshot, NewMessage, Operation, Outcome, Refusal,
+};
 use store::BlobReader;
 use tokio::sync::watch;
 
@@ -34,9 +36,21 @@ pub struct NewMail {
     pub flags: Flags,
     /// INTERNALDATE.
     pub date: InternalDate,
+    /// Annotations to begin with. RFC 5257 §4.7
+    pub annotations: Annotations,
 }
 
 impl NewMail {
+    /// An annotation can only be of a body part that the message has. RFC 5257 §3.2.1
+    fn check_parts(&self) -> Result<(), ServiceError> {
+        let message = self.staged.message();
+        let mut parts = self.annotations.iter().filter_map(|(name, ..)| name.part());
+        match parts.all(|part| message.part(&part).is_some()) {
+            true => Ok(()),
+            false => Err(ServiceError::Refused(Refusal::NoSuchPart)),
+        }
+    }
+
     /// What the rules of mail know of it; the sequencer chooses its conversation.
     fn message(self) -> NewMessage {
         NewMessage {
@@ -45,6 +59,7 @@ impl NewMail {
             size: self.staged.size(),
             internal_date: self.date,
             flags: self.flags,
+            annotations: self.annotations,
         }
     }
 }
@@ -184,6 +199,7 @@ impl AccountHandle {
         for mail in mails {
             let row = mail.staged.row(self.open.id()).ok_or(ServiceError::NoSuchMessage)?;
             rows.push(Arc::clone(row));
+            mail.check_parts()?;
             messages.push(mail.message());
         }
         let operation = Operation::AddMessages { mailbox, messages };
@@ -206,6 +222,7 @@ impl AccountHandle {
     ) -> Result<(Account, Outcome), ServiceError> {
         let row = mail.staged.row(self.open.id()).ok_or(ServiceError::NoSuchMessage)?;
         let rows = vec![Arc::clone(row)];
+        mail.check_parts()?;
         let operation = Operation::Replace { from, uid, to, message: mail.message() };
         let replaced = self.open.submit(self.actor.clone(), operation, rows).await?;
         self.note_use(&replaced.0, from);
@@ -298,7 +315,11 @@ impl AccountHandle {
     fn note_use(&self, account: &Account, mailbox: MailboxId) {
         let contents = account.mailbox(mailbox).and_then(|mailbox| mailbox.contents());
         if let Some(contents) = contents {
+            let annotations = contents.counts().annotation_bytes;
+            let annotations = usize::try_from(annotations).unwrap_or(usize::MAX);
             let entries = usize::try_from(contents.len()).unwrap_or(usize::MAX);
+            // What annotations take counts as so many messages more.
+            let entries = entries.saturating_add(annotations / MailboxSnapshot::ENTRY_BYTES);
             self.shared.contents.used(&self.open, mailbox, entries);
         }
     }
@@ -315,6 +336,7 @@ impl AccountHandle {
 fn mailboxes_of(operation: &Operation) -> [Option<MailboxId>; 2] {
     match operation {
         Operation::SetFlags { mailbox, .. }
+        | Operation::Annotate { mailbox, .. }
         | Operation::Expunge { mailbox, .. }
         | Operation::AddMessages { mailbox, .. } => [Some(*mailbox), None],
         Operation::Copy { from, to, .. }

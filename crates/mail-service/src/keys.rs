@@ -28,6 +28,7 @@
 //! | `a` account `x` mailbox modseq UID | an expunged membership | EXPUNGE, MOVE |
 //! | `a` account `e` message | message row: blob, structure; immutable | a message arrives |
 //! | `a` account `g` mailbox name | annotation; mailbox 0 is the server | SETMETADATA |
+//! | `a` account `o` mailbox UID whose | annotations of the message: shared, or private | STORE |
 //! | `a` account `q` | limits of the account | they are set |
 //! | `a` account `j` id hash | that an entry of the queue was delivered here | it is |
 //! | `a` account `l` modseq page | log entry, in pages | every change |
@@ -42,7 +43,7 @@
 
 use mail_queue::{Due, QueueId};
 use mail_types::{AccountId, EntryName, MailboxId, MailboxName, MessageId, ModSeq, Uid};
-use mailbox::MetadataTarget;
+use mailbox::{Audience, MetadataTarget};
 use store::KeyRange;
 
 use crate::auth::name::AccountName;
@@ -265,6 +266,8 @@ pub enum AccountKey {
     Message(MessageId),
     /// `g`
     Metadata(MetadataTarget, EntryName),
+    /// `o`
+    Annotations(MailboxId, Uid, Audience),
     /// `q`
     Quota,
     /// `j`
@@ -335,6 +338,11 @@ impl AccountKeys {
                 bytes.extend_from_slice(id.bytes());
                 bytes.extend_from_slice(hash);
             }
+            AccountKey::Annotations(mailbox, uid, audience) => {
+                put(&mut bytes, b'o', mailbox.get());
+                bytes.extend_from_slice(&uid.get().to_be_bytes());
+                bytes.extend_from_slice(&audience_number(*audience).to_be_bytes());
+            }
             AccountKey::Log(modseq, page) => {
                 put(&mut bytes, b'l', modseq.get());
                 bytes.extend_from_slice(&page.to_be_bytes());
@@ -375,6 +383,10 @@ impl AccountKeys {
                 AccountKey::Metadata(target, name)
             }
             b'j' => AccountKey::Delivered(QueueId::from_bytes(rest.take()?), rest.take()?),
+            b'o' => {
+                let (mailbox, uid) = (MailboxId(rest.u64()?), rest.uid()?);
+                AccountKey::Annotations(mailbox, uid, audience(rest.u64()?))
+            }
             b'l' => AccountKey::Log(rest.modseq()?, u16::from_be_bytes(rest.take()?)),
             b't' => AccountKey::Thread(rest.take()?),
             b'y' => AccountKey::AccessKey(MailboxId(rest.u64()?)),
@@ -447,6 +459,18 @@ impl AccountKeys {
         self.kind(b'g')
     }
 
+    /// All annotations of messages of all mailboxes.
+    #[must_use]
+    pub fn annotations_all(&self) -> KeyRange {
+        self.kind(b'o')
+    }
+
+    /// All annotations of messages of a mailbox, by UID.
+    #[must_use]
+    pub fn annotations(&self, mailbox: MailboxId) -> KeyRange {
+        self.in_mailbox(b'o', mailbox)
+    }
+
     /// All pages of the log entries after `floor`, in order.
     #[must_use]
     pub fn log_after(&self, floor: ModSeq) -> KeyRange {
@@ -512,6 +536,25 @@ pub(crate) fn target(number: u64) -> MetadataTarget {
     match number {
         0 => MetadataTarget::Server,
         id => MetadataTarget::Mailbox(MailboxId(id)),
+    }
+}
+
+/// Ids of accounts begin with one, so zero is free for what is shared, and the owner has the
+/// highest number: his own id may change when the account moves.
+pub(crate) fn audience_number(audience: Audience) -> u64 {
+    match audience {
+        Audience::Everyone => 0,
+        Audience::Reader(account) => account.get(),
+        Audience::Owner => u64::MAX,
+    }
+}
+
+/// The counterpart of [`audience_number`].
+pub(crate) fn audience(number: u64) -> Audience {
+    match number {
+        0 => Audience::Everyone,
+        u64::MAX => Audience::Owner,
+        account => Audience::Reader(AccountId(account)),
     }
 }
 
@@ -588,6 +631,9 @@ mod tests {
             AccountKey::Message(MessageId(9)),
             AccountKey::Metadata(MetadataTarget::Server, entry_name()),
             AccountKey::Metadata(MetadataTarget::Mailbox(mailbox), entry_name()),
+            AccountKey::Annotations(mailbox, uid, Audience::Owner),
+            AccountKey::Annotations(mailbox, uid, Audience::Everyone),
+            AccountKey::Annotations(mailbox, uid, Audience::Reader(AccountId(5))),
             AccountKey::Quota,
             AccountKey::Delivered(QueueId::new(START, [7; 7]), [8; RECIPIENT_HASH_BYTES]),
             AccountKey::Log(modseq, 2),

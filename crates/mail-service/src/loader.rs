@@ -8,8 +8,8 @@ use store::{KeyRange, View};
 
 use crate::codec::CorruptRecord;
 use crate::codec::rows::{
-    HeadRow, decode_acl, decode_mailbox, decode_membership, decode_metadata, decode_quota,
-    decode_subscription,
+    HeadRow, decode_acl, decode_annotations, decode_mailbox, decode_membership, decode_metadata,
+    decode_quota, decode_subscription,
 };
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
@@ -72,7 +72,8 @@ pub(crate) fn load_account(
     Ok((account.with_quota(quota.unwrap_or_default()), row))
 }
 
-/// The contents of the mailbox of this record, in one scan of its messages and one of its expunges.
+/// The contents of the mailbox of this record, in one scan of its messages and one of its expunges,
+/// and one of its annotations if it has any.
 ///
 /// # Errors
 /// `Corrupt`, `Inconsistent` if they are not what the record counts, errors of the store.
@@ -91,6 +92,16 @@ pub(crate) fn load_contents(
         }
         _ => Err(strange_key(key)),
     })?;
+    // A mailbox without annotations is not asked for them.
+    if record.counts.annotation_bytes > 0 {
+        scan(view, &keys.annotations(record.id), |key, value| match keys.parse(key) {
+            Some(AccountKey::Annotations(_, uid, audience)) => {
+                builder.annotate(uid, audience, decode_annotations(key, value)?)?;
+                Ok(())
+            }
+            _ => Err(strange_key(key)),
+        })?;
+    }
     Ok(builder.finish()?)
 }
 

@@ -17,7 +17,8 @@ use tracing::error;
 use crate::codec::message::StoredMessage;
 use crate::codec::queue::decode_delivered;
 use crate::codec::rows::{
-    HeadRow, decode_access_key, decode_acl, decode_mailbox, decode_membership, decode_subscription,
+    HeadRow, decode_access_key, decode_acl, decode_annotations, decode_mailbox, decode_membership,
+    decode_subscription,
 };
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
@@ -138,6 +139,7 @@ impl Shared {
             Some(AccountKey::Mailbox(id)) => drop(decode_mailbox(key, value, id)?),
             Some(AccountKey::Membership(_, uid)) => drop(decode_membership(key, value, uid)?),
             Some(AccountKey::Acl(_)) => drop(decode_acl(key, value)?),
+            Some(AccountKey::Annotations(..)) => _ = decode_annotations(key, value)?,
             Some(AccountKey::AccessKey(_)) => _ = decode_access_key(key, value)?,
             Some(AccountKey::Subscription(_)) => _ = decode_subscription(key, value)?,
             Some(AccountKey::Delivered(..)) => _ = decode_delivered(key, value)?,

@@ -329,6 +329,7 @@ impl Sweep<'_> {
         for id in removed {
             self.delete_all(&self.keys.memberships(id))?;
             self.delete_all(&self.keys.expunged(id))?;
+            self.delete_all(&self.keys.annotations(id))?;
             let key = self.keys.key(&AccountKey::RemovedMailbox(id));
             self.store.commit_wait(Commit::new().write(Write::delete(key)))?;
         }

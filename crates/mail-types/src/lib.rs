@@ -4,6 +4,7 @@
 //! Nothing here does I/O, reads a clock or speaks a protocol. Numbers with different meanings are
 //! different types, and the stored value is the value on the wire.
 
+mod annotation;
 mod date;
 mod entry_name;
 mod envelope;
@@ -16,6 +17,7 @@ mod set;
 mod special_use;
 mod structure;
 
+pub use annotation::{AnnotationName, AnnotationNameError, AnnotationScope};
 pub use date::{DateError, InternalDate};
 pub use entry_name::{EntryName, EntryNameError};
 pub use envelope::{Address, Envelope};

@@ -36,7 +36,14 @@ fn account() -> (Account, MailboxId) {
             flags.insert(mail_types::Keyword::new("$Forwarded").unwrap());
         }
         let internal_date = InternalDate::new(1_600_000_000 + i64::from(n) * 60, 120);
-        NewMessage { message: None, thread: None, size: 4000 + n, internal_date, flags }
+        NewMessage {
+            message: None,
+            thread: None,
+            size: 4000 + n,
+            internal_date,
+            flags,
+            annotations: mailbox::Annotations::default(),
+        }
     };
     let messages = (0..MESSAGES).map(message).collect();
     (commit(&account, &Operation::AddMessages { mailbox, messages }), mailbox)
@@ -73,7 +80,14 @@ fn bench(c: &mut Criterion) {
     c.bench_function("append one to 100k: decide and apply", |b| {
         let internal_date = InternalDate::utc(0);
         let flags = Flags::default();
-        let new = NewMessage { message: None, thread: None, size: 9, internal_date, flags };
+        let new = NewMessage {
+            message: None,
+            thread: None,
+            size: 9,
+            internal_date,
+            flags,
+            annotations: mailbox::Annotations::default(),
+        };
         let operation = Operation::AddMessages { mailbox, messages: vec![new] };
         b.iter(|| commit(black_box(&account), &operation));
     });

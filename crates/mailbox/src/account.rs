@@ -154,6 +154,8 @@ pub struct Counts {
     pub size_bytes: u64,
     /// Sum of the sizes of the messages with `\Deleted`: DELETED-STORAGE. RFC 9208 §4.1.4
     pub deleted_bytes: u64,
+    /// Sum of the octets of all annotations of messages: ANNOTATION-STORAGE. RFC 9208 §5.4
+    pub annotation_bytes: u64,
 }
 
 /// Why a name is on the list of subscriptions.

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use mail_types::{MailboxId, MessageId, ModSeq, Uid, UidValidity};
+use mail_types::{MailboxId, MessageId, ModSeq, Uid, UidSet, UidValidity};
 
 use crate::account::{Inner, Mailbox};
 use crate::snapshot::FlagEdit;
 use crate::{
-    Account, Added, Change, Counts, FlagRun, LogEntry, MailboxRecord, MailboxSnapshotBuilder,
-    MembershipRow,
+    Account, Added, AnnotationEdit, Annotations, Change, Counts, FlagRun, LogEntry, MailboxRecord,
+    MailboxSnapshotBuilder, MembershipRow,
 };
 
 /// Stored state that contradicts itself. Nothing a client does leads here: a row, a record or a log
@@ -110,16 +110,11 @@ fn apply_change(inner: &mut Inner, modseq: ModSeq, change: &Change) -> Result<()
         Change::FlagsSet { mailbox, runs, counts } => {
             set_flags(inner.mailbox_mut(*mailbox)?, modseq, runs, *counts)
         }
+        Change::Annotated { mailbox, uids, edits, counts } => {
+            annotate(inner.mailbox_mut(*mailbox)?, modseq, uids, (edits, *counts))
+        }
         Change::Expunged { mailbox, uids, counts } => {
-            let mailbox = inner.mailbox_mut(*mailbox)?;
-            if let Some(contents) = &mailbox.contents {
-                mailbox.contents = Some(contents.without(modseq, uids)?);
-            }
-            let record = &mut mailbox.record;
-            let recent = mail_types::UidSet::range(record.recent_mark, Uid::MAX);
-            let lost = u32::try_from(uids.intersection(&recent).len()).unwrap_or(u32::MAX);
-            record.recent = record.recent.saturating_sub(lost);
-            finish(mailbox, modseq, *counts)
+            expunge(inner.mailbox_mut(*mailbox)?, modseq, uids, *counts)
         }
         Change::RecentClaimed { mailbox, mark } => {
             let record = &mut inner.mailbox_mut(*mailbox)?.record;
@@ -153,6 +148,22 @@ fn apply_change(inner: &mut Inner, modseq: ModSeq, change: &Change) -> Result<()
     }
 }
 
+fn expunge(
+    mailbox: &mut Mailbox,
+    modseq: ModSeq,
+    uids: &UidSet,
+    counts: Counts,
+) -> Result<(), Corruption> {
+    if let Some(contents) = &mailbox.contents {
+        mailbox.contents = Some(contents.without(modseq, uids)?);
+    }
+    let record = &mut mailbox.record;
+    let recent = UidSet::range(record.recent_mark, Uid::MAX);
+    let lost = u32::try_from(uids.intersection(&recent).len()).unwrap_or(u32::MAX);
+    record.recent = record.recent.saturating_sub(lost);
+    finish(mailbox, modseq, counts)
+}
+
 fn create(inner: &mut Inner, record: MailboxRecord) -> Result<(), Corruption> {
     let id = record.id;
     if id < inner.head.next_mailbox {
@@ -182,17 +193,22 @@ fn add(
     let mut counts = record.counts;
     let mut uid = first_uid;
     let mut rows: Vec<MembershipRow> = Vec::with_capacity(messages.len());
+    let mut annotations: Vec<(Uid, Annotations)> = Vec::new();
     for added in messages {
         rows.push(added.row(uid, modseq, keywords.intern(added.flags.keywords())));
         counts.add(added.flags.system, added.size);
+        if !added.annotations.is_empty() {
+            counts.annotation_bytes += added.annotations.bytes();
+            annotations.push((uid, added.annotations.clone()));
+        }
         uid = uid.next().ok_or(corrupt(uid))?;
     }
     record.keywords = keywords;
     record.uid_next = uid;
     record.recent = record.recent.saturating_add(u32::try_from(rows.len()).unwrap_or(u32::MAX));
     if let Some(contents) = &mailbox.contents {
-        let added = contents.with_added(modseq, &rows, &mailbox.record.keywords)?;
-        mailbox.contents = Some(added);
+        let names = &mailbox.record.keywords;
+        mailbox.contents = Some(contents.with_added(modseq, &rows, annotations, names)?);
     }
     finish(mailbox, modseq, counts)
 }
@@ -211,6 +227,18 @@ fn set_flags(
     if let Some(contents) = &mailbox.contents {
         let changed = contents.with_flags(modseq, &edits, &mailbox.record.keywords)?;
         mailbox.contents = Some(changed);
+    }
+    finish(mailbox, modseq, counts)
+}
+
+fn annotate(
+    mailbox: &mut Mailbox,
+    modseq: ModSeq,
+    uids: &mail_types::UidSet,
+    (edits, counts): (&[AnnotationEdit], Counts),
+) -> Result<(), Corruption> {
+    if let Some(contents) = &mailbox.contents {
+        mailbox.contents = Some(contents.with_annotations(modseq, uids, edits)?);
     }
     finish(mailbox, modseq, counts)
 }

@@ -4,6 +4,7 @@
 //! changes nothing gets no log entry and no modseq: setting a flag that is set is not a change.
 //! RFC 7162 §3.1.11
 
+mod annotate;
 mod messages;
 mod metadata;
 mod quota;
@@ -72,6 +73,8 @@ pub enum Outcome {
     },
     /// Flags were set.
     FlagsSet(FlagsOutcome),
+    /// Annotations of messages were set.
+    Annotated(FlagsOutcome),
     /// Messages were copied.
     Copied(CopyOutcome),
     /// Messages were moved.
@@ -102,14 +105,15 @@ pub enum Outcome {
     },
 }
 
-/// What became of a STORE. The four sets are disjoint and together are the set that was named.
+/// What became of a STORE, of flags or of annotations. The four sets are disjoint and together are
+/// the set that was named.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct FlagsOutcome {
     /// Modseq of the change; `None` if nothing changed.
     pub modseq: Option<ModSeq>,
     /// Messages that changed.
     pub changed: UidSet,
-    /// Messages that had these flags already; their modseq stays.
+    /// Messages that had these flags or values already; their modseq stays.
     pub same: UidSet,
     /// Messages that changed after UNCHANGEDSINCE and were left alone: MODIFIED. RFC 7162 §3.1.3
     pub modified: UidSet,
@@ -163,6 +167,10 @@ pub enum Refusal {
     },
     /// A guest can have no annotations of one's own on the mailbox: NOPRIVATE. RFC 5464 §4.3
     NoPrivateEntries,
+    /// Nothing can be kept under this name, or not this value. RFC 5257 §3.2.1
+    Annotation,
+    /// The message has no body part that an annotation of it is for. RFC 5257 §3.2.1
+    NoSuchPart,
     /// The message that should be added is not one of this account.
     UnknownMessage(MessageId),
     /// The account would hold more than it may: OVERQUOTA. RFC 9208 §4.3.1
@@ -192,6 +200,12 @@ pub enum Limit {
     KeywordsInMailbox,
     /// [`Flags::KEYWORDS_MAX`]
     KeywordsOnMessage,
+    /// [`crate::Annotations::VALUE_BYTES_MAX`]
+    AnnotationValue,
+    /// [`crate::Annotations::ENTRIES_MAX`], [`crate::Annotations::BYTES_MAX`]
+    AnnotationsOfMessage,
+    /// [`crate::Annotations::MAILBOX_BYTES_MAX`]
+    AnnotationsOfMailbox,
     /// [`crate::Metadata::VALUE_BYTES_MAX`]
     MetadataValue,
     /// [`crate::Metadata::ENTRIES_MAX`]
@@ -227,6 +241,9 @@ pub fn decide(
         Operation::SetFlags { mailbox, uids, mode, flags, unchanged_since } => {
             let store = messages::Store { mode: *mode, flags, unchanged_since: *unchanged_since };
             planner.set_flags(*mailbox, uids, store)
+        }
+        Operation::Annotate { mailbox, uids, edits, unchanged_since } => {
+            planner.annotate(*mailbox, uids, edits, *unchanged_since)
         }
         Operation::Copy { from, to, uids } => planner.copy(*from, *to, uids),
         Operation::Move { from, to, uids } => planner.move_messages(*from, *to, uids),

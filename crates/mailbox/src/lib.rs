@@ -9,6 +9,7 @@
 
 mod account;
 mod acl;
+mod annotations;
 mod apply;
 pub mod collate;
 mod decide;
@@ -34,6 +35,7 @@ mod view;
 
 pub use account::{Account, Counts, Head, Mailbox, MailboxRecord, SpecialUses, Subscription};
 pub use acl::{Acl, BadIdentifier, Identifier, RightsChange};
+pub use annotations::{AnnotationEdit, AnnotationValue, Annotations, Audience, EntryPattern};
 pub use apply::{Corruption, apply};
 pub use decide::{Context, CopyOutcome, Decision, FlagsOutcome, Limit, Outcome, Refusal, decide};
 pub use history::Vanished;

@@ -10,7 +10,10 @@ use mail_types::{
     UidSet, UidValidity,
 };
 
-use crate::{Acl, Counts, MetadataTarget, MetadataValue, Quota, SpecialUses, Subscription};
+use crate::{
+    Acl, AnnotationEdit, Annotations, Counts, MetadataTarget, MetadataValue, Quota, SpecialUses,
+    Subscription,
+};
 
 /// One committed operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +79,17 @@ pub enum Change {
         mailbox: MailboxId,
         /// The messages, grouped by the flags that they have now.
         runs: Vec<FlagRun>,
+        /// The mailbox's counts after it.
+        counts: Counts,
+    },
+    /// Annotations of messages have other values. RFC 5257
+    Annotated {
+        /// Where.
+        mailbox: MailboxId,
+        /// Messages of which at least one value is another one now.
+        uids: UidSet,
+        /// The values that each of them has now.
+        edits: Vec<AnnotationEdit>,
         /// The mailbox's counts after it.
         counts: Counts,
     },
@@ -149,6 +163,8 @@ pub struct Added {
     pub save_date: i64,
     /// Its flags.
     pub flags: Flags,
+    /// Its annotations.
+    pub annotations: Annotations,
 }
 
 /// Messages that have the same flags.

@@ -8,7 +8,9 @@ use mail_types::{
     ThreadId, Uid, UidSet,
 };
 
-use crate::{Account, Identifier, MetadataTarget, Quota, RightsChange};
+use crate::{
+    Account, AnnotationEdit, Annotations, Identifier, MetadataTarget, Quota, RightsChange,
+};
 
 /// One request for change: at most one modseq, all or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,17 @@ pub enum Operation {
         mode: FlagMode,
         /// The flags named.
         flags: Flags,
+        /// Leave messages alone that changed after this one. RFC 7162 §3.1.3
+        unchanged_since: Option<ModSeq>,
+    },
+    /// Sets and removes annotations of messages, all or none. RFC 5257 §4.5
+    Annotate {
+        /// Where.
+        mailbox: MailboxId,
+        /// Which messages; those that do not exist are passed over.
+        uids: UidSet,
+        /// What; of a value that comes twice the last counts.
+        edits: Vec<AnnotationEdit>,
         /// Leave messages alone that changed after this one. RFC 7162 §3.1.3
         unchanged_since: Option<ModSeq>,
     },
@@ -152,6 +165,8 @@ pub struct NewMessage {
     pub internal_date: InternalDate,
     /// Flags to begin with.
     pub flags: Flags,
+    /// Annotations to begin with. RFC 5257 §4.7
+    pub annotations: Annotations,
 }
 
 /// What STORE does with the flags it names.
@@ -183,7 +198,9 @@ impl Operation {
     /// Mailboxes that do not exist are not named: `decide` refuses those.
     pub fn contents_needed(&self, account: &Account) -> Vec<MailboxId> {
         let needed = match self {
-            Self::SetFlags { mailbox, .. } | Self::Expunge { mailbox, .. } => Some(*mailbox),
+            Self::SetFlags { mailbox, .. }
+            | Self::Annotate { mailbox, .. }
+            | Self::Expunge { mailbox, .. } => Some(*mailbox),
             Self::Copy { from, .. } | Self::Move { from, .. } | Self::Replace { from, .. } => {
                 Some(*from)
             }

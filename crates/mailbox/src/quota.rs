@@ -15,11 +15,15 @@ pub enum Resource {
     Messages,
     /// Mailboxes. RFC 9208 §5.3
     Mailboxes,
+    /// Octets of the annotations of messages, in units of 1,024; those of mailboxes and of the
+    /// server do not count. RFC 9208 §5.4
+    AnnotationStorage,
 }
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Storage, Self::Messages, Self::Mailboxes];
+    pub const ALL: [Self; 4] =
+        [Self::Storage, Self::Messages, Self::Mailboxes, Self::AnnotationStorage];
 }
 
 /// The limits of an account; `None` for no limit.
@@ -31,6 +35,8 @@ pub struct Quota {
     pub messages: Option<u64>,
     /// [`Resource::Mailboxes`]
     pub mailboxes: Option<u64>,
+    /// [`Resource::AnnotationStorage`], in units of 1,024 octets.
+    pub annotation_kib: Option<u64>,
 }
 
 impl Quota {
@@ -43,6 +49,7 @@ impl Quota {
             Resource::Storage => self.storage_kib,
             Resource::Messages => self.messages,
             Resource::Mailboxes => self.mailboxes,
+            Resource::AnnotationStorage => self.annotation_kib,
         }
     }
 
@@ -53,6 +60,7 @@ impl Quota {
             Resource::Storage => self.storage_kib = limit,
             Resource::Messages => self.messages = limit,
             Resource::Mailboxes => self.mailboxes = limit,
+            Resource::AnnotationStorage => self.annotation_kib = limit,
         }
         self
     }
@@ -75,6 +83,8 @@ pub struct Usage {
     pub messages: u64,
     /// Mailboxes.
     pub mailboxes: u64,
+    /// Octets of all annotations of messages.
+    pub annotation_bytes: u64,
 }
 
 impl Usage {
@@ -84,6 +94,7 @@ impl Usage {
             Resource::Storage => self.bytes.div_ceil(1024),
             Resource::Messages => self.messages,
             Resource::Mailboxes => self.mailboxes,
+            Resource::AnnotationStorage => self.annotation_bytes.div_ceil(1024),
         }
     }
 
@@ -94,6 +105,7 @@ impl Usage {
             let counts = mailbox.record().counts;
             usage.bytes = usage.bytes.saturating_add(counts.size_bytes);
             usage.messages += u64::from(counts.messages);
+            usage.annotation_bytes = usage.annotation_bytes.saturating_add(counts.annotation_bytes);
             usage.mailboxes += 1;
         }
         usage

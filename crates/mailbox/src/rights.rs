@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use mail_types::{Flags, SystemFlags};
 
+use crate::{Annotations, Audience};
+
 /// A set of rights.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Rights(u16);
@@ -46,13 +48,16 @@ impl Rights {
     pub const EXPUNGE: Self = Self(1 << 9);
     /// `a`: read and change the list itself.
     pub const ADMINISTER: Self = Self(1 << 10);
+    /// `n`: set and remove shared annotations of messages. RFC 5257 §3.4
+    pub const ANNOTATE: Self = Self(1 << 11);
     /// All.
-    pub const ALL: Self = Self((1 << 11) - 1);
+    pub const ALL: Self = Self((1 << 12) - 1);
 
     /// Those of which each lets one change some flag.
     pub const FLAGS: Self = Self::SEEN.union(Self::WRITE).union(Self::DELETED);
     /// With any of them SELECT opens a mailbox for reading and writing. RFC 4314 §5.2
-    pub const CHANGING: Self = Self::FLAGS.union(Self::INSERT).union(Self::EXPUNGE);
+    pub const CHANGING: Self =
+        Self::FLAGS.union(Self::INSERT).union(Self::EXPUNGE).union(Self::ANNOTATE);
     /// With any of them a mailbox exists for who asks for the own rights to it. RFC 4314 §4
     pub const KNOWING: Self = Self::LOOKUP
         .union(Self::READ)
@@ -139,6 +144,19 @@ impl Rights {
         (bits & !Self::ALL.0 == 0).then_some(Self(bits))
     }
 
+    /// What of annotations somebody who is not the owner may give a message: shared ones with `n`,
+    /// and private ones of readers. RFC 5257 §3.4
+    #[must_use]
+    pub fn permitted_annotations(self, annotations: &Annotations) -> Annotations {
+        let may_set = |audience: Audience| match audience {
+            Audience::Owner => false,
+            Audience::Reader(_) => true,
+            Audience::Everyone => self.contains(Self::ANNOTATE),
+        };
+        let all = annotations.iter().filter(|(_, audience, _)| may_set(*audience));
+        all.map(|(name, audience, value)| (name.clone(), audience, Arc::clone(value))).collect()
+    }
+
     /// Those of the flags that these rights let one set and clear: `\Seen` with `s`, `\Deleted`
     /// with `t`, all others with `w`. RFC 4314 §4
     #[must_use]
@@ -197,8 +215,8 @@ pub enum Actor {
 
 const SEEN_OR_DELETED: SystemFlags = SystemFlags::SEEN.union(SystemFlags::DELETED);
 
-/// In the order of RFC 4314 §2.1.
-const LETTERS: [(char, Rights); 11] = [
+/// In the order of RFC 4314 §2.1, then that of RFC 5257.
+const LETTERS: [(char, Rights); 12] = [
     ('l', Rights::LOOKUP),
     ('r', Rights::READ),
     ('s', Rights::SEEN),
@@ -210,6 +228,7 @@ const LETTERS: [(char, Rights); 11] = [
     ('t', Rights::DELETED),
     ('e', Rights::EXPUNGE),
     ('a', Rights::ADMINISTER),
+    ('n', Rights::ANNOTATE),
 ];
 
 #[cfg(test)]
@@ -234,9 +253,10 @@ mod tests {
         assert_eq!(rights("dte"), rights("d"));
         assert_eq!(rights("cx"), rights("kx"));
         // The lists of other examples there are all rights but post, in any order.
-        assert_eq!(rights("rwipslxetad"), Rights::ALL.without(Rights::CREATE));
-        assert_eq!(rights("rwipslxcetda"), Rights::ALL);
-        assert_eq!(rights("lrswicdakxet"), Rights::ALL.without(Rights::POST));
+        let all = Rights::ALL.without(Rights::ANNOTATE);
+        assert_eq!(rights("rwipslxetad"), all.without(Rights::CREATE));
+        assert_eq!(rights("rwipslxcetda"), all);
+        assert_eq!(rights("lrswicdakxet"), all.without(Rights::POST));
     }
 
     #[test]
@@ -244,7 +264,7 @@ mod tests {
         for (member, told) in [("k", "kc"), ("x", "xc"), ("t", "td"), ("e", "ed"), ("l", "l")] {
             assert_eq!(rights(member).to_string(), told);
         }
-        assert_eq!(Rights::ALL.to_string(), "lrswipkxteacd");
+        assert_eq!(Rights::ALL.to_string(), "lrswipkxteancd");
         assert_eq!(Rights::NONE.to_string(), "");
     }
 
@@ -261,8 +281,8 @@ mod tests {
 
     #[test]
     fn each_right_has_a_letter_and_a_bit_of_its_own() {
-        assert_eq!(Rights::ALL.iter().count(), 11);
-        assert_eq!(Rights::ALL.letters().collect::<String>(), "lrswipkxtea");
+        assert_eq!(Rights::ALL.iter().count(), 12);
+        assert_eq!(Rights::ALL.letters().collect::<String>(), "lrswipkxtean");
         let mut all = Rights::NONE;
         for right in Rights::ALL.iter() {
             assert!(!all.intersects(right) && !right.is_empty());
@@ -272,7 +292,7 @@ mod tests {
             all = all.union(right);
         }
         assert_eq!(all, Rights::ALL);
-        assert_eq!(Rights::from_bits(1 << 11), None);
+        assert_eq!(Rights::from_bits(1 << 12), None);
     }
 
     #[test]

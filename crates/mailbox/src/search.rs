@@ -4,6 +4,7 @@
 //! header or its text, in this order of cost; an evaluation says what it needs next instead of
 //! loading it, and within AND and OR the cheap keys come first.
 
+mod annotation;
 mod fuzzy;
 mod matcher;
 mod needle;
@@ -11,7 +12,8 @@ mod needle;
 use mail_types::{Keyword, MessageId, ModSeq, SystemFlags, ThreadId, Uid, UidSet};
 
 use crate::collate::Comparator;
-use crate::{EntryRef, View};
+use crate::{Audience, EntryPattern, EntryRef, View};
+use annotation::AnnotationTest;
 use matcher::{Likeness, Matcher};
 
 /// A search key. Keys that are the opposite of another are written with `Not`: UNSEEN is not SEEN,
@@ -58,6 +60,9 @@ pub enum Key {
     Body(String),
     /// TEXT
     Text(String),
+    /// ANNOTATION: one of the entries has a value for one of the audiences that holds the text; or
+    /// none of them has any, if there is no text. RFC 5257 §4.8
+    Annotation(EntryPattern, Vec<Audience>, Option<String>),
     /// FUZZY: texts are matched by words that are like those asked for; all other keys mean the
     /// same as without it. RFC 6203 §3, §5
     Fuzzy(Box<Key>),
@@ -285,6 +290,7 @@ enum Node {
     Header(String, Matcher),
     Body(Matcher),
     Text(Matcher),
+    Annotation(AnnotationTest),
     Not(Box<Node>),
     And(Vec<Node>),
     Or(Vec<Node>),
@@ -334,6 +340,10 @@ fn compile(
         Key::Body(text) | Key::Text(text) if text.is_empty() => Node::Always,
         Key::Body(text) => Node::Body(matcher(text)?),
         Key::Text(text) => Node::Text(matcher(text)?),
+        Key::Annotation(entries, audiences, text) => {
+            let text = text.as_deref().map(matcher).transpose()?;
+            Node::Annotation(AnnotationTest::new(entries, audiences, text))
+        }
         Key::Fuzzy(key) => compile(key, depth + 1, left, Likeness::Like)?,
         Key::Not(key) => Node::Not(Box::new(compile(key, depth + 1, left, likeness)?)),
         Key::And(keys) => Node::And(list(keys)?),
@@ -371,6 +381,7 @@ impl Node {
             | Self::Message(_)
             | Self::Thread(_) => 1,
             Self::Keyword(_) => 2,
+            Self::Annotation(_) => 3,
             Self::SentDate(_) => 10,
             Self::Field(..) => 20,
             Self::Header(..) => 100,
@@ -422,6 +433,7 @@ impl Node {
                 None => Verdict::Needs(ContentNeed::Text),
             },
             Self::Text(matcher) => matcher.test_text(content),
+            Self::Annotation(test) => test.holds(entry).into(),
             Self::Not(node) => match node.test(subject, content) {
                 Verdict::Yes => Verdict::No,
                 Verdict::No => Verdict::Yes,

@@ -18,6 +18,7 @@ pub use builder::MailboxSnapshotBuilder;
 pub(crate) use edit::FlagEdit;
 pub use entry::{EntryRef, MembershipRow};
 
+use crate::annotations::AnnotationTable;
 use crate::apply::Corruption;
 use crate::history::{History, Vanished};
 use crate::keywords::KeywordSets;
@@ -42,11 +43,13 @@ struct Inner {
     history: Arc<History>,
 }
 
-/// What is needed to turn the flags of an entry into names.
+/// What stands beside the entries: what is needed to turn their flags into names, and the
+/// annotations of those that have any.
 #[derive(Clone, Debug)]
 pub(crate) struct Keywords {
     pub(crate) names: KeywordNames,
     pub(crate) sets: Arc<KeywordSets>,
+    pub(crate) annotations: AnnotationTable,
 }
 
 /// A chunk and its summary.
@@ -298,7 +301,7 @@ mod tests {
             keywords: Vec::new(),
         };
         let rows: Vec<_> = (1..=count * CHUNK_ENTRIES).map(row).collect();
-        empty.with_added(modseq(2), &rows, &record.keywords).unwrap()
+        empty.with_added(modseq(2), &rows, Vec::new(), &record.keywords).unwrap()
     }
 
     fn shared(a: &MailboxSnapshot, b: &MailboxSnapshot) -> usize {

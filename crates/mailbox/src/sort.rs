@@ -7,14 +7,14 @@
 
 use std::cmp::Ordering;
 
-use mail_types::Uid;
+use mail_types::{AnnotationName, Uid};
 
-use crate::EntryRef;
 use crate::collate::{Collation, Comparator, Direction};
 use crate::subject::base_subject;
+use crate::{Audience, EntryRef};
 
 /// A sort criterion: a key and its direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Criterion {
     /// What is compared.
     pub key: SortKey,
@@ -23,7 +23,7 @@ pub struct Criterion {
 }
 
 /// What messages are sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SortKey {
     /// INTERNALDATE.
     Arrival,
@@ -43,6 +43,8 @@ pub enum SortKey {
     DisplayFrom,
     /// What would be shown of the first To address. RFC 5957 §3
     DisplayTo,
+    /// An annotation for an audience; a message without it has an empty text. RFC 5257 §4.9
+    Annotation(AnnotationName, Audience),
 }
 
 /// Decoded texts that a message's row holds; a field that the message lacks is empty.
@@ -94,11 +96,11 @@ enum Value {
 
 impl SortKey {
     /// Whether it needs the message's row.
-    fn needs_row(self) -> bool {
-        !matches!(self, Self::Arrival | Self::Size)
+    fn needs_row(&self) -> bool {
+        !matches!(self, Self::Arrival | Self::Size | Self::Annotation(..))
     }
 
-    fn is_text(self) -> bool {
+    fn is_text(&self) -> bool {
         !matches!(self, Self::Arrival | Self::Size | Self::Date)
     }
 }
@@ -127,7 +129,7 @@ impl SortRule {
                 }
                 _ => Direction::Descending,
             };
-            kept.push(Criterion { key: criterion.key, direction });
+            kept.push(Criterion { key: criterion.key.clone(), direction });
         }
         Self { criteria: kept, comparator: collation.comparator }
     }
@@ -138,13 +140,13 @@ impl SortRule {
     }
 
     /// Whether messages are sorted by this key.
-    pub fn sorts_by(&self, key: SortKey) -> bool {
-        self.criteria.iter().any(|criterion| criterion.key == key)
+    pub fn sorts_by(&self, key: &SortKey) -> bool {
+        self.criteria.iter().any(|criterion| criterion.key == *key)
     }
 
     /// What decides about a message. Its texts may be left out if no row is needed.
     pub fn item(&self, entry: &EntryRef<'_>, texts: &SortTexts) -> SortItem {
-        let value = |criterion: &Criterion| self.value(criterion.key, entry, texts);
+        let value = |criterion: &Criterion| self.value(&criterion.key, entry, texts);
         let values = self.criteria.iter().map(value).collect();
         SortItem { uid: entry.uid(), values }
     }
@@ -164,7 +166,7 @@ impl SortRule {
         a.uid.cmp(&b.uid)
     }
 
-    fn value(&self, key: SortKey, entry: &EntryRef<'_>, texts: &SortTexts) -> Value {
+    fn value(&self, key: &SortKey, entry: &EntryRef<'_>, texts: &SortTexts) -> Value {
         let text = |text: &str| Value::Text(self.comparator.key(text));
         let arrival = entry.internal_date().seconds();
         match key {
@@ -176,6 +178,11 @@ impl SortRule {
             SortKey::To => text(&texts.to),
             SortKey::DisplayFrom => text(&texts.display_from),
             SortKey::DisplayTo => text(&texts.display_to),
+            SortKey::Annotation(name, audience) => {
+                let annotations = entry.annotations();
+                let value = annotations.get(name, *audience).map(|value| value.as_ref());
+                text(&String::from_utf8_lossy(value.unwrap_or_default()))
+            }
             SortKey::Subject => text(&base_subject(&texts.subject).text),
         }
     }

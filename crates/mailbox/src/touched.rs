@@ -1,13 +1,14 @@
 //! Which rows of the store a log entry changes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mail_types::{EntryName, MailboxId, MailboxName, UidSet};
+use mail_types::{EntryName, MailboxId, MailboxName, ModSeq, Uid, UidSet};
 
 use crate::apply::Corruption;
 use crate::{
-    Account, Acl, Change, LogEntry, MembershipRow, MetadataTarget, MetadataValue, Quota,
-    Subscription,
+    Account, Acl, Added, Annotations, Audience, Change, LogEntry, MailboxRecord, MembershipRow,
+    MetadataTarget, MetadataValue, Quota, Subscription,
 };
 
 /// The rows to write for one entry, besides the entry itself and the head.
@@ -21,6 +22,9 @@ pub struct Touched {
     pub rows_put: Vec<(MailboxId, MembershipRow)>,
     /// Messages to remove.
     pub rows_removed: Vec<(MailboxId, UidSet)>,
+    /// Annotations to write, or to remove where an audience has none: of one message all that one
+    /// audience has. Those of a removed message go with it and are not named.
+    pub annotations: Vec<(MailboxId, Uid, Audience, Annotations)>,
     /// Subscriptions to write.
     pub subscriptions_put: Vec<(MailboxName, Subscription)>,
     /// Subscriptions to remove.
@@ -74,16 +78,8 @@ impl Touched {
                 self.metadata.extend(rows);
             }
             Change::Added { mailbox, first_uid, messages } => {
-                let record = mailbox_of(after, *mailbox)?.record();
-                let mut names = record.keywords.clone();
-                let mut uid = Some(*first_uid);
-                for added in messages {
-                    let at = uid.ok_or(Corruption::ContentsDisagree(*mailbox))?;
-                    let keywords = names.intern(added.flags.keywords());
-                    self.rows_put.push((*mailbox, added.row(at, entry.modseq, keywords)));
-                    uid = at.next();
-                }
-                self.mailboxes_put.push(*mailbox);
+                let mailbox = mailbox_of(after, *mailbox)?.record();
+                self.note_added(mailbox, entry.modseq, *first_uid, messages)?;
             }
             Change::FlagsSet { mailbox, runs, .. } => {
                 let contents = mailbox_of(after, *mailbox)?.contents();
@@ -91,6 +87,19 @@ impl Touched {
                 for run in runs {
                     let rows = contents.select(&run.uids).map(|(_, e)| (*mailbox, e.row()));
                     self.rows_put.extend(rows);
+                }
+                self.mailboxes_put.push(*mailbox);
+            }
+            Change::Annotated { mailbox, uids, edits, .. } => {
+                let contents = mailbox_of(after, *mailbox)?.contents();
+                let contents = contents.ok_or(Corruption::ContentsMissing(*mailbox))?;
+                let audiences: BTreeSet<Audience> = edits.iter().map(|it| it.audience).collect();
+                for (_, entry) in contents.select(uids) {
+                    self.rows_put.push((*mailbox, entry.row()));
+                    for audience in &audiences {
+                        let annotations = entry.annotations();
+                        self.annotations.push((*mailbox, entry.uid(), *audience, annotations));
+                    }
                 }
                 self.mailboxes_put.push(*mailbox);
             }
@@ -102,6 +111,28 @@ impl Touched {
             Change::QuotaSet { quota } => self.quota = Some(*quota),
             Change::AccessKeyReset { .. } | Change::HistoryForgotten { .. } => {}
         }
+        Ok(())
+    }
+
+    fn note_added(
+        &mut self,
+        record: &MailboxRecord,
+        modseq: ModSeq,
+        first_uid: Uid,
+        messages: &[Added],
+    ) -> Result<(), Corruption> {
+        let mut names = record.keywords.clone();
+        let mut uid = Some(first_uid);
+        for added in messages {
+            let at = uid.ok_or(Corruption::ContentsDisagree(record.id))?;
+            let keywords = names.intern(added.flags.keywords());
+            self.rows_put.push((record.id, added.row(at, modseq, keywords)));
+            for audience in added.annotations.audiences() {
+                self.annotations.push((record.id, at, audience, added.annotations.clone()));
+            }
+            uid = at.next();
+        }
+        self.mailboxes_put.push(record.id);
         Ok(())
     }
 }

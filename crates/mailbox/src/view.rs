@@ -8,10 +8,10 @@
 //! The numbering is that of the shared snapshot, shifted by the withheld messages, so a view with
 //! nothing withheld is a few pointers whatever the size of the mailbox.
 
-use mail_types::{Flags, ModSeq, SeqNum, Uid, UidSet, UidValidity};
+use mail_types::{AnnotationName, Flags, ModSeq, SeqNum, Uid, UidSet, UidValidity};
 
 use crate::snapshot::{Entry, Keywords};
-use crate::{EntryRef, FlagMode, KeywordNames, MailboxSnapshot};
+use crate::{Audience, EntryRef, FlagMode, KeywordNames, MailboxSnapshot};
 
 /// A session's picture of its selected mailbox.
 #[derive(Clone, Debug)]
@@ -74,6 +74,9 @@ pub struct Delta {
     /// Messages that the client knew and that changed since it was told, in ascending order;
     /// numbers are those after the expunges.
     pub changed: Vec<Changed>,
+    /// Those of the changed messages of which annotations have other values, with the names and
+    /// audiences of these, in ascending order. RFC 5257 §4.4
+    pub annotated: Vec<(Uid, Vec<(AnnotationName, Audience)>)>,
 }
 
 /// A message whose flags or modseq changed.
@@ -331,6 +334,7 @@ impl View {
                 delta.keywords = Some(self.seen.keywords().clone());
             }
             delta.changed = self.changed_since(&old, own);
+            delta.annotated = self.annotated_since(&old, &delta.changed);
         }
         delta
     }
@@ -389,6 +393,22 @@ impl View {
             changed.push(Changed { seq, uid: entry.uid(), modseq: entry.modseq(), news });
         }
         changed
+    }
+}
+
+impl View {
+    /// Which annotations of messages that changed have other values than in `old`.
+    fn annotated_since(
+        &self,
+        old: &MailboxSnapshot,
+        changed: &[Changed],
+    ) -> Vec<(Uid, Vec<(AnnotationName, Audience)>)> {
+        let names = |changed: &Changed| {
+            let (before, now) = (old.find(changed.uid)?, self.seen.find(changed.uid)?);
+            let names = now.annotations().changed_since(&before.annotations());
+            (!names.is_empty()).then_some((changed.uid, names))
+        };
+        changed.iter().filter_map(names).collect()
     }
 }
 

@@ -61,7 +61,14 @@ fn id(account: &Account, text: &str) -> MailboxId {
 
 fn message(flags: Flags) -> NewMessage {
     let internal_date = InternalDate::new(1_600_000_000, 60);
-    NewMessage { message: None, thread: None, size: 100, internal_date, flags }
+    NewMessage {
+        message: None,
+        thread: None,
+        size: 100,
+        internal_date,
+        flags,
+        annotations: mailbox::Annotations::default(),
+    }
 }
 
 fn append(account: &mut Account, text: &str, flags: &[SystemFlags]) -> Outcome {

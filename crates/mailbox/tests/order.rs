@@ -52,6 +52,7 @@ fn snapshot(mails: &[Mail]) -> MailboxSnapshot {
         size: mail.size,
         internal_date: InternalDate::utc(mail.arrival),
         flags: Flags::default(),
+        annotations: mailbox::Annotations::default(),
     });
     let messages = messages.collect();
     let mailbox = MailboxId(1);
@@ -381,7 +382,7 @@ fn the_order_is_that_of_a_stable_sort_by_each_criterion_from_the_last() {
         let mails = mails(&mut random, count);
         let criteria: Vec<Criterion> = (0..1 + random.below(4))
             .map(|_| Criterion {
-                key: keys[random.below(keys.len())],
+                key: keys[random.below(keys.len())].clone(),
                 direction: if random.chance(2) {
                     Direction::Ascending
                 } else {
@@ -403,7 +404,7 @@ fn the_order_is_that_of_a_stable_sort_by_each_criterion_from_the_last() {
         let mut expected: Vec<usize> = (0..mails.len()).collect();
         for criterion in criteria.iter().rev() {
             expected.sort_by(|a, b| {
-                let order = compare(criterion.key, &mails[*a], &mails[*b]);
+                let order = compare(criterion.key.clone(), &mails[*a], &mails[*b]);
                 if criterion.direction == Direction::Descending { order.reverse() } else { order }
             });
         }
@@ -421,7 +422,7 @@ fn a_descending_collation_turns_texts_round_and_nothing_else() {
     let order = |keys: &[(SortKey, Direction)]| -> Vec<u32> {
         let criteria: Vec<Criterion> = keys
             .iter()
-            .map(|(key, direction)| Criterion { key: *key, direction: *direction })
+            .map(|(key, direction)| Criterion { key: key.clone(), direction: *direction })
             .collect();
         let collation = Collation { direction: Direction::Descending, ..Collation::default() };
         let mut sorter = Sorter::new(SortRule::new(&criteria, collation));

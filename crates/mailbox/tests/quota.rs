@@ -23,6 +23,7 @@ fn add(sizes: &[u32]) -> Operation {
         size: *size,
         internal_date: InternalDate::utc(0),
         flags: Flags::default(),
+        annotations: mailbox::Annotations::default(),
     };
     Operation::AddMessages { mailbox: INBOX, messages: sizes.iter().map(message).collect() }
 }
@@ -52,7 +53,10 @@ fn over(resource: Resource) -> Result<Decision, Refusal> {
 fn without_limits_nothing_is_refused() {
     let mut account = new_account();
     submit(&mut account, &add(&[u32::MAX, u32::MAX]));
-    assert_eq!(account.usage(), Usage { bytes: 8_589_934_590, messages: 2, mailboxes: 6 });
+    assert_eq!(
+        account.usage(),
+        Usage { bytes: 8_589_934_590, messages: 2, mailboxes: 6, annotation_bytes: 0 }
+    );
     assert!(ask(&account, &create("a/b/c")).is_ok());
 }
 
@@ -98,7 +102,10 @@ fn mailboxes_are_counted_with_the_parents_that_a_name_needs() {
 fn what_takes_nothing_more_is_done_above_the_limits_too() {
     let mut account = new_account();
     submit(&mut account, &add(&[4096, 4096]));
-    limit(&mut account, Quota { storage_kib: Some(1), messages: Some(0), mailboxes: Some(0) });
+    limit(
+        &mut account,
+        Quota { storage_kib: Some(1), messages: Some(0), mailboxes: Some(0), ..Quota::default() },
+    );
     let flags = Flags::system(SystemFlags::DELETED);
     let delete = Operation::SetFlags {
         mailbox: INBOX,

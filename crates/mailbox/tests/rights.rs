@@ -6,13 +6,13 @@ mod common;
 
 use common::{ask, new_account, submit};
 use mail_types::{
-    EntryName, Flags, InternalDate, Keyword, MailboxId, MailboxName, ModSeq, SpecialUse,
-    SystemFlags, Uid, UidSet,
+    AccountId, AnnotationName, EntryName, Flags, InternalDate, Keyword, MailboxId, MailboxName,
+    ModSeq, SpecialUse, SystemFlags, Uid, UidSet,
 };
 use mailbox::{
-    Account, Acl, Actor, Change, Context, Corruption, Decision, FlagMode, FlagsOutcome, Identifier,
-    Limit, LogEntry, MetadataTarget, NewMessage, Operation, Outcome, Quota, Refusal, Rights,
-    RightsChange, apply, decide,
+    Account, Acl, Actor, AnnotationEdit, Annotations, Audience, Change, Context, Corruption,
+    Decision, FlagMode, FlagsOutcome, Identifier, Limit, LogEntry, MetadataTarget, NewMessage,
+    Operation, Outcome, Quota, Refusal, Rights, RightsChange, apply, decide,
 };
 
 use Needed::{All, LookupAndOne, Never, One};
@@ -97,7 +97,8 @@ fn flags(names: &str) -> Flags {
 
 fn message(names: &str) -> NewMessage {
     let internal_date = InternalDate::utc(1_600_000_000);
-    NewMessage { message: None, thread: None, size: 10, internal_date, flags: flags(names) }
+    let (flags, annotations) = (flags(names), Annotations::default());
+    NewMessage { message: None, thread: None, size: 10, internal_date, flags, annotations }
 }
 
 fn add(account: &mut Account, mailbox: &str, messages: &[&str]) {
@@ -160,6 +161,12 @@ fn of_names() -> Vec<Row> {
 
 fn of_flags(account: &Account) -> Vec<Row> {
     let store = |mode, names| store(account, mode, names);
+    let annotate = |audience| {
+        let name = AnnotationName::new("/comment").unwrap();
+        let edits = vec![AnnotationEdit { name, audience, value: Some(b"x"[..].into()) }];
+        let mailbox = id(account, "from");
+        Operation::Annotate { mailbox, uids: uids(1, 3), edits, unchanged_since: None }
+    };
     vec![
         ("STORE +\\Seen", store(FlagMode::Add, "\\Seen"), "from", All("s"), Source),
         ("STORE -\\Deleted", store(FlagMode::Remove, "\\Deleted"), "from", All("t"), Source),
@@ -168,6 +175,10 @@ fn of_flags(account: &Account) -> Vec<Row> {
         ("STORE two", store(FlagMode::Add, "\\Seen $x"), "from", One("sw"), Source),
         ("STORE none", store(FlagMode::Add, ""), "from", One("swt"), Source),
         ("STORE all", store(FlagMode::Replace, "$x"), "from", One("swt"), Source),
+        // RFC 5257 §3.4
+        ("STORE .shared", annotate(Audience::Everyone), "from", All("rn"), Source),
+        ("STORE .priv", annotate(Audience::Reader(AccountId(7))), "from", All("r"), Source),
+        ("STORE .priv of the owner", annotate(Audience::Owner), "from", Never, Source),
     ]
 }
 
@@ -462,8 +473,14 @@ fn a_hidden_name_is_told_from_a_missing_one_by_no_refusal() {
     assert_eq!(guest(&account, &rename("from", "missing")), refused);
     grant(&mut account, "to/hidden", "lee", rights("l"));
     assert_eq!(guest(&account, &rename("from", "to/hidden")), Err(Refusal::AlreadyExists));
+    // A mailbox that moves along would take a name that is hidden.
+    create(&mut account, "to/x/below");
+    submit(&mut account, &delete("to/x"));
+    grant(&mut account, "to/x/below", "lee", rights(""));
+    assert_eq!(guest(&account, &rename("from", "to/x")), refused);
+    assert_eq!(ask(&account, &rename("from", "to/x")), Err(Refusal::AlreadyExists));
     grant(&mut account, "INBOX", "lee", Rights::ALL);
-    assert_eq!(guest(&account, &rename("INBOX", "to/x")), refused);
+    assert_eq!(guest(&account, &rename("INBOX", "to/y")), refused);
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn snapshot() -> MailboxSnapshot {
             size: u32::from(n) * 100,
             internal_date: InternalDate::new(NOW - i64::from(n) * 90_000, -600),
             flags,
+            annotations: mailbox::Annotations::default(),
         });
     }
     let inbox = MailboxId(1);

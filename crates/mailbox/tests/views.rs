@@ -39,6 +39,7 @@ fn add(account: &mut Account, count: usize) {
         size: 1,
         internal_date: InternalDate::utc(0),
         flags: Flags::default(),
+        annotations: mailbox::Annotations::default(),
     };
     let messages = vec![message; count];
     submit(account, &Operation::AddMessages { mailbox: INBOX, messages });

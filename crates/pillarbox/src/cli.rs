@@ -315,8 +315,11 @@ pub struct QuotaOf {
     /// Mailboxes, or `none`.
     #[arg(long, value_name = "N", value_parser = quota::count)]
     pub mailboxes: Option<Limit>,
+    /// Space for annotations of messages, as 10M; `none` for no limit.
+    #[arg(long, value_name = "SIZE", value_parser = quota::size)]
+    pub annotations: Option<Limit>,
     /// Remove all limits.
-    #[arg(long, conflicts_with_all = ["storage", "messages", "mailboxes"])]
+    #[arg(long, conflicts_with_all = ["storage", "messages", "mailboxes", "annotations"])]
     pub none: bool,
     #[command(flatten)]
     pub data: Data,
@@ -363,6 +366,7 @@ mod tests {
             "pillarbox account remove dock --config c",
             "pillarbox account quota dock --data d",
             "pillarbox account quota dock --storage 10G --messages 100 --mailboxes none --data d",
+            "pillarbox account quota dock --annotations 10M --config c",
             "pillarbox account quota dock --none --config c",
             "pillarbox acl list dock INBOX --data d",
             "pillarbox acl set dock Lists/Rust lee lrs --data d",

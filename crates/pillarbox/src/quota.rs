@@ -31,6 +31,8 @@ pub struct QuotaChange {
     pub messages: Option<Limit>,
     /// Mailboxes.
     pub mailboxes: Option<Limit>,
+    /// Annotations of messages, in units of 1,024 octets.
+    pub annotations: Option<Limit>,
 }
 
 /// How much of a resource is used, and may be.
@@ -49,6 +51,7 @@ impl QuotaChange {
             (Resource::Storage, self.storage),
             (Resource::Messages, self.messages),
             (Resource::Mailboxes, self.mailboxes),
+            (Resource::AnnotationStorage, self.annotations),
         ];
         changes.into_iter().fold(before, |quota, (resource, change)| match change {
             None => quota,
@@ -68,6 +71,7 @@ pub async fn run(of: QuotaOf) -> Result<(), Failure> {
         storage: of.storage.or(all),
         messages: of.messages.or(all),
         mailboxes: of.mailboxes.or(all),
+        annotations: of.annotations.or(all),
     };
     let mut backend = Backend::open(of.data, Missing::Refuse).await?;
     let reply = backend.call(Request::Quota { name: of.name, change }).await?;
@@ -75,7 +79,7 @@ pub async fn run(of: QuotaOf) -> Result<(), Failure> {
     let Reply::Quota { resources } = reply else { return Err(failed(reply)) };
     for ((name, unit), used) in NAMES.into_iter().zip(resources) {
         let limit = used.limit.map_or_else(|| "none".to_owned(), |max| format!("{max}{unit}"));
-        say::line(format_args!("{name:<10} used {}{unit}, limit {limit}", used.usage));
+        say::line(format_args!("{name:<11} used {}{unit}, limit {limit}", used.usage));
     }
     Ok(())
 }
@@ -140,7 +144,8 @@ pub fn size(text: &str) -> Result<Limit, String> {
 const UNITS: &str = "KMGT";
 
 /// What the resources are called for a person, and their units, in the order of `Resource::ALL`.
-const NAMES: [(&str, &str); 3] = [("storage", " KiB"), ("messages", ""), ("mailboxes", "")];
+const NAMES: [(&str, &str); 4] =
+    [("storage", " KiB"), ("messages", ""), ("mailboxes", ""), ("annotations", " KiB")];
 
 #[cfg(test)]
 mod tests {
@@ -172,13 +177,13 @@ mod tests {
 
     #[test]
     fn limits_that_are_not_named_stay() {
-        let before = Quota { storage_kib: Some(1), messages: Some(2), mailboxes: None };
+        let before = Quota { storage_kib: Some(1), messages: Some(2), ..Quota::default() };
         let change = QuotaChange {
             storage: Some(Limit::None),
             mailboxes: Some(Limit::Max(5)),
             ..QuotaChange::default()
         };
-        let after = Quota { storage_kib: None, messages: Some(2), mailboxes: Some(5) };
+        let after = Quota { messages: Some(2), mailboxes: Some(5), ..Quota::default() };
         assert_eq!(change.apply(before), after);
     }
 }

@@ -37,6 +37,7 @@ pub async fn load(
                 staged: staging.finish().await?,
                 flags: flags(sample.flags),
                 date: InternalDate::utc(sample.arrived(now)),
+                annotations: mailbox::Annotations::default(),
             });
         }
         account.append(id, mails).await?;

@@ -188,17 +188,17 @@ fn limits_are_set_on_a_running_server_and_without_one() {
     let site = Site::new();
     let account = |arguments: &[&str]| site.run(&[&["account"], arguments].concat(), "tide\n");
     assert!(account(&["add", "dock", "--password-stdin"]).status.success());
-    let none = "storage    used 0 KiB, limit none\nmessages   used 0, limit none\n\
-                mailboxes  used 6, limit none\n";
+    let none = "storage     used 0 KiB, limit none\nmessages    used 0, limit none\n\
+                mailboxes   used 6, limit none\nannotations used 0 KiB, limit none\n";
     assert_eq!(text(&account(&["quota", "dock"]).stdout), none);
     let set = account(&["quota", "dock", "--storage", "10G", "--mailboxes", "6"]);
-    assert!(text(&set.stdout).starts_with("storage    used 0 KiB, limit 10485760 KiB\n"));
+    assert!(text(&set.stdout).starts_with("storage     used 0 KiB, limit 10485760 KiB\n"));
     let server = site.serve();
     let said = site.say("dock", "tide", "b GETQUOTA \"\"\r\nc CREATE more\r\nd LOGOUT\r\n");
     assert!(said.contains("* QUOTA \"\" (STORAGE 0 10485760 MAILBOX 6 6)"), "{said}");
     assert!(said.contains("c NO [OVERQUOTA]"), "{said}");
     let more = account(&["quota", "dock", "--mailboxes", "none"]);
-    assert!(text(&more.stdout).contains("limit 10485760 KiB\nmessages   used 0, limit none\n"));
+    assert!(text(&more.stdout).contains("limit 10485760 KiB\nmessages    used 0, limit none\n"));
     let said = site.say("dock", "tide", "b GETQUOTA \"\"\r\nc CREATE more\r\nd LOGOUT\r\n");
     assert!(said.contains("* QUOTA \"\" (STORAGE 0 10485760)"), "{said}");
     assert!(said.contains("c OK"), "{said}");

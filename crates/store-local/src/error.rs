@@ -52,12 +52,41 @@ fn is_damage(error: &rusqlite::Error) -> bool {
         | Error::Utf8Error(..) => true,
         Error::SqliteFailure(failure, message) => {
             let code = failure.code;
-            let missing = |message: &String| message.starts_with("no such ");
+            let missing = |message: &String| is_missing(message);
             matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
                 || failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ
                 || message.as_ref().is_some_and(missing)
         }
-        Error::SqlInputError { msg, .. } => msg.starts_with("no such "),
+        Error::SqlInputError { msg, .. } => is_missing(msg),
         _ => false,
+    }
+}
+
+/// Whether a message of SQLite says that a table or a column is not there. A flipped bit in the
+/// text of the schema gives one of them another name.
+fn is_missing(message: &str) -> bool {
+    message.starts_with("no such ") || message.contains(" has no column named ")
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn a_schema_that_is_not_ours_is_damage() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE blob (id, lamed_at)").unwrap();
+        for statement in [
+            "INSERT INTO blob (id, named_at) VALUES (1, 2)",
+            "SELECT named_at FROM blob",
+            "SELECT id FROM blobs",
+        ] {
+            let error = connection.execute_batch(statement).unwrap_err();
+            assert!(matches!(statement_failed(&error), StoreError::Corrupt { .. }), "{error}");
+        }
+        let error = connection.execute_batch("SELECT 1 FROM").unwrap_err();
+        assert!(matches!(statement_failed(&error), StoreError::WriteRefused { .. }), "{error}");
     }
 }

@@ -1,8 +1,10 @@
 //! The steps of the streams.
 
 use mail_service::{AccountHandle, DeliverError, NewMail, Route, ServiceError, Staged, Staging};
-use mail_types::{Flags, InternalDate, Keyword, MailboxId, MailboxName, SystemFlags, Uid, UidSet};
-use mailbox::{FlagMode, Operation};
+use mail_types::{
+    AnnotationName, Flags, InternalDate, Keyword, MailboxId, MailboxName, SystemFlags, Uid, UidSet,
+};
+use mailbox::{AnnotationEdit, Annotations, Audience, FlagMode, Operation};
 
 use super::{COMES_AND_GOES, Disk, NAMES, Run, Stream, mail, password};
 use crate::Result;
@@ -154,7 +156,10 @@ impl Run {
                 let uid = uids.first().ok_or(ServiceError::NoSuchMessage)?;
                 return self.replace(&handle, (mailbox, uid), other, dice).await;
             }
-            34..58 => Operation::SetFlags {
+            34..40 => {
+                Operation::Annotate { mailbox, uids, edits: comment(dice), unchanged_since: None }
+            }
+            40..58 => Operation::SetFlags {
                 mailbox,
                 uids,
                 mode: *dice
@@ -212,7 +217,12 @@ impl Run {
             other => other?,
         };
         let seconds = START_SECS - i64::try_from(dice.below(1 << 20)).unwrap_or(0);
-        Ok(NewMail { staged, flags: flags(dice), date: InternalDate::utc(seconds) })
+        let annotations = match dice.one_in(8) {
+            true => Annotations::default().with(&comment(dice)),
+            false => Annotations::default(),
+        };
+        let date = InternalDate::utc(seconds);
+        Ok(NewMail { staged, flags: flags(dice), date, annotations })
     }
 }
 
@@ -230,6 +240,17 @@ fn pick_mailbox(handle: &AccountHandle, dice: &Dice) -> Option<(MailboxId, Uid)>
     // Mail comes together in the first ones, so that there is something to change.
     let first = mailboxes.get(..mailboxes.len().min(2))?;
     dice.pick(if dice.one_in(2) { first } else { &mailboxes }).copied()
+}
+
+/// A comment that is set or removed, for the owner or for all.
+fn comment(dice: &Dice) -> Vec<AnnotationEdit> {
+    let name = AnnotationName::new("/comment").ok();
+    let edit = |name| AnnotationEdit {
+        name,
+        audience: if dice.one_in(2) { Audience::Owner } else { Audience::Everyone },
+        value: (!dice.one_in(4)).then(|| dice.below(1000).to_string().into_bytes().into()),
+    };
+    name.into_iter().map(edit).collect()
 }
 
 fn some_uids(next: Uid, dice: &Dice) -> UidSet {

@@ -8,12 +8,27 @@ use imap_proto::url::UrlAccess;
 use imap_session::{ReadRequest, UrlRequest, UrlToSign};
 use mail_types::{InternalDate, MailboxId, MailboxName, MessageId};
 use mailbox::{
-    Account, Actor, Context, Identifier, NewMessage, Operation, Outcome, Refusal, apply, decide,
+    Account, Actor, Annotations, Context, Identifier, NewMessage, Operation, Outcome, Refusal,
+    apply, decide,
 };
 use mime::Message;
 
-/// A message as it comes: octets, flags, date.
-pub(super) type Item = (Vec<u8>, mail_types::Flags, InternalDate);
+/// A message as it comes.
+pub(super) struct Item {
+    pub(super) bytes: Vec<u8>,
+    pub(super) flags: mail_types::Flags,
+    pub(super) date: InternalDate,
+    pub(super) annotations: Annotations,
+}
+
+impl Item {
+    /// Whether it has the body parts that its annotations are for.
+    pub(super) fn has_parts(&self) -> bool {
+        let row = mime::parse(&self.bytes);
+        let mut parts = self.annotations.iter().filter_map(|(name, ..)| name.part());
+        parts.all(|part| row.part(&part).is_some())
+    }
+}
 
 /// An account and what it holds.
 pub(super) struct Home {
@@ -73,7 +88,7 @@ impl Home {
         let messages = items.iter().map(new_message).collect();
         let outcome = self.submit(actor, &Operation::AddMessages { mailbox, messages }, now)?;
         if let Outcome::Added { messages, .. } = &outcome {
-            for (id, (bytes, ..)) in messages.iter().zip(items) {
+            for (id, Item { bytes, .. }) in messages.iter().zip(items) {
                 self.keep(*id, bytes);
             }
         }
@@ -173,13 +188,14 @@ impl Home {
     }
 }
 
-pub(super) fn new_message((bytes, flags, date): &Item) -> NewMessage {
+pub(super) fn new_message(item: &Item) -> NewMessage {
     NewMessage {
         message: None,
         thread: None,
-        size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-        internal_date: *date,
-        flags: flags.clone(),
+        size: u32::try_from(item.bytes.len()).unwrap_or(u32::MAX),
+        internal_date: item.date,
+        flags: item.flags.clone(),
+        annotations: item.annotations.clone(),
     }
 }
 

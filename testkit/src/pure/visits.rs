@@ -127,7 +127,10 @@ impl PureServer {
         let mut items: Vec<Item> = Vec::new();
         for (_, entry) in contents.select(&request.uids) {
             let bytes = from.bytes(entry.message()).unwrap_or_default().to_vec();
-            items.push((bytes, entry.flags(), entry.internal_date()));
+            // What is private stays with whose it is. RFC 5257 §4.6
+            let annotations = entry.annotations().shared();
+            let (flags, date) = (entry.flags(), entry.internal_date());
+            items.push(Item { bytes, flags, date, annotations });
             copied.insert(entry.uid());
         }
         let writer = self.actor(target, state);

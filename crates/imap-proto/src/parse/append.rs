@@ -1,16 +1,19 @@
 //! APPEND, and what its literals are while they arrive. RFC 9051 §6.3.12, RFC 3502, RFC 4469,
 //! RFC 6855 §4
 
+use super::annotate;
 use super::cursor::{Cursor, Frame, LiteralForm};
 use super::error::Result;
 use super::flags::flag_list;
 use crate::types::{
-    Append, AppendForm, AppendMessage, AppendPayload, CatPart, FlagList, Literal, MailboxArg, Tag,
+    AnnotationSetting, Append, AppendForm, AppendMessage, AppendPayload, CatPart, FlagList,
+    Literal, MailboxArg, Tag,
 };
 
 /// ```text
 /// append         = "APPEND" SP mailbox 1*append-message
-/// append-message = [SP flag-list] [SP date-time] SP append-data
+/// append-message = [SP flag-list] [SP date-time] *(SP append-ext) SP append-data
+/// append-ext     = att-annotate
 /// append-data    = literal / literal8 / "UTF8" SP "(" literal8 ")" /
 ///                  "CATENATE" SP "(" cat-part *(SP cat-part) ")"
 /// ```
@@ -29,14 +32,16 @@ pub fn command(cursor: &mut Cursor<'_>) -> Result<Append> {
 }
 
 pub fn message(cursor: &mut Cursor<'_>) -> Result<AppendMessage> {
-    let (flags, date) = options(cursor)?;
+    let Options { flags, date, annotations } = options(cursor)?;
     if cursor.eat_word("CATENATE") {
         cursor.space()?;
         let parts = cursor.list1(AppendPayload::PARTS_MAX, "TEXT or URL", cat_part)?;
-        return Ok(AppendMessage { flags, date, data: AppendPayload::Catenate(parts) });
+        let data = AppendPayload::Catenate(parts);
+        return Ok(AppendMessage { flags, date, annotations, data });
     }
     let (form, data) = whole_literal(cursor)?;
-    Ok(AppendMessage { flags, date, data: AppendPayload::Literal { form, data } })
+    let data = AppendPayload::Literal { form, data };
+    Ok(AppendMessage { flags, date, annotations, data })
 }
 
 /// ```text
@@ -87,8 +92,15 @@ fn plain_literal(cursor: &mut Cursor<'_>) -> Result<(AppendForm, Literal)> {
     Ok((form, data))
 }
 
-/// `[flag-list SP] [date-time SP]`
-fn options(cursor: &mut Cursor<'_>) -> Result<(FlagList, Option<mail_types::InternalDate>)> {
+/// What stands before the octets of a message.
+struct Options {
+    flags: FlagList,
+    date: Option<mail_types::InternalDate>,
+    annotations: Vec<AnnotationSetting>,
+}
+
+/// `[flag-list SP] [date-time SP] [att-annotate SP]`. RFC 4466 §2.2, RFC 5257 §4.7
+fn options(cursor: &mut Cursor<'_>) -> Result<Options> {
     let mut flags = FlagList::default();
     if cursor.peek() == Some(b'(') {
         flags = flag_list(cursor)?;
@@ -99,7 +111,12 @@ fn options(cursor: &mut Cursor<'_>) -> Result<(FlagList, Option<mail_types::Inte
         date = Some(cursor.date_time()?);
         cursor.space()?;
     }
-    Ok((flags, date))
+    let mut annotations = Vec::new();
+    if cursor.eat_word("ANNOTATION") {
+        annotations = annotate::settings(cursor)?;
+        cursor.space()?;
+    }
+    Ok(Options { flags, date, annotations })
 }
 
 /// What a literal is that a client offers, told from what stands before it.
@@ -167,7 +184,7 @@ fn message_offer(prefix: Frame<'_>) -> Option<Offered> {
             continue;
         }
         let mut cursor = before;
-        let (flags, _) = options(&mut cursor).ok()?;
+        let Options { flags, .. } = options(&mut cursor).ok()?;
         if cursor.eat_word("CATENATE") {
             cursor.space().ok()?;
             cursor.byte(b'(', "(").ok()?;

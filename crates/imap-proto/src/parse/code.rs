@@ -2,6 +2,7 @@
 
 use mail_types::{SeqNum, Uid, UidValidity};
 
+use super::annotate;
 use super::cursor::Cursor;
 use super::enable::capabilities;
 use super::error::Result;
@@ -82,6 +83,9 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<Code>> {
         "HIGHESTMODSEQ" => Some(Code::HighestModSeq(nz_mod_seq(cursor)?)),
         "MODIFIED" => Some(Code::Modified(cursor.number_set(usize::MAX)?)),
         "METADATA" => metadata(cursor)?,
+        "ANNOTATE" if cursor.eat_word("TOOBIG") => Some(Code::AnnotateTooBig),
+        "ANNOTATE" if cursor.eat_word("TOOMANY") => Some(Code::AnnotateTooMany),
+        "ANNOTATIONS" => Some(Code::Annotations(annotate::support(cursor)?)),
         "MAILBOXID" => Some(Code::MailboxId(object_id(cursor)?)),
         "NOUPDATE" => {
             let tag = cursor.quoted()?;

@@ -109,7 +109,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Result<Option<CommandB
         "ESEARCH" => CommandBody::MultiSearch(esearch::command(cursor)?),
         "CANCELUPDATE" => CommandBody::CancelUpdate(esearch::cancel_update(cursor)?),
         "FETCH" => CommandBody::Fetch(fetch::command(cursor, numbers)?),
-        "STORE" => CommandBody::Store(store::command(cursor, numbers)?),
+        "STORE" => store::command(cursor, numbers)?,
         "COPY" => CommandBody::Copy(copy::command(cursor, numbers)?),
         "MOVE" => CommandBody::Move(copy::command(cursor, numbers)?),
         _ => return Ok(None),
@@ -134,7 +134,7 @@ fn uid(cursor: &mut Cursor<'_>) -> Result<CommandBody> {
         // RFC 7377 §2 writes it so in passing. Its numbers are UIDs in any case.
         "ESEARCH" => CommandBody::MultiSearch(esearch::command(cursor)?),
         "FETCH" => CommandBody::Fetch(fetch::command(cursor, uids)?),
-        "STORE" => CommandBody::Store(store::command(cursor, uids)?),
+        "STORE" => store::command(cursor, uids)?,
         "COPY" => CommandBody::Copy(copy::command(cursor, uids)?),
         "MOVE" => CommandBody::Move(copy::command(cursor, uids)?),
         "EXPUNGE" => {

@@ -2,6 +2,7 @@
 
 use mail_types::Uid;
 
+use super::annotate;
 use super::cursor::{Cursor, LiteralForm};
 use super::envelope::envelope;
 use super::error::{ErrorKind, Result};
@@ -85,7 +86,8 @@ fn modifier(cursor: &mut Cursor<'_>, fetch: &mut Fetch) -> Result<()> {
 ///             "UID" / "BODY" [".PEEK"] section [partial] /
 ///             "BINARY" [".PEEK"] section-binary [partial] / "BINARY.SIZE" section-binary /
 ///             "RFC822" [".HEADER" / ".TEXT"] / "MODSEQ" / "EMAILID" / "THREADID" /
-///             "SAVEDATE" / "PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]
+///             "SAVEDATE" / "PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"] /
+///             "ANNOTATION" SP "(" entries SP attribs ")"
 /// ```
 pub fn item(cursor: &mut Cursor<'_>) -> Result<FetchItem> {
     let start = cursor.clone();
@@ -115,6 +117,7 @@ pub fn item(cursor: &mut Cursor<'_>) -> Result<FetchItem> {
         "THREADID" => FetchItem::ThreadId,
         "SAVEDATE" => FetchItem::SaveDate,
         "PREVIEW" => FetchItem::Preview(preview(cursor)?),
+        "ANNOTATION" => FetchItem::Annotation(annotate::item(cursor)?),
         _ => return start.expected("known fetch item"),
     })
 }
@@ -205,6 +208,7 @@ fn plain_attribute(
             None => return start.fail(ErrorKind::Value, "UID"),
         },
         "FLAGS" => FetchAttribute::Flags(flag_list(cursor)?),
+        "ANNOTATION" => FetchAttribute::Annotation(annotate::data(cursor)?),
         "INTERNALDATE" => FetchAttribute::InternalDate(cursor.date_time()?),
         "RFC822.SIZE" => FetchAttribute::Rfc822Size(cursor.number64()?),
         "ENVELOPE" => FetchAttribute::Envelope(Box::new(envelope(cursor)?)),

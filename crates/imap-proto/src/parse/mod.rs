@@ -5,6 +5,7 @@
 //! allowed when is for the session to say.
 
 mod acl;
+mod annotate;
 mod append;
 mod authenticate;
 mod code;

@@ -2,6 +2,7 @@
 
 use mail_types::{Keyword, ModSeq, SystemFlags, Uid, UidValidity};
 
+use super::annotate;
 use super::cursor::{Cursor, Frame};
 use super::error::{ErrorKind, Result};
 use super::fetch;
@@ -237,6 +238,7 @@ fn key_with_argument(name: &str, cursor: &mut Cursor<'_>) -> Result<SearchKey> {
         "THREADID" => SearchKey::ThreadId(bare_object_id(cursor)?),
         "MODSEQ" => mod_seq_key(cursor)?,
         "FILTER" => SearchKey::Filter(filter_name(cursor)?),
+        "ANNOTATION" => SearchKey::Annotation(annotate::key(cursor)?),
         _ => return cursor.expected("known search key"),
     })
 }
@@ -408,7 +410,8 @@ fn positions(cursor: &mut Cursor<'_>) -> Result<Vec<(u32, SequenceSet)>> {
 }
 
 /// The keys that are followed by something.
-const KEYS_WITH_ARGUMENTS: [&str; 33] = [
+const KEYS_WITH_ARGUMENTS: [&str; 34] = [
+    "ANNOTATION",
     "BCC",
     "BODY",
     "CC",

@@ -8,13 +8,13 @@ use crate::types::{Qresync, Select, SequenceSet};
 
 /// ```text
 /// select        = "SELECT" SP mailbox [SP "(" select-param *(SP select-param) ")"]
-/// select-param  = "CONDSTORE" / "QRESYNC" SP "(" uidvalidity SP mod-sequence-value
+/// select-param  = "CONDSTORE" / "ANNOTATE" / "QRESYNC" SP "(" uidvalidity SP mod-sequence-value
 ///                 [SP known-uids] [SP seq-match-data] ")"
 /// ```
 pub fn command(cursor: &mut Cursor<'_>) -> Result<Select> {
     cursor.space()?;
     let mailbox = cursor.mailbox()?;
-    let mut select = Select { mailbox, condstore: false, qresync: None };
+    let mut select = Select { mailbox, condstore: false, annotate: false, qresync: None };
     if !cursor.space_before_more() {
         return Ok(select);
     }
@@ -22,11 +22,12 @@ pub fn command(cursor: &mut Cursor<'_>) -> Result<Select> {
         let start = cursor.clone();
         match cursor.keyword("parameter of SELECT")?.as_str() {
             "CONDSTORE" => select.condstore = true,
+            "ANNOTATE" => select.annotate = true,
             "QRESYNC" if select.qresync.is_none() => {
                 cursor.space()?;
                 select.qresync = Some(qresync(cursor)?);
             }
-            _ => return start.expected("CONDSTORE or one QRESYNC"),
+            _ => return start.expected("CONDSTORE, ANNOTATE or one QRESYNC"),
         }
         Ok(())
     })?;
@@ -80,5 +81,5 @@ pub fn mod_seq(cursor: &mut Cursor<'_>) -> Result<ModSeq> {
     ModSeq::new(value).map_or_else(|| start.fail(ErrorKind::Value, "modseq"), Ok)
 }
 
-/// There are two parameters; a repeated one is let pass.
+/// There are three parameters; a repeated one is let pass.
 const PARAMS_MAX: usize = 8;

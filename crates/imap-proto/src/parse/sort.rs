@@ -1,5 +1,6 @@
 //! SORT, the command and its answer. RFC 5256 §5, RFC 5267 §5
 
+use super::annotate;
 use super::cursor::Cursor;
 use super::error::{ErrorKind, Result};
 use super::search;
@@ -47,7 +48,7 @@ fn return_option(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
 /// ```text
 /// sort-criterion = ["REVERSE" SP] sort-key
 /// sort-key       = "ARRIVAL" / "CC" / "DATE" / "FROM" / "SIZE" / "SUBJECT" / "TO" /
-///                  "DISPLAYFROM" / "DISPLAYTO"
+///                  "DISPLAYFROM" / "DISPLAYTO" / "ANNOTATION" SP entry SP att-sort
 /// ```
 fn criterion(cursor: &mut Cursor<'_>) -> Result<SortCriterion> {
     let reverse = cursor.eat_word("REVERSE");
@@ -56,7 +57,11 @@ fn criterion(cursor: &mut Cursor<'_>) -> Result<SortCriterion> {
     }
     let start = cursor.clone();
     let name = cursor.keyword("sort key")?;
-    match SortKey::ALL.into_iter().find(|key| key.as_str() == name) {
+    if name == "ANNOTATION" {
+        let (entry, scope) = annotate::sort_key(cursor)?;
+        return Ok(SortCriterion { key: SortKey::Annotation(entry, scope), reverse });
+    }
+    match SortKey::WORDS.into_iter().find(|key| key.as_str() == name) {
         Some(key) => Ok(SortCriterion { key, reverse }),
         None => start.fail(ErrorKind::Syntax, "known sort key"),
     }

@@ -1,17 +1,19 @@
-//! STORE. RFC 9051 §6.4.6, RFC 7162 §3.1.3
+//! STORE. RFC 9051 §6.4.6, RFC 7162 §3.1.3, RFC 5257 §4.5
 
+use super::annotate;
 use super::cursor::Cursor;
 use super::error::Result;
 use super::flags::{bare_flags, flag_list};
 use super::select::mod_seq;
-use crate::types::{Numbering, Store, StoreAction, StoreReply};
+use crate::types::{CommandBody, Numbering, Store, StoreAction, StoreReply};
 
 /// ```text
 /// store           = "STORE" SP sequence-set [store-modifiers] SP store-att-flags
 /// store-modifiers = SP "(" "UNCHANGEDSINCE" SP mod-sequence-valzer ")"
-/// store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
+/// store-att-flags = att-annotate /
+///                   (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
 /// ```
-pub fn command(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Store> {
+pub fn command(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<CommandBody> {
     cursor.space()?;
     let set = cursor.sequence_set()?;
     cursor.space()?;
@@ -27,6 +29,10 @@ pub fn command(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Store> {
         })?;
         cursor.space()?;
     }
+    if cursor.eat_word("ANNOTATION") {
+        let store = annotate::store(cursor, (numbering, set), unchanged_since)?;
+        return Ok(CommandBody::StoreAnnotation(store));
+    }
     let action = if cursor.eat(b'+') {
         StoreAction::Add
     } else if cursor.eat(b'-') {
@@ -39,12 +45,12 @@ pub fn command(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Store> {
     } else if cursor.eat_word("FLAGS.SILENT") {
         StoreReply::Silent
     } else {
-        return cursor.expected("FLAGS or FLAGS.SILENT");
+        return cursor.expected("FLAGS, FLAGS.SILENT or ANNOTATION");
     };
     cursor.space()?;
     let flags = match cursor.peek() {
         Some(b'(') => flag_list(cursor)?,
         _ => bare_flags(cursor)?,
     };
-    Ok(Store { numbering, set, unchanged_since, action, reply, flags })
+    Ok(CommandBody::Store(Store { numbering, set, unchanged_since, action, reply, flags }))
 }

@@ -1,5 +1,6 @@
 //! APPEND. RFC 9051 §6.3.12, RFC 3502, RFC 4469, RFC 6855 §4
 
+use super::annotate;
 use super::flags::flag_list;
 use super::writer::{Mark, Writer};
 use crate::types::{Append, AppendForm, AppendMessage, AppendPayload, CatPart, Literal};
@@ -13,7 +14,7 @@ pub fn command(out: &mut Writer<'_>, append: &Append) {
     }
 }
 
-/// `append-message = [SP flag-list] [SP date-time] SP append-data`
+/// `append-message = [SP flag-list] [SP date-time] [SP att-annotate] SP append-data`
 pub fn message(out: &mut Writer<'_>, message: &AppendMessage) {
     if !message.flags.is_empty() {
         out.space();
@@ -22,6 +23,10 @@ pub fn message(out: &mut Writer<'_>, message: &AppendMessage) {
     if let Some(date) = message.date {
         out.space();
         out.quoted(date.to_string().as_bytes());
+    }
+    if !message.annotations.is_empty() {
+        out.space();
+        annotate::settings(out, &message.annotations);
     }
     match &message.data {
         AppendPayload::Literal { form, data } => {

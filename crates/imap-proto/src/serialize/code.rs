@@ -2,6 +2,7 @@
 
 use mail_types::Uid;
 
+use super::annotate;
 use super::flags::flag_list;
 use super::writer::Writer;
 use crate::types::{Code, FilterName, Progress};
@@ -27,6 +28,7 @@ pub fn code(out: &mut Writer<'_>, code: &Code) {
 
 fn with_arguments(out: &mut Writer<'_>, code: &Code) {
     match code {
+        Code::Annotations(support) => annotate::support(out, *support),
         Code::Capability(names) => {
             out.text("CAPABILITY");
             for name in names {

@@ -2,9 +2,9 @@
 
 use super::writer::{LiteralStyle, Mark, Writer};
 use super::{
-    acl, append, authenticate, comparator, copy, create, fetch, id, language, list, login,
-    metadata, notify, quota, replace, search, select, sort, status, store, thread, uidbatches,
-    urlauth,
+    acl, annotate, append, authenticate, comparator, copy, create, fetch, id, language, list,
+    login, metadata, notify, quota, replace, search, select, sort, status, store, thread,
+    uidbatches, urlauth,
 };
 use crate::types::{Command, CommandBody, NameEncoding, Numbering};
 
@@ -196,6 +196,10 @@ fn numbered_body(out: &mut Writer<'_>, body: &CommandBody) {
         CommandBody::Store(arguments) => {
             uid(out, arguments.numbering);
             store::command(out, arguments);
+        }
+        CommandBody::StoreAnnotation(arguments) => {
+            uid(out, arguments.numbering);
+            annotate::store(out, arguments);
         }
         CommandBody::Copy(arguments) => {
             uid(out, arguments.numbering);

@@ -2,6 +2,7 @@
 
 use mail_types::{BodyStructure, Envelope, Flags, InternalDate, ModSeq, SeqNum, Uid};
 
+use super::annotate;
 use super::envelope::envelope;
 use super::flags::{each, flag_list};
 use super::search::partial_range;
@@ -73,6 +74,7 @@ pub fn item(out: &mut Writer<'_>, item: &FetchItem) {
         FetchItem::SaveDate => out.text("SAVEDATE"),
         FetchItem::Preview(Preview::Full) => out.text("PREVIEW"),
         FetchItem::Preview(Preview::Lazy) => out.text("PREVIEW (LAZY)"),
+        FetchItem::Annotation(which) => annotate::item(out, which),
     }
 }
 
@@ -145,6 +147,7 @@ fn attribute(out: &mut Writer<'_>, attribute: &FetchAttribute) {
             out.text("PREVIEW ");
             out.nstring(text.as_deref().map(str::as_bytes));
         }
+        FetchAttribute::Annotation(data) => annotate::data(out, data),
     }
 }
 

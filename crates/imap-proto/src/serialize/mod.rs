@@ -5,6 +5,7 @@
 //! the connection speaks UTF-8.
 
 mod acl;
+mod annotate;
 mod append;
 mod authenticate;
 mod code;

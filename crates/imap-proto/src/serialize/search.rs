@@ -2,8 +2,8 @@
 
 use mail_types::{InternalDate, ModSeq, SystemFlags};
 
-use super::fetch;
 use super::writer::Writer;
+use super::{annotate, fetch};
 use crate::types::{
     Esearch, MultiSearch, Numbering, PartialRange, ResultEnd, Search, SearchKey, SearchReturn,
     SearchSource, SearchUpdate,
@@ -123,6 +123,7 @@ fn key(out: &mut Writer<'_>, search_key: &SearchKey) {
         SearchKey::Keyword(keyword) => word(out, "KEYWORD ", keyword.as_str()),
         SearchKey::NotKeyword(keyword) => word(out, "UNKEYWORD ", keyword.as_str()),
         SearchKey::Sequence(set) => out.set(set),
+        SearchKey::Annotation(which) => annotate::key(out, which),
         SearchKey::Uid(set) => {
             out.text("UID ");
             out.set(set);

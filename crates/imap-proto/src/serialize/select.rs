@@ -6,14 +6,21 @@ use crate::types::{Qresync, Select};
 /// `mailbox [SP "(" select-param *(SP select-param) ")"]`
 pub fn arguments(out: &mut Writer<'_>, select: &Select) {
     out.mailbox(&select.mailbox);
-    match (&select.qresync, select.condstore) {
-        (None, false) => {}
-        (None, true) => out.text(" (CONDSTORE)"),
-        (Some(known), condstore) => {
-            out.text(if condstore { " (CONDSTORE QRESYNC " } else { " (QRESYNC " });
-            qresync(out, known);
-            out.text(")");
-        }
+    let mut before = " (";
+    for (word, _) in [("CONDSTORE", select.condstore), ("ANNOTATE", select.annotate)]
+        .into_iter()
+        .filter(|(_, is_given)| *is_given)
+    {
+        out.text(std::mem::replace(&mut before, " "));
+        out.text(word);
+    }
+    if let Some(known) = &select.qresync {
+        out.text(std::mem::replace(&mut before, " "));
+        out.text("QRESYNC ");
+        qresync(out, known);
+    }
+    if before == " " {
+        out.text(")");
     }
 }
 

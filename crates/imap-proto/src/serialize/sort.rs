@@ -2,9 +2,10 @@
 
 use mail_types::ModSeq;
 
+use super::annotate;
 use super::search;
 use super::writer::Writer;
-use crate::types::{Search, Sort};
+use crate::types::{Search, Sort, SortKey};
 
 /// `sort = "SORT" [search-return-opts] SP sort-criteria SP search-criteria`
 pub fn command(out: &mut Writer<'_>, sort: &Sort) {
@@ -15,7 +16,10 @@ pub fn command(out: &mut Writer<'_>, sort: &Sort) {
         if criterion.reverse {
             out.text("REVERSE ");
         }
-        out.text(criterion.key.as_str());
+        match &criterion.key {
+            SortKey::Annotation(entry, scope) => annotate::sort_key(out, entry, *scope),
+            key => out.text(key.as_str()),
+        }
     });
     search_criteria(out, &sort.search);
 }

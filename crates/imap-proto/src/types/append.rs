@@ -2,7 +2,7 @@
 
 use mail_types::InternalDate;
 
-use super::{FlagList, MailboxArg};
+use super::{AnnotationSetting, FlagList, MailboxArg};
 
 /// Arguments of APPEND.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct AppendMessage {
     pub flags: FlagList,
     /// INTERNALDATE that it is to have.
     pub date: Option<InternalDate>,
+    /// Annotations that it is to have. RFC 5257 §4.7
+    pub annotations: Vec<AnnotationSetting>,
     /// What it is made of.
     pub data: AppendPayload,
 }

@@ -8,7 +8,7 @@ use mail_types::{ModSeq, Secret, UidValidity};
 use super::{
     AclEntry, Append, Fetch, GetMetadata, List, Lsub, MailboxArg, MultiSearch, Notify,
     QuotaRootName, Replace, ResetKey, Search, SequenceSet, SetAcl, SetMetadata, SetQuota, Sort,
-    StatusCommand, Store, Thread, UidBatches, UrlFetch, UrlRump, UseAttribute,
+    StatusCommand, Store, StoreAnnotation, Thread, UidBatches, UrlFetch, UrlRump, UseAttribute,
 };
 
 /// A command's tag: what its tagged response repeats. RFC 9051 §9 (`tag`)
@@ -185,6 +185,8 @@ pub enum CommandBody {
     Fetch(Fetch),
     /// STORE and UID STORE. RFC 9051 §6.4.6
     Store(Store),
+    /// STORE and UID STORE with ANNOTATION. RFC 5257 §4.5
+    StoreAnnotation(StoreAnnotation),
     /// COPY and UID COPY. RFC 9051 §6.4.7
     Copy(CopyMove),
     /// MOVE and UID MOVE. RFC 9051 §6.4.8
@@ -235,6 +237,8 @@ pub struct Select {
     pub mailbox: MailboxArg,
     /// Whether `CONDSTORE` was given. RFC 7162 §3.1.8
     pub condstore: bool,
+    /// Whether `ANNOTATE` was given: changes of annotations are told. RFC 5257 §4.2
+    pub annotate: bool,
     /// `QRESYNC`, if given. RFC 7162 §3.2.5
     pub qresync: Option<Qresync>,
 }

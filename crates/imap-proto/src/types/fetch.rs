@@ -2,7 +2,7 @@
 
 use mail_types::{BodyStructure, Envelope, InternalDate, ModSeq, Uid};
 
-use super::{FlagList, Numbering, PartialRange, SequenceSet};
+use super::{AnnotationData, AnnotationItem, FlagList, Numbering, PartialRange, SequenceSet};
 use crate::BlobSlice;
 
 /// Arguments of FETCH.
@@ -98,6 +98,8 @@ pub enum FetchItem {
     SaveDate,
     /// `PREVIEW`. RFC 8970 §3
     Preview(Preview),
+    /// `ANNOTATION`. RFC 5257 §4.3
+    Annotation(AnnotationItem),
 }
 
 impl FetchItem {
@@ -236,4 +238,6 @@ pub enum FetchAttribute {
     SaveDate(Option<InternalDate>),
     /// `PREVIEW`; `None` for NIL.
     Preview(Option<String>),
+    /// `ANNOTATION`. RFC 5257 §4.4
+    Annotation(AnnotationData),
 }

@@ -2,6 +2,7 @@
 //! command that a server parses, and the other way round with responses.
 
 mod acl;
+mod annotate;
 mod append;
 mod command;
 mod comparator;
@@ -24,6 +25,10 @@ mod uidbatches;
 mod urlauth;
 
 pub use acl::{AclEntry, AclReply, ListRightsReply, ModRights, MyRightsReply, RightsMode, SetAcl};
+pub use annotate::{
+    AnnotationData, AnnotationEntry, AnnotationItem, AnnotationKey, AnnotationPart,
+    AnnotationSetting, AnnotationSupport, StoreAnnotation,
+};
 pub use append::{Append, AppendForm, AppendMessage, AppendPayload, CatPart, Literal};
 pub use command::{
     Authenticate, Capability, Command, CommandBody, CopyMove, Create, IdParams, Login, Numbering,

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use mail_types::{ModSeq, SeqNum, Uid, UidValidity};
 
 use super::{
-    AclReply, Capability, ComparatorReply, FetchAttribute, FilterName, FlagList, IdParams,
-    ListReply, ListRightsReply, MailboxArg, MetadataReply, MyRightsReply, NamespaceReply,
+    AclReply, AnnotationSupport, Capability, ComparatorReply, FetchAttribute, FilterName, FlagList,
+    IdParams, ListReply, ListRightsReply, MailboxArg, MetadataReply, MyRightsReply, NamespaceReply,
     Numbering, PartialResult, QuotaReply, QuotaRootReply, SearchUpdate, SequenceSet, StatusReply,
     Tag, ThreadMember, UidBatchesReply, UrlData,
 };
@@ -184,6 +184,12 @@ pub enum Code {
     Alert,
     /// `ALREADYEXISTS`
     AlreadyExists,
+    /// `ANNOTATE TOOBIG`. RFC 5257 §4.5
+    AnnotateTooBig,
+    /// `ANNOTATE TOOMANY`. RFC 5257 §4.5
+    AnnotateTooMany,
+    /// `ANNOTATIONS`: what a mailbox does with annotations of messages. RFC 5257 §4.1
+    Annotations(AnnotationSupport),
     /// `APPENDUID`: UIDVALIDITY and the UIDs of what was appended. RFC 4315 §3
     AppendUid {
         /// Of the mailbox.
@@ -388,9 +394,11 @@ pub enum Continuation {
 }
 
 /// The codes that have no arguments.
-const BARE_CODES: [(Code, &str); 36] = [
+const BARE_CODES: [(Code, &str); 38] = [
     (Code::Alert, "ALERT"),
     (Code::AlreadyExists, "ALREADYEXISTS"),
+    (Code::AnnotateTooBig, "ANNOTATE TOOBIG"),
+    (Code::AnnotateTooMany, "ANNOTATE TOOMANY"),
     (Code::AuthenticationFailed, "AUTHENTICATIONFAILED"),
     (Code::AuthorizationFailed, "AUTHORIZATIONFAILED"),
     (Code::BadComparator, "BADCOMPARATOR"),

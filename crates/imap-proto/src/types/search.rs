@@ -2,7 +2,7 @@
 
 use mail_types::{Keyword, ModSeq, SystemFlags, Uid};
 
-use super::{FetchItem, MailboxArg, Numbering, SequenceSet};
+use super::{AnnotationKey, FetchItem, MailboxArg, Numbering, SequenceSet};
 use crate::chars::is_atom_char;
 
 /// Arguments of SEARCH.
@@ -215,6 +215,8 @@ pub enum SearchKey {
     EmailId(String),
     /// `THREADID`. RFC 8474 §5.2
     ThreadId(String),
+    /// `ANNOTATION`. RFC 5257 §4.8
+    Annotation(AnnotationKey),
     /// `FUZZY`: what is like it is enough. RFC 6203 §3
     Fuzzy(Box<SearchKey>),
     /// `FILTER`: a search that is kept under this name. RFC 5466 §3.1

@@ -1,5 +1,7 @@
 //! SORT. RFC 5256 §3, RFC 5957, RFC 5267 §3
 
+use mail_types::{AnnotationName, AnnotationScope};
+
 use super::Search;
 
 /// Arguments of SORT.
@@ -13,7 +15,7 @@ pub struct Sort {
 }
 
 /// A sort criterion. RFC 5256 §5 (`sort-criterion`)
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SortCriterion {
     /// What is compared.
     pub key: SortKey,
@@ -22,7 +24,7 @@ pub struct SortCriterion {
 }
 
 /// What messages are sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SortKey {
     /// `ARRIVAL`
     Arrival,
@@ -42,11 +44,13 @@ pub enum SortKey {
     Subject,
     /// `TO`
     To,
+    /// `ANNOTATION` with an entry and whose value. RFC 5257 §4.9
+    Annotation(AnnotationName, AnnotationScope),
 }
 
 impl SortKey {
-    /// All keys.
-    pub const ALL: [Self; 9] = [
+    /// All keys that are one word.
+    pub const WORDS: [Self; 9] = [
         Self::Arrival,
         Self::Cc,
         Self::Date,
@@ -59,7 +63,7 @@ impl SortKey {
     ];
 
     /// The word on the wire.
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Arrival => "ARRIVAL",
             Self::Cc => "CC",
@@ -70,6 +74,7 @@ impl SortKey {
             Self::Size => "SIZE",
             Self::Subject => "SUBJECT",
             Self::To => "TO",
+            Self::Annotation(..) => "ANNOTATION",
         }
     }
 }

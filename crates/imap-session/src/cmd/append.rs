@@ -22,8 +22,9 @@ pub(crate) fn begin(append: Append) -> Flow {
             let mailbox = place::find(&name, Rights::INSERT, errors::try_create, run)?;
             let mailbox = mailbox.record().id;
             // What URLs name is the session's own, wherever it goes.
+            let own = run.state.audience();
             let target = std::mem::replace(&mut run.state.place, Place::Own);
-            catenate::gather(append.messages, run, move |messages, run| {
+            catenate::gather(append.messages, own, run, move |messages, run| {
                 run.state.place = target;
                 submit(AppendRequest { mailbox, messages })
             })

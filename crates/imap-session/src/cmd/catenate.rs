@@ -13,27 +13,28 @@ use imap_proto::types::{
 };
 use imap_proto::url::ImapUrl;
 use mail_types::{Flags, InternalDate, MailboxId, MailboxName, MessageId};
-use mailbox::Account;
+use mailbox::{Account, Annotations, Audience};
 use mime::header::{FieldFilter, subset};
 use mime::{Message, SectionKind};
 
 use super::append::{empty, too_big};
 use super::fetch::bounded;
 use crate::reply::{Flow, Reply, Run, wait, wait_ready};
-use crate::{Answer, AppendData, AppendItem, AppendPiece, Need, ReadRequest, errors};
+use crate::{Answer, AppendData, AppendItem, AppendPiece, Need, ReadRequest, annotation, errors};
 
 /// What goes on with the messages when they are known.
 type Rest = Box<dyn FnOnce(Vec<AppendItem>, &mut Run<'_>) -> Flow + Send>;
 
-/// Looks up what the messages are made of.
+/// Looks up what the messages are made of; private annotations of them are for `own`.
 pub(crate) fn gather(
     messages: Vec<AppendMessage>,
+    own: Audience,
     run: &mut Run<'_>,
     then: impl FnOnce(Vec<AppendItem>, &mut Run<'_>) -> Flow + Send + 'static,
 ) -> Flow {
     let mut gathering = Gathering::new(run.state.config.append_limit, Box::new(then));
     for message in messages {
-        gathering.add(message, run)?;
+        gathering.add(message, own, run)?;
     }
     gathering.open(0, run)
 }
@@ -55,6 +56,7 @@ struct Gathering {
 struct Draft {
     flags: Flags,
     date: InternalDate,
+    annotations: Annotations,
     content: Content,
 }
 
@@ -89,7 +91,7 @@ impl Gathering {
         }
     }
 
-    fn add(&mut self, message: AppendMessage, run: &Run<'_>) -> Result<(), Reply> {
+    fn add(&mut self, message: AppendMessage, own: Audience, run: &Run<'_>) -> Result<(), Reply> {
         let content = match message.data {
             AppendPayload::Literal { data, .. } => Content::Whole(match data {
                 Literal::Inline(bytes) => AppendData::Inline(bytes),
@@ -117,7 +119,8 @@ impl Gathering {
         };
         let date = message.date.unwrap_or(run.now);
         // Flags that no message can have are dropped: a refusal breaks migrations.
-        self.drafts.push(Draft { flags: message.flags.flags, date, content });
+        let annotations = annotation::initial(message.annotations, own)?;
+        self.drafts.push(Draft { flags: message.flags.flags, date, annotations, content });
         Ok(())
     }
 
@@ -255,7 +258,7 @@ impl Gathering {
         }
         let mut items = Vec::with_capacity(self.drafts.len());
         let mut copied = 0_u64;
-        for Draft { flags, date, content } in self.drafts {
+        for Draft { flags, date, annotations, content } in self.drafts {
             let data = match content {
                 Content::Whole(data) => data,
                 Content::Pieces(pieces) => {
@@ -271,7 +274,7 @@ impl Gathering {
                     AppendData::Catenated(pieces)
                 }
             };
-            items.push(AppendItem { data, flags, date });
+            items.push(AppendItem { data, flags, date, annotations });
         }
         if copied > COPIED_BYTES_MAX.max(self.append_limit) {
             return Err(Reply::no("Too much to copy in one command").with(Code::Limit));

@@ -1,6 +1,7 @@
 //! One file for each command: what it needs, what it does, what it answers.
 
 mod acl;
+mod annotate;
 mod append;
 mod authenticate;
 mod cancel_update;
@@ -120,6 +121,7 @@ fn dispatch(body: CommandBody, run: &mut Run<'_>) -> Flow {
         CommandBody::CancelUpdate(tags) => cancel_update::begin(&tags, run),
         CommandBody::Fetch(fetch) => fetch::begin(fetch, run),
         CommandBody::Store(store) => store::begin(store, run),
+        CommandBody::StoreAnnotation(store) => annotate::begin(store, run),
         CommandBody::Copy(copy) => copy::begin(copy, copy::Kind::Copy, run),
         CommandBody::Move(copy) => copy::begin(copy, copy::Kind::Move, run),
         CommandBody::Replace(replace) => replace::begin(replace, run),
@@ -197,6 +199,7 @@ fn allowed(body: &CommandBody) -> Allowed {
         | CommandBody::UidBatches(_)
         | CommandBody::Fetch(_)
         | CommandBody::Store(_)
+        | CommandBody::StoreAnnotation(_)
         | CommandBody::Copy(_)
         | CommandBody::Move(_)
         | CommandBody::Replace(_) => Allowed::Selected,
@@ -221,6 +224,9 @@ pub(crate) fn told_at_end(body: &CommandBody) -> Told {
         // under the client's feet. RFC 9051 §7.5.1
         CommandBody::Fetch(fetch) if fetch.numbering == Numbering::Sequence => Told::NoExpunge,
         CommandBody::Store(store) if store.numbering == Numbering::Sequence => Told::NoExpunge,
+        CommandBody::StoreAnnotation(store) if store.numbering == Numbering::Sequence => {
+            Told::NoExpunge
+        }
         // UID SEARCH may take sequence numbers too. RFC 7162 §3.2.10.2
         CommandBody::Search(_) | CommandBody::MultiSearch(_) => Told::NoExpunge,
         // RFC 5256 §3 forbids them during SORT and THREAD; with UIDs the same as for UID SEARCH.

@@ -27,7 +27,8 @@ pub(crate) fn begin(notify: Notify, run: &mut Run<'_>) -> Flow {
         let before = run.state.watch.take();
         sync::catch_up(Told::Everything, run, move |run| match set(&groups, run) {
             Ok(watch) => {
-                run.state.enabled.notify = watch.selected.as_ref().is_some_and(|it| it.flags);
+                run.state.enabled.notify =
+                    watch.selected.as_ref().is_some_and(|it| it.flags || it.annotations);
                 let first = if status { first_status(&watch, run) } else { Ok(VecDeque::new()) };
                 run.state.watch = Some(watch);
                 metadata::end_telling(run);
@@ -54,7 +55,9 @@ fn check(groups: &[EventGroup]) -> Result<(), Reply> {
             return Err(Reply::bad("MessageNew and MessageExpunge go together"));
         }
         if has(|event| matches!(event, Event::FlagChange | Event::AnnotationChange)) && !new {
-            return Err(Reply::bad("FlagChange needs MessageNew and MessageExpunge"));
+            return Err(Reply::bad(
+                "FlagChange and AnnotationChange need MessageNew and MessageExpunge",
+            ));
         }
         if is_selected(filter) && !events.iter().all(is_about_messages) {
             return Err(Reply::bad("Only events of messages go with SELECTED"));
@@ -92,10 +95,11 @@ fn is_supported(event: &Event) -> bool {
 }
 
 /// Every event that can be told.
-const SUPPORTED: [&str; 7] = [
+const SUPPORTED: [&str; 8] = [
     "MessageNew",
     "MessageExpunge",
     "FlagChange",
+    "AnnotationChange",
     "MailboxName",
     "SubscriptionChange",
     // Required beside METADATA. RFC 5465 §5.6, §5.7
@@ -122,6 +126,7 @@ fn selected(group: &EventGroup) -> Option<SelectedWatch> {
     Some(SelectedWatch {
         is_delayed: group.filter == MailboxFilter::SelectedDelayed,
         flags: group.events.contains(&Event::FlagChange),
+        annotations: group.events.contains(&Event::AnnotationChange),
         items,
     })
 }
@@ -143,7 +148,8 @@ fn group(group: &EventGroup, run: &Run<'_>) -> Option<Group> {
             Event::SubscriptionChange => wants.subscriptions = true,
             Event::MailboxMetadataChange => wants.mailbox_metadata = true,
             Event::ServerMetadataChange => wants.server_metadata = true,
-            Event::AnnotationChange | Event::Other(_) => {}
+            Event::AnnotationChange => wants.annotations = true,
+            Event::Other(_) => {}
         }
     }
     Some(Group { filter, wants })

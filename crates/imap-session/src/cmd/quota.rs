@@ -85,6 +85,7 @@ fn name_of(resource: Resource) -> &'static str {
         Resource::Storage => "STORAGE",
         Resource::Messages => "MESSAGE",
         Resource::Mailboxes => "MAILBOX",
+        Resource::AnnotationStorage => "ANNOTATION-STORAGE",
     }
 }
 

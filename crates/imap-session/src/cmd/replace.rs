@@ -35,8 +35,9 @@ pub(crate) fn begin(replace: Replace, run: &mut Run<'_>) -> Flow {
         let to = place::find(&name, Rights::INSERT, errors::try_create, run)?.record().id;
         // The pieces of CATENATE work here too, those of the message that goes among them.
         // RFC 8508 §4.2. What URLs name is the session's own.
+        let own = run.state.audience();
         let selected = std::mem::replace(&mut run.state.place, Place::Own);
-        catenate::gather(vec![replace.message], run, move |messages, run| {
+        catenate::gather(vec![replace.message], own, run, move |messages, run| {
             run.state.place = selected;
             let message = messages.into_iter().next().ok_or_else(errors::server_bug)?;
             submit(ReplaceRequest { from, uid, to, message })

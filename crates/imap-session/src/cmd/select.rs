@@ -15,7 +15,7 @@ use crate::place::{self, Home};
 use crate::render::{Fetched, Include, Out};
 use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
 use crate::state::{Access, Selected};
-use crate::{Answer, Need, Place, Trouble, errors, render, sync};
+use crate::{Answer, Need, Place, Trouble, annotation, errors, render, sync};
 
 pub(crate) fn begin(select: Select, access: Access, run: &mut Run<'_>) -> Flow {
     // RFC 7162 §3.2.5: BAD, and the selected mailbox stays.
@@ -108,7 +108,7 @@ fn open(opening: Opening, run: &mut Run<'_>) -> Flow {
         watch.fresh = UidSet::new();
     }
     let key_resets = run.account()?.mailbox(id).map_or(0, |mailbox| mailbox.key_resets());
-    run.state.selected = Some(Selected { key_resets, ..selected });
+    run.state.selected = Some(Selected { key_resets, annotate: select.annotate, ..selected });
     run.state.place = Place::Selected;
     let reply = match access {
         Access::ReadWrite => Reply::ok("SELECT completed").with(Code::ReadWrite),
@@ -141,6 +141,8 @@ fn write_summary(selected: &Selected, run: &mut Run<'_>) {
     say(Code::UidValidity(view.uid_validity()), "UIDs are valid");
     say(Code::UidNext(view.uid_next()), "Next UID");
     say(Code::HighestModSeq(view.settled()), "Highest");
+    // RFC 5257 §4.1
+    say(Code::Annotations(annotation::support(selected.access)), "Annotations of messages");
     // RFC 4467 §8
     say(Code::UrlMech(Vec::new()), "Mechanisms of URLs");
 }

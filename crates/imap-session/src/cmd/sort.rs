@@ -6,6 +6,7 @@ use imap_proto::types::{
     Esearch, Numbering, PartialResult, Response, Sort, SortCriterion, SortKey,
 };
 use mail_types::{Address, Uid, UidSet};
+use mailbox::Audience;
 use mailbox::EntryRef;
 use mailbox::collate::Direction;
 use mailbox::sort::{self, SortRule, SortTexts, Sorter};
@@ -15,9 +16,9 @@ use super::search::rows::{Collector, collect, decoded, sent};
 use super::search::{
     self, Found, Job, Sorted, Wants, context, highest, in_order, keys, one_number, part_in_order,
 };
-use crate::errors;
 use crate::reply::{Flow, Reply, Run, end};
 use crate::sync;
+use crate::{annotation, errors};
 
 pub(crate) fn begin(sort: Sort, run: &mut Run<'_>) -> Flow {
     search::check(&sort.search, run)?;
@@ -28,7 +29,9 @@ pub(crate) fn begin(sort: Sort, run: &mut Run<'_>) -> Flow {
 }
 
 fn put_in_order(sort: Sort, job: Job, run: &mut Run<'_>) -> Flow {
-    let criteria: Vec<sort::Criterion> = sort.criteria.iter().map(criterion).collect();
+    let own = run.state.audience();
+    let criteria: Vec<sort::Criterion> =
+        sort.criteria.iter().map(|it| criterion(it, own)).collect();
     let mut sorter = Sorter::new(SortRule::new(&criteria, run.state.collation));
     if sorter.rule().needs_rows() {
         return collect(job.matched.clone(), Box::new(Sorting { sort, job, sorter }), run);
@@ -68,8 +71,11 @@ impl Collector for Sorting {
     }
 }
 
-fn criterion(criterion: &SortCriterion) -> sort::Criterion {
-    let key = match criterion.key {
+fn criterion(criterion: &SortCriterion, own: Audience) -> sort::Criterion {
+    let key = match &criterion.key {
+        SortKey::Annotation(name, scope) => {
+            sort::SortKey::Annotation(name.clone(), annotation::audience(*scope, own))
+        }
         SortKey::Arrival => sort::SortKey::Arrival,
         SortKey::Cc => sort::SortKey::Cc,
         SortKey::Date => sort::SortKey::Date,
@@ -88,13 +94,13 @@ fn criterion(criterion: &SortCriterion) -> sort::Criterion {
 pub(crate) fn texts(message: &Message, rule: &SortRule) -> SortTexts {
     let envelope = &message.header.envelope;
     let by = |key: sort::SortKey, addresses: &[Address], text: fn(&Address) -> String| {
-        let first = addresses.first().filter(|_| rule.sorts_by(key));
+        let first = addresses.first().filter(|_| rule.sorts_by(&key));
         first.map(text).unwrap_or_default()
     };
     let subject = envelope.subject.as_deref();
     SortTexts {
         sent: sent(message),
-        subject: decoded(subject.filter(|_| rule.sorts_by(sort::SortKey::Subject))),
+        subject: decoded(subject.filter(|_| rule.sorts_by(&sort::SortKey::Subject))),
         from: by(sort::SortKey::From, &envelope.from, mailbox_of),
         to: by(sort::SortKey::To, &envelope.to, mailbox_of),
         cc: by(sort::SortKey::Cc, &envelope.cc, mailbox_of),

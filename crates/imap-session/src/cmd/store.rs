@@ -143,7 +143,7 @@ fn tell(pending: Pending, outcome: FlagsOutcome, told: UidSet, run: &mut Run<'_>
 }
 
 /// UIDs in the numbers of the command.
-fn numbers(uids: &UidSet, numbering: Numbering, selected: &Selected) -> SequenceSet {
+pub(super) fn numbers(uids: &UidSet, numbering: Numbering, selected: &Selected) -> SequenceSet {
     match numbering {
         Numbering::Uid => SequenceSet::from(uids),
         Numbering::Sequence => {

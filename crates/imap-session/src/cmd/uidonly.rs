@@ -19,6 +19,7 @@ fn names_sequence_numbers(body: &CommandBody) -> bool {
     match body {
         CommandBody::Fetch(fetch) => is_sequence(fetch.numbering),
         CommandBody::Store(store) => is_sequence(store.numbering),
+        CommandBody::StoreAnnotation(store) => is_sequence(store.numbering),
         CommandBody::Copy(copy) | CommandBody::Move(copy) => is_sequence(copy.numbering),
         // A sequence set is a search key too. RFC 9586 §3
         CommandBody::Search(search)

@@ -4,14 +4,17 @@
 use std::sync::Arc;
 
 use mail_types::{Flags, MailboxId, MessageId, ModSeq, SystemFlags, ThreadId, UidSet, UidValidity};
-use mailbox::{Added, Change, FlagRun, LogEntry, MetadataValue, Subscription};
+use mailbox::{
+    Added, AnnotationEdit, AnnotationValue, Change, FlagRun, LogEntry, MetadataValue, Subscription,
+};
 
 use super::rows::{
-    date, entry_name, keyword, modseq, name, read_acl, read_counts, read_quota, read_subscription,
-    special_uses, uid, write_acl, write_counts, write_quota,
+    ANNOTATED, annotation_name, date, entry_name, keyword, modseq, name, read_acl, read_counts,
+    read_quota, read_subscription, special_uses, uid, version_of_counts, version_of_quota,
+    write_acl, write_counts, write_quota,
 };
-use super::{CorruptRecord, Fault, Reader, Writer, decode};
-use crate::keys::{target, target_number};
+use super::{CorruptRecord, Fault, Reader, Writer, decode_between};
+use crate::keys::{audience, audience_number, target, target_number};
 
 /// Longest page of a log entry, in bytes.
 pub const PAGE_BYTES_MAX: usize = 32 * 1024;
@@ -19,7 +22,7 @@ pub const PAGE_BYTES_MAX: usize = 32 * 1024;
 /// An entry as stored, in pages: at least one. Its modseq is in the keys.
 #[must_use]
 pub fn encode_entry(entry: &LogEntry) -> Vec<Vec<u8>> {
-    let mut w = Writer::new(VERSION);
+    let mut w = Writer::new(entry.changes.iter().map(version_of).max().unwrap_or(VERSION));
     w.signed(entry.at);
     w.list(&entry.changes, write_change);
     let bytes = w.finish();
@@ -34,7 +37,7 @@ pub fn encode_entry(entry: &LogEntry) -> Vec<Vec<u8>> {
 /// # Errors
 /// `CorruptRecord`.
 pub fn decode_entry(key: &[u8], bytes: &[u8], at: ModSeq) -> Result<LogEntry, CorruptRecord> {
-    decode(key, bytes, VERSION, |r| {
+    decode_between(key, bytes, VERSION..=ANNOTATED, |r| {
         Ok(LogEntry { at: r.signed()?, modseq: at, changes: r.list(read_change)? })
     })
 }
@@ -118,7 +121,8 @@ fn write_change(w: &mut Writer, change: &Change) {
             w.number(mailbox.get());
             w.number(u64::from(mark.get()));
         }
-        Change::HistoryForgotten { .. }
+        Change::Annotated { .. }
+        | Change::HistoryForgotten { .. }
         | Change::SpecialUsesSet { .. }
         | Change::MetadataSet { .. }
         | Change::AclSet { .. }
@@ -127,7 +131,7 @@ fn write_change(w: &mut Writer, change: &Change) {
     }
 }
 
-/// The changes that are of no message and no name.
+/// The rest: mostly of no message and no name.
 fn write_account_change(w: &mut Writer, change: &Change) {
     match change {
         Change::HistoryForgotten { floor } => {
@@ -159,6 +163,17 @@ fn write_account_change(w: &mut Writer, change: &Change) {
             w.byte(14);
             w.number(mailbox.get());
             write_acl(w, acl);
+        }
+        Change::Annotated { mailbox, uids, edits, counts } => {
+            w.byte(15);
+            w.number(mailbox.get());
+            write_uids(w, uids);
+            w.list(edits, |w, edit| {
+                w.bytes(edit.name.as_str().as_bytes());
+                w.number(audience_number(edit.audience));
+                w.option(edit.value.as_ref(), |w, value| w.bytes(value));
+            });
+            write_counts(w, counts);
         }
         // Every other change is written by the caller.
         _ => {}
@@ -207,6 +222,16 @@ fn read_change(r: &mut Reader<'_>) -> Result<Change, Fault> {
         },
         13 => Change::QuotaSet { quota: read_quota(r)? },
         14 => Change::AclSet { mailbox: MailboxId(r.number()?), acl: Arc::new(read_acl(r)?) },
+        15 => Change::Annotated {
+            mailbox: MailboxId(r.number()?),
+            uids: read_uids(r)?,
+            edits: r.list(|r| {
+                let (name, audience) = (annotation_name(r)?, audience(r.number()?));
+                let value = r.option(|r| r.bytes().map(AnnotationValue::from))?;
+                Ok(AnnotationEdit { name, audience, value })
+            })?,
+            counts: read_counts(r)?,
+        },
         16 => Change::AccessKeyReset { mailbox: MailboxId(r.number()?) },
         _ => return Err("a change is not known"),
     })
@@ -220,6 +245,31 @@ fn write_added(w: &mut Writer, added: &Added) {
     w.signed(i64::from(added.internal_date.offset_minutes()));
     w.signed(added.save_date);
     write_flags(w, &added.flags);
+    if w.version() >= ANNOTATED {
+        let all: Vec<_> = added.annotations.iter().collect();
+        w.list(&all, |w, (name, audience, value)| {
+            w.bytes(name.as_str().as_bytes());
+            w.number(audience_number(*audience));
+            w.bytes(value);
+        });
+    }
+}
+
+/// The oldest version that can hold a change.
+fn version_of(change: &Change) -> u8 {
+    let has_annotations = match change {
+        Change::Annotated { .. } => true,
+        Change::Added { messages, .. } => messages.iter().any(|it| !it.annotations.is_empty()),
+        _ => false,
+    };
+    match change {
+        _ if has_annotations => ANNOTATED,
+        Change::FlagsSet { counts, .. } | Change::Expunged { counts, .. } => {
+            version_of_counts(counts)
+        }
+        Change::QuotaSet { quota } => version_of_quota(quota),
+        _ => VERSION,
+    }
 }
 
 fn read_added(r: &mut Reader<'_>) -> Result<Added, Fault> {
@@ -230,7 +280,17 @@ fn read_added(r: &mut Reader<'_>) -> Result<Added, Fault> {
         internal_date: date(r)?,
         save_date: r.signed()?,
         flags: read_flags(r)?,
+        annotations: match r.version() {
+            ANNOTATED.. => r.list(read_annotation)?.into_iter().collect(),
+            _ => mailbox::Annotations::default(),
+        },
     })
+}
+
+type Annotation = (mail_types::AnnotationName, mailbox::Audience, AnnotationValue);
+
+fn read_annotation(r: &mut Reader<'_>) -> Result<Annotation, Fault> {
+    Ok((annotation_name(r)?, audience(r.number()?), AnnotationValue::from(r.bytes()?)))
 }
 
 fn write_flags(w: &mut Writer, flags: &Flags) {
@@ -279,14 +339,21 @@ const VERSION: u8 = 1;
 mod tests {
     use super::*;
     use mail_types::{EntryName, InternalDate, Keyword, MailboxName, SpecialUse, Uid};
-    use mailbox::{Acl, Counts, Identifier, MetadataTarget, Quota, Rights, SpecialUses};
+    use mailbox::{Acl, Audience, Counts, Identifier, MetadataTarget, Quota, Rights, SpecialUses};
 
     fn entry() -> LogEntry {
         let mailbox = MailboxId(200);
         let flags = Flags::new(SystemFlags::SEEN, [Keyword::new("$0").unwrap()]);
         let name = MailboxName::new("a/b").unwrap();
         let uids = UidSet::from_ranges([(Uid::MIN, Uid::new(5).unwrap()), (Uid::MAX, Uid::MAX)]);
-        let counts = Counts { messages: 3, unseen: 1, deleted: 1, size_bytes: 9, deleted_bytes: 2 };
+        let counts = Counts {
+            messages: 3,
+            unseen: 1,
+            deleted: 1,
+            size_bytes: 9,
+            deleted_bytes: 2,
+            annotation_bytes: 0,
+        };
         let added = Added {
             message: MessageId(1),
             thread: ThreadId(2),
@@ -294,6 +361,7 @@ mod tests {
             internal_date: InternalDate::new(4, 60),
             save_date: 5,
             flags: flags.clone(),
+            annotations: mailbox::Annotations::default(),
         };
         let special_use = SpecialUses::new(&[SpecialUse::Sent]);
         let uid_validity = UidValidity::new(7).unwrap();
@@ -356,6 +424,40 @@ mod tests {
         assert_eq!(read(&pages, entry.modseq), Ok(entry.clone()));
         let body = pages[0].get(1..).unwrap();
         crate::codec::tests::assert_damage_is_noticed(body, |bytes| {
+            decode_entry(b"k", bytes, entry.modseq)
+        });
+    }
+
+    /// The same as it was written before there were annotations of messages, and with them.
+    #[test]
+    fn annotations_of_messages_read_back_and_change_nothing_for_others() {
+        let mut entry = entry();
+        assert_eq!(encode_entry(&entry)[0].get(1), Some(&1));
+        let edit = |audience, value: Option<&[u8]>| AnnotationEdit {
+            name: mail_types::AnnotationName::new("/comment").unwrap(),
+            audience,
+            value: value.map(AnnotationValue::from),
+        };
+        let edits = vec![
+            edit(Audience::Owner, None),
+            edit(Audience::Reader(mail_types::AccountId(7)), Some(b"\0")),
+            edit(Audience::Everyone, Some(b"")),
+        ];
+        let mailbox = MailboxId(5);
+        let counts = Counts { annotation_bytes: 400, ..Counts::default() };
+        for change in &mut entry.changes {
+            if let Change::Added { messages, .. } = change {
+                messages[0].annotations = mailbox::Annotations::default().with(&edits);
+            }
+        }
+        let uids = UidSet::single(Uid::MIN);
+        entry.changes.push(Change::Annotated { mailbox, uids, edits, counts });
+        let quota = Quota { annotation_kib: Some(9), ..Quota::default() };
+        entry.changes.push(Change::QuotaSet { quota });
+        let pages = encode_entry(&entry);
+        assert_eq!(pages[0].get(1), Some(&2));
+        assert_eq!(read(&pages, entry.modseq), Ok(entry.clone()));
+        crate::codec::tests::assert_damage_is_noticed(pages[0].get(1..).unwrap(), |bytes| {
             decode_entry(b"k", bytes, entry.modseq)
         });
     }

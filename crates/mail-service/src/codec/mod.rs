@@ -52,9 +52,23 @@ pub fn decode<T>(
     version: u8,
     read: impl FnOnce(&mut Reader<'_>) -> Result<T, Fault>,
 ) -> Result<T, CorruptRecord> {
-    let mut reader = Reader { bytes: value };
+    decode_between(key, value, version..=version, read)
+}
+
+/// Reads a whole record of any of these versions; the reader tells which.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_between<T>(
+    key: &[u8],
+    value: &[u8],
+    versions: std::ops::RangeInclusive<u8>,
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, Fault>,
+) -> Result<T, CorruptRecord> {
+    let mut reader = Reader { bytes: value, version: 0 };
     let result = (|| {
-        if reader.byte()? != version {
+        reader.version = reader.byte()?;
+        if !versions.contains(&reader.version) {
             return Err("its version is not known");
         }
         let record = read(&mut reader)?;
@@ -67,13 +81,20 @@ pub fn decode<T>(
 #[derive(Default)]
 pub struct Writer {
     bytes: Vec<u8>,
+    version: u8,
 }
 
 impl Writer {
     /// A record of this version.
     #[must_use]
     pub fn new(version: u8) -> Self {
-        Self { bytes: vec![version] }
+        Self { bytes: vec![version], version }
+    }
+
+    /// The version of the record.
+    #[must_use]
+    pub fn version(&self) -> u8 {
+        self.version
     }
 
     /// The record.
@@ -140,9 +161,16 @@ impl Writer {
 /// Reads the fields of a record.
 pub struct Reader<'a> {
     bytes: &'a [u8],
+    version: u8,
 }
 
 impl<'a> Reader<'a> {
+    /// The version of the record.
+    #[must_use]
+    pub fn version(&self) -> u8 {
+        self.version
+    }
+
     /// Whether nothing is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,15 +1,15 @@
 //! The rows of the model: head, mailbox records, memberships, subscriptions.
 
 use mail_types::{
-    EntryName, InternalDate, Keyword, MailboxId, MailboxName, MessageId, ModSeq, SystemFlags,
-    ThreadId, Uid, UidValidity,
+    AnnotationName, EntryName, InternalDate, Keyword, MailboxId, MailboxName, MessageId, ModSeq,
+    SystemFlags, ThreadId, Uid, UidValidity,
 };
 use mailbox::{
-    Acl, Counts, Head, Identifier, KeywordNames, MailboxRecord, MembershipRow, MetadataValue,
-    Quota, Rights, SpecialUses, Subscription,
+    Acl, AnnotationValue, Annotations, Audience, Counts, Head, Identifier, KeywordNames,
+    MailboxRecord, MembershipRow, MetadataValue, Quota, Rights, SpecialUses, Subscription,
 };
 
-use super::{CorruptRecord, Fault, Reader, Writer, decode};
+use super::{CorruptRecord, Fault, Reader, Writer, decode, decode_between};
 use crate::limits::Sharing;
 
 /// The head of an account with the mark of the commit that wrote it.
@@ -113,7 +113,7 @@ const FROZEN: u8 = 0x80;
 /// A mailbox record as stored. Its id is in the key.
 #[must_use]
 pub fn encode_mailbox(record: &MailboxRecord) -> Vec<u8> {
-    let mut w = Writer::new(VERSION);
+    let mut w = Writer::new(version_of_counts(&record.counts));
     write_mailbox(&mut w, record);
     w.finish()
 }
@@ -127,7 +127,7 @@ pub fn decode_mailbox(
     value: &[u8],
     id: MailboxId,
 ) -> Result<MailboxRecord, CorruptRecord> {
-    decode(key, value, VERSION, |r| read_mailbox(r, id))
+    decode_between(key, value, VERSION..=ANNOTATED, |r| read_mailbox(r, id))
 }
 
 /// The record of a removed mailbox, with the modseq and time of its removal.
@@ -145,7 +145,7 @@ impl RemovedMailbox {
     /// As stored.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::new(VERSION);
+        let mut w = Writer::new(version_of_counts(&self.record.counts));
         w.number(self.modseq.get());
         w.signed(self.at);
         write_mailbox(&mut w, &self.record);
@@ -157,7 +157,7 @@ impl RemovedMailbox {
     /// # Errors
     /// `CorruptRecord`.
     pub fn decode(key: &[u8], value: &[u8], id: MailboxId) -> Result<Self, CorruptRecord> {
-        decode(key, value, VERSION, |r| {
+        decode_between(key, value, VERSION..=ANNOTATED, |r| {
             let modseq = modseq(r)?;
             let at = r.signed()?;
             Ok(Self { record: read_mailbox(r, id)?, modseq, at })
@@ -213,7 +213,7 @@ pub fn decode_membership_message(
     key: &[u8],
     value: &[u8],
 ) -> Result<(MessageId, ThreadId), CorruptRecord> {
-    let mut reader = Reader { bytes: value };
+    let mut reader = Reader { bytes: value, version: VERSION };
     let ids = (|| {
         if reader.byte()? != VERSION {
             return Err("its version is not known");
@@ -330,10 +330,51 @@ pub(super) fn read_acl(r: &mut Reader<'_>) -> Result<Acl, Fault> {
     Ok(Acl::new(entries))
 }
 
+/// What one audience has of annotations of a message, as stored. Whose they are is in the key.
+#[must_use]
+pub fn encode_annotations(annotations: &Annotations, audience: Audience) -> Vec<u8> {
+    let mut w = Writer::new(VERSION);
+    let all: Vec<_> = annotations.of(audience).collect();
+    w.list(&all, |w, (name, value)| {
+        w.bytes(name.as_str().as_bytes());
+        w.bytes(value);
+    });
+    w.finish()
+}
+
+/// The same from storage, in the order of the names.
+///
+/// # Errors
+/// `CorruptRecord`.
+pub fn decode_annotations(
+    key: &[u8],
+    value: &[u8],
+) -> Result<Vec<(AnnotationName, AnnotationValue)>, CorruptRecord> {
+    decode(key, value, VERSION, |r| {
+        let all = r.list(|r| Ok((annotation_name(r)?, AnnotationValue::from(r.bytes()?))))?;
+        let is_sorted = all.is_sorted_by(|(a, _), (b, _)| a < b);
+        if is_sorted && !all.is_empty() { Ok(all) } else { Err("annotations are out of order") }
+    })
+}
+
+pub(super) fn annotation_name(r: &mut Reader<'_>) -> Result<AnnotationName, Fault> {
+    AnnotationName::new(r.text()?).map_err(|_| "the name of an annotation is not allowed")
+}
+
+/// A record is written in the oldest version that can hold it: a store without annotations of
+/// messages stays as it was.
+pub(super) fn version_of_counts(counts: &Counts) -> u8 {
+    if counts.annotation_bytes > 0 { ANNOTATED } else { VERSION }
+}
+
+pub(super) fn version_of_quota(quota: &Quota) -> u8 {
+    if quota.annotation_kib.is_some() { ANNOTATED } else { VERSION }
+}
+
 /// The limits of an account as stored.
 #[must_use]
 pub fn encode_quota(quota: &Quota) -> Vec<u8> {
-    let mut w = Writer::new(VERSION);
+    let mut w = Writer::new(version_of_quota(quota));
     write_quota(&mut w, quota);
     w.finish()
 }
@@ -343,12 +384,15 @@ pub fn encode_quota(quota: &Quota) -> Vec<u8> {
 /// # Errors
 /// `CorruptRecord`.
 pub fn decode_quota(key: &[u8], value: &[u8]) -> Result<Quota, CorruptRecord> {
-    decode(key, value, VERSION, read_quota)
+    decode_between(key, value, VERSION..=ANNOTATED, read_quota)
 }
 
 pub(super) fn write_quota(w: &mut Writer, quota: &Quota) {
     for limit in [quota.storage_kib, quota.messages, quota.mailboxes] {
         w.option(limit, Writer::number);
+    }
+    if w.version() >= ANNOTATED {
+        w.option(quota.annotation_kib, Writer::number);
     }
 }
 
@@ -357,6 +401,10 @@ pub(super) fn read_quota(r: &mut Reader<'_>) -> Result<Quota, Fault> {
         storage_kib: r.option(Reader::number)?,
         messages: r.option(Reader::number)?,
         mailboxes: r.option(Reader::number)?,
+        annotation_kib: match r.version() {
+            ANNOTATED.. => r.option(Reader::number)?,
+            _ => None,
+        },
     })
 }
 
@@ -402,6 +450,9 @@ pub(super) fn write_counts(w: &mut Writer, counts: &Counts) {
     w.number(u64::from(counts.deleted));
     w.number(counts.size_bytes);
     w.number(counts.deleted_bytes);
+    if w.version() >= ANNOTATED {
+        w.number(counts.annotation_bytes);
+    }
 }
 
 pub(super) fn read_counts(r: &mut Reader<'_>) -> Result<Counts, Fault> {
@@ -411,6 +462,7 @@ pub(super) fn read_counts(r: &mut Reader<'_>) -> Result<Counts, Fault> {
         deleted: r.number_u32()?,
         size_bytes: r.number()?,
         deleted_bytes: r.number()?,
+        annotation_bytes: if r.version() >= ANNOTATED { r.number()? } else { 0 },
     })
 }
 
@@ -446,6 +498,8 @@ pub(super) fn special_uses(r: &mut Reader<'_>) -> Result<SpecialUses, Fault> {
 }
 
 const VERSION: u8 = 1;
+/// Counts and limits have annotations of messages.
+pub(super) const ANNOTATED: u8 = 2;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -470,6 +524,7 @@ pub(crate) mod tests {
                 deleted: 1,
                 size_bytes: 1 << 33,
                 deleted_bytes: 77,
+                annotation_bytes: 0,
             },
             keywords: KeywordNames::well_known(),
         }
@@ -537,6 +592,31 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn annotations_of_messages_read_back_and_damage_is_noticed() {
+        let name = |text| AnnotationName::new(text).unwrap();
+        let values: [(&str, &[u8]); 2] = [("/altsubject", b""), ("/comment", b"\0\xff")];
+        let all = values.map(|(text, value)| (name(text), value.into()));
+        let annotations = all.clone().map(|(name, value)| (name, Audience::Owner, value));
+        let other = (name("/comment"), Audience::Everyone, b"not this".as_slice().into());
+        let annotations: Annotations = annotations.into_iter().chain([other]).collect();
+        let bytes = encode_annotations(&annotations, Audience::Owner);
+        assert_eq!(decode_annotations(b"k", &bytes), Ok(all.to_vec()));
+        assert_damage_is_noticed(&bytes, |bytes| decode_annotations(b"k", bytes));
+    }
+
+    #[test]
+    fn a_record_without_annotations_is_what_it_was_before_there_were_any() {
+        let mut annotated = record();
+        annotated.counts.annotation_bytes = 300;
+        let bytes = encode_mailbox(&annotated);
+        assert_eq!(decode_mailbox(b"k", &bytes, annotated.id), Ok(annotated));
+        assert_eq!((bytes.first(), encode_mailbox(&record()).first()), (Some(&2), Some(&1)));
+        // As it was written before version 2.
+        let old = b"\x01\x01\x05\x00\x00";
+        assert_eq!(decode_quota(b"k", old).map(|quota| quota.storage_kib), Ok(Some(5)));
+    }
+
+    #[test]
     fn access_keys_read_back_and_damage_is_noticed() {
         let bytes = encode_access_key(&[7; 32]);
         assert_damage_is_noticed(&bytes, |bytes| decode_access_key(b"k", bytes));
@@ -565,8 +645,9 @@ pub(crate) mod tests {
 
     #[test]
     fn limits_read_back_and_damage_is_noticed() {
-        let quota = Quota { storage_kib: Some(1 << 20), messages: None, mailboxes: Some(0) };
-        for quota in [quota, Quota::default()] {
+        let quota = Quota { storage_kib: Some(1 << 20), mailboxes: Some(0), ..Quota::default() };
+        let annotated = Quota { annotation_kib: Some(3), ..quota };
+        for quota in [quota, annotated, Quota::default()] {
             let bytes = encode_quota(&quota);
             assert_eq!(decode_quota(b"k", &bytes), Ok(quota));
             assert_damage_is_noticed(&bytes, |bytes| decode_quota(b"k", bytes));

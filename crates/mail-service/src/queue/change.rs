@@ -209,7 +209,8 @@ impl Queue {
         let now = self.world.clock.now_secs();
         self.notice_set_back(now)?;
         let mut claimed: Vec<Claimed> = Vec::new();
-        for kind in [QUEUE_DUE, QUEUE_RELEASE] {
+        // What is released is little, and must not wait for ever behind what is tried again.
+        for kind in [QUEUE_RELEASE, QUEUE_DUE] {
             let mut range = Some(keys::queue_due_until(kind, now));
             // Others may have taken what this page shows, so there may be more to look at.
             while let Some(part) = range.take().filter(|_| claimed.len() < limit) {
@@ -251,18 +252,32 @@ impl Queue {
             }
             Ok((After::Done(_), _)) => Ok(None),
             // Another node was faster.
-            Err(QueueError::Refused(_) | QueueError::Envelope(_)) => Ok(None),
-            Err(QueueError::NoSuchEntry) => {
-                // As a rule another node has just finished it, and the row is gone as well.
-                let gone = Commit::new()
-                    .when(keys::queue_entry(id), Expected::Absent)
-                    .write(Write::delete(key));
-                match self.store.commit_wait(gone) {
-                    Ok(_) | Err(StoreError::Conflict { .. }) => Ok(None),
-                    Err(error) => Err(error.into()),
-                }
+            Err(QueueError::Refused(_) | QueueError::NoSuchEntry) => {
+                self.delete_stale(id, key)?;
+                Ok(None)
             }
+            Err(QueueError::Envelope(_)) => Ok(None),
             Err(QueueError::Service(error)) => Err(error),
+        }
+    }
+
+    /// Deletes a row that says that an entry is due, if the entry says otherwise. As a rule another
+    /// node has just changed the entry, and the row is gone as well.
+    fn delete_stale(&self, id: QueueId, key: &[u8]) -> Result<(), ServiceError> {
+        let expected = match find(&*self.store.view()?, id)? {
+            None => Expected::Absent,
+            Some(found) => {
+                let is_right = |due| keys::queue_due(due, id) == key;
+                if found.entry.due().is_some_and(is_right) {
+                    return Ok(());
+                }
+                Expected::Value(found.value)
+            }
+        };
+        let stale = Commit::new().when(keys::queue_entry(id), expected).write(Write::delete(key));
+        match self.store.commit_wait(stale) {
+            Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -298,9 +298,19 @@ impl Inner {
         outcomes
     }
 
+    /// Records what was handed on first: to record a failure takes room for a notice as well, which
+    /// a full disk does not have.
+    async fn record(&self, claimed: &Claimed, outcomes: Outcomes) {
+        let is_delivered = |attempt: &Attempt| matches!(attempt, Attempt::Delivered { .. });
+        let (delivered, others): (Outcomes, Outcomes) =
+            outcomes.into_iter().partition(|(_, attempt)| is_delivered(attempt));
+        self.record_part(claimed, delivered).await;
+        self.record_part(claimed, others).await;
+    }
+
     /// What another server has taken must be recorded, or it is sent once more: so a store that is
     /// away for a while is asked again.
-    async fn record(&self, claimed: &Claimed, outcomes: Outcomes) {
+    async fn record_part(&self, claimed: &Claimed, outcomes: Outcomes) {
         if outcomes.is_empty() {
             return;
         }

@@ -5,7 +5,7 @@ use mailbox::{Account, Context, Operation, Outcome, Refusal, apply, decide};
 use store::{Expected, Write};
 use tokio::runtime::RuntimeFlavor;
 
-use super::once::must_wait;
+use super::once::{must_wait, note_decided};
 use super::{Batch, Sequencer};
 use crate::commit::{CommitBuilder, Extra, OperationWrites, added_messages};
 use crate::error::ServiceError;
@@ -53,7 +53,7 @@ impl Sequencer {
         while decided.len() < OPERATIONS_PER_COMMIT_MAX {
             let Some(Request::Operation(pending)) = self.backlog.front_mut() else { break };
             let is_ready = pending.operation.contents_needed(&after).is_empty();
-            if !is_ready || must_wait(pending, &decided, self.loads) {
+            if !is_ready || must_wait(pending, self.loads) {
                 break;
             }
             let context = Context { now: self.shared.world.clock.now_secs() };
@@ -76,6 +76,7 @@ impl Sequencer {
                     }
                     let Some(pending) = self.pop_operation() else { break };
                     note_threads(&mut self.recent_threads, &pending);
+                    note_decided(&pending, &mut self.backlog);
                     builder.add(writes);
                     after = *next;
                     decided.push((pending, Ok(outcome)));

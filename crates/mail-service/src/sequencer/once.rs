@@ -8,7 +8,6 @@
 use std::collections::VecDeque;
 
 use super::Sequencer;
-use super::batch::Decided;
 use crate::error::ServiceError;
 use crate::limits::OPERATIONS_PER_COMMIT_MAX;
 use crate::open::{Pending, Request};
@@ -71,13 +70,21 @@ impl Sequencer {
     }
 }
 
-/// Whether an operation cannot be decided with these: it is the same as one of them and has to wait
-/// until that is known to have happened, or it was not looked for yet.
-pub(super) fn must_wait(pending: &mut Pending, decided: &Decided, loads: u64) -> bool {
-    let Some(once) = &mut pending.once else { return false };
-    let mut marks = decided.iter().filter_map(|(other, _)| other.once.as_ref());
-    if marks.any(|other| other.key == once.key) {
-        once.absent_since = None;
+/// Whether an operation cannot be decided yet, because its mark has to be looked for first.
+pub(super) fn must_wait(pending: &Pending, loads: u64) -> bool {
+    pending.once.as_ref().is_some_and(|once| once.absent_since != Some(loads))
+}
+
+/// An operation with a mark was decided: what was known of the same mark is known no longer, for
+/// all that wait and not only for the next of them.
+pub(super) fn note_decided(decided: &Pending, backlog: &mut VecDeque<Request>) {
+    let Some(mark) = &decided.once else { return };
+    for request in backlog {
+        if let Request::Operation(pending) = request
+            && let Some(once) = &mut pending.once
+            && once.key == mark.key
+        {
+            once.absent_since = None;
+        }
     }
-    once.absent_since != Some(loads)
 }

@@ -106,7 +106,12 @@ async fn append(handle: &AccountHandle, mailbox: MailboxId, number: u64, dice: &
     staging.push(text.as_bytes()).await.unwrap();
     let staged = staging.finish().await.unwrap();
     let date = InternalDate::utc(1_800_000_000 + number as i64);
-    let mail = NewMail { staged, flags: Flags::default(), date };
+    let mail = NewMail {
+        staged,
+        flags: Flags::default(),
+        date,
+        annotations: mailbox::Annotations::default(),
+    };
     let added = handle.append(mailbox, vec![mail]).await.unwrap().1;
     assert!(matches!(added, Outcome::Added { .. }));
 }

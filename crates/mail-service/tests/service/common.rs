@@ -133,7 +133,17 @@ pub async fn append_to(
     staging.push(text).await?;
     let staged = staging.finish().await?;
     let date = InternalDate::utc(START);
-    account.append(mailbox, vec![NewMail { staged, flags: Flags::default(), date }]).await
+    account
+        .append(
+            mailbox,
+            vec![NewMail {
+                staged,
+                flags: Flags::default(),
+                date,
+                annotations: mailbox::Annotations::default(),
+            }],
+        )
+        .await
 }
 
 pub async fn append_text(account: &AccountHandle, mailbox: MailboxId, text: &[u8]) -> UidSet {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use mail_service::{AccountHandle, MailboxPin, NewMail, Service, ServiceError, Sharing};
 use mail_types::{
-    EntryName, Flags, InternalDate, Keyword, MailboxId, ModSeq, SystemFlags, Uid, UidSet,
+    AccountId, AnnotationName, EntryName, Flags, InternalDate, Keyword, MailboxId, ModSeq,
+    SystemFlags, Uid, UidSet,
 };
 use mailbox::{
-    Account, FlagMode, MailboxSnapshot, MetadataTarget, Operation, Outcome, Quota, Rights,
-    RightsChange,
+    Account, AnnotationEdit, Annotations, Audience, FlagMode, MailboxSnapshot, MetadataTarget,
+    Operation, Outcome, Quota, Rights, RightsChange,
 };
 use store::Store;
 use store::mem::Mem;
@@ -36,7 +37,7 @@ pub async fn step(
         let keyword = Keyword::new(&format!("k{}", dice.below(6))).unwrap();
         Flags::new(SystemFlags::from_bits(bits).unwrap(), (dice.below(2) == 0).then_some(keyword))
     };
-    let operation = match dice.below(19) {
+    let operation = match dice.below(21) {
         0..=2 => {
             return append_to(account, pick(), mail(dice.below(12)).as_bytes()).await;
         }
@@ -46,8 +47,12 @@ pub async fn step(
             staging.push(text.as_bytes()).await?;
             let staged = staging.finish().await?;
             let date = InternalDate::utc(START);
+            let edits: Vec<_> = random_edits(dice);
+            let annotations = Annotations::default().with(&edits).copied();
             let gone = (pick(), uids.first().unwrap());
-            return account.replace(gone, pick(), NewMail { staged, flags, date }).await;
+            return account
+                .replace(gone, pick(), NewMail { staged, flags, date, annotations })
+                .await;
         }
         4..=7 => {
             let modes = [FlagMode::Add, FlagMode::Remove, FlagMode::Replace];
@@ -67,6 +72,10 @@ pub async fn step(
         15 => annotate(pick(), dice),
         16 => limit(dice),
         17 => return share(account, pick(), dice).await,
+        18 | 19 => {
+            let edits = random_edits(dice);
+            Operation::Annotate { mailbox: pick(), uids, edits, unchanged_since: None }
+        }
         _ => Operation::ClaimRecent { mailbox: pick() },
     };
     account.submit(operation).await
@@ -85,6 +94,20 @@ fn annotate(mailbox: MailboxId, dice: &Dice) -> Operation {
         false => dice.next().to_be_bytes().to_vec(),
     });
     Operation::SetMetadata { target, entries: vec![(name, value)] }
+}
+
+/// Sets or removes annotations of messages, for the owner, for all, or for somebody else.
+fn random_edits(dice: &Dice) -> Vec<AnnotationEdit> {
+    let one = |_| {
+        let names = ["/comment", "/altsubject", "/1/comment"];
+        let audiences = [Audience::Owner, Audience::Everyone, Audience::Reader(AccountId(77))];
+        AnnotationEdit {
+            name: AnnotationName::new(names[usize::try_from(dice.below(3)).unwrap()]).unwrap(),
+            audience: audiences[usize::try_from(dice.below(3)).unwrap()],
+            value: (dice.below(3) > 0).then(|| dice.next().to_be_bytes().as_slice().into()),
+        }
+    };
+    (0..=dice.below(2)).map(one).collect()
 }
 
 /// Limits so that some changes are refused, and mostly none.
@@ -136,6 +159,8 @@ pub fn assert_same(one: &Account, other: &Account, seed: u64) {
         let (a, b) = (a.contents().unwrap(), b.contents().unwrap());
         let rows = |s: &MailboxSnapshot| s.iter().map(|e| e.row()).collect::<Vec<_>>();
         assert_eq!(rows(a), rows(b), "seed {seed}");
+        let notes = |s: &MailboxSnapshot| s.iter().map(|e| e.annotations()).collect::<Vec<_>>();
+        assert_eq!(notes(a), notes(b), "seed {seed}");
         for since in 0..one.modseq().get() {
             let since = ModSeq::new(since).unwrap();
             let (gone, told) = (a.vanished_since(since).uids, b.vanished_since(since).uids);

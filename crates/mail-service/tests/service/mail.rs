@@ -57,7 +57,12 @@ async fn a_large_message_is_taken_in_pieces_and_read_in_pieces() {
     let staged = staging.finish().await.unwrap();
     assert_eq!(*staged.message().as_ref(), mime::parse(text.as_bytes()));
     let date = InternalDate::utc(START);
-    let mail = NewMail { staged, flags: Flags::default(), date };
+    let mail = NewMail {
+        staged,
+        flags: Flags::default(),
+        date,
+        annotations: mailbox::Annotations::default(),
+    };
     account.append(inbox(&account), vec![mail]).await.unwrap();
     let reader = account.open_message(MessageId(1)).await.unwrap().unwrap();
     let (mut at, mut read) = (0, Vec::new());
@@ -114,7 +119,12 @@ async fn several_messages_are_appended_all_or_none() {
         staging.push(reply(number, number.wrapping_sub(1)).as_bytes()).await.unwrap();
         let staged = staging.finish().await.unwrap();
         let date = InternalDate::utc(START);
-        mails.push(NewMail { staged, flags: Flags::default(), date });
+        mails.push(NewMail {
+            staged,
+            flags: Flags::default(),
+            date,
+            annotations: mailbox::Annotations::default(),
+        });
     }
     let (state, outcome) = account.append(inbox(&account), mails).await.unwrap();
     let Outcome::Added { uids, messages, .. } = outcome else { panic!("{outcome:?}") };
@@ -127,7 +137,12 @@ async fn several_messages_are_appended_all_or_none() {
     let mut staging = account.stage();
     staging.push(b"x").await.unwrap();
     let staged = staging.finish().await.unwrap();
-    let mail = NewMail { staged, flags: Flags::default(), date: InternalDate::utc(START) };
+    let mail = NewMail {
+        staged,
+        flags: Flags::default(),
+        date: InternalDate::utc(START),
+        annotations: mailbox::Annotations::default(),
+    };
     let nowhere = mail_types::MailboxId(999);
     let refused = account.append(nowhere, vec![mail]).await.unwrap_err();
     assert_eq!(refused, ServiceError::Refused(Refusal::NoTarget));
@@ -212,7 +227,12 @@ async fn one_message_is_delivered_to_many_and_marked() {
     assert_eq!(gone, Err(DeliverError::NoSuchUser));
     let other = service.create_account("other", secret("x")).await.unwrap();
     let other = service.account(other).await.unwrap();
-    let mail = NewMail { staged, flags: Flags::default(), date: InternalDate::utc(START) };
+    let mail = NewMail {
+        staged,
+        flags: Flags::default(),
+        date: InternalDate::utc(START),
+        annotations: mailbox::Annotations::default(),
+    };
     let foreign = other.append(inbox(&other), vec![mail]).await.unwrap_err();
     assert_eq!(foreign, ServiceError::NoSuchMessage);
 }
@@ -261,7 +281,12 @@ async fn a_replaced_message_stays_replaced_after_the_store_is_opened_again() {
         async move {
             staging.push(text.as_bytes()).await.unwrap();
             let staged = staging.finish().await.unwrap();
-            NewMail { staged, flags: Flags::default(), date: InternalDate::utc(START) }
+            NewMail {
+                staged,
+                flags: Flags::default(),
+                date: InternalDate::utc(START),
+                annotations: mailbox::Annotations::default(),
+            }
         }
     };
     let uid = |number| mail_types::Uid::new(number).unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
 
 mod aliases;
+mod annotations;
 mod changes;
 mod checking;
 mod clocks;

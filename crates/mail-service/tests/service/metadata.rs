@@ -45,7 +45,7 @@ async fn fill(account: &AccountHandle) -> MailboxId {
 }
 
 fn quota() -> Quota {
-    Quota { storage_kib: Some(100), messages: Some(2), mailboxes: None }
+    Quota { storage_kib: Some(100), messages: Some(2), ..Quota::default() }
 }
 
 fn assert_filled(account: &Account, sent: MailboxId) {

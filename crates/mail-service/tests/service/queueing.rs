@@ -326,6 +326,12 @@ async fn a_damaged_entry_does_not_stop_the_others_and_is_found_by_the_check() {
     assert!(service.sweep().await.is_err());
     store.commit_wait(store::Commit::new().write(store::Write::put(key, whole))).unwrap();
     setup.clock.advance(2 * HOUR);
+    sink.answer("b@x.example", deferred());
+    assert_eq!(runner(&service, &sink).run_due().await.unwrap(), 1);
+    // The row by which it was found is not left behind.
+    assert_clean(&store);
+    sink.lock().answers.clear();
+    setup.clock.advance(2 * HOUR);
     assert_eq!(runner(&service, &sink).run_due().await.unwrap(), 1);
     assert_eq!(sink.taken_by("b@x.example"), [text(1)]);
     assert_eq!(queue_rows(&store), 0);
@@ -481,8 +487,7 @@ async fn a_delivery_to_an_account_happens_once_however_often_and_wherever_it_is_
     for attempt in attempts {
         delivered += usize::from(attempt.await.unwrap().unwrap() == LocalDelivery::Delivered);
     }
-    assert_eq!(delivered, 1);
-    assert_eq!(mail_of(&two, "quay").await.len(), 1);
+    assert_eq!((delivered, mail_of(&two, "quay").await.len()), (1, 1));
     assert_eq!(two.deliver_queued(&claimed, 0).await, Ok(LocalDelivery::DeliveredBefore));
     // The mark stays while the entry is there, and longer than any node sleeps.
     let marks = || {
@@ -884,6 +889,34 @@ async fn a_runner_wakes_for_new_mail_and_stops_when_told() {
     stop.send(()).unwrap();
     running.await.unwrap();
     assert_eq!(queue_rows(&store), 0);
+}
+
+/// A transport whose other end says nothing.
+struct Silent(tokio::sync::Notify);
+
+impl Transport for Silent {
+    fn send<'a>(&'a self, _: &'a Job) -> Pin<Box<dyn Future<Output = Outcomes> + Send + 'a>> {
+        Box::pin(async {
+            self.0.notify_one();
+            std::future::pending().await
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_runner_that_stops_gives_back_what_does_not_end() {
+    let (setup, store) = (setup(Sharing::Exclusive), Mem::new());
+    let service = setup.open(Arc::new(store.clone())).await;
+    let id = enqueue(&service, 1, envelope(&["b@x.example"])).await.unwrap()[0];
+    let silent = Arc::new(Silent(tokio::sync::Notify::new()));
+    let patience = std::time::Duration::ZERO;
+    let settings = RunnerSettings { patience, ..RunnerSettings::default() };
+    let runner = QueueRunner::new(service.clone(), silent.clone(), settings).unwrap();
+    runner.run(async { silent.0.notified().await }).await;
+    let entry = service.show_queued(id).await.unwrap();
+    assert_eq!((entry.claim, entry.recipients[0].attempts), (None, 0));
+    assert_eq!(entry.recipients[0].progress.word(), "waiting");
+    assert_clean(&store);
 }
 
 #[tokio::test]

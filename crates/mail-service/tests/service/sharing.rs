@@ -7,7 +7,9 @@ use mail_service::{
     move_to_service, repair_after_loss,
 };
 use mail_types::{AccountId, Flags, InternalDate, Keyword, MailboxId, SystemFlags, Uid, UidSet};
-use mailbox::{Account, Actor, Operation, Outcome, Quota, Refusal, Resource, Rights, RightsChange};
+use mailbox::{
+    Account, Actor, Annotations, Operation, Outcome, Quota, Refusal, Resource, Rights, RightsChange,
+};
 use store::mem::Mem;
 use store::spread::Spread;
 use store::{Commit, KeyRange, Store, Write};
@@ -247,7 +249,8 @@ async fn lists_are_there_after_a_crash_on_other_nodes_and_in_a_local_store() {
 }
 
 fn mail_with(flags: Flags, staged: Staged) -> NewMail {
-    NewMail { staged, flags, date: InternalDate::new(1_234_567_890, 60) }
+    let (date, annotations) = (InternalDate::new(1_234_567_890, 60), Annotations::default());
+    NewMail { staged, flags, date, annotations }
 }
 
 /// Adds the three messages of the example of RFC 4314 §4, and a long one.

@@ -249,6 +249,7 @@ async fn thousands_of_messages_are_added_copied_and_swept_in_steps() {
         staged: staged.clone(),
         flags: Flags::default(),
         date: InternalDate::utc(START),
+        annotations: mailbox::Annotations::default(),
     };
     account.append(from, (0..MANY).map(|_| new()).collect()).await.unwrap();
     let uids = UidSet::range(Uid::MIN, Uid::new(MANY).unwrap());

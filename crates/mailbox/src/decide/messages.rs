@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use mail_types::{Flags, MailboxId, MessageId, ModSeq, SystemFlags, ThreadId, Uid, UidSet};
 
+use super::annotate::{check_mailbox_bytes, check_new};
 use super::{
     CopyOutcome, Decision, FlagsOutcome, Limit, Outcome, Planner, Refusal,
     check_keywords_on_message, uid_run,
 };
 use crate::snapshot::PackedFlags;
 use crate::{
-    Account, Added, Change, EntryRef, FlagMode, FlagRun, KeywordNames, MailboxRecord,
+    Account, Actor, Added, Change, EntryRef, FlagMode, FlagRun, KeywordNames, MailboxRecord,
     MailboxSnapshot, NewMessage, Rights,
 };
 
@@ -44,7 +45,7 @@ impl Planner<'_> {
     ) -> Result<Decision, Refusal> {
         let record = self.account.mailbox(mailbox).ok_or(Refusal::NoTarget)?.record();
         let added = self.arrivals(messages, self.rights(mailbox))?;
-        self.check_room(added.iter().map(|added| added.size))?;
+        self.check_room(added.iter().map(|it| (it.size, it.annotations.bytes())))?;
         let ids = added.iter().map(|added| added.message).collect();
         let uids = self.put(record, added)?;
         let uid_validity = record.uid_validity;
@@ -106,7 +107,8 @@ impl Planner<'_> {
     ) -> Result<Decision, Refusal> {
         let outcome = self.plan_copy(from, to, uids)?;
         let copied = self.contents(from)?.select(&outcome.source);
-        self.check_room(copied.map(|(_, entry)| entry.size()))?;
+        let size = |entry: &EntryRef<'_>| (entry.size(), entry.annotations().copied().bytes());
+        self.check_room(copied.map(|(_, entry)| size(&entry)))?;
         Ok(self.done(Outcome::Copied(outcome)))
     }
 
@@ -124,6 +126,14 @@ impl Planner<'_> {
             let mut counts = contents.counts();
             if from != to {
                 subtract(&mut counts, contents, &outcome.source);
+            } else {
+                // All the same is there again, but for what a copy does not take along.
+                let left = |entry: &EntryRef<'_>| {
+                    let all = entry.annotations();
+                    all.bytes().saturating_sub(all.copied().bytes())
+                };
+                let left: u64 = contents.select(&outcome.source).map(|(_, it)| left(&it)).sum();
+                counts.annotation_bytes = counts.annotation_bytes.saturating_sub(left);
             }
             let uids = outcome.source.clone();
             self.changes.push(Change::Expunged { mailbox: from, uids, counts });
@@ -148,8 +158,10 @@ impl Planner<'_> {
         if counts.messages == contents.counts().messages {
             return Err(Refusal::NoSuchMessage);
         }
-        let replaced = contents.select(&gone).next().map_or(0, |(_, entry)| entry.size());
-        self.check_growth(replaced, message.size)?;
+        let replaced = contents.find(uid);
+        self.check_growth(replaced.map_or(0, |it| it.size()), message.size)?;
+        let annotation_bytes = replaced.map_or(0, |it| it.annotations().bytes());
+        self.check_annotation_growth(annotation_bytes, message.annotations.bytes())?;
         self.changes.push(Change::Expunged { mailbox: from, uids: gone, counts });
         let added = self.arrivals(std::slice::from_ref(message), self.rights(to))?;
         let id = added.first().map_or(self.account.head().next_message, |added| added.message);
@@ -212,6 +224,7 @@ impl Planner<'_> {
             internal_date: entry.internal_date(),
             save_date: self.now,
             flags: entry.flags(),
+            annotations: entry.annotations().copied(),
         }
     }
 
@@ -222,6 +235,7 @@ impl Planner<'_> {
         for message in messages {
             let flags = held.permitted(&message.flags);
             check_keywords_on_message(&flags)?;
+            check_new(&message.annotations)?;
             let id = match message.message {
                 Some(id) if id >= self.account.head().next_message => {
                     return Err(Refusal::UnknownMessage(id));
@@ -240,6 +254,7 @@ impl Planner<'_> {
                 internal_date: message.internal_date,
                 save_date: self.now,
                 flags,
+                annotations: self.permitted_annotations(&message.annotations, held),
             });
         }
         Ok(added)
@@ -261,7 +276,13 @@ impl Planner<'_> {
             source.insert(entry.uid());
             // RFC 4314 §4: flags without a right to them are lost, and the copy is made.
             let copy = self.added(&entry);
-            added.push(Added { flags: held.permitted(&copy.flags), ..copy });
+            let flags = held.permitted(&copy.flags);
+            let annotations = match self.actor {
+                Actor::Owner => copy.annotations,
+                // What is private is its reader's, and whose copy it is is not known here.
+                Actor::Guest(_) => held.permitted_annotations(&copy.annotations.shared()),
+            };
+            added.push(Added { flags, annotations, ..copy });
         }
         let target = self.put(record, added)?;
         let modseq = self.modseq_if_changed();
@@ -286,6 +307,9 @@ impl Planner<'_> {
             return Err(Refusal::Limit(Limit::Messages));
         }
         check_keywords_in_mailbox(&record.keywords, messages.iter().map(|m| &m.flags))?;
+        let before = record.counts.annotation_bytes;
+        let bytes = messages.iter().map(|message| message.annotations.bytes());
+        check_mailbox_bytes(before, bytes.fold(before, u64::saturating_add))?;
         self.changes.push(Change::Added { mailbox: record.id, first_uid, messages });
         Ok(uids)
     }
@@ -328,5 +352,7 @@ fn check_keywords_in_mailbox<'a>(
 fn subtract(counts: &mut crate::Counts, contents: &MailboxSnapshot, uids: &UidSet) {
     for (_, entry) in contents.select(uids) {
         counts.remove(entry.system_flags(), entry.size());
+        let bytes = entry.annotations().bytes();
+        counts.annotation_bytes = counts.annotation_bytes.saturating_sub(bytes);
     }
 }

@@ -14,17 +14,25 @@ impl Planner<'_> {
         Ok(self.done(Outcome::Done))
     }
 
-    /// Refuses messages of these sizes if they would bring the account above a limit.
-    pub(super) fn check_room(&self, sizes: impl Iterator<Item = u32>) -> Result<(), Refusal> {
-        let quota = Quota { mailboxes: None, ..self.account.quota() };
+    /// Refuses messages of these sizes, each with the octets of its annotations, if they would
+    /// bring the account above a limit.
+    pub(super) fn check_room(
+        &self,
+        sizes: impl Iterator<Item = (u32, u64)>,
+    ) -> Result<(), Refusal> {
+        let mut quota = Quota { mailboxes: None, ..self.account.quota() };
         if quota == Quota::default() {
             return Ok(());
         }
         let mut usage = self.account.usage();
         let before = usage;
-        for size in sizes {
+        for (size, annotation_bytes) in sizes {
             usage.bytes = usage.bytes.saturating_add(u64::from(size));
+            usage.annotation_bytes = usage.annotation_bytes.saturating_add(annotation_bytes);
             usage.messages += 1;
+        }
+        if usage.annotation_bytes == before.annotation_bytes {
+            quota.annotation_kib = None;
         }
         match quota.exceeded_by(&usage) {
             Some(resource) if usage != before => Err(Refusal::OverQuota(resource)),
@@ -41,7 +49,20 @@ impl Planner<'_> {
         }
         let mut usage = self.account.usage();
         usage.bytes = usage.bytes.saturating_add(u64::from(after - before));
-        let quota = Quota { storage_kib, messages: None, mailboxes: None };
+        let quota = Quota { storage_kib, ..Quota::default() };
+        quota.exceeded_by(&usage).map_or(Ok(()), |resource| Err(Refusal::OverQuota(resource)))
+    }
+
+    /// Refuses annotations that take the place of smaller ones, if there is no room for the
+    /// difference.
+    pub(super) fn check_annotation_growth(&self, before: u64, after: u64) -> Result<(), Refusal> {
+        let annotation_kib = self.account.quota().annotation_kib.filter(|_| after > before);
+        if annotation_kib.is_none() {
+            return Ok(());
+        }
+        let mut usage = self.account.usage();
+        usage.annotation_bytes = usage.annotation_bytes.saturating_add(after - before);
+        let quota = Quota { annotation_kib, ..Quota::default() };
         quota.exceeded_by(&usage).map_or(Ok(()), |resource| Err(Refusal::OverQuota(resource)))
     }
 

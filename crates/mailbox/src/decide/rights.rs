@@ -10,8 +10,8 @@ use mail_types::{EntryName, Flags, MailboxId, MailboxName};
 
 use super::{Decision, Limit, Outcome, Planner, Refusal};
 use crate::{
-    Account, Acl, Actor, Change, FlagMode, Identifier, MetadataTarget, Operation, Rights,
-    RightsChange,
+    Account, Acl, Actor, AnnotationEdit, Annotations, Audience, Change, FlagMode, Identifier,
+    MetadataTarget, Operation, Rights, RightsChange,
 };
 
 impl Account {
@@ -39,6 +39,7 @@ impl Planner<'_> {
             Operation::SetFlags { mailbox, mode, flags, .. } => {
                 self.check_flags(*mailbox, *mode, flags)
             }
+            Operation::Annotate { mailbox, edits, .. } => self.check_annotate(*mailbox, edits),
             Operation::Copy { from, to, .. } => {
                 self.check_source(*from, Rights::READ)?;
                 self.check_target(*to)
@@ -121,6 +122,14 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Why a name cannot be had that this mailbox has: nothing that is hidden is told.
+    pub(super) fn taken(&self, mailbox: MailboxId) -> Refusal {
+        if self.rights(mailbox).contains(Rights::LOOKUP) {
+            return Refusal::AlreadyExists;
+        }
+        Refusal::NoPermission { visible: true }
+    }
+
     /// What the one who asks may do with a mailbox.
     pub(super) fn rights(&self, mailbox: MailboxId) -> Rights {
         self.account.rights(mailbox, self.actor)
@@ -166,14 +175,12 @@ impl Planner<'_> {
     /// Whether a mailbox of this name may be made or may get it: a name that is hidden is refused
     /// as one without a parent is.
     fn check_new_name(&self, name: &MailboxName) -> Result<(), Refusal> {
-        let refused = Err(Refusal::NoPermission { visible: true });
         if let Some(taken) = self.account.by_name(name) {
-            let is_visible = self.rights(taken.record().id).contains(Rights::LOOKUP);
-            return if is_visible { Err(Refusal::AlreadyExists) } else { refused };
+            return Err(self.taken(taken.record().id));
         }
         match self.nearest_parent(name) {
             Some(parent) if self.rights(parent).contains(Rights::CREATE) => Ok(()),
-            _ => refused,
+            _ => Err(Refusal::NoPermission { visible: true }),
         }
     }
 
@@ -220,6 +227,34 @@ impl Planner<'_> {
             return Err(Refusal::NoPrivateEntries);
         }
         Ok(())
+    }
+
+    /// RFC 5257 §3.4. What is private of the owner is the owner's alone.
+    fn check_annotate(&self, mailbox: MailboxId, edits: &[AnnotationEdit]) -> Result<(), Refusal> {
+        let needed = |edit: &AnnotationEdit| match edit.audience {
+            Audience::Owner => None,
+            Audience::Reader(_) => Some(Rights::READ),
+            Audience::Everyone => Some(Rights::READ.union(Rights::ANNOTATE)),
+        };
+        self.mailbox(mailbox)?;
+        let held = self.rights(mailbox);
+        let may_set = |edit| needed(edit).is_some_and(|needed| held.contains(needed));
+        match edits.iter().all(may_set) {
+            true => Ok(()),
+            false => Err(self.no_permission(mailbox)),
+        }
+    }
+
+    /// What of the annotations of a new message who asks may give it.
+    pub(super) fn permitted_annotations(
+        &self,
+        annotations: &Annotations,
+        held: Rights,
+    ) -> Annotations {
+        match self.actor {
+            Actor::Owner => annotations.clone(),
+            Actor::Guest(_) => held.permitted_annotations(annotations),
+        }
     }
 
     fn no_permission(&self, mailbox: MailboxId) -> Refusal {

@@ -93,11 +93,11 @@ impl Planner<'_> {
             return Err(Refusal::IntoItself);
         }
         let leaving: Vec<MailboxName> = moves.iter().map(|(_, name, _)| name.clone()).collect();
-        let is_taken = |name: &MailboxName| {
-            self.account.by_name(name).is_some() && leaving.binary_search(name).is_err()
+        let staying = |name: &MailboxName| {
+            self.account.by_name(name).filter(|_| leaving.binary_search(name).is_err())
         };
-        if moves.iter().any(|(_, _, name)| is_taken(name)) {
-            return Err(Refusal::AlreadyExists);
+        if let Some(taken) = moves.iter().find_map(|(_, _, name)| staying(name)) {
+            return Err(self.taken(taken.record().id));
         }
         let created = self.create_parents(to)?;
         for (id, _, name) in &moves {

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Account, Acl, Actor, Bound, Context, Expunges, FlagMode, Identifier, LogEntry, MailboxSnapshot,
-    MailboxSnapshotBuilder, MembershipRow, MetadataTarget, MetadataValue, NewMessage, Operation,
-    Outcome, OwnStore, Refusal, Rights, RightsChange, Subscription, View, apply, decide, touched,
+    Account, Acl, Actor, AnnotationEdit, AnnotationValue, Annotations, Audience, Bound, Context,
+    Expunges, FlagMode, Identifier, LogEntry, MailboxSnapshot, MailboxSnapshotBuilder,
+    MembershipRow, MetadataTarget, MetadataValue, NewMessage, Operation, Outcome, OwnStore,
+    Refusal, Rights, RightsChange, Subscription, View, apply, decide, touched,
 };
 use mail_types::{
-    EntryName, Flags, InternalDate, Keyword, MailboxId, MailboxName, ModSeq, SystemFlags, Uid,
-    UidSet,
+    AccountId, AnnotationName, EntryName, Flags, InternalDate, Keyword, MailboxId, MailboxName,
+    ModSeq, SystemFlags, Uid, UidSet,
 };
 
 use super::client::{Client, Kind, Way};
@@ -40,12 +41,16 @@ struct Rows {
     subscriptions: BTreeMap<MailboxName, Subscription>,
     metadata: BTreeMap<(MetadataTarget, EntryName), MetadataValue>,
     acls: BTreeMap<MailboxId, Acl>,
+    /// As a store has them: a row for all that one audience has of a message.
+    notes: BTreeMap<(MailboxId, Uid, Audience), Vec<(AnnotationName, AnnotationValue)>>,
 }
 
 struct Session {
     mailbox: MailboxId,
     view: View,
     client: Client,
+    /// The annotations as the client knows them, of messages that have any.
+    notes: BTreeMap<u32, model::Notes>,
 }
 
 impl Harness {
@@ -75,7 +80,8 @@ impl Harness {
         self.now += i64::try_from(self.random.below(100)).unwrap();
         match self.random.below(100) {
             0..18 => self.append(),
-            18..44 => self.store(),
+            18..36 => self.store(),
+            36..44 => self.annotate_messages(),
             44..49 => self.copy_or_move(),
             49..52 => self.replace(),
             52..60 => self.expunge(),
@@ -245,7 +251,43 @@ impl Harness {
             size: u32::try_from(self.random.below(10_000)).unwrap(),
             internal_date: InternalDate::new(seconds, 60),
             flags: self.random_flags(),
+            annotations: self.random_notes(4).into_iter().collect(),
         }
+    }
+
+    /// None mostly.
+    fn random_notes(&mut self, once_in: usize) -> Vec<(AnnotationName, Audience, AnnotationValue)> {
+        if !self.random.once_in(once_in) {
+            return Vec::new();
+        }
+        let edits = self.random_edits();
+        let edits = edits.into_iter().filter(|edit| !matches!(edit.audience, Audience::Reader(_)));
+        edits.filter_map(|edit| Some((edit.name, edit.audience, edit.value?))).collect()
+    }
+
+    fn random_edits(&mut self) -> Vec<AnnotationEdit> {
+        let mut edits = Vec::new();
+        for _ in 0..=self.random.below(3) {
+            let names = ["/comment", "/altsubject", "/1/comment", "/vendor/k/a"];
+            let name = AnnotationName::new(self.random.pick::<&str>(&names)).unwrap();
+            let audiences = [Audience::Owner, Audience::Everyone, Audience::Reader(AccountId(9))];
+            let audience = *self.random.pick(&audiences);
+            let values = [None, Some(&b""[..]), Some(b"\0\xff"), Some(&[b'x'; 200])];
+            let value = self.random.pick(&values).map(AnnotationValue::from);
+            edits.push(AnnotationEdit { name, audience, value });
+        }
+        edits
+    }
+
+    fn annotate_messages(&mut self) {
+        let at = self.random_session();
+        let (mailbox, settled) = (self.sessions[at].mailbox, self.sessions[at].view.settled());
+        let uids = self.random_uids(at);
+        let edits = self.random_edits();
+        let unchanged_since = self.random.once_in(4).then_some(settled);
+        let operation = Operation::Annotate { mailbox, uids, edits, unchanged_since };
+        let _refused_or_not = self.submit(&operation);
+        self.advance(at, Expunges::Withhold, None);
     }
 
     fn append(&mut self) {
@@ -330,7 +372,8 @@ impl Harness {
         let kind = *self.random.pick(&[Kind::Plain, Kind::Qresync]);
         let client = Client::select(kind, &view);
         client.assert_synchronized(self.model.by_id(mailbox).unwrap());
-        Session { mailbox, view, client }
+        let notes = self.model.by_id(mailbox).unwrap().notes.clone();
+        Session { mailbox, view, client, notes }
     }
 
     fn reselect(&mut self) {
@@ -447,7 +490,10 @@ impl Harness {
         let snapshot = self.snapshot(mailbox).unwrap();
         let expected = self.model.by_id(mailbox).unwrap().clone();
         let session = &mut self.sessions[at];
+        let uid_next = session.view.uid_next();
         let delta = session.view.advance(&snapshot, expunges, own);
+        session.hear_notes(uid_next, &delta);
+        session.assert_notes(&expected);
         if expunges == Expunges::Withhold {
             assert!(delta.expunged.is_empty() && delta.vanished.is_empty());
         } else {
@@ -523,10 +569,18 @@ impl Rows {
         for (mailbox, uids) in &touched.rows_removed {
             for uid in uids.iter() {
                 assert!(self.memberships.remove(&(*mailbox, uid)).is_some());
+                self.notes.retain(|(of, at, _), _| (of, at) != (mailbox, &uid));
             }
         }
         for (mailbox, row) in &touched.rows_put {
             self.memberships.insert((*mailbox, row.uid), row.clone());
+        }
+        for (mailbox, uid, audience, all) in &touched.annotations {
+            let mine: Vec<_> = all.of(*audience).map(|(n, v)| (n.clone(), v.clone())).collect();
+            match mine.is_empty() {
+                true => _ = self.notes.remove(&(*mailbox, *uid, *audience)),
+                false => _ = self.notes.insert((*mailbox, *uid, *audience), mine),
+            }
         }
         for (target, name, value) in &touched.metadata {
             match value {
@@ -546,6 +600,7 @@ impl Rows {
             self.acls.remove(id);
             self.metadata.retain(|(target, _), _| *target != MetadataTarget::Mailbox(*id));
             self.memberships.retain(|(mailbox, _), _| mailbox != id);
+            self.notes.retain(|(mailbox, ..), _| mailbox != id);
             self.records.remove(id);
         }
         for id in &touched.mailboxes_put {
@@ -565,6 +620,9 @@ impl Rows {
         for (_, row) in self.memberships.range((id, Uid::MIN)..=(id, Uid::MAX)) {
             builder.push(row).unwrap();
         }
+        for ((_, uid, audience), notes) in self.notes.iter().filter(|((of, ..), _)| *of == id) {
+            builder.annotate(*uid, *audience, notes.clone()).unwrap();
+        }
         for entry in log.iter().filter(|entry| entry.modseq > account.head().history_floor) {
             for change in &entry.changes {
                 if let crate::Change::Expunged { mailbox, uids, .. } = change
@@ -575,6 +633,42 @@ impl Rows {
             }
         }
         builder.finish().unwrap()
+    }
+}
+
+impl Session {
+    /// The client asks for the annotations of new messages, and for those that it is told of.
+    fn hear_notes(&mut self, uid_next: Uid, delta: &crate::Delta) {
+        let known = |view: &View, uid: Uid| -> Annotations {
+            view.entry(uid).map(|entry| entry.annotations()).unwrap_or_default()
+        };
+        for (uid, names) in &delta.annotated {
+            let now = model::notes_of(&known(&self.view, *uid));
+            let mine = self.notes.entry(uid.get()).or_default();
+            for (name, audience) in names {
+                let key = (name.to_string(), *audience);
+                match now.get(&key) {
+                    Some(value) => _ = mine.insert(key, value.clone()),
+                    None => assert!(mine.remove(&key).is_some(), "told of nothing"),
+                }
+            }
+        }
+        for uid in self.view.uids().intersection(&UidSet::range(uid_next, Uid::MAX)).iter() {
+            self.notes.insert(uid.get(), model::notes_of(&known(&self.view, uid)));
+        }
+        let uids = self.view.uids();
+        self.notes.retain(|uid, it| !it.is_empty() && uids.contains(Uid::new(*uid).unwrap()));
+    }
+
+    /// Of messages that are there, it knows what is there; of those withheld, what was.
+    fn assert_notes(&self, expected: &model::Mailbox) {
+        let live = self.notes.iter().filter(|(uid, _)| expected.messages.contains_key(*uid));
+        let live: BTreeMap<u32, model::Notes> = live.map(|(u, n)| (*u, n.clone())).collect();
+        assert_eq!(live, expected.notes);
+        for (uid, notes) in &self.notes {
+            let entry = self.view.entry(Uid::new(*uid).unwrap()).unwrap();
+            assert_eq!(&model::notes_of(&entry.annotations()), notes, "{uid}");
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Account, Counts, FlagMode, MetadataTarget, NewMessage, Operation, Outcome, Quota, Refusal,
-    RightsChange,
+    Account, AnnotationEdit, Audience, Counts, FlagMode, MetadataTarget, NewMessage, Operation,
+    Outcome, Quota, Refusal, RightsChange,
 };
 use mail_types::{EntryName, Flags, MailboxId, MailboxName, UidSet};
 
@@ -14,6 +14,8 @@ pub type Uids = BTreeSet<u32>;
 /// Identifiers and letters of rights.
 pub type Lists = BTreeMap<String, BTreeSet<char>>;
 pub type Annotations = BTreeMap<String, Vec<u8>>;
+/// Annotations of a message.
+pub type Notes = BTreeMap<(String, Audience), Vec<u8>>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -35,6 +37,8 @@ pub struct Mailbox {
     pub recent_mark: u32,
     pub messages: BTreeMap<u32, Message>,
     pub keywords: BTreeSet<String>,
+    /// By UID, of the messages that have any.
+    pub notes: BTreeMap<u32, Notes>,
     pub annotations: Annotations,
     pub acl: Lists,
     /// (modseq, UID) of every expunge there ever was.
@@ -127,6 +131,11 @@ impl Model {
                 let mailbox = self.by_id_mut(*mailbox).ok_or(Refusal::NonExistent)?;
                 Ok(mailbox.set_flags(uids, *mode, &flag_names(flags), since, modseq))
             }
+            Operation::Annotate { mailbox, uids, edits, unchanged_since } => {
+                let since = unchanged_since.map_or(u64::MAX, |since| since.get());
+                let mailbox = self.by_id_mut(*mailbox).ok_or(Refusal::NonExistent)?;
+                Ok(mailbox.annotate(uids, edits, since, modseq))
+            }
             Operation::Copy { from, to, uids } => {
                 let (source, target) = self.copy(*from, *to, uids, modseq, now)?;
                 let changed = !source.is_empty();
@@ -196,6 +205,7 @@ impl Model {
             recent_mark: 1,
             messages: BTreeMap::new(),
             keywords: BTreeSet::new(),
+            notes: BTreeMap::new(),
             annotations: Annotations::new(),
             acl,
             expunged: Vec::new(),
@@ -308,15 +318,17 @@ impl Model {
         self.create(to, modseq);
         created.push(to.to_owned());
         let inbox = self.mailboxes.get_mut("INBOX").unwrap();
-        let moved: Vec<Message> = inbox.messages.values().cloned().collect();
+        let notes = inbox.notes.clone();
+        let moved: Vec<(u32, Message)> = inbox.messages.clone().into_iter().collect();
         let uids: Uids = inbox.messages.keys().copied().collect();
         inbox.expunge(&uids, modseq);
         let (annotations, acl) = (inbox.annotations.clone(), inbox.acl.clone());
         let target = self.mailboxes.get_mut(to).unwrap();
         target.annotations = annotations;
         target.acl = acl;
-        for message in moved {
-            target.add(Message { saved: now, ..message }, modseq);
+        for (uid, message) in moved {
+            let to = target.add(Message { saved: now, ..message }, modseq);
+            target.take_notes(to, notes.get(&uid));
         }
         Ok((Told::Renamed(created, Vec::new()), true))
     }
@@ -344,7 +356,9 @@ impl Model {
                 size: new.size,
                 flags: flag_names(&new.flags),
             };
-            uids.insert(target.add(message, modseq));
+            let uid = target.add(message, modseq);
+            target.take_notes(uid, Some(&notes_of(&new.annotations)));
+            uids.insert(uid);
         }
         self.messages_made = made;
         let changed = !uids.is_empty();
@@ -404,10 +418,13 @@ impl Model {
             .filter(|(uid, _)| named(uid))
             .map(|(uid, message)| (*uid, message.clone()))
             .collect();
+        let notes = source.notes.clone();
         let target = self.by_id_mut(to).ok_or(Refusal::NoTarget)?;
         let mut given = Uids::new();
-        for (_, message) in &taken {
-            given.insert(target.add(Message { saved: now, ..message.clone() }, modseq));
+        for (from, message) in &taken {
+            let uid = target.add(Message { saved: now, ..message.clone() }, modseq);
+            target.take_notes(uid, notes.get(from));
+            given.insert(uid);
         }
         Ok((taken.into_iter().map(|(uid, _)| uid).collect(), given))
     }
@@ -497,6 +514,7 @@ impl Mailbox {
     fn expunge(&mut self, uids: &Uids, modseq: u64) {
         for uid in uids {
             assert!(self.messages.remove(uid).is_some());
+            self.notes.remove(uid);
             self.expunged.push((modseq, *uid));
             self.highest = modseq;
         }
@@ -534,7 +552,59 @@ impl Mailbox {
         (Told::Flags { changed, same, modified }, any)
     }
 
+    fn annotate(
+        &mut self,
+        uids: &UidSet,
+        edits: &[AnnotationEdit],
+        since: u64,
+        modseq: u64,
+    ) -> (Told, bool) {
+        let (mut changed, mut same, mut modified) = (Uids::new(), Uids::new(), Uids::new());
+        for (uid, message) in &mut self.messages {
+            if !uids.contains(mail_types::Uid::new(*uid).unwrap()) {
+                continue;
+            }
+            if message.modseq > since {
+                modified.insert(*uid);
+                continue;
+            }
+            let before = self.notes.get(uid).cloned().unwrap_or_default();
+            let mut after = before.clone();
+            for edit in edits {
+                let key = (edit.name.to_string(), edit.audience);
+                match &edit.value {
+                    Some(value) => _ = after.insert(key, value.to_vec()),
+                    None => _ = after.remove(&key),
+                }
+            }
+            if after == before {
+                same.insert(*uid);
+                continue;
+            }
+            self.notes.insert(*uid, after);
+            message.modseq = modseq;
+            self.highest = modseq;
+            changed.insert(*uid);
+        }
+        self.notes.retain(|_, notes| !notes.is_empty());
+        let any = !changed.is_empty();
+        (Told::Flags { changed, same, modified }, any)
+    }
+
+    /// What a copy gets: not the private values of other readers.
+    fn take_notes(&mut self, uid: u32, notes: Option<&Notes>) {
+        let mut notes = notes.cloned().unwrap_or_default();
+        notes.retain(|(_, audience), _| !matches!(audience, Audience::Reader(_)));
+        if !notes.is_empty() {
+            self.notes.insert(uid, notes);
+        }
+    }
+
     pub fn counts(&self) -> Counts {
+        let bytes = |((name, _), value): (&(String, Audience), &Vec<u8>)| {
+            u64::try_from(name.len() + value.len() + 64).unwrap()
+        };
+
         let all = self.messages.values();
         let count = |messages: Vec<&Message>| u32::try_from(messages.len()).unwrap();
         let deleted: Vec<&Message> =
@@ -545,6 +615,7 @@ impl Mailbox {
             size_bytes: all.map(|m| u64::from(m.size)).sum(),
             deleted_bytes: deleted.iter().map(|m| u64::from(m.size)).sum(),
             deleted: count(deleted),
+            annotation_bytes: self.notes.values().flatten().map(bytes).sum(),
         }
     }
 
@@ -558,6 +629,10 @@ impl Mailbox {
         let expected: Vec<(u32, Message)> =
             self.messages.iter().map(|(uid, message)| (*uid, message.clone())).collect();
         assert_eq!(found, expected);
+        let notes =
+            contents.iter().map(|entry| (entry.uid().get(), notes_of(&entry.annotations())));
+        let notes: BTreeMap<u32, Notes> = notes.filter(|(_, notes)| !notes.is_empty()).collect();
+        assert_eq!(notes, self.notes);
         let unseen = expected.iter().position(|(_, m)| !m.flags.contains("\\seen"));
         assert_eq!(contents.first_unseen().map(|at| usize::try_from(at).unwrap()), unseen);
         for keyword in &self.keywords {
@@ -577,6 +652,11 @@ pub fn message_of(entry: &crate::EntryRef<'_>) -> Message {
         size: entry.size(),
         flags: flag_names(&entry.flags()),
     }
+}
+
+pub fn notes_of(annotations: &crate::Annotations) -> Notes {
+    let all = annotations.iter();
+    all.map(|(name, audience, value)| ((name.to_string(), audience), value.to_vec())).collect()
 }
 
 pub fn flag_names(flags: &Flags) -> FlagNames {
@@ -607,7 +687,7 @@ pub fn assert_told(outcome: &Outcome, told: &Told) {
         Outcome::Added { uids: added, messages, .. } => {
             Told::Added(uids(added), messages.iter().map(|id| id.get()).collect())
         }
-        Outcome::FlagsSet(outcome) => Told::Flags {
+        Outcome::FlagsSet(outcome) | Outcome::Annotated(outcome) => Told::Flags {
             changed: uids(&outcome.changed),
             same: uids(&outcome.same),
             modified: uids(&outcome.modified),

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use mail_types::{ModSeq, SystemFlags, UidSet};
+use mail_types::{AnnotationName, ModSeq, SystemFlags, Uid, UidSet};
 
 use super::entry::Entry;
 use super::{CHUNK_ENTRIES, Inner, Keywords, MailboxSnapshot, MembershipRow, Slot};
+use crate::annotations::AnnotationTable;
 use crate::apply::Corruption;
 use crate::history::History;
 use crate::keywords::{KeywordSets, SetId};
-use crate::{Counts, MailboxRecord};
+use crate::{AnnotationValue, Annotations, Audience, Counts, MailboxRecord};
 
 /// Takes rows in UID order and expunges in modseq order.
 pub struct MailboxSnapshotBuilder {
@@ -21,6 +22,7 @@ pub struct MailboxSnapshotBuilder {
     chunk: Vec<Entry>,
     counts: Counts,
     history: History,
+    annotations: AnnotationTable,
 }
 
 impl MailboxSnapshotBuilder {
@@ -36,6 +38,7 @@ impl MailboxSnapshotBuilder {
             chunk: Vec::with_capacity(CHUNK_ENTRIES),
             counts: Counts::default(),
             history: History::new(floor),
+            annotations: AnnotationTable::default(),
         }
     }
 
@@ -75,6 +78,31 @@ impl MailboxSnapshotBuilder {
         }
     }
 
+    /// Adds annotations of a message that was pushed before: all that one audience has.
+    ///
+    /// # Errors
+    /// If there is no such message.
+    pub fn annotate(
+        &mut self,
+        uid: Uid,
+        audience: Audience,
+        values: Vec<(AnnotationName, AnnotationValue)>,
+    ) -> Result<(), Corruption> {
+        let slot = self.slots.partition_point(|slot| slot.last_uid < uid);
+        let sealed = self.slots.get(slot).map_or(&[][..], |slot| &slot.entries);
+        let is_in = |entries: &[Entry]| entries.binary_search_by_key(&uid, Entry::uid).is_ok();
+        if !is_in(sealed) && !is_in(&self.chunk) {
+            return Err(Corruption::Row { mailbox: self.record.id, uid });
+        }
+        let before = self.annotations.get(uid).cloned().unwrap_or_default();
+        let others = before.iter().map(|(name, whose, value)| (name.clone(), whose, value.clone()));
+        let all = others.chain(values.into_iter().map(|(name, value)| (name, audience, value)));
+        let all: Annotations = all.collect();
+        self.counts.annotation_bytes += all.bytes().saturating_sub(before.bytes());
+        self.annotations.set(uid, all);
+        Ok(())
+    }
+
     /// The contents.
     ///
     /// # Errors
@@ -88,7 +116,11 @@ impl MailboxSnapshotBuilder {
             uid_next: self.record.uid_next,
             highest_modseq: self.record.highest_modseq,
             counts: self.counts,
-            keywords: Keywords { names: self.record.keywords.clone(), sets: Arc::new(self.sets) },
+            keywords: Keywords {
+                names: self.record.keywords.clone(),
+                sets: Arc::new(self.sets),
+                annotations: self.annotations,
+            },
             slots: self.slots,
             history: Arc::new(self.history),
         };

@@ -7,9 +7,9 @@ use mail_types::{ModSeq, SystemFlags, Uid, UidSet};
 
 use super::entry::{Entry, PackedFlags};
 use super::{CHUNK_ENTRIES, Inner, MailboxSnapshot, MembershipRow, Slot};
-use crate::KeywordNames;
 use crate::apply::Corruption;
 use crate::keywords::{KeywordSets, SetId};
+use crate::{AnnotationEdit, Annotations, KeywordNames};
 
 /// Messages that get the same flags.
 pub(crate) struct FlagEdit<'a> {
@@ -20,11 +20,12 @@ pub(crate) struct FlagEdit<'a> {
 }
 
 impl MailboxSnapshot {
-    /// With these rows after the last one.
+    /// With these rows after the last one, and the annotations of those that have any.
     pub(crate) fn with_added(
         &self,
         modseq: ModSeq,
         rows: &[MembershipRow],
+        annotations: Vec<(Uid, Annotations)>,
         names: &KeywordNames,
     ) -> Result<Self, Corruption> {
         let corrupt = |uid| Corruption::Row { mailbox: self.mailbox(), uid };
@@ -49,6 +50,10 @@ impl MailboxSnapshot {
             }
         }
         inner.push_slot(&open);
+        for (uid, annotations) in annotations {
+            inner.counts.annotation_bytes += annotations.bytes();
+            inner.keywords.annotations.set(uid, annotations);
+        }
         inner.compact_sets_if_due();
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -71,18 +76,34 @@ impl MailboxSnapshot {
             targets.extend(edit.uids.iter().map(|uid| (uid, flags)));
         }
         targets.sort_unstable();
-        let mut rest = targets.as_slice();
-        while let Some(&(uid, _)) = rest.first() {
-            let at = inner.slots.partition_point(|slot| slot.last_uid < uid);
-            let corrupt = Corruption::Row { mailbox: self.mailbox(), uid };
-            let slot = inner.slots.get_mut(at).ok_or(corrupt)?;
-            let count = rest.partition_point(|(uid, _)| *uid <= slot.last_uid);
-            let (here, later) = rest.split_at(count);
-            slot.set_flags(here, modseq, &mut inner.counts)
-                .map_err(|uid| Corruption::Row { mailbox: self.mailbox(), uid })?;
-            rest = later;
-        }
+        inner.set_flags(&targets, modseq)?;
         inner.compact_sets_if_due();
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// With other annotations of these messages, all of which must be there. Their flags stay.
+    pub(crate) fn with_annotations(
+        &self,
+        modseq: ModSeq,
+        uids: &UidSet,
+        edits: &[AnnotationEdit],
+    ) -> Result<Self, Corruption> {
+        let mut inner = (*self.inner).clone();
+        inner.highest_modseq = modseq;
+        let fresh = Annotations::default().with(edits);
+        let mut targets: Vec<(Uid, PackedFlags)> = Vec::new();
+        for (_, entry) in self.select(uids) {
+            targets.push((entry.uid(), entry.packed()));
+            let before = entry.annotations();
+            let after = if before.is_empty() { fresh.clone() } else { before.with(edits) };
+            let bytes = inner.counts.annotation_bytes + after.bytes();
+            inner.counts.annotation_bytes = bytes.saturating_sub(before.bytes());
+            inner.keywords.annotations.set(entry.uid(), after);
+        }
+        if u64::try_from(targets.len()) != Ok(uids.len()) {
+            return Err(Corruption::ContentsDisagree(self.mailbox()));
+        }
+        inner.set_flags(&targets, modseq)?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -108,6 +129,8 @@ impl MailboxSnapshot {
         if before - u64::from(inner.counts.messages) != uids.len() {
             return Err(Corruption::ContentsDisagree(self.mailbox()));
         }
+        let bytes = inner.keywords.annotations.remove(uids);
+        inner.counts.annotation_bytes = inner.counts.annotation_bytes.saturating_sub(bytes);
         Arc::make_mut(&mut inner.history).push(modseq, uids);
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -126,6 +149,25 @@ impl Inner {
             Some(id) => Some(id),
             None => Arc::make_mut(&mut self.keywords.sets).intern(keywords),
         }
+    }
+
+    /// Gives messages these flags and this modseq; they are in UID order and must be there.
+    fn set_flags(
+        &mut self,
+        targets: &[(Uid, PackedFlags)],
+        modseq: ModSeq,
+    ) -> Result<(), Corruption> {
+        let corrupt = |uid| Corruption::Row { mailbox: self.mailbox, uid };
+        let mut rest = targets;
+        while let Some(&(uid, _)) = rest.first() {
+            let at = self.slots.partition_point(|slot| slot.last_uid < uid);
+            let slot = self.slots.get_mut(at).ok_or(corrupt(uid))?;
+            let count = rest.partition_point(|(uid, _)| *uid <= slot.last_uid);
+            let (here, later) = rest.split_at(count);
+            slot.set_flags(here, modseq, &mut self.counts).map_err(corrupt)?;
+            rest = later;
+        }
+        Ok(())
     }
 
     fn push_slot(&mut self, entries: &[Entry]) {

@@ -3,6 +3,7 @@
 use mail_types::{Flags, InternalDate, Keyword, MessageId, ModSeq, SystemFlags, ThreadId, Uid};
 
 use super::Keywords;
+use crate::Annotations;
 use crate::keywords::{SET_ID_MAX, SetId};
 
 /// A message as it is stored: the row of a mailbox and UID.
@@ -177,6 +178,11 @@ impl<'a> EntryRef<'a> {
     /// All flags. System flags alone cost no allocation.
     pub fn flags(&self) -> Flags {
         Flags::new(self.system_flags(), self.keywords().cloned())
+    }
+
+    /// Its annotations. A message without any costs one look at a table that is mostly empty.
+    pub fn annotations(&self) -> Annotations {
+        self.keywords.annotations.get(self.uid()).cloned().unwrap_or_default()
     }
 
     /// As it is stored.

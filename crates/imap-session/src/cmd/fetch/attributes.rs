@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use imap_proto::types::{
-    BodyData, FetchAttribute, FetchItem, FlagList, HeaderFields, Partial, Section, SectionText,
+    AnnotationData, AnnotationItem, BodyData, FetchAttribute, FetchItem, FlagList, HeaderFields,
+    Partial, Section, SectionText,
 };
 use imap_proto::{BlobSlice, Transform};
 use mail_types::InternalDate;
@@ -13,8 +14,8 @@ use mime::header::{FieldFilter, subset};
 use mime::{Encoding, Message, SectionKind};
 
 use super::needs;
-use crate::Trouble;
 use crate::place::Home;
+use crate::{Trouble, annotation};
 
 /// What was loaded of one message.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +43,10 @@ pub(crate) struct Subject<'a> {
 pub(crate) enum Untold {
     /// The message itself is gone.
     Gone,
+    /// There is nothing to tell: wildcards found no annotation.
+    Nothing,
+    /// The body part that its name speaks of does not exist. RFC 5257 §3.2.1
+    NoSuchPart,
     /// Its encoding cannot be removed. RFC 3516 §4.3
     UnknownEncoding,
     /// It is there, but cannot be read.
@@ -69,6 +74,7 @@ impl Subject<'_> {
             FetchItem::SaveDate => {
                 FetchAttribute::SaveDate(Some(InternalDate::utc(entry.save_date())))
             }
+            FetchItem::Annotation(item) => FetchAttribute::Annotation(self.annotations(item)?),
             FetchItem::Envelope => {
                 FetchAttribute::Envelope(Box::new(self.row()?.header.envelope.clone()))
             }
@@ -97,6 +103,14 @@ impl Subject<'_> {
                 FetchAttribute::BinarySize { part: part.clone(), size: self.binary_size(part)? }
             }
         })
+    }
+
+    fn annotations(&self, item: &AnnotationItem) -> Result<AnnotationData, Untold> {
+        let parts = annotation::parts_of(item);
+        if !parts.is_empty() && !annotation::has_parts(self.row()?, &parts) {
+            return Err(Untold::NoSuchPart);
+        }
+        annotation::data(item, &self.entry, self.home.audience()).ok_or(Untold::Nothing)
     }
 
     fn row(&self) -> Result<&Message, Untold> {

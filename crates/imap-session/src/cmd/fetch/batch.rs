@@ -145,7 +145,9 @@ impl Job {
             let (view, home) = (&selected.view, &selected.home);
             let out = &mut Out::new(run.sink, run.state.enabled);
             let loaded = Loaded::default();
-            let mut entries: Vec<_> = view.entries(&self.rest).take(MESSAGES_PER_FLUSH).collect();
+            let most =
+                if self.has_annotations() { ANNOTATED_PER_FLUSH } else { MESSAGES_PER_FLUSH };
+            let mut entries: Vec<_> = view.entries(&self.rest).take(most).collect();
             last = entries.last().map(|(_, entry)| entry.uid());
             self.in_order(&mut entries);
             for (seq, entry) in entries {
@@ -169,6 +171,10 @@ impl Job {
             None => return self.finish(run),
         }
         self.pause(run)
+    }
+
+    fn has_annotations(&self) -> bool {
+        self.items.iter().any(|item| matches!(item, FetchItem::Annotation(_)))
     }
 
     fn forget_through(&mut self, last: Uid) {
@@ -412,8 +418,9 @@ impl Job {
 
     fn reply(&self) -> Reply {
         match self.untold {
-            None => Reply::ok("FETCH completed"),
+            None | Some(Untold::Nothing) => Reply::ok("FETCH completed"),
             Some(Untold::Gone) => expunge_issued(),
+            Some(Untold::NoSuchPart) => errors::refusal(mailbox::Refusal::NoSuchPart),
             Some(Untold::UnknownEncoding) => unknown_encoding(),
             Some(Untold::Unreadable(trouble)) => errors::trouble(trouble),
         }
@@ -422,7 +429,7 @@ impl Job {
 
 /// Notes why something is not told. That stored mail is damaged is the worst of reasons.
 fn note(known: &mut Option<Untold>, untold: Untold) {
-    if !matches!(known, Some(Untold::Unreadable(_))) {
+    if untold != Untold::Nothing && !matches!(known, Some(Untold::Unreadable(_))) {
         *known = Some(untold);
     }
 }
@@ -540,5 +547,7 @@ fn header_requests(batch: &[Waiting]) -> (Vec<ReadRequest>, Vec<usize>) {
 
 /// Messages that need nothing loaded are told so many at a time: some 100 KiB.
 const MESSAGES_PER_FLUSH: usize = 1000;
+/// The same if annotations are told, of which each may have two rows full: 1.5 MiB at most.
+const ANNOTATED_PER_FLUSH: usize = 32;
 /// Octets of an encoded part that are decoded at a time to count them.
 const PIECE_BYTES: u64 = 256 << 10;

@@ -5,6 +5,8 @@ use std::ops::Range;
 use imap_proto::types::{FetchItem, Peek, SectionText};
 use mime::{Encoding, Message, SectionKind};
 
+use crate::annotation;
+
 /// What a list of items needs of each message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
@@ -37,6 +39,8 @@ impl Needs {
             | FetchItem::EmailId
             | FetchItem::ThreadId
             | FetchItem::SaveDate => {}
+            // Parts that are named have to exist.
+            FetchItem::Annotation(item) => self.row |= !annotation::parts_of(item).is_empty(),
             FetchItem::Envelope
             | FetchItem::Body
             | FetchItem::BodyStructure

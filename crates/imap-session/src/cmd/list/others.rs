@@ -38,7 +38,7 @@ impl Others {
             if run.account.is_none_or(|own| space.is_hidden_by(own)) {
                 continue;
             }
-            let guest = Arc::new(Guest { space, owner: name, mark });
+            let guest = Arc::new(Guest { space, owner: name, reader: run.state.user_id, mark });
             for (inner, id) in account.names() {
                 let rights = account.rights(id, &actor);
                 let full = guest.full_name(inner).filter(|_| rights.contains(Rights::LOOKUP));

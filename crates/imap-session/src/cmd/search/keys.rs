@@ -2,8 +2,10 @@
 
 use imap_proto::types::{Numbering, Search, SearchKey, SequenceSet};
 use mail_types::{MessageId, ThreadId, Uid, UidSet};
+use mailbox::EntryPattern;
 use mailbox::search::{DateTest, Field, Key};
 
+use crate::annotation;
 use crate::resolve::{resolve_leniently, uids_to_come};
 use crate::state::Selected;
 
@@ -170,6 +172,14 @@ impl Translator<'_> {
             }
             // Its keys have taken its place before a search begins.
             SearchKey::Filter(_) => Key::Nothing,
+            SearchKey::Annotation(key) => {
+                let text = key.text.as_deref().map(|text| self.text(text));
+                Key::Annotation(
+                    EntryPattern::new(&key.entry),
+                    annotation::audiences(key.scope, self.selected.home.audience()),
+                    text,
+                )
+            }
             SearchKey::Fuzzy(key) => Key::Fuzzy(Box::new(self.key(key))),
             SearchKey::Not(key) => not(self.key(key)),
             SearchKey::Or(a, b) => Key::Or(vec![self.key(a), self.key(b)]),
