@@ -174,8 +174,11 @@ impl Server {
                 self.spawn(listener, arrival, gate, Arc::new(imap));
             }
             Protocol::Smtp(role) => {
+                // Of mail that strangers bring nobody could be told that it failed on its way
+                // elsewhere, as their addresses are not known to be theirs. RFC 3834 §2
+                let sends = role == Role::Submission;
                 let settings = SmtpSettings {
-                    outbound: self.outward.outbound.clone(),
+                    outbound: self.outward.outbound.clone().filter(|_| sends),
                     ..SmtpSettings::new(role, hostname.to_owned(), starttls)
                 };
                 let (service, throttle) = (self.service.clone(), Arc::clone(throttle));
