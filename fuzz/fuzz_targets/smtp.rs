@@ -1,0 +1,114 @@
+//! Anybody says anything at all to a session of SMTP, submission or LMTP, and a relay anything to
+//! our client: neither panics, every reply is one, a message of a stranger has no bare line end, and
+//! of each recipient something is known.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use smtp_session::{
+    Addressee, AuthAnswer, Client, ClientStep, ClientTls, Dsn, Errand, Event, Fate, LineEnds,
+    Offer, Reply, Response, Role, Session, StartTls,
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    // The first octet says who speaks, and in pieces of what length.
+    let Some((first, said)) = bytes.split_first() else { return };
+    let pieces = said.chunks(usize::from(first / 4) + 1);
+    match first % 4 {
+        0 => serve(Role::Lmtp, pieces),
+        1 => serve(Role::Mx, pieces),
+        2 => serve(Role::Submission, pieces),
+        _ => send(pieces),
+    }
+});
+
+fn serve<'a>(role: Role, pieces: impl Iterator<Item = &'a [u8]>) {
+    let offer = Offer {
+        role,
+        hostname: "mail.harbour.example".to_owned(),
+        message_bytes_max: 1000,
+        starttls: StartTls::Offered,
+        mechanisms: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
+        dsn: Dsn::Offered,
+    };
+    let mut session = Session::new(offer);
+    let (mut input, mut text) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        let goes_on = turn(&mut session, role, &mut input, &mut text);
+        check_replies(&std::mem::take(&mut session.replies));
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+/// Answers until more input is needed; `false` at the end.
+fn turn(session: &mut Session, role: Role, input: &mut Vec<u8>, text: &mut Vec<u8>) -> bool {
+    loop {
+        match session.advance(input) {
+            Event::NeedInput => return true,
+            Event::Close | Event::StartTls => return false,
+            Event::Auth(_) if input.len() % 3 == 0 => {
+                session.answer_auth(AuthAnswer::Challenge(b"who?".to_vec()));
+            }
+            Event::Auth(_) => session.answer_auth(AuthAnswer::Done { data: None }),
+            Event::Sender(_) => session.answer_sender(OK),
+            Event::Recipient(to) if to.starts_with('n') => session.answer_recipient(NOBODY),
+            Event::Recipient(_) => session.answer_recipient(OK),
+            Event::Data => session.answer_data(Ok(())),
+            Event::Text(piece) => text.extend_from_slice(&piece),
+            Event::Abandon => text.clear(),
+            Event::End => {
+                let mut ends = LineEnds::default();
+                ends.push(text);
+                assert!(role == Role::Lmtp || !ends.has_bare(), "a bare line end was taken");
+                text.clear();
+                let recipients = session.transaction().map_or(0, |it| it.recipients.len());
+                let count = if role == Role::Lmtp { recipients } else { 1 };
+                session.answer_message(&vec![OK; count]);
+            }
+        }
+    }
+}
+
+fn check_replies(replies: &[u8]) {
+    for line in replies.split_inclusive(|byte| *byte == b'\n') {
+        let has_code = line.iter().take(3).filter(|byte| byte.is_ascii_digit()).count() == 3;
+        assert!(has_code && line.ends_with(b"\r\n"), "{:?}", String::from_utf8_lossy(line));
+    }
+}
+
+fn send<'a>(pieces: impl Iterator<Item = &'a [u8]>) {
+    let addressee = |address: &str| Addressee { address: address.to_owned(), dsn: String::new() };
+    let errand = Errand {
+        name: "mail.harbour.example".to_owned(),
+        tls: ClientTls::Opportunistic,
+        credentials: None,
+        sender: "office@harbour.example".to_owned(),
+        recipients: vec![addressee("pilot@sea.example"), addressee("crew@sea.example")],
+        size: 100,
+        has_8bit: false,
+        smtputf8: false,
+        dsn: String::new(),
+    };
+    let mut client = Client::new(errand);
+    let mut was_sent = false;
+    for piece in pieces {
+        match client.push(piece) {
+            ClientStep::Read => {}
+            ClientStep::StartTls => client.tls_started(),
+            ClientStep::Text => {
+                was_sent = true;
+                client.text_sent();
+            }
+            ClientStep::Close => break,
+        }
+    }
+    let fates = client.into_fates(&Response::local(421, [4, 4, 2], "gone"));
+    assert_eq!(fates.len(), 2);
+    let is_taken = fates.iter().any(|fate| matches!(fate, Fate::Taken(_)));
+    assert!(was_sent || !is_taken, "taken before it was sent");
+}
+
+const OK: Reply = Reply::new(250, "2.0.0", "OK");
+const NOBODY: Reply = Reply::new(550, "5.1.1", "Nobody");
