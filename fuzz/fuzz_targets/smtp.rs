@@ -1,6 +1,6 @@
 //! Anybody says anything at all to a session of SMTP, submission or LMTP, and a relay anything to
-//! our client: neither panics, every reply is one, a message of a stranger has no bare line end, and
-//! of each recipient something is known.
+//! our client: neither panics, every reply is one, a message of a stranger has no bare line end,
+//! and of each recipient something is known.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -113,7 +113,7 @@ impl Responses {
 /// Code, whether this is the last line, and text of a line. RFC 5321 §4.2
 fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     let (digits, rest) = line.split_at_checked(3)?;
-    let is_code = digits.iter().all(u8::is_ascii_digit) && matches!(digits, [b'2'..=b'5', ..]);
+    let [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9'] = digits else { return None };
     let code = digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
     let (is_last, text) = match rest {
         [] => (true, rest),
@@ -121,7 +121,7 @@ fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
         [b'-', text @ ..] => (false, text),
         _ => return None,
     };
-    is_code.then_some((code, is_last, text))
+    Some((code, is_last, text))
 }
 
 /// The enhanced status code in front of a text, if it says the same as the code does: else one of
@@ -162,6 +162,15 @@ const KEPT_BYTES_MAX: usize = 512;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_code_is_an_error_and_no_number() {
+        for line in
+            ["\r2 250 ok\r\n", "2\x00\x2f ok\r\n", "25\r\n", "\u{e9}50\r\n", "1 2\r\n", "650 x\r\n"]
+        {
+            assert!(all(line).is_err(), "{line:?}");
+        }
+    }
 
     fn all(text: &str) -> Result<Vec<Response>, &'static str> {
         let mut responses = Responses::default();
