@@ -2,7 +2,7 @@
 
     PILLARBOX=path/to/pillarbox python3 e2e/run.py [NAME...]
 
-NAME picks files: `mbsync` runs test_mbsync.py. Every test makes its own account on one server,
+NAME picks files: `mbsync` runs test_mbsync.py; what is in hand_NAME.py is run only so. Every test makes its own account on one server,
 which is started with the first test and stopped with the last. With PILLARBOX_AT the tests talk
 to a server that runs already; see server.py.
 """
@@ -33,8 +33,11 @@ class Timed(unittest.TextTestResult):
 
 def main(names):
     files = sorted(path.stem for path in HERE.glob("test_*.py"))
-    wanted = [f"test_{name}" for name in names] or files
-    unknown = [name for name in wanted if name not in files]
+    # What is only run when it is asked for.
+    by_hand = sorted(path.stem for path in HERE.glob("hand_*.py"))
+    known = {stem.split("_", 1)[1]: stem for stem in by_hand + files}
+    wanted = [known.get(name, name) for name in names] or files
+    unknown = [name for name in wanted if name not in files + by_hand]
     if unknown:
         print(f"no such tests: {' '.join(unknown)}; there are: {' '.join(files)}")
         return 2
