@@ -98,6 +98,13 @@ impl Selected {
         }
     }
 
+    /// Whether these name messages that were expunged elsewhere and that the client still counts.
+    /// RFC 2180 §4
+    pub(crate) fn names_gone(&self, uids: &UidSet) -> bool {
+        let is_gone = |uid| self.view.snapshot().find(uid).is_none();
+        self.view.has_withheld() && self.view.entries(uids).any(|(_, entry)| is_gone(entry.uid()))
+    }
+
     /// The rights that say which flags can be changed. RFC 4314 §5.1.1
     pub(crate) fn flag_rights(&self) -> Rights {
         match self.access {

@@ -52,11 +52,20 @@ pub(crate) fn catch_up(
     run: &mut Run<'_>,
     then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static,
 ) -> Flow {
-    match advance(told, Silence::None, run) {
+    move_view(move |run| advance(told, Silence::None, run), run, then)
+}
+
+/// Moves the view, once more if its mailbox has to be loaded first, and goes on.
+pub(crate) fn move_view(
+    advance: impl Fn(&mut Run<'_>) -> CaughtUp + Send + 'static,
+    run: &mut Run<'_>,
+    then: impl FnOnce(&mut Run<'_>) -> Flow + Send + 'static,
+) -> Flow {
+    match advance(run) {
         CaughtUp::Yes => then(run),
         CaughtUp::Gone => Err(errors::no_such_mailbox()),
         CaughtUp::NotLoaded(mailbox) => {
-            load_selected(mailbox, run, move |run| match advance(told, Silence::None, run) {
+            load_selected(mailbox, run, move |run| match advance(run) {
                 CaughtUp::Yes => then(run),
                 CaughtUp::Gone => Err(errors::no_such_mailbox()),
                 CaughtUp::NotLoaded(_) => Err(errors::trouble(Trouble::Unavailable)),

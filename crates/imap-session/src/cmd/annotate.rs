@@ -7,15 +7,14 @@ use imap_proto::types::{Code, Numbering, StoreAnnotation};
 use mail_types::{MessageId, Uid, UidSet};
 use mailbox::{AnnotationEdit, FlagsOutcome, Operation, Outcome, Refusal};
 
-use super::copy::expunge_issued;
 use super::expunge::check_writable;
-use super::store::numbers;
+use super::store::{Ending, finish};
 use crate::limit::{self, Cut};
 use crate::render::{Fetched, Include};
-use crate::reply::{Flow, Reply, Run, end, wait, wait_ready};
+use crate::reply::{Flow, Reply, Run, end, wait};
 use crate::resolve::resolve;
-use crate::sync::{self, CaughtUp, Silence, Told};
-use crate::{Answer, Need, Trouble, annotation, errors};
+use crate::sync::{self, Silence, Told};
+use crate::{Answer, Need, annotation, errors};
 
 pub(crate) fn begin(store: StoreAnnotation, run: &mut Run<'_>) -> Flow {
     check_writable(run)?;
@@ -45,9 +44,7 @@ fn plan(store: StoreAnnotation, run: &mut Run<'_>) -> Flow {
     if uids.is_empty() {
         return end(Reply::ok("No message to change"));
     }
-    let snapshot = selected.view.snapshot();
-    let has_gone = selected.view.has_withheld()
-        && selected.view.entries(&uids).any(|(_, e)| snapshot.find(e.uid()).is_none());
+    let has_gone = selected.names_gone(&uids);
     let edits = annotation::edits(store.settings, selected.home.audience());
     let parts = annotation::parts(edits.iter().map(|edit| &edit.name));
     let operation = Operation::Annotate {
@@ -107,46 +104,21 @@ fn submit(pending: Pending) -> Flow {
 
 /// The view moves; what this command has set is no news for the client.
 fn load(pending: Pending, outcome: FlagsOutcome, run: &mut Run<'_>) -> Flow {
-    match advance(&pending, &outcome, run) {
-        CaughtUp::Yes => tell(pending, outcome, run),
-        CaughtUp::Gone => Err(errors::no_such_mailbox()),
-        CaughtUp::NotLoaded(mailbox) => {
-            wait_ready(Need::Open(mailbox), move |run| match advance(&pending, &outcome, run) {
-                CaughtUp::Yes => tell(pending, outcome, run),
-                CaughtUp::Gone => Err(errors::no_such_mailbox()),
-                CaughtUp::NotLoaded(_) => Err(errors::trouble(Trouble::Unavailable)),
-            })
-        }
-    }
-}
-
-fn advance(pending: &Pending, outcome: &FlagsOutcome, run: &mut Run<'_>) -> CaughtUp {
-    let set = outcome.changed.union(&outcome.same);
-    sync::advance(Told::NoExpunge, Silence::Annotated(&set, &pending.edits), run)
-}
-
-fn tell(pending: Pending, outcome: FlagsOutcome, run: &mut Run<'_>) -> Flow {
+    let (set, edits) = (outcome.changed.union(&outcome.same), pending.edits);
+    let advance = move |run: &mut Run<'_>| {
+        sync::advance(Told::NoExpunge, Silence::Annotated(&set, &edits), run)
+    };
+    let Pending { numbering, is_conditional, limit, has_gone, .. } = pending;
     // What was left alone, and with UNCHANGEDSINCE what was so already: their MODSEQ is told.
     // RFC 7162 §3.1.3
-    let told = match pending.is_conditional {
+    let told = match is_conditional {
         true => outcome.same.union(&outcome.modified),
         false => UidSet::new(),
     };
-    let enabled = run.state.enabled;
-    let uid = if enabled.uidonly { Include::No } else { Include::Yes };
-    let fetched = Fetched { uid, flags: Include::No, modseq: Include::Yes };
-    sync::tell_messages(told, fetched, run, move |run| {
-        let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
-        // RFC 2180 §4.2: the rest is done; with UIDs there is nothing to complain of.
-        let is_partial = pending.has_gone && pending.numbering == Numbering::Sequence;
-        let reply = if is_partial { expunge_issued() } else { Reply::ok("STORE completed") };
-        let reply = match outcome.modified.is_empty() {
-            true => reply,
-            false => {
-                let set = numbers(&outcome.modified, pending.numbering, selected);
-                reply.with(Code::Modified(set))
-            }
-        };
-        end(limit::tell(pending.limit, reply, run))
+    let ending = Ending { numbering, has_gone, limit, modified: outcome.modified };
+    sync::move_view(advance, run, move |run| {
+        let uid = if run.state.enabled.uidonly { Include::No } else { Include::Yes };
+        let fetched = Fetched { uid, flags: Include::No, modseq: Include::Yes };
+        sync::tell_messages(told, fetched, run, move |run| finish(ending, run))
     })
 }

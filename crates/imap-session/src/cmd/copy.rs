@@ -57,11 +57,7 @@ fn transfer(wanted: Wanted, run: &mut Run<'_>) -> Flow {
     let Wanted { uids, numbering, kind, target, to } = wanted;
     let from = selected.mailbox;
     // A sequence number whose message was expunged elsewhere: all or nothing. RFC 2180 §4.4
-    let is_gone = |uid| selected.view.snapshot().find(uid).is_none();
-    if numbering == Numbering::Sequence
-        && selected.view.has_withheld()
-        && selected.view.entries(&uids).any(|(_, entry)| is_gone(entry.uid()))
-    {
+    if numbering == Numbering::Sequence && selected.names_gone(&uids) {
         return Err(expunge_issued());
     }
     // UIDs without a message are no error. RFC 9051 §6.4.9

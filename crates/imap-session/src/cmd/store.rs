@@ -11,8 +11,8 @@ use crate::render::{Fetched, Include};
 use crate::reply::{Flow, Reply, Run, end, wait};
 use crate::resolve::resolve;
 use crate::state::Selected;
-use crate::sync::{self, CaughtUp, Silence, Told};
-use crate::{Answer, Need, Trouble, errors};
+use crate::sync::{self, Silence, Told};
+use crate::{Answer, Need, errors};
 
 pub(crate) fn begin(store: Store, run: &mut Run<'_>) -> Flow {
     check_writable(run)?;
@@ -64,11 +64,7 @@ fn plan(store: Store, run: &mut Run<'_>) -> Flow {
         StoreAction::Remove => FlagMode::Remove,
     };
     let flags = store.flags.flags;
-    let has_gone = selected.view.has_withheld()
-        && selected
-            .view
-            .entries(&uids)
-            .any(|(_, e)| selected.view.snapshot().find(e.uid()).is_none());
+    let has_gone = selected.names_gone(&uids);
     let operation = Operation::SetFlags {
         mailbox: selected.mailbox,
         uids,
@@ -96,17 +92,10 @@ fn load(pending: Pending, outcome: FlagsOutcome, run: &mut Run<'_>) -> Flow {
     let modseq = outcome.modseq.unwrap_or_default();
     let own = OwnStore { modseq, mode: pending.mode, flags: pending.flags.clone() };
     let told = told(&pending, &outcome);
-    match sync::advance(Told::NoExpunge, Silence::Own(&own, &told), run) {
-        CaughtUp::Yes => tell(pending, outcome, told, run),
-        CaughtUp::Gone => Err(errors::no_such_mailbox()),
-        CaughtUp::NotLoaded(mailbox) => crate::reply::wait_ready(Need::Open(mailbox), move |run| {
-            match sync::advance(Told::NoExpunge, Silence::Own(&own, &told), run) {
-                CaughtUp::Yes => tell(pending, outcome, told, run),
-                CaughtUp::Gone => Err(errors::no_such_mailbox()),
-                CaughtUp::NotLoaded(_) => Err(errors::trouble(Trouble::Unavailable)),
-            }
-        }),
-    }
+    let silent = told.clone();
+    let advance =
+        move |run: &mut Run<'_>| sync::advance(Told::NoExpunge, Silence::Own(&own, &silent), run);
+    sync::move_view(advance, run, move |run| tell(pending, outcome, told, run))
 }
 
 /// The messages whose new state this command tells itself.
@@ -127,23 +116,38 @@ fn tell(pending: Pending, outcome: FlagsOutcome, told: UidSet, run: &mut Run<'_>
     if pending.numbering == Numbering::Uid && !run.state.enabled.uidonly {
         fetched.uid = Include::Yes;
     }
-    sync::tell_messages(told, fetched, run, move |run| {
-        let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
-        // RFC 2180 §4.2: the rest is done; with UIDs there is nothing to complain of.
-        let is_partial = pending.has_gone && pending.numbering == Numbering::Sequence;
-        let reply = if is_partial { expunge_issued() } else { Reply::ok("STORE completed") };
-        let reply = if outcome.modified.is_empty() {
-            reply
-        } else {
-            let set = numbers(&outcome.modified, pending.numbering, selected);
-            reply.with(Code::Modified(set))
-        };
-        end(limit::tell(pending.limit, reply, run))
-    })
+    let Pending { numbering, limit, has_gone, .. } = pending;
+    let ending = Ending { numbering, has_gone, limit, modified: outcome.modified };
+    sync::tell_messages(told, fetched, run, move |run| finish(ending, run))
+}
+
+/// What a STORE of whatever kind ends with.
+pub(super) struct Ending {
+    pub(super) numbering: Numbering,
+    /// Whether sequence numbers named messages that were expunged elsewhere.
+    pub(super) has_gone: bool,
+    /// What is to be said if not all messages were worked on.
+    pub(super) limit: Option<Code>,
+    /// Messages that UNCHANGEDSINCE left alone. RFC 7162 §3.1.3
+    pub(super) modified: UidSet,
+}
+
+pub(super) fn finish(ending: Ending, run: &mut Run<'_>) -> Flow {
+    let Some(selected) = &run.state.selected else { return Err(errors::no_such_mailbox()) };
+    let Ending { numbering, has_gone, limit, modified } = ending;
+    // RFC 2180 §4.2: the rest is done; with UIDs there is nothing to complain of.
+    let is_partial = has_gone && numbering == Numbering::Sequence;
+    let reply = if is_partial { expunge_issued() } else { Reply::ok("STORE completed") };
+    let reply = if modified.is_empty() {
+        reply
+    } else {
+        reply.with(Code::Modified(numbers(&modified, numbering, selected)))
+    };
+    end(limit::tell(limit, reply, run))
 }
 
 /// UIDs in the numbers of the command.
-pub(super) fn numbers(uids: &UidSet, numbering: Numbering, selected: &Selected) -> SequenceSet {
+fn numbers(uids: &UidSet, numbering: Numbering, selected: &Selected) -> SequenceSet {
     match numbering {
         Numbering::Uid => SequenceSet::from(uids),
         Numbering::Sequence => {
