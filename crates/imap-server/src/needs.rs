@@ -205,11 +205,7 @@ impl Connection {
         {
             selected.refresh().await;
         }
-        let open = match place {
-            Place::Selected if is_guest => self.visits.selected.as_deref_mut(),
-            Place::Own | Place::Selected => self.open.as_deref_mut(),
-            Place::Visited => self.visits.visited(),
-        };
+        let open = self.visits.account_at(place, is_guest, self.open.as_deref_mut());
         let Some(open) = open else { return Answer::Failed(imap_session::Trouble::AccountGone) };
         match need {
             Need::Refresh => open.refresh().await,

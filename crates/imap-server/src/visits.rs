@@ -27,8 +27,22 @@ impl Visits {
     }
 
     /// The one that is visited: it may be the one of the selected mailbox by now.
-    pub(crate) fn visited(&mut self) -> Option<&mut Open> {
+    fn visited(&mut self) -> Option<&mut Open> {
         self.visited.as_deref_mut().or(self.selected.as_deref_mut())
+    }
+
+    /// The account that is meant by a place, beside the session's own.
+    pub(crate) fn account_at<'a>(
+        &'a mut self,
+        place: Place,
+        is_guest: bool,
+        own: Option<&'a mut Open>,
+    ) -> Option<&'a mut Open> {
+        match place {
+            Place::Selected if is_guest => self.selected.as_deref_mut(),
+            Place::Own | Place::Selected => own,
+            Place::Visited => self.visited(),
+        }
     }
 
     /// A command has ended.
@@ -47,19 +61,13 @@ impl Connection {
     }
 
     fn account_at(&mut self, place: Place) -> Option<&mut Open> {
-        match place {
-            Place::Own => self.open.as_deref_mut(),
-            Place::Selected => self.selected_account(),
-            Place::Visited => self.visits.visited(),
-        }
+        let is_guest = self.session.is_guest();
+        self.visits.account_at(place, is_guest, self.open.as_deref_mut())
     }
 
     /// The account of the selected mailbox.
     fn selected_account(&mut self) -> Option<&mut Open> {
-        match self.session.is_guest() {
-            true => self.visits.selected.as_deref_mut(),
-            false => self.open.as_deref_mut(),
-        }
+        self.account_at(Place::Selected)
     }
 
     pub(crate) async fn visit(&mut self, owner: &str) -> Answer {

@@ -232,10 +232,7 @@ impl State {
 
     /// As whom the session acts where it asks now.
     pub(crate) fn actor(&self) -> Actor {
-        match self.guest() {
-            Some(_) => Actor::Guest(Arc::clone(&self.user)),
-            None => Actor::Owner,
-        }
+        self.actor_among(self.guest())
     }
 
     /// Who the session's user is among the readers of the account that is asked now. RFC 5257 §3.3
@@ -245,10 +242,11 @@ impl State {
 
     /// As whom the session acts in the selected mailbox.
     pub(crate) fn selected_actor(&self) -> Actor {
-        match self.selected.as_ref().and_then(|selected| selected.home.guest()) {
-            Some(_) => Actor::Guest(Arc::clone(&self.user)),
-            None => Actor::Owner,
-        }
+        self.actor_among(self.selected.as_ref().and_then(|selected| selected.home.guest()))
+    }
+
+    fn actor_among(&self, guest: Option<&Arc<Guest>>) -> Actor {
+        guest.map_or(Actor::Owner, |_| Actor::Guest(Arc::clone(&self.user)))
     }
 
     /// Whether this mailbox of the account that is asked now is the selected one.

@@ -220,7 +220,7 @@ impl Planner<'_> {
     ) -> Result<(), Refusal> {
         self.mailbox(mailbox)?;
         let held = self.rights(mailbox);
-        if !held.contains(Rights::LOOKUP) || !held.intersects(ANNOTATE) {
+        if !held.contains(Rights::LOOKUP) || !held.intersects(Rights::METADATA) {
             return Err(self.no_permission(mailbox));
         }
         if names.any(|name| !name.is_shared()) {
@@ -276,9 +276,3 @@ impl Planner<'_> {
 
 /// What it takes to remove a message that has no `\Deleted` yet.
 const DELETE: Rights = Rights::DELETED.union(Rights::EXPUNGE);
-
-/// One of these, and `l`, lets one read and set annotations. RFC 5464 §3.3
-const ANNOTATE: Rights = Rights::READ
-    .union(Rights::FLAGS.without(Rights::DELETED))
-    .union(Rights::INSERT)
-    .union(Rights::POST);
