@@ -1,0 +1,1 @@
+//! Certificates from an authority that issues them by itself (RFC 8555).

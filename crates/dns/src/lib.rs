@@ -1,0 +1,1 @@
+//! What the domain name system says, and whether it is signed.

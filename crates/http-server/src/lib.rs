@@ -1,0 +1,1 @@
+//! What is served over HTTP: settings for mail programs, policies, challenges of ACME.
