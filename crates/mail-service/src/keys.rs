@@ -9,6 +9,8 @@
 //! | `c` | the next account id | an account is made |
 //! | `g` grantee owner | modseq of the owner when it shared; grantee 0 is anyone | SETACL |
 //! | `f` address | an alias: for whom the address stands | it is set |
+//! | `hc` network | a network of clients that came again after greylisting | it does |
+//! | `hv` hash | network, sender and recipient that were greylisted | they are |
 //! | `i` name | an account that is arriving from another place | an account is moved here |
 //! | `n` name | account id | an account is made or removed |
 //! | `p` account | the shard that it lives in; at home without | an account is made or moved |
@@ -235,6 +237,33 @@ fn moment(seconds: i64) -> [u8; 8] {
     // There is no mail from before 1970.
     seconds.max(0).to_be_bytes()
 }
+
+/// What the keys of greylisting begin with.
+pub const GREYLIST: &[u8] = b"h";
+
+/// Bytes of the hash that stands for a client's network, a sender and a recipient: nobody finds two
+/// that collide, and who did would only delay his own mail.
+pub const GREYLIST_HASH_BYTES: usize = 16;
+
+/// A network of clients that came again.
+#[must_use]
+pub fn greylist_client(network: &[u8]) -> Vec<u8> {
+    [GREYLIST_CLIENT, network].concat()
+}
+
+/// A network, a sender and a recipient that were seen together.
+#[must_use]
+pub fn greylist_visit(hash: &[u8; GREYLIST_HASH_BYTES]) -> Vec<u8> {
+    [b"hv", &hash[..]].concat()
+}
+
+/// Whether a key of [`GREYLIST`] is that of a network.
+#[must_use]
+pub fn is_greylist_client(key: &[u8]) -> bool {
+    key.starts_with(GREYLIST_CLIENT)
+}
+
+const GREYLIST_CLIENT: &[u8] = b"hc";
 
 /// Makes the keys of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
