@@ -3,8 +3,8 @@
 //! A mail server comes again; a program that sends junk to thousands mostly does not. What is kept
 //! is when a network of clients first named a sender and a recipient together, and which networks
 //! have come again: those are not asked any more. The state is in the store, so that all nodes know
-//! it and a restart forgets nothing. It is bounded: when there is no room for another stranger he is
-//! let in at once, so that filling it gains an attacker nothing that he would not have without it.
+//! it and a restart forgets nothing. It is bounded: when there is no room for another stranger he
+//! is let in at once, so that filling it gains nobody what he would not have without it.
 
 use std::net::IpAddr;
 use std::ops::ControlFlow;

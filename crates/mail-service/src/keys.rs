@@ -9,8 +9,6 @@
 //! | `c` | the next account id | an account is made |
 //! | `g` grantee owner | modseq of the owner when it shared; grantee 0 is anyone | SETACL |
 //! | `f` address | an alias: for whom the address stands | it is set |
-//! | `hc` network | a network of clients that came again after greylisting | it does |
-//! | `hv` hash | network, sender and recipient that were greylisted | they are |
 //! | `i` name | an account that is arriving from another place | an account is moved here |
 //! | `n` name | account id | an account is made or removed |
 //! | `p` account | the shard that it lives in; at home without | an account is made or moved |
@@ -21,6 +19,8 @@
 //! | `s` | the secret behind invented SCRAM salts | the store is first opened |
 //! | `w` account | a move to another shard that has begun | an account is moved |
 //! | `v` | the highest UIDVALIDITY of any removed account | an account is removed |
+//! | `yc` network | a network of clients that came again after greylisting | it does |
+//! | `yv` hash | network, sender and recipient that were greylisted | they are |
 //! | `a` account `h` | head: modseq, id counters, a mark | every change |
 //! | `a` account `k` | credential: name, password hash, SCRAM keys | a password is set |
 //! | `a` account `b` mailbox | mailbox record | a change in the mailbox |
@@ -239,7 +239,7 @@ fn moment(seconds: i64) -> [u8; 8] {
 }
 
 /// What the keys of greylisting begin with.
-pub const GREYLIST: &[u8] = b"h";
+pub const GREYLIST: &[u8] = b"y";
 
 /// Bytes of the hash that stands for a client's network, a sender and a recipient: nobody finds two
 /// that collide, and who did would only delay his own mail.
@@ -254,7 +254,7 @@ pub fn greylist_client(network: &[u8]) -> Vec<u8> {
 /// A network, a sender and a recipient that were seen together.
 #[must_use]
 pub fn greylist_visit(hash: &[u8; GREYLIST_HASH_BYTES]) -> Vec<u8> {
-    [b"hv", &hash[..]].concat()
+    [b"yv", &hash[..]].concat()
 }
 
 /// Whether a key of [`GREYLIST`] is that of a network.
@@ -263,7 +263,7 @@ pub fn is_greylist_client(key: &[u8]) -> bool {
     key.starts_with(GREYLIST_CLIENT)
 }
 
-const GREYLIST_CLIENT: &[u8] = b"hc";
+const GREYLIST_CLIENT: &[u8] = b"yc";
 
 /// Makes the keys of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
