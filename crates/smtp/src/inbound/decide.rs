@@ -85,7 +85,7 @@ pub(crate) fn decide(evidence: &Evidence) -> Outcome {
 
 /// DMARC. RFC 7372 §3.3
 const NOT_AUTHENTIC: Reply =
-    Reply::new(550, "5.7.26", "The policy of the domain in From refuses unauthenticated mail");
+    Reply::new(550, "5.7.26", "The sender is not authentic, and mail like that is not taken");
 
 /// RFC 7489 §6.6.2: what could not be looked up may be known later.
 const UNKNOWN_SENDER: Reply =

@@ -91,7 +91,7 @@ async fn what_the_sender_s_policy_wants_is_done() {
     for (decision, reply) in [
         (
             Decision::Reject,
-            "550 5.7.26 The policy of the domain in From refuses unauthenticated mail",
+            "550 5.7.26 The sender is not authentic, and mail like that is not taken",
         ),
         (Decision::Defer, "451 4.7.24 Whether the sender is authentic cannot be found out now"),
         (Decision::Quarantine, "250 2.0.0 Accepted"),
