@@ -4,7 +4,8 @@
 //! - [`SmtpServer`]: drives a session (`smtp-session`) over a connection and asks `mail-service`
 //!   for the rest.
 //! - [`Outbound`]: who carries on what is for other systems.
-//! - [`RelayTransport`]: what of the queue is for other systems, sent through a relay.
+//! - [`OutboundTransport`]: what of the queue is for other systems, sent through a relay or to the
+//!   servers of the recipients' domains.
 
 mod client;
 mod connection;
@@ -16,7 +17,10 @@ mod outbound;
 mod server;
 mod trace;
 
-pub use client::{QueueOutbound, Relay, RelayError, RelayLogin, RelayTls, RelayTransport, Relays};
+pub use client::{
+    Direct, DirectSettings, OutboundTransport, QueueOutbound, Relay, RelayError, RelayLogin,
+    RelayTls, Relays, Routes, TlsReports,
+};
 pub use outbound::{Envelope, Outbound, Outgoing, Pending};
 pub use server::{GREET_PAUSE, SmtpServer, SmtpSettings};
 pub use smtp_session::Role;

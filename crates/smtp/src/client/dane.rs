@@ -120,8 +120,8 @@ impl Associations {
         for record in of(Usage::Authority) {
             // An authority that the zone itself holds need not be sent. RFC 7671 §5.2.2
             let held = CertificateDer::from(record.data.as_slice());
-            let is_whole = (record.selector, record.matching)
-                == (Selector::Certificate, Matching::Exact);
+            let is_whole =
+                (record.selector, record.matching) == (Selector::Certificate, Matching::Exact);
             let held = is_whole.then_some(&held);
             let sent = others.iter().take(CHAIN_MAX).filter(|sent| record.matches(sent));
             for authority in held.into_iter().chain(sent) {
@@ -156,7 +156,11 @@ impl Associations {
             ServerName::try_from(name.as_str())
                 .is_ok_and(|name| certificate.verify_is_valid_for_subject_name(&name).is_ok())
         };
-        if self.names.iter().any(has_name) { Ok(()) } else { Err(CertificateError::NotValidForName) }
+        if self.names.iter().any(has_name) {
+            Ok(())
+        } else {
+            Err(CertificateError::NotValidForName)
+        }
     }
 }
 
@@ -173,7 +177,7 @@ fn told(error: webpki::Error) -> CertificateError {
 #[derive(Debug)]
 pub(super) struct DaneVerifier {
     pub(super) provider: Arc<CryptoProvider>,
-    pub(super) associations: Associations,
+    pub(super) associations: Arc<Associations>,
 }
 
 impl ServerCertVerifier for DaneVerifier {
@@ -281,10 +285,9 @@ mod tests {
         for selector in [0, 1] {
             for matching in [0, 1, 2] {
                 let case = format!("{selector} {matching}");
-                for (usage, of, wrong) in [
-                    (3, &right.server, &other.server),
-                    (2, &right.authority, &other.authority),
-                ] {
+                for (usage, of, wrong) in
+                    [(3, &right.server, &other.server), (2, &right.authority, &other.authority)]
+                {
                     let right_record = record(usage, selector, matching, of);
                     let wrong_record = record(usage, selector, matching, wrong);
                     assert_eq!(verify(&[right_record.clone()], &right), Ok(()), "{usage} {case}");

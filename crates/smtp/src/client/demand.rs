@@ -121,6 +121,8 @@ mod tests {
 
     const EE: Tlsa = Tlsa { usage: 3, selector: 1, matching: 1, data: Vec::new() };
 
+    const UNUSABLE: &[Tlsa] = &[EE];
+
     fn usable() -> Tlsa {
         Tlsa { data: vec![7; 32], ..EE }
     }
@@ -152,7 +154,7 @@ mod tests {
         assert_eq!(planned(both), Ok((vec!["dane"], Ruler::Tlsa)));
         let sts = known(&[], Some(&enforce), Wish::Usual);
         assert_eq!(planned(sts), Ok((vec!["certificate"], Ruler::Sts)));
-        let unusable = known(&[EE], Some(&enforce), Wish::Usual);
+        let unusable = known(UNUSABLE, Some(&enforce), Wish::Usual);
         assert_eq!(planned(unusable), Ok((vec!["encryption"], Ruler::Tlsa)));
         let stranger = Known { host: "mx.evil.example", ..known(&[], Some(&enforce), Wish::Usual) };
         assert_eq!(planned(stranger), Err(Barred::NotNamed));
@@ -181,7 +183,7 @@ mod tests {
         }
         let signed = Known { is_signed: true, ..known(&[], None, Wish::Required) };
         assert_eq!(planned(signed), Ok((vec!["certificate"], Ruler::Nobody)));
-        let unusable = known(&[EE], None, Wish::Required);
+        let unusable = known(UNUSABLE, None, Wish::Required);
         assert_eq!(planned(unusable), Ok((vec!["certificate"], Ruler::Tlsa)));
         let usable = [usable()];
         assert_eq!(planned(known(&usable, None, Wish::Required)), Ok((vec!["dane"], Ruler::Tlsa)));

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use mail_service::queue::Job;
 use rustls::ClientConfig;
-use smtp_session::{Client, ClientStep, Stuffing, Wait};
+use smtp_session::{Client, ClientStep, Errand, Stuffing, Wait};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::link::{Link, too_slow};
+use super::pool::{Kept, Line, Pool};
 
 /// What ended a dialogue before its end.
 #[derive(Debug)]
@@ -39,9 +40,59 @@ pub(super) struct Peer<'a> {
     pub(super) tls: Option<&'a Arc<ClientConfig>>,
 }
 
+/// One message that is to go over some connection.
+pub(super) struct Talk<'a> {
+    pub(super) job: &'a Job,
+    pub(super) errand: &'a Errand,
+    pub(super) peer: Peer<'a>,
+    /// Which connections may be used, and where this one is kept.
+    pub(super) line: &'a Line,
+    pub(super) pool: &'a Pool,
+}
+
+impl Talk<'_> {
+    /// Goes over a connection that rests, if one is still good.
+    pub(super) async fn resume(&self) -> Option<(Client, Result<(), Broken>)> {
+        while let Some(Kept { link, standing, messages }) = self.pool.take(self.line) {
+            let (mut client, step) = Client::resume(self.errand.clone(), standing);
+            let talked = talk(&mut client, link, step, &self.peer, self.job).await;
+            let talked = self.keep(&client, talked, messages);
+            // A server that was tired of waiting has not heard of the message.
+            if client.was_heard() || step != ClientStep::Read {
+                return Some((client, talked));
+            }
+        }
+        None
+    }
+
+    /// Goes over a new connection.
+    pub(super) async fn begin(&self, link: io::Result<Link>) -> (Client, Result<(), Broken>) {
+        let mut client = Client::new(self.errand.clone());
+        let talked = match link {
+            Ok(link) => talk(&mut client, link, ClientStep::Read, &self.peer, self.job).await,
+            Err(error) => Err(Broken::Unreachable(error)),
+        };
+        let talked = self.keep(&client, talked, 0);
+        (client, talked)
+    }
+
+    fn keep(
+        &self,
+        client: &Client,
+        talked: Result<Option<Link>, Broken>,
+        before: usize,
+    ) -> Result<(), Broken> {
+        if let (Some(link), Some(standing)) = (talked?, client.standing()) {
+            let kept = Kept { link, standing, messages: before + 1 };
+            self.pool.put(self.line.clone(), kept);
+        }
+        Ok(())
+    }
+}
+
 /// The whole dialogue, from a step on. What became of the recipients is known by the client,
 /// however it ends; the connection is returned if another message may follow.
-pub(super) async fn talk(
+async fn talk(
     client: &mut Client,
     link: Link,
     mut step: ClientStep,

@@ -186,9 +186,14 @@ mod tests {
         for named in ["mail.example.com", "MAIL.example.COM", "a.example.net"] {
             assert!(policy.names(named), "{named}");
         }
-        for other in ["example.com", "example.net", "a.b.example.net", ".example.net",
-            "mail.example.com.evil.example", "evilmail.example.com"]
-        {
+        for other in [
+            "example.com",
+            "example.net",
+            "a.b.example.net",
+            ".example.net",
+            "mail.example.com.evil.example",
+            "evilmail.example.com",
+        ] {
             assert!(!policy.names(other), "{other}");
         }
     }

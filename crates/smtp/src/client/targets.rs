@@ -144,9 +144,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 pub(super) fn literal(domain: &str) -> Option<IpAddr> {
     let inner = domain.strip_prefix('[')?.strip_suffix(']')?;
     match inner.split_at_checked(5) {
-        Some((tag, rest)) if tag.eq_ignore_ascii_case("ipv6:") => {
-            rest.parse().ok().map(IpAddr::V6)
-        }
+        Some((tag, rest)) if tag.eq_ignore_ascii_case("ipv6:") => rest.parse().ok().map(IpAddr::V6),
         _ => inner.parse().ok().map(IpAddr::V4),
     }
 }
@@ -175,7 +173,10 @@ mod tests {
         let orders: std::collections::BTreeSet<Vec<String>> =
             (0..50).map(|shuffle| rank(&records, "own", shuffle).unwrap()).collect();
         let expected = [vec!["a", "b", "c"], vec!["b", "a", "c"]];
-        assert_eq!(orders, expected.map(|order| order.into_iter().map(String::from).collect()).into());
+        assert_eq!(
+            orders,
+            expected.map(|order| order.into_iter().map(String::from).collect()).into()
+        );
         let many: Vec<Mx> = (0..500).flat_map(|n| mx(&[(n, &format!("h{n}"))])).collect();
         assert_eq!(rank(&many, "own", 0).unwrap().len(), HOSTS_MAX);
     }
@@ -208,25 +209,57 @@ mod tests {
     #[test]
     fn s096_a_zone_cannot_lead_to_this_machine_or_its_neighbours() {
         for private in [
-            "127.0.0.1", "127.255.0.3", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
-            "100.64.0.1", "192.0.0.8", "198.18.0.1", "192.0.2.1", "::1", "fe80::1", "fec0::1",
-            "fc00::1", "fd12::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1",
-            "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::1", "2002:a00:1::", "2001:db8::1",
+            "127.0.0.1",
+            "127.255.0.3",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "192.0.0.8",
+            "198.18.0.1",
+            "192.0.2.1",
+            "::1",
+            "fe80::1",
+            "fec0::1",
+            "fc00::1",
+            "fd12::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "2002:7f00:1::1",
+            "2002:a00:1::",
+            "2001:db8::1",
         ] {
             let address: IpAddr = private.parse().unwrap();
             assert!(!Reach::Public.allows(address), "{private}");
             assert!(Reach::Private.allows(address), "{private}");
         }
-        for nobody in ["0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "240.0.0.1", "::",
-            "ff02::1", "::ffff:0.0.0.0", "2002:e000:1::"]
-        {
+        for nobody in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.1",
+            "255.255.255.255",
+            "240.0.0.1",
+            "::",
+            "ff02::1",
+            "::ffff:0.0.0.0",
+            "2002:e000:1::",
+        ] {
             let address: IpAddr = nobody.parse().unwrap();
             assert!(!Reach::Public.allows(address), "{nobody}");
             assert!(!Reach::Private.allows(address), "{nobody}");
         }
-        for public in ["8.8.8.8", "100.128.0.1", "172.32.0.1", "2606:4700::1", "64:ff9b::808:808",
-            "::ffff:8.8.8.8"]
-        {
+        for public in [
+            "8.8.8.8",
+            "100.128.0.1",
+            "172.32.0.1",
+            "2606:4700::1",
+            "64:ff9b::808:808",
+            "::ffff:8.8.8.8",
+        ] {
             assert!(Reach::Public.allows(public.parse().unwrap()), "{public}");
         }
     }
@@ -235,9 +268,16 @@ mod tests {
     fn an_address_may_stand_in_place_of_a_domain() {
         assert_eq!(literal("[192.0.2.1]"), Some("192.0.2.1".parse().unwrap()));
         assert_eq!(literal("[ipv6:2001:db8::1]"), Some("2001:db8::1".parse().unwrap()));
-        for none in ["192.0.2.1", "[2001:db8::1]", "[IPv6:192.0.2.1]", "[192.0.2]", "[]", "[x:y]",
-            "[ipv6:]", "[\u{e4}\u{e4}\u{e4}]"]
-        {
+        for none in [
+            "192.0.2.1",
+            "[2001:db8::1]",
+            "[IPv6:192.0.2.1]",
+            "[192.0.2]",
+            "[]",
+            "[x:y]",
+            "[ipv6:]",
+            "[\u{e4}\u{e4}\u{e4}]",
+        ] {
             assert_eq!(literal(none), None, "{none}");
         }
     }

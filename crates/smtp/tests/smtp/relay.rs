@@ -9,8 +9,8 @@ use mail_service::queue::{QueueRunner, RunnerSettings};
 use mail_types::Secret;
 use net::LoginThrottle;
 use smtp::{
-    QueueOutbound, Relay, RelayLogin, RelayTls, RelayTransport, Relays, Role, SmtpServer,
-    SmtpSettings,
+    OutboundTransport, QueueOutbound, Relay, RelayLogin, RelayTls, Relays, Role, Routes,
+    SmtpServer, SmtpSettings,
 };
 
 use crate::common::{Client, Harness};
@@ -24,16 +24,16 @@ struct Site {
 impl Site {
     async fn new(relays: Vec<Relay>) -> Self {
         let mut harness = Harness::of(Role::Submission).await;
-        let relays = Relays::new(relays).unwrap();
+        let routes = Routes::from(Relays::new(relays).unwrap());
         let hostname = "mail.pillarbox.example".to_owned();
         let service = harness.service.clone();
         let settings = SmtpSettings {
-            outbound: Some(Arc::new(QueueOutbound::new(service.clone(), relays.clone()))),
+            outbound: Some(Arc::new(QueueOutbound::new(service.clone(), routes.clone()))),
             ..SmtpSettings::new(Role::Submission, hostname.clone(), None)
         };
         let throttle = Arc::new(LoginThrottle::default());
         harness.server = Arc::new(SmtpServer::new(service.clone(), throttle, settings));
-        let transport = Arc::new(RelayTransport::new(relays, hostname));
+        let transport = Arc::new(OutboundTransport::new(routes, hostname));
         let runner = QueueRunner::new(service, transport, RunnerSettings::default()).unwrap();
         Self { harness, runner }
     }
