@@ -170,10 +170,10 @@ mod tests {
     async fn what_is_remembered_of_domains_has_a_limit() {
         let all = Destinations::default();
         let _seat = all.enter("used.example").await.unwrap();
-        all.enter("failed.example").await.unwrap();
+        drop(all.enter("failed.example").await.unwrap());
         all.failed("failed.example", &why());
         for n in 0..DESTINATIONS_MAX + 100 {
-            all.enter(&format!("d{n}.example")).await.unwrap();
+            drop(all.enter(&format!("d{n}.example")).await.unwrap());
         }
         let known = all.lock();
         assert!(known.len() <= DESTINATIONS_MAX);
