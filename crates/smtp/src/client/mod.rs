@@ -4,7 +4,7 @@
 //! - [`Relay`], [`Relays`]: relays, by the domains that they are for.
 //! - [`Direct`]: all other domains. `targets` ranks their servers, `sts` and `dane` read what they
 //!   promise, `demand` decides what a connection has to prove; all four are pure.
-//! - [`Routes`]: both.
+//! - [`Routes`] has both.
 //! - [`OutboundTransport`]: hands over what the queue wants to leave. `dialogue` is one
 //!   connection, `pool` keeps some for the next message.
 //! - [`TlsReports`]: what became of TLS, for the owners of the domains.
