@@ -36,6 +36,7 @@ mod sequencer;
 mod service;
 mod sharing;
 mod staging;
+pub mod story;
 mod sweep;
 
 mod thread;
@@ -52,7 +53,7 @@ pub use auth::{AuthError, Channel};
 pub use check::{FINDINGS_MAX, Finding, Report, check};
 pub use clock::{Clock, Random, SystemClock, SystemRandom, World};
 pub use contents::MailboxPin;
-pub use delivery::{DeliverError, Route};
+pub use delivery::{DeliverError, Placed, Route};
 pub use destinations::{Alias, AliasError, Destinations, Kept};
 pub use error::{AppPasswordFault, NameFault, PasswordFault, ServiceError};
 pub use handle::{AccountHandle, MessageReader, NewMail};

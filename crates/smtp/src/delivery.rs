@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use mail_service::{DeliverError, Route, Service, ServiceError, Staged};
+use mail_service::{DeliverError, Placed, Route, Service, ServiceError, Staged};
 use smtp_session::Reply;
 use tracing::{error, info, warn};
 
@@ -29,10 +29,10 @@ pub(crate) async fn deliver(
     service: &Service,
     route: &Route,
     staged: &Staged,
-) -> Result<(), DeliverError> {
-    service.deliver(route, staged).await?;
+) -> Result<Placed, DeliverError> {
+    let placed = service.deliver(route, staged).await?;
     info!(account = %route.account, "delivered");
-    Ok(())
+    Ok(placed)
 }
 
 /// Delivers to one account after others have the message already: it is tried more than once.
@@ -40,7 +40,7 @@ pub(crate) async fn deliver_patiently(
     service: &Service,
     route: &Route,
     staged: &Staged,
-) -> Result<(), DeliverError> {
+) -> Result<Placed, DeliverError> {
     for _ in 1..ATTEMPTS {
         match deliver(service, route, staged).await {
             Err(DeliverError::Temporary(cause)) => {

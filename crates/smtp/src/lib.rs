@@ -14,6 +14,7 @@ mod intake;
 mod login;
 mod outbound;
 mod server;
+mod story;
 mod trace;
 
 pub use client::{QueueOutbound, Relay, RelayError, RelayLogin, RelayTls, RelayTransport, Relays};

@@ -17,5 +17,6 @@ mod queueing;
 mod repairing;
 mod scrubbing;
 mod sharing;
+mod stories;
 mod sweeping;
 mod urls;

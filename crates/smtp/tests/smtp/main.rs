@@ -7,4 +7,5 @@ mod lmtp;
 mod mx;
 mod relay;
 mod sink;
+mod stories;
 mod submission;
