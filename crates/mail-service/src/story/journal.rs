@@ -16,8 +16,8 @@ use super::event::{What, key_of_id};
 use crate::clock::Random;
 use crate::codec::story::encode_event;
 use crate::error::ServiceError;
-use crate::keys::{self, Moment, STORY_HASH_BYTES};
-use crate::service::Shared;
+use crate::keys::{self, Moment, QUEUE_SCOPE, STORY_HASH_BYTES};
+use crate::service::{Shared, blocking};
 
 /// What was told and is not written yet.
 pub(crate) struct Journal {
@@ -111,6 +111,9 @@ impl Journal {
 
     /// Writes the oldest group of what waits. Whether there was any.
     ///
+    /// A full disk has room in reserve for commits without bodies, so that people can delete. That
+    /// is not for stories: they are written only while mail could be.
+    ///
     /// # Errors
     /// Those of the store; then it waits for the next time.
     pub(crate) async fn write_group(&self, shared: &Shared) -> Result<bool, StoreError> {
@@ -120,6 +123,12 @@ impl Journal {
         }
         if group.is_empty() {
             return Ok(false);
+        }
+        let store = Arc::clone(&shared.store);
+        let has_room = blocking(move || Ok(store.blob_writer(QUEUE_SCOPE).map(drop)));
+        if let Err(error) = has_room.await.unwrap_or(Err(StoreError::Closed)) {
+            self.lock().put_back(group);
+            return Err(error);
         }
         let mut commit = Commit::new();
         for row in &group {

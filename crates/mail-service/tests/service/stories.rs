@@ -237,9 +237,14 @@ async fn a_store_that_takes_no_stories_takes_mail_and_tells_them_later() {
     let faults = faulty.faults();
     let service = setup(Sharing::Exclusive).open(Arc::new(faulty)).await;
     let ids = submit(&service, "1@mail.example", &["a@x.example"]).await;
-    faults.on(Call::Commit, 1, Fault::Fail(StoreError::Busy));
     let asked = Subject::Entry(ids[0]);
+    faults.on(Call::Commit, 1, Fault::Fail(StoreError::Busy));
     assert_eq!(story(&service, asked.clone()).await, []);
+    // What a full disk has in reserve is not for stories.
+    let commits = faults.count(Call::Commit);
+    faults.on(Call::StartBlob, 1, Fault::Fail(StoreError::StorageFull));
+    assert_eq!(story(&service, asked.clone()).await, []);
+    assert_eq!(faults.count(Call::Commit), commits);
     assert_eq!(story(&service, asked).await.len(), 1);
 }
 
