@@ -79,6 +79,10 @@ impl Service {
             tracing::warn!(%error, "grants were not swept");
             result = Err(error);
         }
+        if let Err(error) = self.sweep_greylist().await {
+            tracing::warn!(%error, "greylisting was not swept");
+            result = Err(error);
+        }
         if let Err(error) = self.sweep_stories().await {
             tracing::warn!(%error, "stories of messages were not swept");
             result = Err(error);

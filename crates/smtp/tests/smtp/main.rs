@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails shall stop")]
 
 mod common;
+mod filter;
+mod inbound;
 mod lmtp;
 mod mx;
 mod relay;
