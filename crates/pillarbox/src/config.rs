@@ -6,6 +6,7 @@ mod oauth;
 mod reader;
 mod relay;
 mod storage;
+mod story;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -26,6 +27,7 @@ pub use self::relay::RelayPlace;
 #[cfg(feature = "postgres")]
 pub use self::storage::{Bucket, Database};
 pub use self::storage::{HOME, PostgresStorage, Storage};
+pub use self::story::STORY_DAYS;
 use crate::hiding;
 use crate::scrub::ScrubPace;
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub relays: Vec<RelayPlace>,
     /// Who is asked for names.
     pub dns: DnsPlace,
+    /// Days for which the stories of messages are kept.
+    pub story_days: u32,
 }
 
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
@@ -144,7 +148,7 @@ impl Config {
         let root = document.root();
         root.only(&[
             "data", "hostname", "domains", "tls", "listen", "auth", "store", "bodies", "shard",
-            "scrub", "imap", "oauth", "relay", "dns",
+            "scrub", "imap", "oauth", "relay", "dns", "story",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -160,6 +164,7 @@ impl Config {
         let oauth = oauth::oauth(&root, folder);
         let relays = relay::relays(&root, folder);
         let dns = dns::dns(&root, folder);
+        let story_days = story::story_days(&root);
         check_domains_are_named(&root, &listeners, &domains);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
@@ -179,6 +184,7 @@ impl Config {
             oauth,
             relays,
             dns,
+            story_days,
         })
     }
 }

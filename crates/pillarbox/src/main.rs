@@ -27,6 +27,7 @@ mod serve;
 mod server;
 mod settings;
 mod trial;
+mod why;
 
 use std::process::ExitCode;
 
@@ -60,7 +61,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         | Command::Queue { .. }
         | Command::Alias { .. }
         | Command::Check(_)
-        | Command::Repair(_) => "warn",
+        | Command::Repair(_)
+        | Command::Why(_) => "warn",
     };
     log::start(cli.log, cli.log_filter.as_deref(), default)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -78,6 +80,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Alias { command } => aliases::run(command).await,
             Command::Check(data) => check::run(data).await,
             Command::Repair(arguments) => repair::run(arguments).await,
+            Command::Why(asked) => why::run(asked).await,
         }
     })
 }

@@ -18,6 +18,7 @@ mod intake;
 mod login;
 mod outbound;
 mod server;
+mod story;
 mod trace;
 
 pub use client::{

@@ -14,4 +14,5 @@ mod relay;
 mod secure;
 mod sink;
 mod site;
+mod stories;
 mod submission;
