@@ -30,7 +30,9 @@ impl Policy {
     /// The policy as it is served.
     ///
     /// ```text
-    /// sts-policy-record = sts-policy-field *(sts-policy-term sts-policy-field)
+    /// sts-policy-record = sts-policy-field *WSP
+    ///                     *(sts-policy-term sts-policy-field *WSP) [sts-policy-term]
+    /// sts-policy-term   = LF / CRLF
     /// ```
     /// RFC 8461 §3.2
     pub fn text(&self) -> String {

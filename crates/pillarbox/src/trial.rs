@@ -22,6 +22,7 @@ use crate::say;
 use crate::scrub::ScrubPace;
 use crate::server::{Server, Setup};
 use crate::settings;
+use crate::web::Web;
 
 /// Runs a trial until it is told to end.
 ///
@@ -54,7 +55,8 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
     }
     let hostname = "localhost".to_owned();
     let (scrub, imap, relays) = (ScrubPace::default(), Imap::default(), Relays::default());
-    let setup = Setup { data, hostname, certificate: None, listeners, scrub, imap, relays };
+    let web = Web { domains: vec![DOMAIN.to_owned()], policy: None, acme: None };
+    let setup = Setup { data, hostname, certificate: None, listeners, scrub, imap, relays, web };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();
