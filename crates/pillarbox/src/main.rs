@@ -25,6 +25,7 @@ mod scrub;
 mod serve;
 mod server;
 mod settings;
+mod signing;
 mod trial;
 
 use std::process::ExitCode;

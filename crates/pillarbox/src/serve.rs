@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::outward;
 use crate::say;
 use crate::server::{self, Server, Setup};
+use crate::signing;
 
 /// Serves until it is told to end, or only checks the configuration.
 ///
@@ -21,6 +22,8 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
         loaded.map_err(|error| Failure::usage(format!("[tls]: {error}")))?;
     }
     let relays = outward::relays(&config.relays)?;
+    // A key that cannot sign is told before anything is taken.
+    signing::signer(&config.dkim)?;
     let place = Place::served(&config);
     if arguments.check {
         place.oauth.as_ref().map(engine::tokens).transpose()?;
