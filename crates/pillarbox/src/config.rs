@@ -4,6 +4,7 @@
 mod acme;
 mod dns;
 mod mta_sts;
+mod dkim;
 mod oauth;
 mod reader;
 mod relay;
@@ -23,6 +24,7 @@ use smtp::Role;
 
 pub use self::acme::Acme;
 pub use self::dns::DnsPlace;
+pub use self::dkim::DkimPlace;
 pub use self::oauth::OAuth;
 #[cfg(feature = "oauth")]
 pub use self::oauth::TokenCheck;
@@ -70,6 +72,8 @@ pub struct Config {
     pub dns: DnsPlace,
     /// Days for which the stories of messages are kept.
     pub story_days: u32,
+    /// Keys that sign what the people here send.
+    pub dkim: Vec<DkimPlace>,
 }
 
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
@@ -158,7 +162,7 @@ impl Config {
         let root = document.root();
         root.only(&[
             "data", "hostname", "domains", "tls", "listen", "auth", "store", "bodies", "shard",
-            "scrub", "imap", "oauth", "relay", "dns", "story", "acme", "mta_sts",
+            "scrub", "imap", "oauth", "relay", "dns", "story", "acme", "mta_sts", "dkim",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -178,6 +182,7 @@ impl Config {
         let relays = relay::relays(&root, folder);
         let dns = dns::dns(&root, folder);
         let story_days = story::story_days(&root);
+        let dkim = dkim::dkim(&root, folder, &domains);
         check_domains_are_named(&root, &listeners, &domains);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
@@ -200,6 +205,7 @@ impl Config {
             relays,
             dns,
             story_days,
+            dkim,
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::outward;
 use crate::say;
 use crate::server::{self, Server, Setup};
 use crate::web::Web;
+use crate::signing;
 
 /// Serves until it is told to end, or only checks the configuration.
 ///
@@ -24,6 +25,8 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     }
     let relays = outward::relays(&config.relays)?;
     let names = names::resolver(&config.dns)?;
+    // A key that cannot sign is told before anything is taken.
+    signing::signer(&config.dkim)?;
     let place = Place::served(&config);
     if arguments.check {
         place.oauth.as_ref().map(engine::tokens).transpose()?;
