@@ -4,9 +4,11 @@
 
 mod common;
 mod filter;
+mod hops;
 mod inbound;
 mod lmtp;
 mod mx;
 mod relay;
+mod senders;
 mod sink;
 mod submission;
