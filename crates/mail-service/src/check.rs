@@ -27,6 +27,7 @@ use crate::login::load_credential;
 use crate::queue::check_queue;
 use crate::rows::read_row;
 use crate::sharing::read_grant;
+use crate::story::check_stories;
 use crate::thread::decode_thread;
 
 /// Something that does not agree.
@@ -101,6 +102,7 @@ pub fn check(store: &dyn Store) -> Result<Report, StoreError> {
     check_strays(store, &names, &mut report)?;
     check_greylist(store, &mut report)?;
     check_queue(store, &mut report)?;
+    check_stories(store, &mut report)?;
     Ok(report)
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mail_types::{
-    AccountId, Flags, InternalDate, Keyword, MailboxId, MailboxName, SpecialUse, SystemFlags,
+    AccountId, Flags, InternalDate, Keyword, MailboxId, MailboxName, SpecialUse, SystemFlags, Uid,
 };
 use mailbox::{Account, Outcome, Refusal};
 use mime::{Content, Part};
@@ -15,6 +15,7 @@ use crate::login::resolve;
 use crate::open::Once;
 use crate::service::Service;
 use crate::staging::{Staged, Staging};
+use crate::story::{Line, Placement};
 
 /// Where mail for a recipient goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,25 @@ pub struct Route {
     pub account: AccountId,
     /// What stood behind the `+`. RFC 5233 §4
     pub detail: Option<String>,
+}
+
+/// Where a message was delivered to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// To whom.
+    pub account: AccountId,
+    /// The mailbox, by its name then.
+    pub mailbox: MailboxName,
+    /// Its UID there.
+    pub uid: Uid,
+}
+
+impl Placed {
+    /// As its story has it.
+    pub(crate) fn placement(&self) -> Placement {
+        let mailbox = Line::new(self.mailbox.as_str());
+        Placement { account: self.account, mailbox, uid: self.uid }
+    }
 }
 
 /// What was found out about a message before it is delivered.
@@ -84,7 +104,7 @@ impl Service {
     /// # Errors
     /// See [`DeliverError`]: nothing was delivered, except that after
     /// `Temporary(WriteRefused)` it is not known.
-    pub async fn deliver(&self, route: &Route, staged: &Staged) -> Result<(), DeliverError> {
+    pub async fn deliver(&self, route: &Route, staged: &Staged) -> Result<Placed, DeliverError> {
         self.deliver_as(Verdict::Wanted, route, staged).await
     }
 
@@ -97,18 +117,20 @@ impl Service {
         verdict: Verdict,
         route: &Route,
         staged: &Staged,
-    ) -> Result<(), DeliverError> {
-        self.deliver_judged(verdict, route, staged, None).await.map(drop)
+    ) -> Result<Placed, DeliverError> {
+        let placed = self.deliver_judged(verdict, route, staged, None).await?;
+        // Without a mark nothing was there before.
+        placed.ok_or(DeliverError::Temporary(ServiceError::Busy))
     }
 
     /// As [`Service::deliver`], with a mark, key and value, that is written by the same commit.
-    /// `false` if the mark was there: then it has been delivered before.
+    /// `None` if the mark was there: then it has been delivered before.
     pub(crate) async fn deliver_marked(
         &self,
         route: &Route,
         staged: &Staged,
         mark: Option<(Vec<u8>, Vec<u8>)>,
-    ) -> Result<bool, DeliverError> {
+    ) -> Result<Option<Placed>, DeliverError> {
         self.deliver_judged(Verdict::Wanted, route, staged, mark).await
     }
 
@@ -118,7 +140,7 @@ impl Service {
         route: &Route,
         staged: &Staged,
         mark: Option<(Vec<u8>, Vec<u8>)>,
-    ) -> Result<bool, DeliverError> {
+    ) -> Result<Option<Placed>, DeliverError> {
         let account = match self.account(route.account).await {
             Err(ServiceError::NoSuchAccount) => return Err(DeliverError::NoSuchUser),
             other => other?,
@@ -138,7 +160,9 @@ impl Service {
             };
             let once = mark.clone().map(|(key, value)| Once { key, value, absent_since: None });
             match account.append_once(mailbox, vec![mail], once).await {
-                Ok((_, outcome)) => return Ok(outcome != Outcome::Done),
+                Ok((state, outcome)) => {
+                    return Ok(placed(&state, mailbox, &outcome, route.account));
+                }
                 // The mailbox was deleted meanwhile: look again.
                 Err(ServiceError::Refused(Refusal::NoTarget | Refusal::NonExistent)) => {}
                 Err(error) => return Err(error.into()),
@@ -146,6 +170,19 @@ impl Service {
         }
         Err(DeliverError::Temporary(ServiceError::Busy))
     }
+}
+
+/// Where a message was added, which may have another name by now.
+fn placed(
+    state: &Account,
+    mailbox: MailboxId,
+    outcome: &Outcome,
+    account: AccountId,
+) -> Option<Placed> {
+    let Outcome::Added { uids, .. } = outcome else { return None };
+    let name = state.mailbox(mailbox).map(|mailbox| mailbox.record().name.clone());
+    let mailbox = name.unwrap_or_else(MailboxName::inbox);
+    Some(Placed { account, mailbox, uid: uids.iter().next()? })
 }
 
 impl From<ServiceError> for DeliverError {

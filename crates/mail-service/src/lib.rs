@@ -37,6 +37,7 @@ mod sequencer;
 mod service;
 mod sharing;
 mod staging;
+pub mod story;
 mod sweep;
 
 mod thread;
@@ -53,7 +54,7 @@ pub use auth::{AuthError, Channel};
 pub use check::{FINDINGS_MAX, Finding, Report, check};
 pub use clock::{Clock, Random, SystemClock, SystemRandom, World};
 pub use contents::MailboxPin;
-pub use delivery::{DeliverError, Route, Verdict};
+pub use delivery::{DeliverError, Placed, Route, Verdict};
 pub use destinations::{Alias, AliasError, Destinations, Kept};
 pub use error::{AppPasswordFault, NameFault, PasswordFault, ServiceError};
 pub use greylist::{GreylistTerms, Greylisting, LIFETIME_SECS_MAX, Visit, WINDOW_SECS_MAX};

@@ -34,6 +34,8 @@ pub struct ServiceConfig {
     pub shards: Option<Vec<String>>,
     /// How mail leaves.
     pub queue: QueueConfig,
+    /// Days for which the story of each message is kept ([`crate::story`]); without any, none is.
+    pub story_days: u32,
 }
 
 /// Settings of the outbound queue.
@@ -100,6 +102,7 @@ impl Default for ServiceConfig {
             sharing: Sharing::Exclusive,
             shards: None,
             queue: QueueConfig::default(),
+            story_days: 0,
         }
     }
 }

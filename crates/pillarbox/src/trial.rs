@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use smtp::{Relays, Role};
 
 use crate::cli::Try;
-use crate::config::{Imap, Listen, Protocol, TlsMode};
+use crate::config::{DnsPlace, Imap, Listen, Protocol, TlsMode};
 use crate::engine::{self, Place};
 use crate::failure::Failure;
+use crate::names;
 use crate::ready::{self, ReadyAccount};
 use crate::sample::{Addresses, Holder, SAMPLES};
 use crate::sample_loader;
@@ -22,6 +23,7 @@ use crate::say;
 use crate::scrub::ScrubPace;
 use crate::server::{Server, Setup};
 use crate::settings;
+use crate::web::Web;
 
 /// Runs a trial until it is told to end.
 ///
@@ -54,7 +56,10 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
     }
     let hostname = "localhost".to_owned();
     let (scrub, imap, relays) = (ScrubPace::default(), Imap::default(), Relays::default());
-    let setup = Setup { data, hostname, certificate: None, listeners, scrub, imap, relays };
+    let names = names::resolver(&DnsPlace::default())?;
+    let web = Web { domains: vec![DOMAIN.to_owned()], policy: None, acme: None };
+    let certificate = None;
+    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, relays, names, web };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use mail_service::{DeliverError, Route, Service, ServiceError, Staged, Verdict};
+use mail_service::{DeliverError, Placed, Route, Service, ServiceError, Staged, Verdict};
 use smtp_session::Reply;
 use tracing::{error, info, warn};
 
@@ -30,10 +30,10 @@ pub(crate) async fn deliver(
     verdict: Verdict,
     route: &Route,
     staged: &Staged,
-) -> Result<(), DeliverError> {
-    service.deliver_as(verdict, route, staged).await?;
+) -> Result<Placed, DeliverError> {
+    let placed = service.deliver_as(verdict, route, staged).await?;
     info!(account = %route.account, ?verdict, "delivered");
-    Ok(())
+    Ok(placed)
 }
 
 /// Delivers to one account after others have the message already: it is tried more than once.
@@ -42,7 +42,7 @@ pub(crate) async fn deliver_patiently(
     verdict: Verdict,
     route: &Route,
     staged: &Staged,
-) -> Result<(), DeliverError> {
+) -> Result<Placed, DeliverError> {
     for _ in 1..ATTEMPTS {
         match deliver(service, verdict, route, staged).await {
             Err(DeliverError::Temporary(cause)) => {

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use mail_service::{DeliverError, Destinations, Route, Service, Staged, Staging, Verdict};
+use mail_service::queue::QueueId;
+use mail_service::story::Story;
+use mail_service::{DeliverError, Destinations, Placed, Route, Service, Staged, Staging, Verdict};
 use mail_types::AccountId;
 use net::{Peer, Security};
 use sender_auth::Signer;
@@ -25,6 +27,7 @@ use crate::held::{Budget, Held};
 use crate::inbound::{Edits, Inbound, Listings, Stranger, cleaned, header_end};
 use crate::outbound::{Envelope, Outgoing};
 use crate::server::SmtpServer;
+use crate::story;
 use crate::trace::{Arrival, Protocol, Trace, mail_date};
 
 /// Where a message comes from.
@@ -68,6 +71,8 @@ pub(crate) struct Intake {
     hostname: String,
     /// Why nobody gets the message.
     refusal: Option<Reply>,
+    /// What is told of it, whatever becomes of it.
+    story: Story,
 }
 
 /// A message on its way to one recipient. Each has a copy of its own, because each has a
@@ -129,6 +134,7 @@ impl Intake {
             additions: Additions { message_id: format!("<{now}.{id:016x}@{hostname}>"), date },
             hostname: hostname.clone(),
             refusal: None,
+            story: story::begin(&origin, &transaction, id),
         };
         let outbound = server.settings.outbound.as_ref();
         let all_out = intake.role == Role::Submission && outbound.is_some();
@@ -224,6 +230,7 @@ impl Intake {
 
     /// Takes the next piece of the text.
     pub(crate) async fn push(&mut self, text: &[u8]) {
+        self.story.grew(text.len());
         if self.refusal.is_some() {
             return;
         }
@@ -239,9 +246,12 @@ impl Intake {
 
     async fn take_header(&mut self, split: Split) {
         self.header = None;
+        self.story.header(&split.header);
         match self.judge(&split).await {
             Ok(header) => {
-                self.keep(header.as_deref().unwrap_or(&split.header)).await;
+                let header = header.as_deref().unwrap_or(&split.header);
+                self.story.header(header);
+                self.keep(header).await;
                 self.keep(&split.rest).await;
             }
             Err(refusal) => self.refuse(refusal),
@@ -319,7 +329,8 @@ impl Intake {
         let body = header.split_off(header_end(&whole.text));
         if let Some((inbound, stranger)) = &self.stranger {
             let text = whole.text.clone();
-            let judged = inbound.judge(&self.service, stranger, text, now_secs()).await?;
+            let story = &mut self.story;
+            let judged = inbound.judge(&self.service, stranger, text, now_secs(), story).await?;
             self.verdict = judged.verdict;
             header = cleaned(&header, &self.hostname, &judged.edits).into();
             self.open(&judged.above).await;
@@ -348,23 +359,24 @@ impl Intake {
         {
             self.refuse(refusal);
         }
-        if let Some(refusal) = self.refusal {
-            let count = if self.role == Role::Lmtp { self.deliveries.len() } else { 1 };
-            return Ok(vec![refusal; count]);
-        }
-        if self.role == Role::Lmtp {
-            return Ok(self.deliver_each().await);
-        }
-        Ok(vec![self.deliver_all().await?])
+        let replies = match self.refusal {
+            Some(refusal) if self.role == Role::Lmtp => vec![refusal; self.deliveries.len()],
+            Some(refusal) => vec![refusal],
+            None if self.role == Role::Lmtp => self.deliver_each().await,
+            None => vec![self.deliver_all().await?],
+        };
+        story::answered(&mut self.story, &replies);
+        Ok(replies)
     }
 
     /// A reply for each accepted recipient, true for him. One who stands for several and whose
     /// message did not reach them all is tried again by the client for all of them.
-    async fn deliver_each(self) -> Vec<Reply> {
-        let sent = commit(self.outgoing).await;
-        let mut done: Vec<(Route, Result<(), DeliverError>)> = Vec::new();
+    async fn deliver_each(&mut self) -> Vec<Reply> {
+        let sent = commit(self.outgoing.take(), &mut self.story).await;
+        let mut done: Vec<(Route, Result<Placed, DeliverError>)> = Vec::new();
         let mut replies = Vec::with_capacity(self.deliveries.len());
-        for Delivery { routes, own, is_forwarded, staging, .. } in self.deliveries {
+        for delivery in std::mem::take(&mut self.deliveries) {
+            let Delivery { routes, own, is_forwarded, staging, .. } = delivery;
             if !own.is_empty() {
                 let staged = finish(staging).await;
                 for route in own {
@@ -372,6 +384,7 @@ impl Intake {
                         Ok(staged) => deliver(&self.service, self.verdict, &route, staged).await,
                         Err(error) => Err(error.clone()),
                     };
+                    result.iter().for_each(|placed| self.story.placed(placed));
                     done.push((route, result));
                 }
             }
@@ -384,13 +397,14 @@ impl Intake {
     }
 
     /// One reply for all.
-    async fn deliver_all(self) -> io::Result<Reply> {
-        let ready = match prepare(&self.service, self.deliveries).await {
+    async fn deliver_all(&mut self) -> io::Result<Reply> {
+        let deliveries = std::mem::take(&mut self.deliveries);
+        let ready = match prepare(&self.service, deliveries).await {
             Ok(ready) => ready,
             Err(refusal) => return Ok(refusal),
         };
         let mut is_durable = self.outgoing.is_some();
-        if let Err(error) = commit(self.outgoing).await {
+        if let Err(error) = commit(self.outgoing.take(), &mut self.story).await {
             return Ok(failed(&error));
         }
         for (routes, staged) in &ready {
@@ -400,7 +414,10 @@ impl Intake {
                     true => deliver_patiently(&self.service, self.verdict, route, staged).await,
                 };
                 match delivered {
-                    Ok(()) => is_durable = true,
+                    Ok(placed) => {
+                        self.story.placed(&placed);
+                        is_durable = true;
+                    }
                     Err(error) if !is_durable => return Ok(failed(&error)),
                     Err(error) => {
                         error!(%error, account = %route.account, "delivered to others only");
@@ -439,7 +456,7 @@ impl Origin<'_> {
         Some((Arc::clone(inbound), stranger))
     }
 
-    fn protocol(&self) -> Protocol {
+    pub(crate) fn protocol(&self) -> Protocol {
         match self.server.settings.role {
             Role::Lmtp => Protocol::Lmtp,
             Role::Mx | Role::Submission if self.account.is_some() => Protocol::EsmtpAuth,
@@ -494,11 +511,13 @@ async fn finish(staging: Result<Staging, DeliverError>) -> Result<Staged, Delive
 
 async fn commit(
     outgoing: Option<Result<Box<dyn Outgoing>, DeliverError>>,
+    story: &mut Story,
 ) -> Result<(), DeliverError> {
-    match outgoing {
-        None => Ok(()),
-        Some(outgoing) => Ok(outgoing?.commit().await?),
+    if let Some(outgoing) = outgoing {
+        let ids: Vec<QueueId> = outgoing?.commit().await?;
+        story.queued(&ids);
     }
+    Ok(())
 }
 
 /// A number for each message, unlikely to be used twice even by two runs of the program.

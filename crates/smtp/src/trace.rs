@@ -42,7 +42,7 @@ pub enum Protocol {
 
 impl Protocol {
     /// The name for the WITH clause. RFC 3848, RFC 6531 §4.3
-    fn name(self, utf8: bool, security: Security) -> &'static str {
+    pub(crate) fn name(self, utf8: bool, security: Security) -> &'static str {
         match (self, utf8, security) {
             (Self::Lmtp, false, Security::Cleartext) => "LMTP",
             (Self::Lmtp, false, Security::Tls) => "LMTPS",

@@ -18,5 +18,6 @@ mod queueing;
 mod repairing;
 mod scrubbing;
 mod sharing;
+mod stories;
 mod sweeping;
 mod urls;

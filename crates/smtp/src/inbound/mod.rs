@@ -19,12 +19,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use mail_service::story::Story;
 use mail_service::{DeliverError, GreylistTerms, Greylisting, Service, Verdict, Visit};
 use net::Peer;
 use smtp_session::Reply;
 use tracing::info;
 
-pub(crate) use self::answer::Edits;
+pub(crate) use self::answer::{Edits, FilterVerdict};
+pub(crate) use self::decide::NoVerdict;
 use self::decide::{Evidence, LATER, Outcome, decide};
 pub(crate) use self::fields::{cleaned, header_end};
 use self::filter::Question;
@@ -34,6 +36,7 @@ pub use self::lists::{BlockList, BlockLists, ListAction};
 pub use self::network::{Network, NoNetwork};
 pub use self::sender::{Checking, Claim, SenderChecks, SenderResult};
 use crate::delivery::failed;
+use crate::story;
 
 /// What strangers must pass.
 #[derive(Default)]
@@ -114,19 +117,23 @@ impl Inbound {
         stranger: &Stranger,
         message: Bytes,
         now: i64,
+        story: &mut Story,
     ) -> Result<Judgement, Reply> {
         let mut evidence =
             Evidence { listed: stranger.listings.junk.clone(), ..Evidence::default() };
+        stranger.listings.junk.iter().for_each(|list| story.check("listed", list));
         let mut judgement = Judgement::default();
         if let Some(senders) = &self.senders {
             let found = senders.check(stranger.claim(&message, now)).await;
             info!(id = stranger.id, decision = ?found.decision, why = ?found.reason, "checked");
             judgement.above.clone_from(&found.fields);
+            story::checked(story, &found);
             evidence.sender = Some(found);
         }
         let mut outcome = decide(&evidence);
         if let Some(filter) = self.filter.as_ref().filter(|_| !outcome.is_refusal()) {
             let found = filter.ask(stranger.question(), message).await;
+            story::filtered(story, &found);
             if let Ok(verdict) = &found {
                 info!(id = stranger.id, action = ?verdict.action, score = verdict.score, "filtered");
                 judgement.edits = verdict.edits.clone();

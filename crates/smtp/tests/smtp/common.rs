@@ -57,13 +57,25 @@ impl Harness {
         role: Role,
         set: impl FnOnce(&mut SmtpSettings),
     ) -> Self {
+        Self::configured(store, Self::config(message_bytes_max), role, set).await
+    }
+
+    pub fn config(message_bytes_max: u64) -> ServiceConfig {
         let passwords = PasswordCost { memory_kib: 8, iterations: 1, ..PasswordCost::default() };
-        let config = ServiceConfig {
+        ServiceConfig {
             passwords,
             message_bytes_max,
             domains: vec!["pillarbox.example".to_owned()],
             ..ServiceConfig::default()
-        };
+        }
+    }
+
+    pub async fn configured(
+        store: Arc<dyn Store>,
+        config: ServiceConfig,
+        role: Role,
+        outbound: Option<Arc<dyn Outbound>>,
+    ) -> Self {
         let service = Service::open(store, config, World::system()).await.unwrap();
         for name in ["home", "work"] {
             service.create_account(name, Secret::new("low-tide")).await.unwrap();
