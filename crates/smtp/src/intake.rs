@@ -109,7 +109,8 @@ impl Intake {
             id,
             date: &date,
         };
-        debug!(%peer, id, "message arrives");
+        let (client_name, sender) = (&origin.client_name, &transaction.reverse_path);
+        debug!(%peer, id, ?client_name, ?sender, "message arrives");
         let stranger = origin.stranger(&transaction, id);
         let looks =
             |(inbound, stranger): &(Arc<Inbound>, Stranger)| inbound.looks_at_messages_of(stranger);
