@@ -10,7 +10,7 @@ use crate::auth::name::AccountName;
 use crate::error::ServiceError;
 use crate::handle::NewMail;
 use crate::login::resolve;
-use crate::open::Once;
+use crate::open::{MarkValue, Once};
 use crate::service::Service;
 use crate::staging::{Staged, Staging};
 
@@ -95,7 +95,12 @@ impl Service {
                 date: InternalDate::utc(self.shared.world.clock.now_secs()),
                 annotations: mailbox::Annotations::default(),
             };
-            let once = mark.clone().map(|(key, value)| Once { key, value, absent_since: None });
+            let once = mark.clone().map(|(key, value)| Once {
+                key,
+                value: MarkValue::Fixed(value),
+                ignored: None,
+                absent_since: None,
+            });
             match account.append_once(mailbox, vec![mail], once).await {
                 Ok((_, outcome)) => return Ok(outcome != Outcome::Done),
                 // The mailbox was deleted meanwhile: look again.

@@ -34,6 +34,18 @@ pub struct ServiceConfig {
     pub shards: Option<Vec<String>>,
     /// How mail leaves.
     pub queue: QueueConfig,
+    /// Whether what is submitted is kept in its sender's mailbox for sent mail.
+    pub save_sent: SaveSent,
+}
+
+/// Whether what is submitted is kept in its sender's mailbox for sent mail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SaveSent {
+    /// It is, and a copy that the client stores itself is not kept twice.
+    Yes,
+    /// Clients store their copies themselves, as most do.
+    #[default]
+    No,
 }
 
 /// Settings of the outbound queue.
@@ -100,6 +112,7 @@ impl Default for ServiceConfig {
             sharing: Sharing::Exclusive,
             shards: None,
             queue: QueueConfig::default(),
+            save_sent: SaveSent::No,
         }
     }
 }

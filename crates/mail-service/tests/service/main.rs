@@ -16,6 +16,7 @@ mod nodes;
 mod queueing;
 mod repairing;
 mod scrubbing;
+mod sent;
 mod sharing;
 mod sweeping;
 mod urls;
