@@ -6,6 +6,7 @@
 //! - [`Outbound`]: who carries on what is for other systems.
 //! - [`RelayTransport`]: what of the queue is for other systems, sent through a relay.
 
+mod burl;
 mod client;
 mod connection;
 mod delivery;
@@ -13,11 +14,14 @@ mod header;
 mod intake;
 mod login;
 mod outbound;
+mod rates;
+mod sent;
 mod server;
 mod trace;
 
 pub use client::{QueueOutbound, Relay, RelayError, RelayLogin, RelayTls, RelayTransport, Relays};
 pub use outbound::{Envelope, Outbound, Outgoing, Pending};
+pub use rates::{RateLimits, Rates};
 pub use server::{GREET_PAUSE, SmtpServer, SmtpSettings};
 pub use smtp_session::Role;
 pub use trace::{Arrival, Protocol, Trace, mail_date};

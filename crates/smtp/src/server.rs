@@ -9,11 +9,12 @@ use net::{
     Guard, HANDSHAKE_PATIENCE, LoginThrottle, Peer, READ_BYTES_MAX, Refused, Security, Stream,
     TlsServer,
 };
-use smtp_session::{Dsn, Offer, Role, Session, StartTls};
+use smtp_session::{Burl, Dsn, FutureRelease, Offer, RequireTls, Role, Session, StartTls};
 use tracing::debug;
 
 use crate::Outbound;
 use crate::connection::{Connection, Next};
+use crate::rates::Rates;
 
 /// How SMTP is served at one listener.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct SmtpSettings {
     pub starttls: Option<TlsServer>,
     /// Who carries mail to other systems; without it no mail for them is taken.
     pub outbound: Option<Arc<dyn Outbound>>,
+    /// How much one account may submit; shared by all listeners.
+    pub rates: Option<Arc<Rates>>,
     /// How long a stranger waits for the greeting. Who cannot wait for it is a program that sends
     /// junk to thousands at a time.
     pub greet_pause: Duration,
@@ -38,7 +41,7 @@ impl SmtpSettings {
             Role::Mx => GREET_PAUSE,
             Role::Lmtp | Role::Submission => Duration::ZERO,
         };
-        Self { role, hostname, starttls, outbound: None, greet_pause }
+        Self { role, hostname, starttls, outbound: None, rates: None, greet_pause }
     }
 }
 
@@ -77,7 +80,25 @@ impl SmtpServer {
             starttls: if available { StartTls::Offered } else { StartTls::Absent },
             mechanisms,
             dsn,
+            future_release: self.future_release(),
+            // RFC 4468 §3.1: of submission only.
+            burl: match self.settings.role {
+                Role::Submission => Burl::Offered,
+                Role::Lmtp | Role::Mx => Burl::Absent,
+            },
+            // RFC 8689 §2: only under TLS. What is delivered here goes no further, and the queue
+            // keeps to it.
+            require_tls: match security {
+                Security::Tls => RequireTls::Offered,
+                Security::Cleartext => RequireTls::Absent,
+            },
         }
+    }
+
+    /// Mail is held in the queue, so there must be one. RFC 4865: of submission only.
+    fn future_release(&self) -> Option<FutureRelease> {
+        let can_hold = self.settings.role == Role::Submission && self.settings.outbound.is_some();
+        can_hold.then_some(FutureRelease { secs_max: HOLD_SECS_MAX })
     }
 
     async fn run(&self, mut stream: Stream, peer: Peer, guard: Guard) -> io::Result<()> {
@@ -156,3 +177,6 @@ pub const GREET_PAUSE: Duration = Duration::from_millis(100);
 /// Room for the trace fields, and for those that a submitted message lacks, within the largest
 /// message.
 const TRACE_BYTES_MAX: u64 = 4096;
+
+/// How far ahead mail can be handed in: a year, for birthdays.
+const HOLD_SECS_MAX: u32 = 366 * 86_400;

@@ -7,6 +7,7 @@
 
 mod convert;
 mod link;
+mod noted;
 mod queue;
 mod relay;
 mod tls;

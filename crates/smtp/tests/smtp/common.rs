@@ -36,13 +36,19 @@ impl Harness {
         role: Role,
         outbound: Option<Arc<dyn Outbound>>,
     ) -> Self {
+        let config = ServiceConfig { message_bytes_max, ..ServiceConfig::default() };
+        Self::with_config(store, config, role, outbound).await
+    }
+
+    pub async fn with_config(
+        store: Arc<dyn Store>,
+        config: ServiceConfig,
+        role: Role,
+        outbound: Option<Arc<dyn Outbound>>,
+    ) -> Self {
         let passwords = PasswordCost { memory_kib: 8, iterations: 1, ..PasswordCost::default() };
-        let config = ServiceConfig {
-            passwords,
-            message_bytes_max,
-            domains: vec!["pillarbox.example".to_owned()],
-            ..ServiceConfig::default()
-        };
+        let config =
+            ServiceConfig { passwords, domains: vec!["pillarbox.example".to_owned()], ..config };
         let service = Service::open(store, config, World::system()).await.unwrap();
         for name in ["home", "work"] {
             service.create_account(name, Secret::new("low-tide")).await.unwrap();

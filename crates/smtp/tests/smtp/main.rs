@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails shall stop")]
 
+mod burl;
 mod common;
+mod later;
 mod lmtp;
 mod mx;
 mod relay;
