@@ -5,6 +5,7 @@ mod oauth;
 mod reader;
 mod relay;
 mod storage;
+mod submission;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -24,6 +25,7 @@ pub use self::relay::RelayPlace;
 #[cfg(feature = "postgres")]
 pub use self::storage::{Bucket, Database};
 pub use self::storage::{HOME, PostgresStorage, Storage};
+pub use self::submission::Submission;
 use crate::hiding;
 use crate::scrub::ScrubPace;
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub oauth: Option<OAuth>,
     /// Servers that carry mail for other systems on.
     pub relays: Vec<RelayPlace>,
+    /// What holds for mail that the people here hand in.
+    pub submission: Submission,
 }
 
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
@@ -139,8 +143,20 @@ impl Config {
         let document = Document::new(text);
         let root = document.root();
         root.only(&[
-            "data", "hostname", "domains", "tls", "listen", "auth", "store", "bodies", "shard",
-            "scrub", "imap", "oauth", "relay",
+            "data",
+            "hostname",
+            "domains",
+            "tls",
+            "listen",
+            "auth",
+            "store",
+            "bodies",
+            "shard",
+            "scrub",
+            "imap",
+            "oauth",
+            "relay",
+            "submission",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -155,6 +171,7 @@ impl Config {
         let imap = imap(&root);
         let oauth = oauth::oauth(&root, folder);
         let relays = relay::relays(&root, folder);
+        let submission = submission::submission(&root);
         check_domains_are_named(&root, &listeners, &domains);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
@@ -173,6 +190,7 @@ impl Config {
             imap,
             oauth,
             relays,
+            submission,
         })
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mail_service::{
-    PasswordCost, QueueConfig, Service, ServiceConfig, Sharing, TokenVerifier, World,
+    PasswordCost, QueueConfig, SaveSent, Service, ServiceConfig, Sharing, TokenVerifier, World,
 };
 use store::{Store, StoreError};
 use store_local::{Local, Options};
@@ -35,6 +35,8 @@ pub struct Place {
     pub hostname: String,
     /// Domains whose mail is kept here.
     pub domains: Vec<String>,
+    /// Whether copies of what is submitted are kept for senders.
+    pub save_sent: SaveSent,
 }
 
 /// What to do about a data folder that does not exist yet.
@@ -80,6 +82,7 @@ impl Place {
             oauth: None,
             hostname: config.hostname.clone(),
             domains: config.domains.clone(),
+            save_sent: config.submission.save_sent,
         }
     }
 
@@ -92,7 +95,8 @@ impl Place {
     pub fn local(data: PathBuf, passwords: PasswordCost) -> Self {
         let (submission_accounts, domains, oauth) = (Vec::new(), Vec::new(), None);
         let (storage, hostname) = (Storage::Local, "localhost".to_owned());
-        Self { data, storage, passwords, submission_accounts, oauth, hostname, domains }
+        let save_sent = SaveSent::No;
+        Self { data, storage, passwords, submission_accounts, oauth, hostname, domains, save_sent }
     }
 
     /// What the operator knows it by.
@@ -232,6 +236,7 @@ impl Place {
             submission_accounts: self.submission_accounts.clone(),
             queue: QueueConfig { hostname: self.hostname.clone(), ..QueueConfig::default() },
             domains: self.domains.clone(),
+            save_sent: self.save_sent,
             ..ServiceConfig::default()
         };
         match &self.storage {

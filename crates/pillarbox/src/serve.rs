@@ -36,8 +36,9 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     // First the data: a second server on the same folder shall not take the ports either.
     let opened = engine::open(&place).await?;
     let listeners = server::bind(&config.listeners)?;
-    let Config { data, hostname, certificate, scrub, imap, .. } = config;
-    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, relays };
+    let Config { data, hostname, certificate, scrub, imap, submission, .. } = config;
+    let rates = submission.rates;
+    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, relays, rates };
     let server = Server::start(opened, setup)?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;

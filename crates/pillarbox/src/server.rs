@@ -11,7 +11,7 @@ use net::{
     Tls,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smtp::{Relays, Role, SmtpServer, SmtpSettings};
+use smtp::{RateLimits, Rates, Relays, Role, SmtpServer, SmtpSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -40,6 +40,8 @@ pub struct Setup {
     pub imap: Imap,
     /// Who carries mail for other systems on.
     pub relays: Relays,
+    /// How much one account may submit.
+    pub rates: RateLimits,
 }
 
 /// A running server.
@@ -53,6 +55,7 @@ pub struct Server {
     certificate: CertificateFiles,
     imap: Imap,
     outward: Outward,
+    rates: Arc<Rates>,
     /// What a script may want to know of it.
     pub ready: Ready,
 }
@@ -125,6 +128,7 @@ impl Server {
             certificate,
             imap: setup.imap,
             outward,
+            rates: Arc::new(Rates::new(setup.rates)),
         };
         let control_server = ControlServer::new(server.service.clone(), stores.local);
         server.spawn(control, Arrival::Clear, &Gate::new(CONTROL_LIMITS), control_server);
@@ -179,6 +183,7 @@ impl Server {
                 let sends = role == Role::Submission;
                 let settings = SmtpSettings {
                     outbound: self.outward.outbound.clone().filter(|_| sends),
+                    rates: Some(Arc::clone(&self.rates)),
                     ..SmtpSettings::new(role, hostname.to_owned(), starttls)
                 };
                 let (service, throttle) = (self.service.clone(), Arc::clone(throttle));

@@ -9,7 +9,7 @@ use mail_service::{PasswordCost, Service, World};
 use mail_types::Secret;
 use net::{Access, Address, Listener};
 use serde::{Deserialize, Serialize};
-use smtp::{Relays, Role};
+use smtp::{RateLimits, Relays, Role};
 
 use crate::cli::Try;
 use crate::config::{Imap, Listen, Protocol, TlsMode};
@@ -54,7 +54,8 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
     }
     let hostname = "localhost".to_owned();
     let (scrub, imap, relays) = (ScrubPace::default(), Imap::default(), Relays::default());
-    let setup = Setup { data, hostname, certificate: None, listeners, scrub, imap, relays };
+    let (certificate, rates) = (None, RateLimits::default());
+    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, relays, rates };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();
