@@ -20,6 +20,7 @@ use crate::codec::rows::{
 use crate::codec::sent::SentMark;
 use crate::destinations::parse_alias;
 use crate::error::ServiceError;
+use crate::greylist::check_greylist;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::loader::{load_account, load_contents, scan, strange_key};
 use crate::log::read_log;
@@ -99,6 +100,7 @@ pub fn check(store: &dyn Store) -> Result<Report, StoreError> {
     }
     check_grants(store, &mut report)?;
     check_strays(store, &names, &mut report)?;
+    check_greylist(store, &mut report)?;
     check_queue(store, &mut report)?;
     Ok(report)
 }

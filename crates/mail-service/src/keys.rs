@@ -19,6 +19,8 @@
 //! | `s` | the secret behind invented SCRAM salts | the store is first opened |
 //! | `w` account | a move to another shard that has begun | an account is moved |
 //! | `v` | the highest UIDVALIDITY of any removed account | an account is removed |
+//! | `yc` network | a network of clients that came again after greylisting | it does |
+//! | `yv` hash | network, sender and recipient that were greylisted | they are |
 //! | `a` account `h` | head: modseq, id counters, a mark | every change |
 //! | `a` account `k` | credential: name, password hash, SCRAM keys | a password is set |
 //! | `a` account `b` mailbox | mailbox record | a change in the mailbox |
@@ -236,6 +238,33 @@ fn moment(seconds: i64) -> [u8; 8] {
     // There is no mail from before 1970.
     seconds.max(0).to_be_bytes()
 }
+
+/// What the keys of greylisting begin with.
+pub const GREYLIST: &[u8] = b"y";
+
+/// Bytes of the hash that stands for a client's network, a sender and a recipient: nobody finds two
+/// that collide, and who did would only delay his own mail.
+pub const GREYLIST_HASH_BYTES: usize = 16;
+
+/// A network of clients that came again.
+#[must_use]
+pub fn greylist_client(network: &[u8]) -> Vec<u8> {
+    [GREYLIST_CLIENT, network].concat()
+}
+
+/// A network, a sender and a recipient that were seen together.
+#[must_use]
+pub fn greylist_visit(hash: &[u8; GREYLIST_HASH_BYTES]) -> Vec<u8> {
+    [b"yv", &hash[..]].concat()
+}
+
+/// Whether a key of [`GREYLIST`] is that of a network.
+#[must_use]
+pub fn is_greylist_client(key: &[u8]) -> bool {
+    key.starts_with(GREYLIST_CLIENT)
+}
+
+const GREYLIST_CLIENT: &[u8] = b"yc";
 
 /// Makes the keys of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]

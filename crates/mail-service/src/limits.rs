@@ -185,6 +185,9 @@ pub const VISITS_MAX: usize = 100;
 /// Grants that are looked at to find these: some may be left of lists that grant nothing any more.
 pub const GRANTS_PER_LOOK_MAX: usize = 1000;
 
+/// Rows of greylisting: strangers of some days, and networks that came again. Some 40 MB at most.
+pub const GREYLIST_ROWS_MAX: u64 = 400_000;
+
 /// Rows that one step of a sweep looks at, so that it never holds a view or a commit for long.
 pub const SWEEP_STEP_ROWS: usize = 2000;
 

@@ -10,6 +10,7 @@ use crate::auth::password;
 use crate::clock::World;
 use crate::contents::Contents;
 use crate::error::ServiceError;
+use crate::greylist::GreylistRows;
 use crate::keys;
 use crate::limits::{ServiceConfig, WAITING_LOGINS_MAX};
 use crate::registry::Registry;
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     /// What scrubs have seen.
     pub(crate) scrubs: ScrubTally,
     pub(crate) credentials: CredentialCache,
+    pub(crate) greylist_rows: GreylistRows,
     /// One permit for each argon2 computation that may run.
     pub(crate) hashing: Arc<Semaphore>,
     /// One permit for each login that may wait for such a computation.
@@ -65,6 +67,7 @@ impl Service {
         let hashing = if cost.concurrent_max == 0 { cores } else { cost.concurrent_max };
         let shared = Shared {
             credentials: CredentialCache::new(&*world.random)?,
+            greylist_rows: GreylistRows::default(),
             registry: Registry::default(),
             contents: Contents::new(config.cached_entries_max),
             rows: RowCache::default(),

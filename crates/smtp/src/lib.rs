@@ -3,6 +3,7 @@
 //!
 //! - [`SmtpServer`]: drives a session (`smtp-session`) over a connection and asks `mail-service`
 //!   for the rest.
+//! - [`Inbound`]: what strangers must pass before their mail is taken.
 //! - [`Outbound`]: who carries on what is for other systems.
 //! - [`RelayTransport`]: what of the queue is for other systems, sent through a relay.
 
@@ -11,6 +12,8 @@ mod client;
 mod connection;
 mod delivery;
 mod header;
+mod held;
+mod inbound;
 mod intake;
 mod login;
 mod outbound;
@@ -20,6 +23,11 @@ mod server;
 mod trace;
 
 pub use client::{QueueOutbound, Relay, RelayError, RelayLogin, RelayTls, RelayTransport, Relays};
+pub use held::{Budget, HELD_BUDGET_BYTES};
+pub use inbound::{
+    BlockList, BlockLists, Checking, Claim, Filter, FilterError, Inbound, ListAction, Network,
+    NoNetwork, SenderChecks, SenderResult,
+};
 pub use outbound::{Envelope, Outbound, Outgoing, Pending};
 pub use rates::{RateLimits, Rates};
 pub use server::{GREET_PAUSE, SmtpServer, SmtpSettings};

@@ -9,12 +9,14 @@ use net::{
     Guard, HANDSHAKE_PATIENCE, LoginThrottle, Peer, READ_BYTES_MAX, Refused, Security, Stream,
     TlsServer,
 };
+use sender_auth::Signer;
 use smtp_session::{Burl, Dsn, FutureRelease, Offer, RequireTls, Role, Session, StartTls};
 use tracing::debug;
 
-use crate::Outbound;
 use crate::connection::{Connection, Next};
+use crate::inbound::ABOVE_BYTES_MAX;
 use crate::rates::Rates;
+use crate::{Budget, HELD_BUDGET_BYTES, Inbound, Outbound};
 
 /// How SMTP is served at one listener.
 #[derive(Clone)]
@@ -29,6 +31,12 @@ pub struct SmtpSettings {
     pub outbound: Option<Arc<dyn Outbound>>,
     /// How much one account may submit; shared by all listeners.
     pub rates: Option<Arc<Rates>>,
+    /// What strangers must pass at a server for mail from anywhere; without it nothing.
+    pub inbound: Option<Arc<Inbound>>,
+    /// Who signs what the people here send; without it nothing is signed.
+    pub signer: Option<Arc<Signer>>,
+    /// Memory for messages that are held until they have come; shared by all listeners.
+    pub budget: Option<Arc<Budget>>,
     /// How long a stranger waits for the greeting. Who cannot wait for it is a program that sends
     /// junk to thousands at a time.
     pub greet_pause: Duration,
@@ -41,13 +49,24 @@ impl SmtpSettings {
             Role::Mx => GREET_PAUSE,
             Role::Lmtp | Role::Submission => Duration::ZERO,
         };
-        Self { role, hostname, starttls, outbound: None, rates: None, greet_pause }
+        Self {
+            role,
+            hostname,
+            starttls,
+            outbound: None,
+            rates: None,
+            inbound: None,
+            signer: None,
+            budget: None,
+            greet_pause,
+        }
     }
 }
 
 /// Serves SMTP in one of its roles. One for each listener; service and throttle are shared.
 pub struct SmtpServer {
     pub(crate) service: Service,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) throttle: Arc<LoginThrottle>,
     pub(crate) settings: SmtpSettings,
 }
@@ -55,7 +74,15 @@ pub struct SmtpServer {
 impl SmtpServer {
     /// Serves the accounts of a service.
     pub fn new(service: Service, throttle: Arc<LoginThrottle>, settings: SmtpSettings) -> Self {
-        Self { service, throttle, settings }
+        let bytes_max = service.config().message_bytes_max;
+        let own = || Arc::new(Budget::new(HELD_BUDGET_BYTES, bytes_max));
+        let budget = settings.budget.clone().unwrap_or_else(own);
+        Self { service, budget, throttle, settings }
+    }
+
+    /// What strangers must pass, where they are served.
+    pub(crate) fn inbound(&self) -> Option<&Arc<Inbound>> {
+        self.settings.inbound.as_ref().filter(|_| self.settings.role == Role::Mx)
     }
 
     fn offer(&self, stream: &Stream, peer: Peer) -> Offer {
@@ -174,9 +201,9 @@ const MECHANISMS: [Mechanism; 6] = [
 /// nothing to a mail server.
 pub const GREET_PAUSE: Duration = Duration::from_millis(100);
 
-/// Room for the trace fields, and for those that a submitted message lacks, within the largest
-/// message.
-const TRACE_BYTES_MAX: u64 = 4096;
-
 /// How far ahead mail can be handed in: a year, for birthdays.
 const HOLD_SECS_MAX: u32 = 366 * 86_400;
+
+/// Room for the trace fields, for what checks found, and for what a submitted message lacks, within
+/// the largest message.
+const TRACE_BYTES_MAX: u64 = 4096 + ABOVE_BYTES_MAX as u64;

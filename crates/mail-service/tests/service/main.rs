@@ -8,6 +8,7 @@ mod checking;
 mod clocks;
 mod common;
 mod histories;
+mod judging;
 mod logins;
 mod mail;
 mod metadata;

@@ -14,7 +14,7 @@ use crate::submission::{hand_in, logged_in, plain};
 /// A server with a queue.
 async fn with_queue(rates: RateLimits, config: ServiceConfig) -> Harness {
     let store = Arc::new(Mem::new());
-    let mut harness = Harness::with_config(store, config, Role::Submission, None).await;
+    let mut harness = Harness::with_config(store, config, Role::Submission, |_| {}).await;
     let outbound = QueueOutbound::new(harness.service.clone(), Relays::new(Vec::new()).unwrap());
     let settings = SmtpSettings {
         outbound: Some(Arc::new(outbound)),

@@ -4,6 +4,8 @@
 
 mod burl;
 mod common;
+mod filter;
+mod inbound;
 mod later;
 mod lmtp;
 mod mx;
