@@ -63,9 +63,10 @@ impl FutureRelease {
             (None, None) => return Ok(None),
             (Some(_), Some(_)) => return Err(TWICE),
             (Some(secs), None) => ReleaseRequest::For(interval_secs(secs).ok_or(NO_INTERVAL)?),
-            (None, Some(_)) => {
+            (None, Some(moment)) if is_day(moment) => {
                 ReleaseRequest::Until(i64::try_from(hold_until).map_err(|_| TOO_FAR)?)
             }
+            (None, Some(_)) => return Err(NO_DAY),
         };
         let at = match request {
             ReleaseRequest::For(secs) => now.saturating_add(i64::from(secs)),
@@ -93,9 +94,30 @@ fn interval_secs(text: &str) -> Option<u32> {
     text.parse().ok().filter(|_| is_form)
 }
 
+/// `full-date` of RFC 3339 §5.6. `smtp-proto` takes the 31st of February for a day in March.
+fn is_day(moment: &str) -> bool {
+    let mut parts = moment.get(..10).unwrap_or_default().split('-');
+    let mut number = |digits: usize| {
+        let part = parts.next().filter(|part| part.len() == digits)?;
+        part.parse::<u32>().ok().filter(|_| part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let (Some(year), Some(month), Some(day)) = (number(4), number(2), number(2)) else {
+        return false;
+    };
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last = match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    day <= last
+}
+
 const TWICE: Reply = Reply::new(501, "5.5.4", "Ask for one moment");
 const NO_INTERVAL: Reply = Reply::new(501, "5.5.4", "HOLDFOR takes seconds, at most 9 digits");
 const TOO_FAR: Reply = Reply::new(501, "5.5.4", "That is later than mail is held here");
+const NO_DAY: Reply = Reply::new(501, "5.5.4", "There is no such day");
 const PAST: Reply = Reply::new(501, "5.5.4", "That moment has passed");
 
 #[cfg(test)]
@@ -104,6 +126,9 @@ mod tests {
 
     const OFFER: FutureRelease = FutureRelease { secs_max: 86_400 };
     const NOW: i64 = 1_795_888_800;
+
+    /// What stands there is read by `smtp-proto`; here its day is looked at.
+    const UNTIL: &str = " HOLDUNTIL=2026-11-28T18:00:00Z";
 
     fn read(parameters: &str, hold_until: i64) -> Result<Option<Release>, Reply> {
         OFFER.release(u64::try_from(hold_until).unwrap(), parameters, NOW)
@@ -117,7 +142,7 @@ mod tests {
         assert_eq!(held, Release { at: NOW + 600, request: ReleaseRequest::For(600) });
         let held = read(" HOLDUNTIL=2026-11-28T18:10:00Z", NOW + 600).unwrap().unwrap();
         assert_eq!(held, Release { at: NOW + 600, request: ReleaseRequest::Until(NOW + 600) });
-        assert!(read(" HOLDFOR=86400", 0).is_ok() && read(" HOLDUNTIL=x", NOW).is_ok());
+        assert!(read(" HOLDFOR=86400", 0).is_ok() && read(UNTIL, NOW).is_ok());
     }
 
     #[test]
@@ -132,10 +157,14 @@ mod tests {
             (" HOLDFOR=1 HOLDFOR=2", 0, TWICE),
             (" HOLDFOR=1 HOLDUNTIL=x", NOW + 1, TWICE),
             (" HOLDUNTIL=x HOLDUNTIL=y", NOW + 1, TWICE),
-            (" HOLDUNTIL=x", NOW - 1, PAST),
+            (UNTIL, NOW - 1, PAST),
             (" HOLDUNTIL=1970-01-01T00:00:00Z", 0, PAST),
-            (" HOLDUNTIL=x", NOW + 86_401, TOO_FAR),
-            (" HOLDUNTIL=x", i64::MAX, TOO_FAR),
+            (UNTIL, NOW + 86_401, TOO_FAR),
+            (UNTIL, i64::MAX, TOO_FAR),
+            (" HOLDUNTIL=2026-11-31T18:00:00Z", NOW + 1, NO_DAY),
+            (" HOLDUNTIL=2027-02-29T18:00:00Z", NOW + 1, NO_DAY),
+            (" HOLDUNTIL=2026-1-28T18:00:00Z", NOW + 1, NO_DAY),
+            (" HOLDUNTIL=+026-11-28T18:00:00Z", NOW + 1, NO_DAY),
         ] {
             assert_eq!(read(parameters, hold_until), Err(refusal), "{parameters}");
         }
