@@ -10,8 +10,8 @@ use crate::names;
 use crate::outward;
 use crate::say;
 use crate::server::{self, Server, Setup};
-use crate::web::Web;
 use crate::signing;
+use crate::web::Web;
 
 /// Serves until it is told to end, or only checks the configuration.
 ///
@@ -44,7 +44,9 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     let listeners = server::bind(&config.listeners)?;
     let Config { data, hostname, certificate, scrub, imap, domains, acme, policy, .. } = config;
     let web = Web { domains, policy: Some(policy), acme };
-    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, relays, names, web };
+    let rates = config.submission.rates;
+    let setup =
+        Setup { data, hostname, certificate, listeners, scrub, imap, relays, names, web, rates };
     let server = Server::start(opened, setup)?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;
