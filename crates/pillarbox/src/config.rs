@@ -1,6 +1,7 @@
 //! The configuration file: what it may say, and every mistake in it at once, each with its line
 //! and what to do about it.
 
+mod dns;
 mod oauth;
 mod reader;
 mod relay;
@@ -16,6 +17,7 @@ use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
 use smtp::Role;
 
+pub use self::dns::DnsPlace;
 pub use self::oauth::OAuth;
 #[cfg(feature = "oauth")]
 pub use self::oauth::TokenCheck;
@@ -54,6 +56,8 @@ pub struct Config {
     pub oauth: Option<OAuth>,
     /// Servers that carry mail for other systems on.
     pub relays: Vec<RelayPlace>,
+    /// Who is asked for names.
+    pub dns: DnsPlace,
 }
 
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
@@ -140,7 +144,7 @@ impl Config {
         let root = document.root();
         root.only(&[
             "data", "hostname", "domains", "tls", "listen", "auth", "store", "bodies", "shard",
-            "scrub", "imap", "oauth", "relay",
+            "scrub", "imap", "oauth", "relay", "dns",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -155,6 +159,7 @@ impl Config {
         let imap = imap(&root);
         let oauth = oauth::oauth(&root, folder);
         let relays = relay::relays(&root, folder);
+        let dns = dns::dns(&root, folder);
         check_domains_are_named(&root, &listeners, &domains);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
@@ -173,6 +178,7 @@ impl Config {
             imap,
             oauth,
             relays,
+            dns,
         })
     }
 }
