@@ -3,6 +3,7 @@
 
 mod dns;
 mod oauth;
+mod outbound;
 mod reader;
 mod relay;
 mod storage;
@@ -21,6 +22,7 @@ pub use self::dns::DnsPlace;
 pub use self::oauth::OAuth;
 #[cfg(feature = "oauth")]
 pub use self::oauth::TokenCheck;
+pub use self::outbound::OutboundPlace;
 use self::reader::{Document, Table};
 pub use self::relay::RelayPlace;
 #[cfg(feature = "postgres")]
@@ -56,6 +58,8 @@ pub struct Config {
     pub oauth: Option<OAuth>,
     /// Servers that carry mail for other systems on.
     pub relays: Vec<RelayPlace>,
+    /// How mail leaves for which no relay is named.
+    pub outbound: OutboundPlace,
     /// Who is asked for names.
     pub dns: DnsPlace,
 }
@@ -144,7 +148,7 @@ impl Config {
         let root = document.root();
         root.only(&[
             "data", "hostname", "domains", "tls", "listen", "auth", "store", "bodies", "shard",
-            "scrub", "imap", "oauth", "relay", "dns",
+            "scrub", "imap", "oauth", "relay", "dns", "outbound",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -159,6 +163,7 @@ impl Config {
         let imap = imap(&root);
         let oauth = oauth::oauth(&root, folder);
         let relays = relay::relays(&root, folder);
+        let outbound = outbound::outbound(&root, &relays, folder);
         let dns = dns::dns(&root, folder);
         check_domains_are_named(&root, &listeners, &domains);
         if certificate.is_none() {
@@ -178,6 +183,7 @@ impl Config {
             imap,
             oauth,
             relays,
+            outbound,
             dns,
         })
     }

@@ -21,8 +21,8 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
         let loaded = Tls::new(files);
         loaded.map_err(|error| Failure::usage(format!("[tls]: {error}")))?;
     }
-    let relays = outward::relays(&config.relays)?;
     let names = names::resolver(&config.dns)?;
+    let routes = outward::routes(&config, &names)?;
     let place = Place::served(&config);
     if arguments.check {
         place.oauth.as_ref().map(engine::tokens).transpose()?;
@@ -39,7 +39,7 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     let opened = engine::open(&place).await?;
     let listeners = server::bind(&config.listeners)?;
     let Config { data, hostname, certificate, scrub, imap, .. } = config;
-    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, relays, names };
+    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, routes, names };
     let server = Server::start(opened, setup)?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;

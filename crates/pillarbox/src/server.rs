@@ -12,7 +12,7 @@ use net::{
     Tls,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smtp::{Relays, Role, SmtpServer, SmtpSettings};
+use smtp::{Role, Routes, SmtpServer, SmtpSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -39,8 +39,8 @@ pub struct Setup {
     pub scrub: ScrubPace,
     /// What IMAP offers besides what it always does.
     pub imap: Imap,
-    /// Who carries mail for other systems on.
-    pub relays: Relays,
+    /// Where mail for other systems goes.
+    pub routes: Routes,
     /// Who is asked for names.
     #[allow(dead_code, reason = "the shells that ask for names take it from here")]
     pub names: Resolver,
@@ -112,7 +112,7 @@ impl Server {
         let tls = Tls::new(&certificate).map_err(|error| Failure::failed(error.to_string()))?;
         let control = Listener::bind(&control::address(&setup.data), Access::Owner)
             .map_err(|error| Failure::failed(format!("control socket: {error}")))?;
-        let outward = Outward::start(&service, &setup.relays, &setup.hostname)?;
+        let outward = Outward::start(&service, &setup.routes, &setup.hostname)?;
         let mut server = Self {
             ready: Ready {
                 pid: std::process::id(),

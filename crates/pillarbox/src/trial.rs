@@ -9,7 +9,7 @@ use mail_service::{PasswordCost, Service, World};
 use mail_types::Secret;
 use net::{Access, Address, Listener};
 use serde::{Deserialize, Serialize};
-use smtp::{Relays, Role};
+use smtp::{Role, Routes};
 
 use crate::cli::Try;
 use crate::config::{DnsPlace, Imap, Listen, Protocol, TlsMode};
@@ -54,9 +54,9 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
         listeners.push((Listen { protocol, address, tls }, listener));
     }
     let hostname = "localhost".to_owned();
-    let (scrub, imap, relays) = (ScrubPace::default(), Imap::default(), Relays::default());
+    let (scrub, imap, routes) = (ScrubPace::default(), Imap::default(), Routes::default());
     let names = names::resolver(&DnsPlace::default())?;
-    let setup = Setup { data, hostname, certificate: None, listeners, scrub, imap, relays, names };
+    let setup = Setup { data, hostname, certificate: None, listeners, scrub, imap, routes, names };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();
