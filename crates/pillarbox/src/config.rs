@@ -6,6 +6,7 @@ mod dkim;
 mod dns;
 mod mta_sts;
 mod oauth;
+mod outbound;
 mod reader;
 mod relay;
 mod storage;
@@ -29,6 +30,7 @@ pub use self::dns::DnsPlace;
 pub use self::oauth::OAuth;
 #[cfg(feature = "oauth")]
 pub use self::oauth::TokenCheck;
+pub use self::outbound::OutboundPlace;
 use self::reader::{Document, Table};
 pub use self::relay::RelayPlace;
 #[cfg(feature = "postgres")]
@@ -70,6 +72,8 @@ pub struct Config {
     pub oauth: Option<OAuth>,
     /// Servers that carry mail for other systems on.
     pub relays: Vec<RelayPlace>,
+    /// How mail leaves for which no relay is named.
+    pub outbound: OutboundPlace,
     /// Who is asked for names.
     pub dns: DnsPlace,
     /// Days for which the stories of messages are kept.
@@ -184,6 +188,7 @@ impl Config {
             "mta_sts",
             "dkim",
             "submission",
+            "outbound",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -201,6 +206,7 @@ impl Config {
         let imap = imap(&root);
         let oauth = oauth::oauth(&root, folder);
         let relays = relay::relays(&root, folder);
+        let outbound = outbound::outbound(&root, &relays, folder);
         let dns = dns::dns(&root, folder);
         let story_days = story::story_days(&root);
         let dkim = dkim::dkim(&root, folder, &domains);
@@ -225,6 +231,7 @@ impl Config {
             imap,
             oauth,
             relays,
+            outbound,
             dns,
             story_days,
             dkim,

@@ -14,7 +14,7 @@ use net::{
     LoginThrottle, Shutdown, Tls,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smtp::{RateLimits, Rates, Relays, Role, SmtpServer, SmtpSettings};
+use smtp::{RateLimits, Rates, Role, Routes, SmtpServer, SmtpSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -42,8 +42,8 @@ pub struct Setup {
     pub scrub: ScrubPace,
     /// What IMAP offers besides what it always does.
     pub imap: Imap,
-    /// Who carries mail for other systems on.
-    pub relays: Relays,
+    /// Where mail for other systems goes.
+    pub routes: Routes,
     /// Who is asked for names.
     #[allow(dead_code, reason = "the shells that ask for names take it from here")]
     pub names: Resolver,
@@ -121,7 +121,7 @@ impl Server {
         let tokens = Tokens::default();
         let acme = setup.web.acme.as_ref();
         let renewal = acme.map(|acme| web::renewal(acme, &setup.data, &tls, &tokens));
-        let outward = Outward::start(&service, &setup.relays, &setup.hostname)?;
+        let outward = Outward::start(&service, &setup.routes, &setup.hostname)?;
         let mut server = Self {
             ready: Ready {
                 pid: std::process::id(),
