@@ -98,12 +98,14 @@ pub fn read<T>(
             RData::CNAME(target) if record.name == *owner => Some((record, &target.0)),
             _ => None,
         });
-        let Some((record, target)) = alias else { break };
+        let Some((record, target)) = alias else {
+            return Err(DnsError::NoRecords { secure: false });
+        };
         secure &= record.proof.is_secure();
         seconds = seconds.min(record.ttl);
         owner = target;
     }
-    Err(DnsError::NoRecords { secure: false })
+    Err(DnsError::Temporary(format!("{asked}: too many aliases")))
 }
 
 pub fn mx(data: &RData) -> Option<Mx> {
@@ -138,5 +140,5 @@ pub fn ptr(data: &RData) -> Option<String> {
     Some(name::write(&ptr.0))
 }
 
-/// Longer chains of aliases are not followed. More than BIND follows, and none that works is near.
-pub const ALIASES_MAX: usize = 16;
+/// Longer chains of aliases are not followed; none that serves mail is near.
+pub const ALIASES_MAX: usize = 8;

@@ -8,6 +8,8 @@ use hickory_server::proto::op::{Message, ResponseCode};
 use hickory_server::proto::rr::rdata::A;
 use hickory_server::proto::rr::{Name, RData, Record, RecordType};
 
+use super::zone::name;
+
 /// What is wrong with an answer.
 #[derive(Clone, Debug)]
 pub enum Fault {
@@ -37,6 +39,8 @@ pub enum Fault {
     Foreign(String, Ipv4Addr),
     /// Signatures do not hold.
     ForgedSignatures,
+    /// So many signatures that do not hold stand before the one that does.
+    ManySignatures(u16),
     /// Signatures, and what proves absence, are left out.
     NoSignatures,
 }
@@ -49,12 +53,12 @@ pub struct Faults {
 }
 
 impl Faults {
-    pub fn insert(&mut self, name: &str, fault: Fault) {
-        self.names.insert(read(name), fault);
+    pub fn insert(&mut self, of: &str, fault: Fault) {
+        self.names.insert(name(of), fault);
     }
 
-    pub fn remove(&mut self, name: &str) {
-        self.names.remove(&read(name));
+    pub fn remove(&mut self, of: &str) {
+        self.names.remove(&name(of));
     }
 
     pub fn strip(&mut self, strip: bool) {
@@ -93,7 +97,7 @@ impl Fault {
             Self::WrongId => message.metadata.id = message.metadata.id.wrapping_add(1),
             Self::WrongQuestion => {
                 for query in &mut message.queries {
-                    query.set_name(read("elsewhere.invalid"));
+                    query.set_name(name("elsewhere.invalid"));
                 }
             }
             Self::Truncated => message.metadata.truncation = true,
@@ -102,16 +106,21 @@ impl Fault {
                 message.answers.extend(more);
             }
             Self::ManyNames(count) => {
-                let more = (0..*count).map(|number| address(read(&format!("x{number}")), number));
+                let more = (0..*count).map(|number| address(name(&format!("x{number}")), number));
                 message.answers.extend(more);
             }
-            Self::Foreign(name, foreign) => {
-                let record = Record::from_rdata(read(name), LONG, RData::A(A(*foreign)));
+            Self::Foreign(other, foreign) => {
+                let record = Record::from_rdata(name(other), LONG, RData::A(A(*foreign)));
                 message.answers.push(record.clone());
                 message.authorities.push(record.clone());
                 message.additionals.push(record);
             }
-            Self::ForgedSignatures => forge(message),
+            Self::ForgedSignatures => message
+                .answers
+                .iter_mut()
+                .chain(&mut message.authorities)
+                .for_each(|record| forge(record, 1)),
+            Self::ManySignatures(count) => bury(message, *count),
             Self::NoSignatures => strip(message),
             Self::Silent | Self::CompressionLoop | Self::CutOff | Self::Garbage => {}
         }
@@ -169,28 +178,34 @@ fn strip(message: &mut Message) {
     }
 }
 
-fn forge(message: &mut Message) {
-    for record in message.answers.iter_mut().chain(&mut message.authorities) {
-        if let RData::DNSSEC(DNSSECRData::RRSIG(signature)) = &record.data {
-            let mut octets = signature.sig().to_vec();
-            octets.iter_mut().for_each(|octet| *octet ^= 1);
-            let forged = RRSIG::from_sig(signature.input().clone(), octets);
-            record.data = RData::DNSSEC(DNSSECRData::RRSIG(forged));
+fn forge(record: &mut Record, flaw: u16) {
+    if let RData::DNSSEC(DNSSECRData::RRSIG(signature)) = &record.data {
+        let mut octets = signature.sig().to_vec();
+        for (octet, flaw) in octets.iter_mut().zip(flaw.to_be_bytes()) {
+            *octet ^= flaw;
         }
+        let forged = RRSIG::from_sig(signature.input().clone(), octets);
+        record.data = RData::DNSSEC(DNSSECRData::RRSIG(forged));
     }
 }
 
-fn address(name: Name, number: u16) -> Record {
-    let [high, low] = number.to_be_bytes();
-    Record::from_rdata(name, LONG, RData::A(A(Ipv4Addr::new(10, 0, high, low))))
+/// Puts other signatures, which all look different, before each one.
+fn bury(message: &mut Message, count: u16) {
+    let signatures = message.answers.iter().filter(|it| it.record_type() == RecordType::RRSIG);
+    let mut forged = Vec::new();
+    for signature in signatures {
+        for flaw in 1..=count {
+            let mut signature = signature.clone();
+            forge(&mut signature, flaw);
+            forged.push(signature);
+        }
+    }
+    message.answers.splice(0..0, forged);
 }
 
-fn read(name: &str) -> Name {
-    let mut name = Name::from_ascii(name)
-        .unwrap_or_else(|error| panic!("{name:?} is not a name: {error}"))
-        .to_lowercase();
-    name.set_fqdn(true);
-    name
+fn address(owner: Name, number: u16) -> Record {
+    let [high, low] = number.to_be_bytes();
+    Record::from_rdata(owner, LONG, RData::A(A(Ipv4Addr::new(10, 0, high, low))))
 }
 
 const SIGNATURES: &[RecordType] =
