@@ -3,6 +3,7 @@
 
 mod acme;
 mod dns;
+mod inbound;
 mod mta_sts;
 mod oauth;
 mod reader;
@@ -23,6 +24,7 @@ use smtp::Role;
 
 pub use self::acme::Acme;
 pub use self::dns::DnsPlace;
+pub use self::inbound::InboundPlace;
 pub use self::oauth::OAuth;
 #[cfg(feature = "oauth")]
 pub use self::oauth::TokenCheck;
@@ -68,6 +70,8 @@ pub struct Config {
     pub relays: Vec<RelayPlace>,
     /// Who is asked for names.
     pub dns: DnsPlace,
+    /// What mail of strangers must pass.
+    pub inbound: InboundPlace,
     /// Days for which the stories of messages are kept.
     pub story_days: u32,
 }
@@ -158,7 +162,7 @@ impl Config {
         let root = document.root();
         root.only(&[
             "data", "hostname", "domains", "tls", "listen", "auth", "store", "bodies", "shard",
-            "scrub", "imap", "oauth", "relay", "dns", "story", "acme", "mta_sts",
+            "scrub", "imap", "oauth", "relay", "dns", "inbound", "story", "acme", "mta_sts",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -177,6 +181,7 @@ impl Config {
         let oauth = oauth::oauth(&root, folder);
         let relays = relay::relays(&root, folder);
         let dns = dns::dns(&root, folder);
+        let inbound = inbound::inbound(&root);
         let story_days = story::story_days(&root);
         check_domains_are_named(&root, &listeners, &domains);
         if certificate.is_none() {
@@ -199,6 +204,7 @@ impl Config {
             oauth,
             relays,
             dns,
+            inbound,
             story_days,
         })
     }

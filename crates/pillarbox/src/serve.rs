@@ -6,6 +6,7 @@ use crate::cli::Serve;
 use crate::config::{Config, Storage};
 use crate::engine::{self, Place};
 use crate::failure::Failure;
+use crate::inward::Inward;
 use crate::names;
 use crate::outward;
 use crate::say;
@@ -24,6 +25,7 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     }
     let relays = outward::relays(&config.relays)?;
     let names = names::resolver(&config.dns)?;
+    let inward = Inward::new(&config.inbound, &names, &config.hostname, None)?;
     let place = Place::served(&config);
     if arguments.check {
         place.oauth.as_ref().map(engine::tokens).transpose()?;
@@ -41,7 +43,8 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     let listeners = server::bind(&config.listeners)?;
     let Config { data, hostname, certificate, scrub, imap, domains, acme, policy, .. } = config;
     let web = Web { domains, policy: Some(policy), acme };
-    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, relays, names, web };
+    let setup =
+        Setup { data, hostname, certificate, listeners, scrub, imap, relays, inward, names, web };
     let server = Server::start(opened, setup)?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;

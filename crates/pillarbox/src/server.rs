@@ -23,6 +23,7 @@ use crate::config::{Imap, Listen, Protocol, TlsMode};
 use crate::control::{self, ControlServer};
 use crate::engine::Opened;
 use crate::failure::Failure;
+use crate::inward::Inward;
 use crate::outward::Outward;
 use crate::ready::{Ready, ReadyAddress};
 use crate::scrub::{self, ScrubPace};
@@ -44,6 +45,8 @@ pub struct Setup {
     pub imap: Imap,
     /// Who carries mail for other systems on.
     pub relays: Relays,
+    /// What mail on its way in must pass.
+    pub inward: Inward,
     /// Who is asked for names.
     #[allow(dead_code, reason = "the shells that ask for names take it from here")]
     pub names: Resolver,
@@ -61,6 +64,7 @@ pub struct Server {
     tls: Tls,
     certificate: CertificateFiles,
     imap: Imap,
+    inward: Inward,
     outward: Outward,
     /// What a script may want to know of it.
     pub ready: Ready,
@@ -134,6 +138,7 @@ impl Server {
             tls,
             certificate,
             imap: setup.imap,
+            inward: setup.inward,
             outward,
         };
         let handle = renewal.as_ref().map(|(_, handle)| handle.clone());
@@ -231,6 +236,7 @@ impl Server {
                     outbound: self.outward.outbound.clone().filter(|_| sends),
                     ..SmtpSettings::new(role, hostname.to_owned(), starttls)
                 };
+                let settings = self.inward.settings(settings);
                 let (service, throttle) = (self.service.clone(), Arc::clone(throttle));
                 let smtp = SmtpServer::new(service, throttle, settings);
                 self.spawn(listener, arrival, gate, Arc::new(smtp));
