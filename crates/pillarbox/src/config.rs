@@ -4,6 +4,7 @@
 mod acme;
 mod dkim;
 mod dns;
+mod inbound;
 mod mta_sts;
 mod oauth;
 mod outbound;
@@ -27,6 +28,7 @@ use smtp::Role;
 pub use self::acme::Acme;
 pub use self::dkim::DkimPlace;
 pub use self::dns::DnsPlace;
+pub use self::inbound::InboundPlace;
 pub use self::oauth::OAuth;
 #[cfg(feature = "oauth")]
 pub use self::oauth::TokenCheck;
@@ -76,6 +78,8 @@ pub struct Config {
     pub outbound: OutboundPlace,
     /// Who is asked for names.
     pub dns: DnsPlace,
+    /// What mail of strangers must pass.
+    pub inbound: InboundPlace,
     /// Days for which the stories of messages are kept.
     pub story_days: u32,
     /// Keys that sign what the people here send.
@@ -183,6 +187,7 @@ impl Config {
             "oauth",
             "relay",
             "dns",
+            "inbound",
             "story",
             "acme",
             "mta_sts",
@@ -208,6 +213,7 @@ impl Config {
         let relays = relay::relays(&root, folder);
         let outbound = outbound::outbound(&root, &relays, folder);
         let dns = dns::dns(&root, folder);
+        let inbound = inbound::inbound(&root);
         let story_days = story::story_days(&root);
         let dkim = dkim::dkim(&root, folder, &domains);
         let submission = submission::submission(&root);
@@ -233,6 +239,7 @@ impl Config {
             relays,
             outbound,
             dns,
+            inbound,
             story_days,
             dkim,
             submission,

@@ -12,6 +12,7 @@ mod control;
 mod engine;
 mod failure;
 mod hiding;
+mod inward;
 mod log;
 mod moving;
 mod names;
