@@ -1,6 +1,7 @@
 //! The configuration file: what it may say, and every mistake in it at once, each with its line
 //! and what to do about it.
 
+mod dns;
 mod oauth;
 mod reader;
 mod relay;
@@ -17,6 +18,7 @@ use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
 use smtp::Role;
 
+pub use self::dns::DnsPlace;
 pub use self::oauth::OAuth;
 #[cfg(feature = "oauth")]
 pub use self::oauth::TokenCheck;
@@ -56,6 +58,8 @@ pub struct Config {
     pub oauth: Option<OAuth>,
     /// Servers that carry mail for other systems on.
     pub relays: Vec<RelayPlace>,
+    /// Who is asked for names.
+    pub dns: DnsPlace,
     /// Days for which the stories of messages are kept.
     pub story_days: u32,
 }
@@ -144,7 +148,7 @@ impl Config {
         let root = document.root();
         root.only(&[
             "data", "hostname", "domains", "tls", "listen", "auth", "store", "bodies", "shard",
-            "scrub", "imap", "oauth", "relay", "story",
+            "scrub", "imap", "oauth", "relay", "story", "dns",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -159,6 +163,7 @@ impl Config {
         let imap = imap(&root);
         let oauth = oauth::oauth(&root, folder);
         let relays = relay::relays(&root, folder);
+        let dns = dns::dns(&root, folder);
         let story_days = story::story_days(&root);
         check_domains_are_named(&root, &listeners, &domains);
         if certificate.is_none() {
@@ -178,6 +183,7 @@ impl Config {
             imap,
             oauth,
             relays,
+            dns,
             story_days,
         })
     }

@@ -13,6 +13,7 @@ mod failure;
 mod hiding;
 mod log;
 mod moving;
+mod names;
 mod outward;
 mod queue;
 mod quota;

@@ -6,6 +6,7 @@ use crate::cli::Serve;
 use crate::config::{Config, Storage};
 use crate::engine::{self, Place};
 use crate::failure::Failure;
+use crate::names;
 use crate::outward;
 use crate::say;
 use crate::server::{self, Server, Setup};
@@ -21,6 +22,7 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
         loaded.map_err(|error| Failure::usage(format!("[tls]: {error}")))?;
     }
     let relays = outward::relays(&config.relays)?;
+    let names = names::resolver(&config.dns)?;
     let place = Place::served(&config);
     if arguments.check {
         place.oauth.as_ref().map(engine::tokens).transpose()?;
@@ -37,7 +39,7 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     let opened = engine::open(&place).await?;
     let listeners = server::bind(&config.listeners)?;
     let Config { data, hostname, certificate, scrub, imap, .. } = config;
-    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, relays };
+    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, relays, names };
     let server = Server::start(opened, setup)?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dns::Resolver;
 use imap_server::{ImapServer, ImapSettings};
 use mail_service::Service;
 use net::{
@@ -40,6 +41,9 @@ pub struct Setup {
     pub imap: Imap,
     /// Who carries mail for other systems on.
     pub relays: Relays,
+    /// Who is asked for names.
+    #[allow(dead_code, reason = "the shells that ask for names take it from here")]
+    pub names: Resolver,
 }
 
 /// A running server.

@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use smtp::{Relays, Role};
 
 use crate::cli::Try;
-use crate::config::{Imap, Listen, Protocol, TlsMode};
+use crate::config::{DnsPlace, Imap, Listen, Protocol, TlsMode};
 use crate::engine::{self, Place};
 use crate::failure::Failure;
+use crate::names;
 use crate::ready::{self, ReadyAccount};
 use crate::sample::{Addresses, Holder, SAMPLES};
 use crate::sample_loader;
@@ -54,7 +55,8 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
     }
     let hostname = "localhost".to_owned();
     let (scrub, imap, relays) = (ScrubPace::default(), Imap::default(), Relays::default());
-    let setup = Setup { data, hostname, certificate: None, listeners, scrub, imap, relays };
+    let names = names::resolver(&DnsPlace::default())?;
+    let setup = Setup { data, hostname, certificate: None, listeners, scrub, imap, relays, names };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();

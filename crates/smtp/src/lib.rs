@@ -5,7 +5,8 @@
 //!   for the rest.
 //! - [`Inbound`]: what strangers must pass before their mail is taken.
 //! - [`Outbound`]: who carries on what is for other systems.
-//! - [`RelayTransport`]: what of the queue is for other systems, sent through a relay.
+//! - [`OutboundTransport`]: what of the queue is for other systems, sent through a relay or to the
+//!   servers of the recipients' domains.
 
 mod client;
 mod connection;
@@ -20,7 +21,10 @@ mod server;
 mod story;
 mod trace;
 
-pub use client::{QueueOutbound, Relay, RelayError, RelayLogin, RelayTls, RelayTransport, Relays};
+pub use client::{
+    Direct, DirectSettings, OutboundTransport, QueueOutbound, Relay, RelayError, RelayLogin,
+    RelayTls, Relays, Routes, TlsReports,
+};
 pub use held::{Budget, HELD_BUDGET_BYTES};
 pub use inbound::{
     BlockList, BlockLists, Checking, Claim, Filter, FilterError, Inbound, ListAction, Network,

@@ -7,27 +7,27 @@ use mail_service::queue::{
 use mail_service::{Service, ServiceError};
 use tracing::{error, info};
 
-use super::relay::Relays;
+use super::routes::Routes;
 use crate::outbound::{Envelope, Outbound, Outgoing, Pending};
 
-/// Takes mail for the domains that relays are named for. It leaves by the queue, and so does mail
+/// Takes mail for the domains that something carries to. It leaves by the queue, and so does mail
 /// that is handed in for the accounts here: there it is delivered once, whatever breaks.
 pub struct QueueOutbound {
     service: Service,
-    relays: Relays,
+    routes: Routes,
 }
 
 impl QueueOutbound {
     /// Puts mail into the queue of a service.
     #[must_use]
-    pub fn new(service: Service, relays: Relays) -> Self {
-        Self { service, relays }
+    pub fn new(service: Service, routes: Routes) -> Self {
+        Self { service, routes }
     }
 }
 
 impl Outbound for QueueOutbound {
     fn carries(&self, address: &str) -> bool {
-        self.relays.carry(address)
+        self.routes.carry(address)
     }
 
     fn begin(&self, envelope: Envelope) -> Box<dyn Outgoing> {
