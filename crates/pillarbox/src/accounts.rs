@@ -99,7 +99,10 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
                 Err(error) => Reply::Failed { reason: error.to_string() },
             }
         }
-        Request::Counters => Reply::Failed { reason: "no server is running".to_owned() },
+        // Both are answered where a server runs, before they come here.
+        Request::Acme { .. } | Request::Counters => {
+            Reply::Failed { reason: "no server is running".to_owned() }
+        }
         Request::Scrubbed => {
             let ScrubReport { passes, bytes, damaged } = service.scrubbed();
             Reply::Scrubbed { passes, bytes, damaged }
@@ -240,6 +243,7 @@ pub(crate) fn failed(reply: Reply) -> Failure {
         | Reply::Queue { .. }
         | Reply::Quota { .. }
         | Reply::Acl { .. }
+        | Reply::Acme { .. }
         | Reply::Counters { .. }
         | Reply::Scrubbed { .. }
         | Reply::Story { .. } => Failure::failed("the server gave the reply to another question"),

@@ -47,6 +47,11 @@ pub enum Command {
         #[command(subcommand)]
         command: AclCommand,
     },
+    /// Look after the certificate that an authority issues to the running server.
+    Acme {
+        #[command(subcommand)]
+        command: AcmeCommand,
+    },
     /// Look after mail that has yet to leave, whether the server runs or not.
     Queue {
         #[command(subcommand)]
@@ -277,6 +282,14 @@ pub struct ListOf {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum AcmeCommand {
+    /// Order a certificate now, and wait for it. Open connections go on with the old one.
+    Renew(Data),
+    /// Show what is held, what is missing, and when the next order is planned.
+    Status(Data),
+}
+
+#[derive(Debug, Subcommand)]
 pub enum QueueCommand {
     /// List what waits, in the order in which it came.
     List(Data),
@@ -394,6 +407,8 @@ mod tests {
             "pillarbox acl set dock Lists/Rust lee lrs --data d",
             "pillarbox acl set dock INBOX -lee +w --config c",
             "pillarbox acl remove dock INBOX -lee --config c",
+            "pillarbox acme renew --config c",
+            "pillarbox acme status --data d",
             "pillarbox account move dock --to one --config c",
             "pillarbox account move dock --to /etc/pillarbox.toml --data d",
             "pillarbox queue list --config c",

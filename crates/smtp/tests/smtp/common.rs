@@ -74,7 +74,7 @@ impl Harness {
         store: Arc<dyn Store>,
         config: ServiceConfig,
         role: Role,
-        outbound: Option<Arc<dyn Outbound>>,
+        set: impl FnOnce(&mut SmtpSettings),
     ) -> Self {
         let service = Service::open(store, config, World::system()).await.unwrap();
         for name in ["home", "work"] {

@@ -4,10 +4,10 @@
 
 mod authority;
 mod common;
-mod filter;
-mod inbound;
 mod direct;
+mod filter;
 mod hostile;
+mod inbound;
 mod lmtp;
 mod mx;
 mod relay;

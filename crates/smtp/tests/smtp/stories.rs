@@ -11,7 +11,7 @@ use crate::common::{Client, Harness};
 
 async fn harness(role: Role) -> Harness {
     let config = ServiceConfig { story_days: 1, ..Harness::config(1 << 20) };
-    Harness::configured(Arc::new(Mem::new()), config, role, None).await
+    Harness::configured(Arc::new(Mem::new()), config, role, |_| {}).await
 }
 
 async fn arrivals(service: &Service, message_id: &str) -> Vec<Arrival> {
