@@ -31,6 +31,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("cc", "gcc"),
     ("strace", "strace"),
     ("initdb", "postgresql-15"),
+    ("pebble", "pebble"),
 ];
 
 /// Clients that tests use as libraries.
