@@ -14,7 +14,7 @@ use net::{
     LoginThrottle, Shutdown, Tls,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smtp::{Relays, Role, SmtpServer, SmtpSettings};
+use smtp::{RateLimits, Rates, Role, Routes, SmtpServer, SmtpSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -42,13 +42,15 @@ pub struct Setup {
     pub scrub: ScrubPace,
     /// What IMAP offers besides what it always does.
     pub imap: Imap,
-    /// Who carries mail for other systems on.
-    pub relays: Relays,
+    /// Where mail for other systems goes.
+    pub routes: Routes,
     /// Who is asked for names.
     #[allow(dead_code, reason = "the shells that ask for names take it from here")]
     pub names: Resolver,
     /// What is told over HTTP, and where certificates come from.
     pub web: Web,
+    /// How much one account may submit.
+    pub rates: RateLimits,
 }
 
 /// A running server.
@@ -62,6 +64,7 @@ pub struct Server {
     certificate: CertificateFiles,
     imap: Imap,
     outward: Outward,
+    rates: Arc<Rates>,
     /// What a script may want to know of it.
     pub ready: Ready,
 }
@@ -118,7 +121,7 @@ impl Server {
         let tokens = Tokens::default();
         let acme = setup.web.acme.as_ref();
         let renewal = acme.map(|acme| web::renewal(acme, &setup.data, &tls, &tokens));
-        let outward = Outward::start(&service, &setup.relays, &setup.hostname)?;
+        let outward = Outward::start(&service, &setup.routes, &setup.hostname)?;
         let mut server = Self {
             ready: Ready {
                 pid: std::process::id(),
@@ -135,6 +138,7 @@ impl Server {
             certificate,
             imap: setup.imap,
             outward,
+            rates: Arc::new(Rates::new(setup.rates)),
         };
         let handle = renewal.as_ref().map(|(_, handle)| handle.clone());
         let control_server = ControlServer::new(server.service.clone(), stores.local, handle);
@@ -229,6 +233,7 @@ impl Server {
                 let sends = role == Role::Submission;
                 let settings = SmtpSettings {
                     outbound: self.outward.outbound.clone().filter(|_| sends),
+                    rates: Some(Arc::clone(&self.rates)),
                     ..SmtpSettings::new(role, hostname.to_owned(), starttls)
                 };
                 let (service, throttle) = (self.service.clone(), Arc::clone(throttle));
