@@ -2,6 +2,7 @@
 
 mod accounts;
 mod acl;
+mod acme_command;
 mod aliases;
 mod app_passwords;
 mod check;
@@ -27,6 +28,8 @@ mod serve;
 mod server;
 mod settings;
 mod trial;
+mod web;
+mod why;
 
 use std::process::ExitCode;
 
@@ -57,10 +60,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Try(_)
         | Command::Account { .. }
         | Command::Acl { .. }
+        | Command::Acme { .. }
         | Command::Queue { .. }
         | Command::Alias { .. }
         | Command::Check(_)
-        | Command::Repair(_) => "warn",
+        | Command::Repair(_)
+        | Command::Why(_) => "warn",
     };
     log::start(cli.log, cli.log_filter.as_deref(), default)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -74,10 +79,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Account { command } => accounts::run(command).await,
             Command::Acl { command } => acl::run(command).await,
+            Command::Acme { command } => acme_command::run(command).await,
             Command::Queue { command } => queue::run(command).await,
             Command::Alias { command } => aliases::run(command).await,
             Command::Check(data) => check::run(data).await,
             Command::Repair(arguments) => repair::run(arguments).await,
+            Command::Why(asked) => why::run(asked).await,
         }
     })
 }

@@ -10,6 +10,7 @@ use crate::names;
 use crate::outward;
 use crate::say;
 use crate::server::{self, Server, Setup};
+use crate::web::Web;
 
 /// Serves until it is told to end, or only checks the configuration.
 ///
@@ -38,8 +39,9 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     // First the data: a second server on the same folder shall not take the ports either.
     let opened = engine::open(&place).await?;
     let listeners = server::bind(&config.listeners)?;
-    let Config { data, hostname, certificate, scrub, imap, .. } = config;
-    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, routes, names };
+    let Config { data, hostname, certificate, scrub, imap, domains, acme, policy, .. } = config;
+    let web = Web { domains, policy: Some(policy), acme };
+    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, routes, names, web };
     let server = Server::start(opened, setup)?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;

@@ -23,6 +23,7 @@ use crate::say;
 use crate::scrub::ScrubPace;
 use crate::server::{Server, Setup};
 use crate::settings;
+use crate::web::Web;
 
 /// Runs a trial until it is told to end.
 ///
@@ -56,7 +57,9 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
     let hostname = "localhost".to_owned();
     let (scrub, imap, routes) = (ScrubPace::default(), Imap::default(), Routes::default());
     let names = names::resolver(&DnsPlace::default())?;
-    let setup = Setup { data, hostname, certificate: None, listeners, scrub, imap, routes, names };
+    let web = Web { domains: vec![DOMAIN.to_owned()], policy: None, acme: None };
+    let certificate = None;
+    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, routes, names, web };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();

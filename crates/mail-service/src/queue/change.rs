@@ -19,10 +19,11 @@ use crate::error::ServiceError;
 use crate::handle::MessageReader;
 use crate::keys::{self, QUEUE_DUE, QUEUE_RELEASE, QUEUE_SCOPE};
 use crate::limits::{
-    ATTEMPTS_MAX, QUEUE_CLAIM_SECS, QUEUE_CLAIMS_MAX, QUEUE_PAGE_MAX, QueueConfig,
+    ATTEMPTS_MAX, QUEUE_CLAIM_SECS, QUEUE_CLAIMS_MAX, QUEUE_PAGE_MAX, QueueConfig, Sharing,
 };
 use crate::loader::strange_key;
 use crate::service::{Service, Shared, blocking};
+use crate::story::of_change;
 
 /// An entry that this node works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +141,33 @@ impl Service {
         self.change_entry(claimed.id, Event::GiveBack { token: claimed.token }).await.map(drop)
     }
 
+    /// Ends all claims, if no other process can have made one that counts: whoever made them has
+    /// died, perhaps a moment ago, and what he was at need not wait until he is believed dead. To
+    /// be called before anything is claimed. With several nodes it does nothing: this one cannot
+    /// know which of them are gone.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub async fn end_claims_of_the_past(&self) -> Result<(), QueueError> {
+        if self.shared.config.sharing != Sharing::Exclusive {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let page = self.list_queue(after).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.id);
+            for Listed { id, entry } in page {
+                let Some(claim) = entry.claim else { continue };
+                match self.change_entry(id, Event::GiveBack { token: claim.token }).await {
+                    Ok(_) => tracing::info!(%id, "was under way when the server ended"),
+                    Err(error) if is_lost(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
     /// The body of an entry, to be read piece by piece.
     ///
     /// # Errors
@@ -244,15 +272,16 @@ async fn claim_all(
 
 /// What changing an entry needs.
 struct Queue {
+    shared: Arc<Shared>,
     store: Arc<dyn Store>,
     world: World,
     config: QueueConfig,
 }
 
 impl Queue {
-    fn new(shared: &Shared) -> Self {
+    fn new(shared: &Arc<Shared>) -> Self {
         let (store, world) = (Arc::clone(&shared.store), shared.world.clone());
-        Self { store, world, config: shared.config.queue.clone() }
+        Self { shared: Arc::clone(shared), store, world, config: shared.config.queue.clone() }
     }
 
     fn schedule(&self) -> &Schedule {
@@ -373,10 +402,13 @@ impl Queue {
                 Ok(decision) => decision,
                 Err(refusal) => return Err(QueueError::Refused(refusal)),
             };
-            let commit = self.commit(id, &found, &decision, now)?;
+            let (commit, notice) = self.commit(id, &found, &decision, now)?;
             match self.store.commit_wait(commit) {
                 Ok(_) => {
                     log_ends(id, &found.entry, &decision);
+                    for what in of_change(id, &found.entry, event, &decision, notice) {
+                        self.shared.journal.tell(now, &what);
+                    }
                     return Ok((decision.after, found.blob));
                 }
                 Err(StoreError::Conflict { .. } | StoreError::OutcomeUnknown { .. }) => {}
@@ -386,13 +418,14 @@ impl Queue {
         Err(QueueError::Service(ServiceError::Busy))
     }
 
+    /// The commit that makes it durable, and the id of the notice in it.
     fn commit(
         &self,
         id: QueueId,
         found: &Found,
         decision: &Decision,
         now: i64,
-    ) -> Result<Commit, ServiceError> {
+    ) -> Result<(Commit, Option<QueueId>), ServiceError> {
         let key = keys::queue_entry(id);
         let mut commit = Commit::new().when(key.clone(), Expected::Value(found.value.clone()));
         if let Some(due) = found.entry.due() {
@@ -413,12 +446,12 @@ impl Queue {
                 entry
             }
         };
-        let Some(notice) = &decision.notice else { return Ok(commit) };
+        let Some(notice) = &decision.notice else { return Ok((commit, None)) };
         let own = draw_id(&self.world, now)?;
         let written =
             write_notice(&*self.store, &self.config, (id, own), found, entry, notice, now);
-        let Some(Written { lease, entry }) = written? else { return Ok(commit) };
-        Ok(add_entry(commit, own, lease.id(), &entry).naming(lease))
+        let Some(Written { lease, entry }) = written? else { return Ok((commit, None)) };
+        Ok((add_entry(commit, own, lease.id(), &entry).naming(lease), Some(own)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use mail_service::queue::{
     Body, Envelope as QueueEnvelope, Notify, Origin, OriginalRecipient, OutgoingStaging,
-    QueueError, Recipient, Ret, Terms,
+    QueueError, QueueId, Recipient, Ret, Terms,
 };
 use mail_service::{Service, ServiceError};
 use tracing::{error, info};
@@ -48,7 +48,7 @@ impl Outgoing for Taking {
         Box::pin(self.staging.push(bytes))
     }
 
-    fn commit(self: Box<Self>) -> Pending<'static> {
+    fn commit(self: Box<Self>) -> Pending<'static, Vec<QueueId>> {
         Box::pin(async move {
             let Self { service, staging, envelope } = *self;
             let message = envelope.id;
@@ -57,7 +57,7 @@ impl Outgoing for Taking {
             match queued {
                 Ok(ids) => {
                     ids.iter().for_each(|id| info!(%id, message, "queued"));
-                    Ok(())
+                    Ok(ids)
                 }
                 Err(QueueError::Service(error)) => Err(error),
                 // The session has checked all of it already.

@@ -5,11 +5,14 @@
 mod authority;
 mod common;
 mod direct;
+mod filter;
 mod hostile;
+mod inbound;
 mod lmtp;
 mod mx;
 mod relay;
 mod secure;
 mod sink;
 mod site;
+mod stories;
 mod submission;
