@@ -162,7 +162,7 @@ mod tests {
                 "start-datetime": "2024-10-04T00:00:00Z",
                 "end-datetime": "2024-10-04T23:59:59Z",
             },
-            "policies": ["x"; 50],
+            "policies": vec!["x"; 50],
         });
         let (from, to) = ("postmaster@example.com", "reports@example.net");
         let (domain, submitter) = ("example.net", "example.com");
