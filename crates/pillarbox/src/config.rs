@@ -172,29 +172,7 @@ impl Config {
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Mistake>> {
         let document = Document::new(text);
         let root = document.root();
-        root.only(&[
-            "data",
-            "hostname",
-            "domains",
-            "tls",
-            "listen",
-            "auth",
-            "store",
-            "bodies",
-            "shard",
-            "scrub",
-            "imap",
-            "oauth",
-            "relay",
-            "dns",
-            "inbound",
-            "story",
-            "acme",
-            "mta_sts",
-            "dkim",
-            "submission",
-            "outbound",
-        ]);
+        root.only(SECTIONS);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
         let domains = domains(&root);
@@ -523,6 +501,14 @@ const PROTOCOLS: &[(&str, Protocol)] = &[
 
 const TLS_MODES: &[(&str, TlsMode)] =
     &[("implicit", TlsMode::Implicit), ("starttls", TlsMode::StartTls), ("none", TlsMode::None)];
+
+/// What the file may have at its top.
+#[rustfmt::skip]
+const SECTIONS: &[&str] = &[
+    "acme", "auth", "bodies", "data", "dkim", "dns", "domains", "hostname", "imap", "inbound",
+    "listen", "mta_sts", "oauth", "outbound", "relay", "scrub", "shard", "store", "story",
+    "submission", "tls",
+];
 
 #[cfg(test)]
 mod tests {
