@@ -11,6 +11,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use tracing::warn;
 
 /// Where a certificate chain and its key are kept, both as PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,36 +110,68 @@ impl CertificateFiles {
         if files.certificate.exists() && files.key.exists() {
             return Ok(files);
         }
-        let mut names = vec![hostname.to_owned()];
-        names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
-        names.dedup();
-        let made = rcgen::generate_simple_self_signed(names)
-            .map_err(|error| CertificateError::NotMade(error.to_string()))?;
+        let (certificate, key) = make_self_signed(hostname)?;
         let io = |error| CertificateError::File(folder.to_owned(), error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
         // The key first: the certificate's presence says that both are whole.
-        write_private(&files.key, made.signing_key.serialize_pem().as_bytes())?;
-        write_private(&files.certificate, made.cert.pem().as_bytes())?;
+        keep(&files.key, key.as_bytes())?;
+        keep(&files.certificate, certificate.as_bytes())?;
+        Ok(files)
+    }
+
+    /// One file that holds a chain and its key, so that both are replaced together. Until there is
+    /// a certificate from somebody else, it holds one that is signed by itself.
+    ///
+    /// # Errors
+    /// When that cannot be made or written.
+    pub fn placeholder(file: &Path, hostname: &str) -> Result<Self, CertificateError> {
+        let files = Self { certificate: file.to_owned(), key: file.to_owned(), client_ca: None };
+        match files.load() {
+            Ok(_) => return Ok(files),
+            Err(CertificateError::File(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => warn!(%error, "what is kept cannot be served, and is replaced"),
+        }
+        let (certificate, key) = make_self_signed(hostname)?;
+        if let Some(folder) = file.parent() {
+            let io = |error| CertificateError::File(folder.to_owned(), error);
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
+        }
+        keep(file, format!("{certificate}{key}").as_bytes())?;
         Ok(files)
     }
 }
 
-/// Writes a file that only its owner may read, complete or not at all.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CertificateError> {
+/// A certificate for a name and for this machine, and its key, both as PEM.
+fn make_self_signed(hostname: &str) -> Result<(String, String), CertificateError> {
+    let mut names = vec![hostname.to_owned()];
+    names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    names.dedup();
+    let made = rcgen::generate_simple_self_signed(names)
+        .map_err(|error| CertificateError::NotMade(error.to_string()))?;
+    Ok((made.cert.pem(), made.signing_key.serialize_pem()))
+}
+
+fn keep(path: &Path, bytes: &[u8]) -> Result<(), CertificateError> {
+    write_private(path, bytes).map_err(|error| CertificateError::File(path.to_owned(), error))
+}
+
+/// Writes a file that only its owner may read: after a crash it is the old one or the new one.
+///
+/// # Errors
+/// As the system; the old file stays.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("new");
-    let write = || {
-        // A draft that an earlier run left behind may have other rights: never write into it.
-        match fs::remove_file(&draft) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&draft, path)
-    };
-    write().map_err(|error| CertificateError::File(path.to_owned(), error))
+    // A draft that an earlier run left behind may have other rights: never write into it.
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]
@@ -156,6 +189,21 @@ mod tests {
         assert_eq!(first.cert, again.load().unwrap().cert);
         let mode = fs::metadata(&files.key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_placeholder_is_kept_until_it_cannot_be_served() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("acme/certificate.pem");
+        let files = CertificateFiles::placeholder(&file, "mail.example.org").unwrap();
+        let first = files.load().unwrap();
+        let again = CertificateFiles::placeholder(&file, "mail.example.org").unwrap();
+        assert_eq!(first.cert, again.load().unwrap().cert);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(&file, "torn").unwrap();
+        let renewed = CertificateFiles::placeholder(&file, "mail.example.org").unwrap();
+        assert_ne!(first.cert, renewed.load().unwrap().cert);
+        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub(crate) fn names(certificate: &[u8]) -> Vec<String> {
 }
 
 /// One value: its tag and its content.
-type Value<'a> = (u8, &'a [u8]);
+pub(crate) type Value<'a> = (u8, &'a [u8]);
 
 /// ```text
 /// Certificate    ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }
@@ -20,7 +20,7 @@ type Value<'a> = (u8, &'a [u8]);
 ///                               subjectPublicKeyInfo, [1], [2], [3] extensions }
 /// ```
 /// RFC 5280 §4.1
-fn fields(certificate: &[u8]) -> Option<Vec<Value<'_>>> {
+pub(crate) fn fields(certificate: &[u8]) -> Option<Vec<Value<'_>>> {
     let (outer, _) = value(certificate)?;
     let (body, _) = value(content(outer, SEQUENCE)?)?;
     let mut fields = values(content(body, SEQUENCE)?);
@@ -31,19 +31,29 @@ fn fields(certificate: &[u8]) -> Option<Vec<Value<'_>>> {
 }
 
 fn addresses(fields: &[Value<'_>]) -> Vec<String> {
-    let extensions = fields.iter().find(|(tag, _)| *tag == EXTENSIONS);
-    let extensions = extensions.and_then(|(_, wrapped)| value(wrapped)).map(|(list, _)| list.1);
-    let mut found = Vec::new();
-    for (_, extension) in values(extensions.unwrap_or_default()) {
-        let parts = values(extension);
-        let is_alternative_name = parts.first() == Some(&(OBJECT_ID, SUBJECT_ALTERNATIVE_NAME));
-        let Some((OCTETS, wrapped)) = parts.last().copied().filter(|_| is_alternative_name) else {
-            continue;
-        };
-        let general_names = value(wrapped).map(|(list, _)| list.1).unwrap_or_default();
-        found.extend(values(general_names).into_iter().filter(|(tag, _)| *tag == RFC822_NAME));
-    }
-    found.into_iter().filter_map(|(_, text)| String::from_utf8(text.to_vec()).ok()).collect()
+    alternative_names(fields, RFC822_NAME)
+}
+
+/// The alternative names of one kind. RFC 5280 §4.2.1.6
+pub(crate) fn alternative_names(fields: &[Value<'_>], kind: u8) -> Vec<String> {
+    let names = extension(fields, SUBJECT_ALTERNATIVE_NAME).unwrap_or_default();
+    let of_kind = values(names).into_iter().filter(|(tag, _)| *tag == kind);
+    of_kind.filter_map(|(_, text)| String::from_utf8(text.to_vec()).ok()).collect()
+}
+
+/// What the value of an extension holds, if there is such a one.
+///
+/// ```text
+/// Extension ::= SEQUENCE { extnID, critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING }
+/// ```
+/// RFC 5280 §4.1
+pub(crate) fn extension<'a>(fields: &[Value<'a>], id: &[u8]) -> Option<&'a [u8]> {
+    let (_, wrapped) = fields.iter().find(|(tag, _)| *tag == EXTENSIONS)?;
+    let (list, _) = value(wrapped)?;
+    let mut all = values(list.1).into_iter().map(|(_, extension)| values(extension));
+    let parts = all.find(|parts| parts.first() == Some(&(OBJECT_ID, id)))?;
+    let (OCTETS, wrapped) = parts.last().copied()? else { return None };
+    value(wrapped).map(|((_, inner), _)| inner)
 }
 
 fn common_names(fields: &[Value<'_>]) -> Vec<String> {
@@ -66,7 +76,7 @@ fn content<'a>(value: Value<'a>, tag: u8) -> Option<&'a [u8]> {
 }
 
 /// The values that stand one behind the other, up to the first that is none.
-fn values(mut bytes: &[u8]) -> Vec<Value<'_>> {
+pub(crate) fn values(mut bytes: &[u8]) -> Vec<Value<'_>> {
     let mut all = Vec::new();
     while let Some((value, rest)) = value(bytes).filter(|_| all.len() < VALUES_MAX) {
         all.push(value);
@@ -105,8 +115,16 @@ const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 /// `[1]` of GeneralName.
 const RFC822_NAME: u8 = 0x81;
-/// Behind serial number, signature, issuer and validity.
-const SUBJECT_INDEX: usize = 4;
+/// `[2]` of GeneralName.
+pub(crate) const DNS_NAME: u8 = 0x82;
+/// The serial number comes first.
+pub(crate) const SERIAL_INDEX: usize = 0;
+/// Behind serial number and signature.
+pub(crate) const ISSUER_INDEX: usize = 2;
+/// Behind the issuer.
+pub(crate) const VALIDITY_INDEX: usize = 3;
+/// Behind the validity.
+pub(crate) const SUBJECT_INDEX: usize = 4;
 /// 2.5.29.17
 const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 /// 2.5.4.3

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use crate::Io;
 use crate::TlsServer;
 use crate::certified;
 use crate::deflate::{self, Inflater, More};
@@ -29,7 +30,7 @@ pub struct Stream {
 }
 
 #[derive(Debug)]
-enum Transport {
+pub(crate) enum Transport {
     Clear(Socket),
     Tls(Box<TlsStream<Socket>>),
 }
@@ -66,6 +67,17 @@ impl Stream {
     /// One end of a pipe in memory.
     pub fn memory(end: DuplexStream) -> Self {
         Self::over(Transport::Clear(Socket::new(Kind::Memory(Box::new(end)))))
+    }
+
+    /// The connection for a library that reads and writes by itself. What is compressed has none.
+    ///
+    /// # Errors
+    /// When the connection is compressed.
+    pub fn into_io(self) -> io::Result<Io> {
+        if self.is_compressed() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "compressed"));
+        }
+        Ok(Io::new(self.transport))
     }
 
     fn over(transport: Transport) -> Self {

@@ -223,7 +223,7 @@ impl Server {
 
     fn reload(&self) {
         match self.tls.reload(&self.certificate) {
-            Ok(()) => info!("certificate read again"),
+            Ok(_) => info!("certificate read again"),
             Err(error) => error!(%error, "the old certificate stays"),
         }
     }
