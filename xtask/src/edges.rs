@@ -66,7 +66,7 @@ const RULES: &[Rule] = &[
     // L4: the shells
     Rule { name: "net",          nature: Worldly, imports: &[] },
     Rule { name: "dns",          nature: Worldly, imports: &[] },
-    Rule { name: "sender-auth",  nature: Worldly, imports: &["mail-types", "dns"] },
+    Rule { name: "sender-auth",  nature: Worldly, imports: &["mail-types", "mime", "dns"] },
     Rule { name: "acme",         nature: Worldly, imports: &["net"] },
     Rule { name: "http-server",  nature: Worldly, imports: &["mail-types", "mail-service", "net"] },
     Rule { name: "imap-server",  nature: Worldly,
