@@ -22,6 +22,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("pip3", "python3-pip"),
     ("python3", "python3"),
     ("npm", "npm"),
+    ("postfix", "postfix"),
     ("git", "git"),
     ("tar", "tar"),
     ("sha512sum", "coreutils"),
@@ -35,7 +36,7 @@ const PYTHON_CLIENTS: &[&str] = &["imapclient==4.1.0"];
 const NODE_CLIENTS: &[&str] = &["imapflow@2.10.2"];
 
 /// Where Debian keeps programs that are not on PATH.
-const PROGRAMS_ELSEWHERE: &[&str] = &["/usr/lib/postgresql/15/bin"];
+const PROGRAMS_ELSEWHERE: &[&str] = &["/usr/lib/postgresql/15/bin", "/usr/sbin"];
 
 /// Debian makes and starts a cluster of its own when it installs the server, unless this says no.
 /// Tests start theirs themselves.
@@ -118,6 +119,15 @@ fn refuse_clusters(root: bool) -> Result<()> {
     run::run(command.arg(script))
 }
 
+/// What Debian's Postfix is to be for this machine: nothing. Tests start one of their own, with
+/// folders and ports of its own.
+const NO_MAIL_SERVER: &str = "postfix postfix/main_mailer_type select No configuration";
+
+fn refuse_mail_server(root: bool) -> Result<()> {
+    let mut command = run::command(if root { "sh -c" } else { "sudo -n sh -c" });
+    run::run(command.arg(format!("echo '{NO_MAIL_SERVER}' | debconf-set-selections")))
+}
+
 fn install(packages: &[&str]) -> Result<()> {
     let root = run::output(&mut run::command("id -u"))?.trim() == "0";
     let apt = |arguments: &str| {
@@ -128,6 +138,9 @@ fn install(packages: &[&str]) -> Result<()> {
     };
     if packages.iter().any(|package| package.starts_with("postgresql")) {
         refuse_clusters(root)?;
+    }
+    if packages.contains(&"postfix") {
+        refuse_mail_server(root)?;
     }
     run::run(&mut apt("update"))?;
     let line = format!("install -y --no-install-recommends {}", packages.join(" "));

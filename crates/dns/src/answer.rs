@@ -138,5 +138,5 @@ pub fn ptr(data: &RData) -> Option<String> {
     Some(name::write(&ptr.0))
 }
 
-/// Longer chains of aliases are not followed. More than BIND follows, and none that works is near.
-pub const ALIASES_MAX: usize = 16;
+/// Longer chains of aliases are not followed; none that serves mail is near.
+pub const ALIASES_MAX: usize = 8;

@@ -1,4 +1,6 @@
-//! What the resolver tells of zones that are as they should be.
+//! What the resolver tells of zones, and what it thinks of their signatures.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -37,6 +37,8 @@ pub enum Fault {
     Foreign(String, Ipv4Addr),
     /// Signatures do not hold.
     ForgedSignatures,
+    /// So many signatures that do not hold stand before the one that does.
+    ManySignatures(u16),
     /// Signatures, and what proves absence, are left out.
     NoSignatures,
 }
@@ -111,7 +113,12 @@ impl Fault {
                 message.authorities.push(record.clone());
                 message.additionals.push(record);
             }
-            Self::ForgedSignatures => forge(message),
+            Self::ForgedSignatures => message
+                .answers
+                .iter_mut()
+                .chain(&mut message.authorities)
+                .for_each(|record| forge(record, 1)),
+            Self::ManySignatures(count) => bury(message, *count),
             Self::NoSignatures => strip(message),
             Self::Silent | Self::CompressionLoop | Self::CutOff | Self::Garbage => {}
         }
@@ -169,15 +176,29 @@ fn strip(message: &mut Message) {
     }
 }
 
-fn forge(message: &mut Message) {
-    for record in message.answers.iter_mut().chain(&mut message.authorities) {
-        if let RData::DNSSEC(DNSSECRData::RRSIG(signature)) = &record.data {
-            let mut octets = signature.sig().to_vec();
-            octets.iter_mut().for_each(|octet| *octet ^= 1);
-            let forged = RRSIG::from_sig(signature.input().clone(), octets);
-            record.data = RData::DNSSEC(DNSSECRData::RRSIG(forged));
+fn forge(record: &mut Record, flaw: u16) {
+    if let RData::DNSSEC(DNSSECRData::RRSIG(signature)) = &record.data {
+        let mut octets = signature.sig().to_vec();
+        for (octet, flaw) in octets.iter_mut().zip(flaw.to_be_bytes()) {
+            *octet ^= flaw;
+        }
+        let forged = RRSIG::from_sig(signature.input().clone(), octets);
+        record.data = RData::DNSSEC(DNSSECRData::RRSIG(forged));
+    }
+}
+
+/// Puts other signatures, which all look different, before each one.
+fn bury(message: &mut Message, count: u16) {
+    let signatures = message.answers.iter().filter(|it| it.record_type() == RecordType::RRSIG);
+    let mut forged = Vec::new();
+    for signature in signatures {
+        for flaw in 1..=count {
+            let mut signature = signature.clone();
+            forge(&mut signature, flaw);
+            forged.push(signature);
         }
     }
+    message.answers.splice(0..0, forged);
 }
 
 fn address(name: Name, number: u16) -> Record {
