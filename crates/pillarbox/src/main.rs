@@ -5,9 +5,11 @@ mod acl;
 mod aliases;
 mod app_passwords;
 mod check;
+mod checks;
 mod cli;
 mod config;
 mod control;
+mod doctor;
 mod engine;
 mod failure;
 mod hiding;
@@ -17,6 +19,7 @@ mod outward;
 mod queue;
 mod quota;
 mod ready;
+mod records;
 mod repair;
 mod sample;
 mod sample_loader;
@@ -25,13 +28,14 @@ mod scrub;
 mod serve;
 mod server;
 mod settings;
+mod setup;
 mod trial;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, DnsCommand};
 use crate::failure::Failure;
 
 /// Returns memory of closed sessions to the system sooner than the system's own allocator, and is
@@ -59,6 +63,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         | Command::Queue { .. }
         | Command::Alias { .. }
         | Command::Check(_)
+        | Command::Dns { .. }
+        | Command::Doctor(_)
+        | Command::Setup(_)
         | Command::Repair(_) => "warn",
     };
     log::start(cli.log, cli.log_filter.as_deref(), default)?;
@@ -76,7 +83,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Queue { command } => queue::run(command).await,
             Command::Alias { command } => aliases::run(command).await,
             Command::Check(data) => check::run(data).await,
+            Command::Dns { command: DnsCommand::Records(of) } => doctor::print_records(of).await,
+            Command::Doctor(arguments) => doctor::run(arguments).await,
             Command::Repair(arguments) => repair::run(arguments).await,
+            Command::Setup(arguments) => setup::run(arguments).await,
         }
     })
 }
