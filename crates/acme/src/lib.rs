@@ -122,6 +122,9 @@ pub trait Authority: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Advice>, OrderError>> + Send;
 }
 
+/// The directory of Let's Encrypt.
+pub const DEFAULT_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
 /// Longest reason that is kept.
 const REASON_CHARS_MAX: usize = 600;
 

@@ -509,7 +509,7 @@ mod tests {
         bench.days(1).await;
         bench.orders();
         let start = BEGIN + 10 * DAY;
-        let advice = Advice { start, end: start, ask_again_secs: 0 };
+        let advice = Advice { start, end: start + 1, ask_again_secs: 0 };
         bench.paper.0.lock().unwrap().advice = Some(advice);
         bench.days(10).await;
         let at = bench.at();

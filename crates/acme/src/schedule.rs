@@ -51,7 +51,8 @@ pub fn due(situation: &Situation<'_>) -> i64 {
 /// in any case while a tenth of its life is left.
 pub fn ripe(facts: &Facts, advice: Option<Advice>) -> i64 {
     let life = facts.lifetime();
-    let at = match advice {
+    // A window that ends before it begins is none. RFC 9773 §4.2
+    let at = match advice.filter(|advice| advice.start < advice.end) {
         Some(advice) => within(advice, facts),
         None => facts.not_before + life / 3 * 2,
     };
@@ -148,9 +149,10 @@ mod tests {
         assert_eq!(at(&held, advice(5000, 5000 + (1 << 16))), 5000 + 0x80);
         held.serial = vec![9, 0xff, 0xff];
         assert_eq!(at(&held, advice(5000, 5000 + (1 << 16))), 5000 + 0xffff);
-        // One in the past means at once; one behind the end, or from its end on, is not believed.
+        // One in the past means at once; one that is none, or comes too late, is not believed.
         assert!(at(&held, advice(-9, -3)) < 0);
-        assert_eq!(at(&held, advice(i64::MAX, i64::MIN)), 1000 + 81 * DAY);
+        assert_eq!(at(&held, advice(5000, 5000)), 1000 + 60 * DAY);
+        assert_eq!(at(&held, advice(i64::MAX, i64::MIN)), 1000 + 60 * DAY);
         assert_eq!(at(&held, advice(900 * DAY, 901 * DAY)), 1000 + 81 * DAY);
     }
 

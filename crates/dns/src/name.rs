@@ -46,6 +46,11 @@ pub fn write(name: &Name) -> String {
     text
 }
 
+/// A name of a host or a domain as [`parse`] reads it; `None` if it is none.
+pub fn ascii(text: &str) -> Option<String> {
+    parse(text).ok().map(|name| write(&name)).filter(|name| !name.is_empty())
+}
+
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_/".contains(&byte)
 }

@@ -19,6 +19,7 @@ use crate::codec::rows::{
 };
 use crate::destinations::parse_alias;
 use crate::error::ServiceError;
+use crate::greylist::check_greylist;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::loader::{load_account, load_contents, scan, strange_key};
 use crate::log::read_log;
@@ -26,6 +27,7 @@ use crate::login::load_credential;
 use crate::queue::check_queue;
 use crate::rows::read_row;
 use crate::sharing::read_grant;
+use crate::story::check_stories;
 use crate::thread::decode_thread;
 
 /// Something that does not agree.
@@ -98,7 +100,9 @@ pub fn check(store: &dyn Store) -> Result<Report, StoreError> {
     }
     check_grants(store, &mut report)?;
     check_strays(store, &names, &mut report)?;
+    check_greylist(store, &mut report)?;
     check_queue(store, &mut report)?;
+    check_stories(store, &mut report)?;
     Ok(report)
 }
 

@@ -79,6 +79,14 @@ impl Service {
             tracing::warn!(%error, "grants were not swept");
             result = Err(error);
         }
+        if let Err(error) = self.sweep_greylist().await {
+            tracing::warn!(%error, "greylisting was not swept");
+            result = Err(error);
+        }
+        if let Err(error) = self.sweep_stories().await {
+            tracing::warn!(%error, "stories of messages were not swept");
+            result = Err(error);
+        }
         report.blobs += self.sweep_queue().await?;
         report.blobs += self.sweep_strays().await?;
         let store = Arc::clone(&self.shared.store);

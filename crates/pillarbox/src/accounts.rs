@@ -17,7 +17,7 @@ use crate::moving;
 use crate::queue;
 use crate::quota;
 use crate::say;
-use crate::{acl, app_passwords};
+use crate::{acl, app_passwords, why};
 
 /// Carries out an account command.
 ///
@@ -99,11 +99,15 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
                 Err(error) => Reply::Failed { reason: error.to_string() },
             }
         }
-        Request::Counters => Reply::Failed { reason: "no server is running".to_owned() },
+        // Both are answered where a server runs, before they come here.
+        Request::Acme { .. } | Request::Counters => {
+            Reply::Failed { reason: "no server is running".to_owned() }
+        }
         Request::Scrubbed => {
             let ScrubReport { passes, bytes, damaged } = service.scrubbed();
             Reply::Scrubbed { passes, bytes, damaged }
         }
+        Request::Why { ask } => why::carry_out(service, ask).await,
         Request::List { after } => match service.list_accounts().await {
             Ok(accounts) => {
                 let names = accounts.iter().map(|account| account.name.as_str());
@@ -239,10 +243,10 @@ pub(crate) fn failed(reply: Reply) -> Failure {
         | Reply::Queue { .. }
         | Reply::Quota { .. }
         | Reply::Acl { .. }
+        | Reply::Acme { .. }
         | Reply::Counters { .. }
-        | Reply::Scrubbed { .. } => {
-            Failure::failed("the server gave the reply to another question")
-        }
+        | Reply::Scrubbed { .. }
+        | Reply::Story { .. } => Failure::failed("the server gave the reply to another question"),
     }
 }
 

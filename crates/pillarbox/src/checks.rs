@@ -17,7 +17,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 pub use self::facts::{Facts, Moment};
-pub use self::gather::{Questions, gather, records};
+pub use self::gather::{Questions, WayOut, gather, records};
 pub use self::judge::judge;
 pub use self::look::Look;
 pub use self::looking::{addresses, lists};

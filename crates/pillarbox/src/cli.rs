@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::acl;
 use crate::quota::{self, Limit};
+use crate::why;
 
 /// An IMAP mail server that needs nothing but its own folder.
 #[derive(Debug, Parser)]
@@ -47,6 +48,11 @@ pub enum Command {
         #[command(subcommand)]
         command: AclCommand,
     },
+    /// Look after the certificate that an authority issues to the running server.
+    Acme {
+        #[command(subcommand)]
+        command: AcmeCommand,
+    },
     /// Look after mail that has yet to leave, whether the server runs or not.
     Queue {
         #[command(subcommand)]
@@ -72,6 +78,27 @@ pub enum Command {
     /// Set up a server on this machine: checks, keys, first account, configuration, systemd unit,
     /// and the records to set. Run again, it changes nothing.
     Setup(Setup),
+    /// Tell the story of a message: where it came from, what was found out about it, where it
+    /// went, and what the other side said. Whether the server runs or not.
+    Why(Why),
+}
+
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Its Message-ID, with brackets or without, or the id of an entry of the queue.
+    #[arg(value_name = "MESSAGE-ID", required_unless_present = "to", conflicts_with = "to")]
+    pub id: Option<String>,
+    /// All mail for this address instead.
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Option<String>,
+    /// How far to look back for it: 30m, 12h, 7d.
+    #[arg(long, value_name = "AGO", default_value = "1d", value_parser = why::ago)]
+    pub since: i64,
+    /// One JSON object a line for each thing that happened.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub data: Data,
 }
 
 #[derive(Debug, Args)]
@@ -158,6 +185,9 @@ pub struct Setup {
     /// The program that the systemd unit starts [default: this one].
     #[arg(long, value_name = "FILE")]
     pub program: Option<PathBuf>,
+    /// Let nobody vouch for the certificate, instead of Let's Encrypt: for a try.
+    #[arg(long, conflicts_with_all = ["certificate", "key"])]
+    pub self_signed: bool,
     /// A certificate that is there already, as PEM with its chain.
     #[arg(long, value_name = "FILE", requires = "key")]
     pub certificate: Option<PathBuf>,
@@ -380,6 +410,14 @@ pub struct ListOf {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum AcmeCommand {
+    /// Order a certificate now, and wait for it. Open connections go on with the old one.
+    Renew(Data),
+    /// Show what is held, what is missing, and when the next order is planned.
+    Status(Data),
+}
+
+#[derive(Debug, Subcommand)]
 pub enum QueueCommand {
     /// List what waits, in the order in which it came.
     List(Data),
@@ -497,6 +535,8 @@ mod tests {
             "pillarbox acl set dock Lists/Rust lee lrs --data d",
             "pillarbox acl set dock INBOX -lee +w --config c",
             "pillarbox acl remove dock INBOX -lee --config c",
+            "pillarbox acme renew --config c",
+            "pillarbox acme status --data d",
             "pillarbox account move dock --to one --config c",
             "pillarbox account move dock --to /etc/pillarbox.toml --data d",
             "pillarbox queue list --config c",
@@ -509,6 +549,9 @@ mod tests {
             "pillarbox alias list --data d",
             "pillarbox alias remove @a.example --config c",
             "pillarbox check --data d --log json",
+            "pillarbox why <1@x.example> --config c",
+            "pillarbox why 006b49d20001020304050607 --json --data d",
+            "pillarbox why --to dock@mail.example --since 7d --config c",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

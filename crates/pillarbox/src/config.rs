@@ -1,29 +1,41 @@
 //! The configuration file: what it may say, and every mistake in it at once, each with its line
 //! and what to do about it.
 
+mod acme;
+mod dkim;
+mod dns;
+mod mta_sts;
 mod oauth;
+mod outbound;
 mod reader;
 mod relay;
 mod storage;
+mod story;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http_server::Policy;
 use imap_server::{Language, ServerAnnotations, SharedFilter, UsersSetQuota};
 use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
 use smtp::Role;
 
+pub use self::acme::Acme;
+pub use self::dkim::DkimPlace;
+pub use self::dns::DnsPlace;
 pub use self::oauth::OAuth;
 #[cfg(feature = "oauth")]
 pub use self::oauth::TokenCheck;
+pub use self::outbound::OutboundPlace;
 use self::reader::{Document, Table};
 pub use self::relay::RelayPlace;
 #[cfg(feature = "postgres")]
 pub use self::storage::{Bucket, Database};
 pub use self::storage::{HOME, PostgresStorage, Storage};
+pub use self::story::STORY_DAYS;
 use crate::hiding;
 use crate::scrub::ScrubPace;
 
@@ -40,6 +52,10 @@ pub struct Config {
     pub domains: Vec<String>,
     /// The certificate; without it a self-signed one is made and kept in `data`.
     pub certificate: Option<CertificateFiles>,
+    /// Where certificates come from, if not from files.
+    pub acme: Option<Acme>,
+    /// Our domains' policy for transport security.
+    pub policy: Policy,
     /// Where to listen.
     pub listeners: Vec<Listen>,
     /// What a password hash costs.
@@ -54,6 +70,14 @@ pub struct Config {
     pub oauth: Option<OAuth>,
     /// Servers that carry mail for other systems on.
     pub relays: Vec<RelayPlace>,
+    /// How mail leaves for which no relay is named.
+    pub outbound: OutboundPlace,
+    /// Who is asked for names.
+    pub dns: DnsPlace,
+    /// Days for which the stories of messages are kept.
+    pub story_days: u32,
+    /// Keys that sign what the people here send.
+    pub dkim: Vec<DkimPlace>,
 }
 
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
@@ -91,6 +115,8 @@ pub struct Listen {
 /// A protocol that can be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
+    /// Settings for mail programs, policies and challenges, over HTTP.
+    Http,
     /// IMAP4rev1 and IMAP4rev2.
     Imap,
     /// LMTP for mail that another server hands over, SMTP for mail from anywhere, submission for
@@ -148,13 +174,17 @@ impl Config {
         let root = document.root();
         root.only(&[
             "data", "hostname", "domains", "tls", "listen", "auth", "store", "bodies", "shard",
-            "scrub", "imap", "oauth", "relay",
+            "scrub", "imap", "oauth", "relay", "dns", "story", "dkim", "acme", "mta_sts",
+            "outbound",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
         let domains = domains(&root);
         let certificate = certificate(&root, folder);
         let listeners = listeners(&root);
+        let name = hostname.as_deref().unwrap_or_default();
+        let acme = acme::acme(&root, folder, name, &domains, &listeners);
+        let policy = mta_sts::policy(&root, name);
         let auth = root.table("auth");
         let passwords = passwords(auth.as_ref());
         let submission_accounts = submission_accounts(auth.as_ref());
@@ -163,6 +193,10 @@ impl Config {
         let imap = imap(&root);
         let oauth = oauth::oauth(&root, folder);
         let relays = relay::relays(&root, folder);
+        let outbound = outbound::outbound(&root, &relays, folder);
+        let dns = dns::dns(&root, folder);
+        let story_days = story::story_days(&root);
+        let dkim = dkim::dkim(&root, folder, &domains);
         check_domains_are_named(&root, &listeners, &domains);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
@@ -174,6 +208,8 @@ impl Config {
             hostname: hostname.unwrap_or_default(),
             domains,
             certificate,
+            acme,
+            policy,
             listeners: listeners.into_iter().map(|(_, listen)| listen).collect(),
             passwords,
             submission_accounts,
@@ -181,6 +217,10 @@ impl Config {
             imap,
             oauth,
             relays,
+            outbound,
+            dns,
+            story_days,
+            dkim,
         })
     }
 }
@@ -231,7 +271,8 @@ pub fn is_domain(name: &str) -> bool {
 }
 
 fn certificate(root: &Table<'_>, folder: &Path) -> Option<CertificateFiles> {
-    let tls = root.table("tls")?;
+    // What else that section may say then is read with [acme].
+    let tls = root.table("tls").filter(|_| !root.has("acme"))?;
     tls.only(&["certificate", "key", "client_ca"]);
     let path = |key| tls.text(key).map(|(_, path)| folder.join(path));
     let (certificate, key) = (path("certificate"), path("key"));
@@ -257,7 +298,10 @@ fn listeners(root: &Table<'_>) -> Vec<(usize, Listen)> {
         });
         let tls = table.choice("tls", TLS_MODES);
         let (Some((line, address)), Some((tls_line, tls))) = (address, tls) else { continue };
-        if tls == TlsMode::None && !address.is_local() {
+        check_http_is_not_upgraded(table, protocol, (tls_line, tls));
+        // What HTTP says in clear is an answer for an authority, or that TLS is to be used.
+        let is_http = protocol.is_some_and(|(_, protocol)| protocol == Protocol::Http);
+        if tls == TlsMode::None && !address.is_local() && !is_http {
             let problem = format!("without TLS everyone on the way can read what {address} says");
             table.mistake(tls_line, problem, "use tls = \"implicit\", or listen on 127.0.0.1");
         }
@@ -271,15 +315,27 @@ fn listeners(root: &Table<'_>) -> Vec<(usize, Listen)> {
     all
 }
 
+/// TLS within HTTP (RFC 2817) is spoken by nobody.
+fn check_http_is_not_upgraded(
+    table: &Table<'_>,
+    protocol: Option<(usize, Protocol)>,
+    (line, tls): (usize, TlsMode),
+) {
+    if tls == TlsMode::StartTls && protocol.is_some_and(|(_, it)| it == Protocol::Http) {
+        let problem = "http has no STARTTLS".to_owned();
+        table.mistake(line, problem, "use tls = \"implicit\", or \"none\" on port 80");
+    }
+}
+
 /// A certificate that nobody else vouches for is good enough for this machine only.
 fn check_certificate_is_needless(root: &Table<'_>, listeners: &[(usize, Listen)]) {
-    if root.has("tls") {
+    if root.has("tls") || root.has("acme") {
         return;
     }
     for (line, listen) in listeners {
         if listen.tls != TlsMode::None && !listen.address.is_local() {
             let problem = format!("{} needs a certificate", listen.address);
-            root.mistake(*line, problem, "add [tls] with certificate and key");
+            root.mistake(*line, problem, "add [tls] with certificate and key, or [acme]");
         }
     }
 }
@@ -437,6 +493,7 @@ fn scrub(root: &Table<'_>) -> ScrubPace {
 const ANNOTATION_BYTES_MAX: usize = 4096;
 
 const PROTOCOLS: &[(&str, Protocol)] = &[
+    ("http", Protocol::Http),
     ("imap", Protocol::Imap),
     ("lmtp", Protocol::Smtp(Role::Lmtp)),
     ("smtp", Protocol::Smtp(Role::Mx)),
@@ -573,7 +630,7 @@ mod tests {
         let expected = [
             "line 1: unknown key \"dta\"; did you mean data?",
             "line 2: hostname \"under_score\" is not a domain name; write a name such as mail.example.org",
-            "line 4: protocol = \"pop3\" is not known; choose one of imap, lmtp, smtp, submission",
+            "line 4: protocol = \"pop3\" is not known; choose one of http, imap, lmtp, smtp, submission",
             "line 5: address \"localhost:1\": expected IP:port or unix:/absolute/path; write 127.0.0.1:1143 or unix:/run/lmtp.sock",
             "line 7: unknown key \"port\"; remove it: known are protocol, address, tls",
             "line 9: memory_kib = 1 is out of range; choose a number from 8 to 4194304",
@@ -594,7 +651,25 @@ mod tests {
         assert!(mistakes(&listen("192.0.2.1:143", "none"))[0].starts_with("line 6: without TLS"));
         assert_eq!(
             mistakes(&listen("0.0.0.0:993", "implicit")),
-            ["line 5: 0.0.0.0:993 needs a certificate; add [tls] with certificate and key"]
+            [
+                "line 5: 0.0.0.0:993 needs a certificate; add [tls] with certificate and key, or [acme]"
+            ]
+        );
+    }
+
+    #[test]
+    fn http_is_served_in_clear_or_in_tls_and_never_upgraded() {
+        let listen = |address: &str, tls: &str| {
+            parse(&format!(
+                "data='d'\nhostname='h'\n[[listen]]\nprotocol='http'\naddress='{address}'\ntls='{tls}'\n"
+            ))
+        };
+        assert_eq!(listen("0.0.0.0:80", "none").unwrap().listeners[0].protocol, Protocol::Http);
+        assert!(listen("127.0.0.1:443", "implicit").is_ok());
+        let told = listen("127.0.0.1:80", "starttls").unwrap_err();
+        assert_eq!(
+            told[0].to_string(),
+            "line 6: http has no STARTTLS; use tls = \"implicit\", or \"none\" on port 80"
         );
     }
 

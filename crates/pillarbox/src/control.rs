@@ -17,11 +17,13 @@ use tracing::info;
 
 use crate::accounts;
 use crate::acl::{AclChange, AclEntry};
+use crate::acme_command::{self, AcmeRequest};
 use crate::aliases::{AliasRequest, Told};
 use crate::app_passwords::AppPassword;
 use crate::failure::Failure;
 use crate::queue::QueueRequest;
 use crate::quota::{QuotaChange, Used};
+use crate::why::{Told as ToldOfMail, WhyRequest};
 
 /// What can be asked of a server.
 #[derive(Debug, Deserialize, Serialize)]
@@ -29,6 +31,8 @@ use crate::quota::{QuotaChange, Used};
 pub enum Request {
     /// Tell the list of a mailbox, after changing an entry of it.
     Acl { name: String, mailbox: String, change: Option<AclChange> },
+    /// Look after the certificate of an authority.
+    Acme { ask: AcmeRequest },
     /// Add an account.
     Add { name: String, password: Password },
     /// Draw an application password.
@@ -57,6 +61,8 @@ pub enum Request {
     Counters,
     /// What the scrub has found since the server was started.
     Scrubbed,
+    /// Tell the story of a message.
+    Why { ask: WhyRequest },
 }
 
 /// What came of it.
@@ -67,6 +73,8 @@ pub enum Reply {
     Done,
     /// Of [`Request::Acl`]: all entries, in order.
     Acl { entries: Vec<AclEntry> },
+    /// Of [`Request::Acme`]: what is to be shown.
+    Acme { lines: Vec<String> },
     /// Of [`Request::Alias`]: an empty list is the end.
     Aliases { aliases: Vec<Told> },
     /// Of [`Request::Import`]: the reason for each that was not added, in order.
@@ -85,6 +93,8 @@ pub enum Reply {
     Counters { commits: u64, groups: u64, syncs: u64, pack_bytes: u64, row_bytes: u64 },
     /// Of [`Request::Scrubbed`].
     Scrubbed { passes: u64, bytes: u64, damaged: u64 },
+    /// Of [`Request::Why`]: a part of it, and where to go on.
+    Story { events: Vec<ToldOfMail>, rest: Option<Vec<u8>>, is_cut: bool },
     /// It was not done.
     Failed { reason: String },
 }
@@ -104,17 +114,26 @@ impl std::fmt::Debug for Password {
 pub struct ControlServer {
     service: Service,
     store: Option<Arc<Local>>,
+    acme: Option<acme::Handle>,
 }
 
 impl ControlServer {
-    /// Answers for a service and the engine below it, if it counts.
-    pub fn new(service: Service, store: Option<Arc<Local>>) -> Arc<Self> {
-        Arc::new(Self { service, store })
+    /// Answers for a service, the engine below it, if it counts, and who renews the certificate.
+    pub fn new(
+        service: Service,
+        store: Option<Arc<Local>>,
+        acme: Option<acme::Handle>,
+    ) -> Arc<Self> {
+        Arc::new(Self { service, store, acme })
     }
 
     async fn answer(&self, line: &[u8]) -> Reply {
         match serde_json::from_slice(line) {
             Ok(Request::Counters) => counters(self.store.as_deref()),
+            Ok(Request::Acme { ask }) => {
+                info!(?ask, "control");
+                acme_command::carry_out(self.acme.as_ref(), ask).await
+            }
             Ok(request) => {
                 // Request prints no secret: passwords have a type that does not.
                 info!(?request, "control");

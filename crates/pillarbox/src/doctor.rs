@@ -1,18 +1,23 @@
 //! `pillarbox doctor`: looks whether a server that is set up can do its work, and whether the world
 //! is told what it should be.
 
+use std::fmt::Display;
+use std::fs;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::checks::{self, Finding, Grade, Look, Moment, Questions};
+use crate::checks::{self, Finding, Grade, Look, Moment, Questions, WayOut};
 use crate::cli::{DnsRecords, Doctor, RecordForm};
-use crate::config::Config;
+use crate::config::{Config, DkimPlace};
 use crate::control::ControlClient;
 use crate::engine;
 use crate::failure::Failure;
-use crate::records::{self, Site};
+use crate::names;
+use crate::records::{self, PublicKey, Site};
 use crate::say;
+use crate::web;
 
 mod certificate;
 
@@ -69,12 +74,18 @@ pub async fn print_records(arguments: DnsRecords) -> Result<(), Failure> {
 }
 
 fn look(config: &Config) -> Result<Look, Failure> {
-    let _ = config;
-    Look::through(&[], None)
+    names::resolver(&config.dns).map(Look::new)
 }
 
-fn site(config: &Config, addresses: Vec<std::net::IpAddr>) -> Result<Site, Failure> {
-    Ok(Site::of(config, addresses, Vec::new()))
+fn site(config: &Config, addresses: Vec<IpAddr>) -> Result<Site, Failure> {
+    let public = |place: &DkimPlace| {
+        let told =
+            |error: &dyn Display| Failure::usage(format!("{}: {error}", place.key.display()));
+        let pem = fs::read(&place.key).map_err(|error| told(&error))?;
+        PublicKey::of(&place.domain, &place.selector, &pem).map_err(|error| told(&error))
+    };
+    let keys = config.dkim.iter().map(public).collect::<Result<_, Failure>>()?;
+    Ok(Site::of(config, addresses, keys))
 }
 
 async fn examine(config: &Config, arguments: &Doctor) -> Result<Vec<Finding>, Failure> {
@@ -90,13 +101,14 @@ async fn examine(config: &Config, arguments: &Doctor) -> Result<Vec<Finding>, Fa
         is_running,
         data: config.data.clone(),
         probe: arguments.looking.probe.clone(),
-        is_relayed: config.relays.iter().any(|relay| relay.domains.iter().any(|it| it == "*")),
+        way_out: WayOut::of(config),
         lists: checks::lists(&arguments.looking),
     };
     let facts = checks::gather(&look, &questions).await;
     site.only_what_is_possible(facts.host.is_secure());
     let mut findings = checks::judge(&facts);
-    if let Some(files) = &config.certificate {
+    let issued = config.acme.as_ref().map(|_| web::issued(&config.data));
+    if let Some(files) = config.certificate.as_ref().or(issued.as_ref()) {
         findings.extend(certificate::findings(files, &site.hostname, facts.clock.now));
     }
     findings.extend(checks::records(&look, &site).await);

@@ -15,7 +15,7 @@ use store::{Store, StoreError};
 use store_local::{Local, Options};
 
 use crate::cli::Data;
-use crate::config::{Config, HOME, OAuth, PostgresStorage, Storage};
+use crate::config::{Config, HOME, OAuth, PostgresStorage, STORY_DAYS, Storage};
 use crate::failure::Failure;
 
 /// A data folder and how the accounts in it are kept.
@@ -35,6 +35,8 @@ pub struct Place {
     pub hostname: String,
     /// Domains whose mail is kept here.
     pub domains: Vec<String>,
+    /// Days for which the stories of messages are kept.
+    pub story_days: u32,
 }
 
 /// What to do about a data folder that does not exist yet.
@@ -80,6 +82,7 @@ impl Place {
             oauth: None,
             hostname: config.hostname.clone(),
             domains: config.domains.clone(),
+            story_days: config.story_days,
         }
     }
 
@@ -92,7 +95,8 @@ impl Place {
     pub fn local(data: PathBuf, passwords: PasswordCost) -> Self {
         let (submission_accounts, domains, oauth) = (Vec::new(), Vec::new(), None);
         let (storage, hostname) = (Storage::Local, "localhost".to_owned());
-        Self { data, storage, passwords, submission_accounts, oauth, hostname, domains }
+        let story_days = STORY_DAYS;
+        Self { data, storage, passwords, submission_accounts, oauth, hostname, domains, story_days }
     }
 
     /// What the operator knows it by.
@@ -232,6 +236,7 @@ impl Place {
             submission_accounts: self.submission_accounts.clone(),
             queue: QueueConfig { hostname: self.hostname.clone(), ..QueueConfig::default() },
             domains: self.domains.clone(),
+            story_days: self.story_days,
             ..ServiceConfig::default()
         };
         match &self.storage {

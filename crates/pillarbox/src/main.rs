@@ -2,6 +2,7 @@
 
 mod accounts;
 mod acl;
+mod acme_command;
 mod aliases;
 mod app_passwords;
 mod check;
@@ -15,6 +16,7 @@ mod failure;
 mod hiding;
 mod log;
 mod moving;
+mod names;
 mod outward;
 mod queue;
 mod quota;
@@ -29,7 +31,10 @@ mod serve;
 mod server;
 mod settings;
 mod setup;
+mod signing;
 mod trial;
+mod web;
+mod why;
 
 use std::process::ExitCode;
 
@@ -60,13 +65,15 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Try(_)
         | Command::Account { .. }
         | Command::Acl { .. }
+        | Command::Acme { .. }
         | Command::Queue { .. }
         | Command::Alias { .. }
         | Command::Check(_)
         | Command::Dns { .. }
         | Command::Doctor(_)
         | Command::Setup(_)
-        | Command::Repair(_) => "warn",
+        | Command::Repair(_)
+        | Command::Why(_) => "warn",
     };
     log::start(cli.log, cli.log_filter.as_deref(), default)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -80,6 +87,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Account { command } => accounts::run(command).await,
             Command::Acl { command } => acl::run(command).await,
+            Command::Acme { command } => acme_command::run(command).await,
             Command::Queue { command } => queue::run(command).await,
             Command::Alias { command } => aliases::run(command).await,
             Command::Check(data) => check::run(data).await,
@@ -87,6 +95,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Doctor(arguments) => doctor::run(arguments).await,
             Command::Repair(arguments) => repair::run(arguments).await,
             Command::Setup(arguments) => setup::run(arguments).await,
+            Command::Why(asked) => why::run(asked).await,
         }
     })
 }

@@ -43,7 +43,7 @@ pub struct Ready {
 /// An address that is being served.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReadyAddress {
-    /// `imap`, `lmtp`, `smtp` or `submission`.
+    /// `http`, `imap`, `lmtp`, `smtp` or `submission`.
     pub protocol: &'static str,
     /// As in the configuration, with the port that was chosen.
     pub address: String,

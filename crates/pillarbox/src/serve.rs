@@ -6,9 +6,12 @@ use crate::cli::Serve;
 use crate::config::{Config, Storage};
 use crate::engine::{self, Place};
 use crate::failure::Failure;
+use crate::names;
 use crate::outward;
 use crate::say;
 use crate::server::{self, Server, Setup};
+use crate::signing;
+use crate::web::Web;
 
 /// Serves until it is told to end, or only checks the configuration.
 ///
@@ -20,7 +23,10 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
         let loaded = Tls::new(files);
         loaded.map_err(|error| Failure::usage(format!("[tls]: {error}")))?;
     }
-    let relays = outward::relays(&config.relays)?;
+    let names = names::resolver(&config.dns)?;
+    // A key that cannot sign is told before anything is taken.
+    signing::signer(&config.dkim)?;
+    let routes = outward::routes(&config, &names)?;
     let place = Place::served(&config);
     if arguments.check {
         place.oauth.as_ref().map(engine::tokens).transpose()?;
@@ -36,8 +42,9 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     // First the data: a second server on the same folder shall not take the ports either.
     let opened = engine::open(&place).await?;
     let listeners = server::bind(&config.listeners)?;
-    let Config { data, hostname, certificate, scrub, imap, .. } = config;
-    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, relays };
+    let Config { data, hostname, certificate, scrub, imap, domains, acme, policy, .. } = config;
+    let web = Web { domains, policy: Some(policy), acme };
+    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, routes, names, web };
     let server = Server::start(opened, setup)?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;

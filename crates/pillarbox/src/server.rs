@@ -4,14 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use acme::Tokens;
+use dns::Resolver;
+use http_server::{HttpServer, Site};
 use imap_server::{ImapServer, ImapSettings};
 use mail_service::Service;
 use net::{
-    Access, Address, Arrival, CertificateFiles, Gate, Limits, Listener, LoginThrottle, Shutdown,
-    Tls,
+    Access, Address, Arrival, CertificateFiles, CertificateWatch, Gate, Limits, Listener,
+    LoginThrottle, Shutdown, Tls,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smtp::{Relays, Role, SmtpServer, SmtpSettings};
+use smtp::{Role, Routes, SmtpServer, SmtpSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -23,6 +26,7 @@ use crate::failure::Failure;
 use crate::outward::Outward;
 use crate::ready::{Ready, ReadyAddress};
 use crate::scrub::{self, ScrubPace};
+use crate::web::{self, Web};
 
 /// What a server is started with.
 pub struct Setup {
@@ -38,8 +42,13 @@ pub struct Setup {
     pub scrub: ScrubPace,
     /// What IMAP offers besides what it always does.
     pub imap: Imap,
-    /// Who carries mail for other systems on.
-    pub relays: Relays,
+    /// Where mail for other systems goes.
+    pub routes: Routes,
+    /// Who is asked for names.
+    #[allow(dead_code, reason = "the shells that ask for names take it from here")]
+    pub names: Resolver,
+    /// What is told over HTTP, and where certificates come from.
+    pub web: Web,
 }
 
 /// A running server.
@@ -100,15 +109,16 @@ impl Server {
         raise_file_limit();
         // Before anybody is told that the server is ready: a signal must not find it unprepared.
         let signals = Signals::new()?;
-        let certificate = match setup.certificate {
-            Some(files) => files,
-            None => CertificateFiles::self_signed(&setup.data.join("tls"), &setup.hostname)
-                .map_err(|error| Failure::failed(error.to_string()))?,
-        };
+        let certificate =
+            web::certificate(&setup.web, setup.certificate, &setup.data, &setup.hostname)
+                .map_err(|error| Failure::failed(error.to_string()))?;
         let tls = Tls::new(&certificate).map_err(|error| Failure::failed(error.to_string()))?;
         let control = Listener::bind(&control::address(&setup.data), Access::Owner)
             .map_err(|error| Failure::failed(format!("control socket: {error}")))?;
-        let outward = Outward::start(&service, &setup.relays, &setup.hostname)?;
+        let tokens = Tokens::default();
+        let acme = setup.web.acme.as_ref();
+        let renewal = acme.map(|acme| web::renewal(acme, &setup.data, &tls, &tokens));
+        let outward = Outward::start(&service, &setup.routes, &setup.hostname)?;
         let mut server = Self {
             ready: Ready {
                 pid: std::process::id(),
@@ -126,14 +136,52 @@ impl Server {
             imap: setup.imap,
             outward,
         };
-        let control_server = ControlServer::new(server.service.clone(), stores.local);
+        let handle = renewal.as_ref().map(|(_, handle)| handle.clone());
+        let control_server = ControlServer::new(server.service.clone(), stores.local, handle);
         server.spawn(control, Arrival::Clear, &Gate::new(CONTROL_LIMITS), control_server);
         let gate = Gate::new(Limits::default());
         let throttle = Arc::new(LoginThrottle::default());
+        let addresses = addresses(&setup.listeners)?;
+        let site = Arc::new(setup.web.site(&setup.hostname, &addresses, &tokens));
+        let http_gate = Gate::new(HTTP_LIMITS);
         for (listen, listener) in setup.listeners {
-            server.listen(listen, listener, &gate, &throttle, &setup.hostname)?;
+            match listen.protocol {
+                Protocol::Http => server.listen_http(listen, listener, &http_gate, &site)?,
+                _ => server.listen(listen, listener, &gate, &throttle, &setup.hostname)?,
+            }
+        }
+        let watch = CertificateWatch::new(server.tls.clone(), server.certificate.clone());
+        tokio::spawn(watch.run(server.shutdown.token()));
+        if let Some((runner, _)) = renewal {
+            tokio::spawn(runner.run(server.shutdown.token()));
         }
         Ok(server)
+    }
+
+    fn listen_http(
+        &mut self,
+        listen: Listen,
+        listener: Listener,
+        gate: &Arc<Gate>,
+        site: &Arc<Site>,
+    ) -> Result<(), Failure> {
+        let arrival = match listen.tls {
+            TlsMode::Implicit => {
+                let tls = self.tls.server_that_proves("http/1.1");
+                Arrival::ImplicitTls(tls.map_err(|error| Failure::failed(error.to_string()))?)
+            }
+            TlsMode::StartTls | TlsMode::None => Arrival::Clear,
+        };
+        let address = listener.address().map_err(|error| Failure::failed(error.to_string()))?;
+        self.spawn(listener, arrival, gate, Arc::new(HttpServer::new(Arc::clone(site))));
+        self.tell(&listen, &address);
+        Ok(())
+    }
+
+    fn tell(&mut self, listen: &Listen, address: &Address) {
+        let shown = shown(listen, address);
+        info!(address = shown.address, protocol = shown.protocol, tls = shown.tls, "listening");
+        self.ready.listen.push(shown);
     }
 
     fn listen(
@@ -146,6 +194,7 @@ impl Server {
     ) -> Result<(), Failure> {
         let address = listener.address().map_err(|error| Failure::failed(error.to_string()))?;
         let tls = match listen.protocol {
+            Protocol::Http => return Ok(()),
             Protocol::Imap => self.tls.server_that_asks("imap"),
             Protocol::Smtp(Role::Lmtp) => self.tls.server("lmtp"),
             Protocol::Smtp(Role::Mx | Role::Submission) => self.tls.server("smtp"),
@@ -157,6 +206,7 @@ impl Server {
             TlsMode::None => (Arrival::Clear, None),
         };
         match listen.protocol {
+            Protocol::Http => {}
             Protocol::Imap => {
                 let settings = ImapSettings {
                     starttls,
@@ -186,9 +236,7 @@ impl Server {
                 self.spawn(listener, arrival, gate, Arc::new(smtp));
             }
         }
-        let shown = shown(&listen, &address);
-        info!(address = shown.address, protocol = shown.protocol, tls = shown.tls, "listening");
-        self.ready.listen.push(shown);
+        self.tell(&listen, &address);
         Ok(())
     }
 
@@ -245,6 +293,7 @@ impl Server {
 fn shown(listen: &Listen, address: &Address) -> ReadyAddress {
     ReadyAddress {
         protocol: match listen.protocol {
+            Protocol::Http => "http",
             Protocol::Imap => "imap",
             Protocol::Smtp(Role::Lmtp) => "lmtp",
             Protocol::Smtp(Role::Mx) => "smtp",
@@ -257,6 +306,15 @@ fn shown(listen: &Listen, address: &Address) -> ReadyAddress {
             TlsMode::None => "none",
         },
     }
+}
+
+/// With the ports that the system chose.
+fn addresses(listeners: &[(Listen, Listener)]) -> Result<Vec<(Listen, Address)>, Failure> {
+    let address = |(listen, listener): &(Listen, Listener)| {
+        let address = listener.address().map_err(|error| Failure::failed(error.to_string()))?;
+        Ok((listen.clone(), address))
+    };
+    listeners.iter().map(address).collect()
 }
 
 /// Every connection takes a file descriptor, and the usual limit of 1,024 is one that a program may
@@ -287,6 +345,9 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is removed has waited 30 days; an hour more or less does not matter.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// HTTP counts by itself: a crowd there takes no place from mail.
+const HTTP_LIMITS: Limits = Limits { connections_max: 2_000, per_network_max: 50 };
 
 /// The control socket is for one operator.
 const CONTROL_LIMITS: Limits = Limits { connections_max: 16, per_network_max: 16 };

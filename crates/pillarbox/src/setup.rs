@@ -17,13 +17,14 @@ use std::path::{Path, PathBuf};
 use mail_service::PasswordCost;
 use mail_types::Secret;
 
-use self::plan::{Paths, Plan};
-use crate::checks::{self, Facts, Grade, Look, Moment, Questions};
+use self::plan::{Paths, Plan, Source};
+use crate::checks::{self, Facts, Grade, Look, Moment, Questions, WayOut};
 use crate::cli::Setup;
 use crate::config::{Config, is_domain};
 use crate::control::ControlClient;
 use crate::engine;
 use crate::failure::Failure;
+use crate::names;
 use crate::records::{self, PublicKey, Site};
 use crate::say;
 
@@ -79,8 +80,9 @@ fn plan(arguments: &Setup) -> Result<Plan, Failure> {
         None => std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/usr/bin/pillarbox")),
     };
     let certificate = match (&arguments.certificate, &arguments.key) {
-        (Some(certificate), Some(key)) => Some((absolute(certificate)?, absolute(key)?)),
-        _ => None,
+        (Some(certificate), Some(key)) => Source::Files(absolute(certificate)?, absolute(key)?),
+        _ if arguments.self_signed => Source::SelfSigned,
+        _ => Source::Authority,
     };
     Ok(Plan {
         account,
@@ -126,18 +128,18 @@ fn configuration(plan: &Plan) -> Result<Config, Failure> {
 
 async fn look(plan: &Plan, arguments: &Setup) -> Result<Facts, Failure> {
     let config = configuration(plan)?;
-    let look = Look::through(&plan.name_servers, plan.trust_anchor.as_deref())?;
+    let look = names::resolver(&config.dns).map(Look::new)?;
     let looking = &arguments.looking;
     let addresses = checks::addresses(&looking.address, &look, &plan.hostname).await;
     let is_running = ControlClient::connect(&plan.paths.data).await?.is_some();
     let questions = Questions {
         moment: Moment::Before,
         site: Site::of(&config, addresses, Vec::new()),
-        listeners: config.listeners,
+        listeners: config.listeners.clone(),
         is_running,
         data: plan.paths.data.clone(),
         probe: looking.probe.clone(),
-        is_relayed: false,
+        way_out: WayOut::of(&config),
         lists: checks::lists(looking),
     };
     Ok(checks::gather(&look, &questions).await)
@@ -145,8 +147,11 @@ async fn look(plan: &Plan, arguments: &Setup) -> Result<Facts, Failure> {
 
 fn summary(plan: &Plan) -> String {
     let mut text = String::from("This will be set up:\n\n");
-    let (certificate, _) = plan.certificate();
-    let made = if plan.certificate.is_some() { "" } else { ", self-signed" };
+    let certificate = match &plan.certificate {
+        Source::Authority => "from Let's Encrypt, once its names lead here".to_owned(),
+        Source::SelfSigned => "self-signed, for a try".to_owned(),
+        Source::Files(certificate, _) => certificate.display().to_string(),
+    };
     let names = plan::aliases(&plan.account, &plan.domain).join(" and ");
     let lines = [
         ("account", format!("{}, which gets mail for {names}, too", plan.account)),
@@ -154,7 +159,7 @@ fn summary(plan: &Plan) -> String {
         ("configuration", plan.paths.config.display().to_string()),
         ("data", plan.paths.data.display().to_string()),
         ("keys", "RSA 2048 and Ed25519, to sign mail, with the data".to_owned()),
-        ("certificate", format!("{}{made}", certificate.display())),
+        ("certificate", certificate),
         ("systemd unit", plan.paths.unit.display().to_string()),
     ];
     for (name, value) in lines {

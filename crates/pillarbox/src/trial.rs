@@ -9,12 +9,13 @@ use mail_service::{PasswordCost, Service, World};
 use mail_types::Secret;
 use net::{Access, Address, Listener};
 use serde::{Deserialize, Serialize};
-use smtp::{Relays, Role};
+use smtp::{Role, Routes};
 
 use crate::cli::Try;
-use crate::config::{Imap, Listen, Protocol, TlsMode};
+use crate::config::{DnsPlace, Imap, Listen, Protocol, TlsMode};
 use crate::engine::{self, Place};
 use crate::failure::Failure;
+use crate::names;
 use crate::ready::{self, ReadyAccount};
 use crate::sample::{Addresses, Holder, SAMPLES};
 use crate::sample_loader;
@@ -22,6 +23,7 @@ use crate::say;
 use crate::scrub::ScrubPace;
 use crate::server::{Server, Setup};
 use crate::settings;
+use crate::web::Web;
 
 /// Runs a trial until it is told to end.
 ///
@@ -53,8 +55,11 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
         listeners.push((Listen { protocol, address, tls }, listener));
     }
     let hostname = "localhost".to_owned();
-    let (scrub, imap, relays) = (ScrubPace::default(), Imap::default(), Relays::default());
-    let setup = Setup { data, hostname, certificate: None, listeners, scrub, imap, relays };
+    let (scrub, imap, routes) = (ScrubPace::default(), Imap::default(), Routes::default());
+    let names = names::resolver(&DnsPlace::default())?;
+    let web = Web { domains: vec![DOMAIN.to_owned()], policy: None, acme: None };
+    let certificate = None;
+    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, routes, names, web };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();

@@ -19,7 +19,7 @@ mod session;
 mod text;
 
 pub use client::{
-    Addressee, Client, ClientStep, ClientTls, Credentials, Errand, Fate, Stuffing, Wait,
+    Addressee, Client, ClientStep, ClientTls, Credentials, Errand, Fate, Standing, Stuffing, Wait,
 };
 pub use command::IDLE_COMMANDS_MAX;
 pub use content::{Content, LineEnds};

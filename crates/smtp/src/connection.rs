@@ -4,13 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail_service::{DeliverError, Destinations};
+use mail_service::{DeliverError, Destinations, Visit};
 use mail_types::AccountId;
 use net::{Guard, Peer, READ_BYTES_MAX, Stream};
 use smtp_session::{Event, Reply, Role, Session};
 use tokio::time::Instant;
 
 use crate::delivery::{failed, is_in_doubt};
+use crate::inbound::Listings;
 use crate::intake::{Intake, Origin};
 use crate::login::Exchange;
 use crate::outbound::Outbound;
@@ -32,6 +33,8 @@ pub(crate) struct Connection<'a> {
     pub(crate) exchange: Option<Exchange>,
     /// Who has logged in.
     pub(crate) account: Option<AccountId>,
+    /// What block lists say of the client, once they were asked.
+    listings: Option<Listings>,
     /// The message that is coming.
     intake: Option<Intake>,
     /// Until when the client must have said something that is worth an answer.
@@ -55,6 +58,7 @@ impl<'a> Connection<'a> {
             input: Vec::new(),
             exchange: None,
             account: None,
+            listings: None,
             intake: None,
             deadline: Instant::now() + GREETING_PATIENCE,
             message_deadline: None,
@@ -147,6 +151,7 @@ impl<'a> Connection<'a> {
             account: self.account,
             client_name: self.session.client_name().to_owned(),
             is_extended: self.session.is_extended(),
+            listings: self.listings.clone().unwrap_or_default(),
         };
         Intake::begin(origin, transaction.clone()).await
     }
@@ -213,7 +218,19 @@ impl<'a> Connection<'a> {
                 }
             }
         }
-        Reply::new(250, "2.1.5", "Recipient accepted")
+        match self.admit(address).await {
+            Ok(()) => Reply::new(250, "2.1.5", "Recipient accepted"),
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Whether a stranger may write to a recipient who exists.
+    async fn admit(&mut self, recipient: &str) -> Result<(), Reply> {
+        let Some(inbound) = self.server.inbound() else { return Ok(()) };
+        let Some(client) = inbound.stranger(self.peer) else { return Ok(()) };
+        let sender = self.session.transaction().map(|it| it.reverse_path.as_str());
+        let visit = Visit { client, sender: sender.unwrap_or_default(), recipient };
+        inbound.admit(&self.server.service, visit, &mut self.listings).await
     }
 
     /// Mail for other systems is taken from who has logged in, and for an address of ours that

@@ -75,6 +75,8 @@ pub(crate) struct Submitted {
     pub(crate) header: Vec<u8>,
     /// The addresses of From and Sender: whoever sends this must have them all.
     pub(crate) senders: Vec<String>,
+    /// The domain of the first address of From, in whose name it is signed.
+    pub(crate) author_domain: String,
 }
 
 /// What is added where it is missing.
@@ -90,7 +92,7 @@ pub(crate) struct Additions {
 /// named as sender. RFC 6409 §8.2, §8.3; RFC 5322 §3.6
 pub(crate) fn submitted(header: &[u8], additions: &Additions) -> Result<Submitted, Reply> {
     let mut out = Vec::with_capacity(header.len() + 200);
-    let mut senders = Vec::new();
+    let (mut senders, mut author_domain) = (Vec::new(), String::new());
     let (mut froms, mut others) = (0, 0);
     let (mut has_date, mut has_id) = (false, false);
     for field in fields(header) {
@@ -103,7 +105,10 @@ pub(crate) fn submitted(header: &[u8], additions: &Additions) -> Result<Submitte
         }
         if field.is_named(b"From") {
             froms += 1;
-            senders.extend(addresses(&field)?);
+            let authors = addresses(&field)?;
+            let first = authors.first().and_then(|address| address.rsplit_once('@'));
+            author_domain = first.map(|(_, domain)| domain.to_owned()).unwrap_or_default();
+            senders.extend(authors);
         } else if field.is_named(b"Sender") {
             others += 1;
             senders.extend(addresses(&field)?);
@@ -125,7 +130,7 @@ pub(crate) fn submitted(header: &[u8], additions: &Additions) -> Result<Submitte
         out.extend_from_slice(format!("Message-ID: {}\r\n", additions.message_id).as_bytes());
     }
     out.extend_from_slice(b"\r\n");
-    Ok(Submitted { header: out, senders })
+    Ok(Submitted { header: out, senders, author_domain })
 }
 
 /// The addresses of a field; one that cannot be read might be read as anybody's.
@@ -196,6 +201,12 @@ mod tests {
         }
         let both = run("From: me@a.example, you@a.example\n\n").unwrap().1;
         assert_eq!(both, ["me@a.example", "you@a.example"]);
+    }
+
+    #[test]
+    fn a_message_is_signed_for_the_domain_of_its_first_author() {
+        let header = b"Sender: s@c.example\r\nFrom: me@a.example, you@b.example\r\n\r\n";
+        assert_eq!(submitted(header, &additions()).unwrap().author_domain, "a.example");
     }
 
     #[test]

@@ -3,20 +3,33 @@
 //!
 //! - [`SmtpServer`]: drives a session (`smtp-session`) over a connection and asks `mail-service`
 //!   for the rest.
+//! - [`Inbound`]: what strangers must pass before their mail is taken.
 //! - [`Outbound`]: who carries on what is for other systems.
-//! - [`RelayTransport`]: what of the queue is for other systems, sent through a relay.
+//! - [`OutboundTransport`]: what of the queue is for other systems, sent through a relay or to the
+//!   servers of the recipients' domains.
 
 mod client;
 mod connection;
 mod delivery;
 mod header;
+mod held;
+mod inbound;
 mod intake;
 mod login;
 mod outbound;
 mod server;
+mod story;
 mod trace;
 
-pub use client::{QueueOutbound, Relay, RelayError, RelayLogin, RelayTls, RelayTransport, Relays};
+pub use client::{
+    Direct, DirectSettings, OutboundTransport, QueueOutbound, Relay, RelayError, RelayLogin,
+    RelayTls, Relays, Routes, TlsReports,
+};
+pub use held::{Budget, HELD_BUDGET_BYTES};
+pub use inbound::{
+    BlockList, BlockLists, Checking, Claim, Filter, FilterError, Inbound, ListAction, Network,
+    NoNetwork, SenderChecks, SenderResult,
+};
 pub use outbound::{Envelope, Outbound, Outgoing, Pending};
 pub use server::{GREET_PAUSE, SmtpServer, SmtpSettings};
 pub use smtp_session::Role;

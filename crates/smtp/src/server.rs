@@ -9,11 +9,13 @@ use net::{
     Guard, HANDSHAKE_PATIENCE, LoginThrottle, Peer, READ_BYTES_MAX, Refused, Security, Stream,
     TlsServer,
 };
+use sender_auth::Signer;
 use smtp_session::{Dsn, Offer, Role, Session, StartTls};
 use tracing::debug;
 
-use crate::Outbound;
 use crate::connection::{Connection, Next};
+use crate::inbound::ABOVE_BYTES_MAX;
+use crate::{Budget, HELD_BUDGET_BYTES, Inbound, Outbound};
 
 /// How SMTP is served at one listener.
 #[derive(Clone)]
@@ -26,6 +28,12 @@ pub struct SmtpSettings {
     pub starttls: Option<TlsServer>,
     /// Who carries mail to other systems; without it no mail for them is taken.
     pub outbound: Option<Arc<dyn Outbound>>,
+    /// What strangers must pass at a server for mail from anywhere; without it nothing.
+    pub inbound: Option<Arc<Inbound>>,
+    /// Who signs what the people here send; without it nothing is signed.
+    pub signer: Option<Arc<Signer>>,
+    /// Memory for messages that are held until they have come; shared by all listeners.
+    pub budget: Option<Arc<Budget>>,
     /// How long a stranger waits for the greeting. Who cannot wait for it is a program that sends
     /// junk to thousands at a time.
     pub greet_pause: Duration,
@@ -38,13 +46,23 @@ impl SmtpSettings {
             Role::Mx => GREET_PAUSE,
             Role::Lmtp | Role::Submission => Duration::ZERO,
         };
-        Self { role, hostname, starttls, outbound: None, greet_pause }
+        Self {
+            role,
+            hostname,
+            starttls,
+            outbound: None,
+            inbound: None,
+            signer: None,
+            budget: None,
+            greet_pause,
+        }
     }
 }
 
 /// Serves SMTP in one of its roles. One for each listener; service and throttle are shared.
 pub struct SmtpServer {
     pub(crate) service: Service,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) throttle: Arc<LoginThrottle>,
     pub(crate) settings: SmtpSettings,
 }
@@ -52,7 +70,15 @@ pub struct SmtpServer {
 impl SmtpServer {
     /// Serves the accounts of a service.
     pub fn new(service: Service, throttle: Arc<LoginThrottle>, settings: SmtpSettings) -> Self {
-        Self { service, throttle, settings }
+        let bytes_max = service.config().message_bytes_max;
+        let own = || Arc::new(Budget::new(HELD_BUDGET_BYTES, bytes_max));
+        let budget = settings.budget.clone().unwrap_or_else(own);
+        Self { service, budget, throttle, settings }
+    }
+
+    /// What strangers must pass, where they are served.
+    pub(crate) fn inbound(&self) -> Option<&Arc<Inbound>> {
+        self.settings.inbound.as_ref().filter(|_| self.settings.role == Role::Mx)
     }
 
     fn offer(&self, stream: &Stream, peer: Peer) -> Offer {
@@ -153,6 +179,6 @@ const MECHANISMS: [Mechanism; 6] = [
 /// nothing to a mail server.
 pub const GREET_PAUSE: Duration = Duration::from_millis(100);
 
-/// Room for the trace fields, and for those that a submitted message lacks, within the largest
-/// message.
-const TRACE_BYTES_MAX: u64 = 4096;
+/// Room for the trace fields, for what checks found, and for what a submitted message lacks, within
+/// the largest message.
+const TRACE_BYTES_MAX: u64 = 4096 + ABOVE_BYTES_MAX as u64;

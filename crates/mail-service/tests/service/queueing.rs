@@ -920,6 +920,31 @@ async fn a_runner_that_stops_gives_back_what_does_not_end() {
 }
 
 #[tokio::test]
+async fn what_a_killed_process_was_at_goes_on_when_the_only_one_starts_again() {
+    for (sharing, goes_on) in [(Sharing::Exclusive, true), (Sharing::Shared, false)] {
+        let (setup, store, sink) = (setup(sharing), Mem::new(), Arc::new(Sink::default()));
+        let service = setup.open(Arc::new(store.clone())).await;
+        enqueue(&service, 1, envelope(&["b@x.example"])).await.unwrap();
+        // Claimed by one that never says anything again.
+        assert_eq!(service.claim_due(7, 10).await.unwrap().len(), 1);
+        let again = setup.open(Arc::new(store.clone())).await;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(runner(&again, &sink).run(async { drop(stopped.await) }));
+        // Another one, so that it is known when the runner has looked at all that is due.
+        enqueue(&again, 2, envelope(&["c@x.example"])).await.unwrap();
+        while sink.taken_by("c@x.example").is_empty()
+            || (goes_on && sink.taken_by("b@x.example").is_empty())
+        {
+            tokio::task::yield_now().await;
+        }
+        stop.send(()).unwrap();
+        running.await.unwrap();
+        assert_eq!(sink.taken_by("b@x.example").len(), usize::from(goes_on));
+        assert_eq!(queue_rows(&store) == 0, goes_on);
+    }
+}
+
+#[tokio::test]
 async fn a_message_that_is_too_long_is_refused_while_it_comes() {
     let (mut setup, store) = (setup(Sharing::Exclusive), Mem::new());
     setup.config.message_bytes_max = 1000;

@@ -94,6 +94,8 @@ pub enum Outbound {
     NoTarget(String),
     /// All mail leaves through a relay.
     Relayed,
+    /// No mail leaves.
+    Closed,
 }
 
 /// The clock of the machine.

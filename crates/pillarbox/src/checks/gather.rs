@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::Finding;
 use super::facts::{DomainFacts, Facts, Listed, Moment, Outbound, Port, Reverse};
 use super::{Look, machine, probe};
-use crate::config::Listen;
+use crate::config::{Config, Listen, RelayPlace};
 use crate::records::{Data, Lookup, Site, compare, wanted};
 
 /// What is to be looked at.
@@ -26,10 +26,35 @@ pub struct Questions {
     pub data: PathBuf,
     /// The server to try whether mail can leave: `HOST` or `HOST:PORT`.
     pub probe: Option<String>,
-    /// Whether all mail leaves through a relay.
-    pub is_relayed: bool,
+    /// How mail is to leave.
+    pub way_out: WayOut,
     /// Block lists to ask.
     pub lists: Vec<String>,
+}
+
+/// How mail for other systems is to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayOut {
+    /// Straight to their servers.
+    Direct,
+    /// All of it through relays.
+    Relay,
+    /// Not at all.
+    Closed,
+}
+
+impl WayOut {
+    /// What a configuration says.
+    pub fn of(config: &Config) -> Self {
+        let is_for_all = |relay: &RelayPlace| relay.domains.iter().any(|domain| domain == "*");
+        match config.outbound.direct {
+            _ if config.relays.iter().any(is_for_all) => Self::Relay,
+            true => Self::Direct,
+            // What relays are named for leaves through them.
+            false if !config.relays.is_empty() => Self::Relay,
+            false => Self::Closed,
+        }
+    }
 }
 
 /// Looks at everything.
@@ -151,8 +176,10 @@ async fn domains(look: &Look, names: &[String]) -> Vec<DomainFacts> {
 }
 
 async fn outbound(look: &Look, questions: &Questions) -> Outbound {
-    if questions.is_relayed {
-        return Outbound::Relayed;
+    match questions.way_out {
+        WayOut::Direct => {}
+        WayOut::Relay => return Outbound::Relayed,
+        WayOut::Closed => return Outbound::Closed,
     }
     let (server, port) = match &questions.probe {
         Some(target) => target_of(target),

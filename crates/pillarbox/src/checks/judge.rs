@@ -129,6 +129,11 @@ fn outbound(outbound: &Outbound) -> Finding {
             "name one with --probe HOST:25",
         ),
         Outbound::Relayed => Finding::ok(what, "not needed: all mail leaves through a relay"),
+        Outbound::Closed => Finding::warn(
+            what,
+            "mail for other systems is refused",
+            "add [outbound] with direct = true, or a [[relay]]",
+        ),
     }
 }
 
@@ -437,6 +442,7 @@ mod tests {
         for (seen, grade) in [
             (Outbound::Greeted { server: server() }, Grade::Ok),
             (Outbound::Relayed, Grade::Ok),
+            (Outbound::Closed, Grade::Warn),
             (Outbound::Odd { server: server(), said: "HTTP".into() }, Grade::Warn),
             (Outbound::NoTarget(reason()), Grade::Warn),
             (Outbound::Unreached { server: server(), reason: reason() }, Grade::Fail),

@@ -1,31 +1,10 @@
-//! How one looks: through which name servers, and at which addresses.
+//! Where one looks: at which addresses, and in which block lists.
 
-use std::fs;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::Path;
-
-use dns::{Resolver, Settings};
+use std::net::{IpAddr, UdpSocket};
 
 use super::{Look, machine};
 use crate::cli::Looking;
-use crate::failure::Failure;
 use crate::records::Lookup;
-
-impl Look {
-    /// Looks through these name servers, or those of the system.
-    ///
-    /// # Errors
-    /// When there are none, or the keys to trust cannot be read.
-    pub fn through(servers: &[SocketAddr], anchor: Option<&Path>) -> Result<Self, Failure> {
-        let read = |file: &Path| {
-            fs::read(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
-        };
-        let trust_anchor = anchor.map(read).transpose()?;
-        let settings = Settings { servers: servers.to_vec(), trust_anchor, ..Settings::default() };
-        let resolver = Resolver::new(&settings);
-        resolver.map(Self::new).map_err(|error| Failure::failed(format!("name servers: {error}")))
-    }
-}
 
 /// Where the world reaches this machine: where the operator says, or where the name of the server
 /// leads if this machine has that address, or the addresses that it uses itself, or, behind a

@@ -5,22 +5,23 @@ use std::net::IpAddr;
 use net::CertificateFiles;
 
 use super::{Ports, PublicKey, Site};
-use crate::config::{Config, Listen, Protocol, TlsMode};
+use crate::config::{Acme, Config, Listen, Protocol, TlsMode};
 use smtp::Role;
 
 impl Site {
     /// The site of a configuration. `addresses` is where the world reaches it, `keys` are the
     /// public halves of those that sign its mail.
     pub fn of(config: &Config, addresses: Vec<IpAddr>, keys: Vec<PublicKey>) -> Self {
+        let ports = ports(&config.listeners);
         Self {
             hostname: config.hostname.to_ascii_lowercase(),
             domains: config.domains.clone(),
             addresses,
             keys,
             certificate_key: config.certificate.as_ref().and_then(key_digest),
-            policy_id: None,
-            issuer: None,
-            ports: ports(&config.listeners),
+            policy_id: ports.https.map(|_| config.policy.id()),
+            issuer: config.acme.as_ref().and_then(issuer),
+            ports,
         }
     }
 }
@@ -44,6 +45,13 @@ fn key_digest(files: &CertificateFiles) -> Option<[u8; 32]> {
     digest.as_ref().try_into().ok()
 }
 
+/// What an authority is called in CAA, if it is known. Its certificates get a new key each time, so
+/// that there is no record of that key. RFC 7671 §8.1
+fn issuer(acme: &Acme) -> Option<String> {
+    let known = ISSUERS.iter().find(|(host, _)| acme.directory.contains(host));
+    known.map(|(_, issuer)| (*issuer).to_owned())
+}
+
 fn ports(listeners: &[Listen]) -> Ports {
     let port = |protocol, tls| {
         // What only this machine can reach is no service for others.
@@ -57,9 +65,12 @@ fn ports(listeners: &[Listen]) -> Ports {
         imaps: port(Protocol::Imap, TlsMode::Implicit),
         submissions: port(submission, TlsMode::Implicit),
         submission: port(submission, TlsMode::StartTls),
-        https: None,
+        https: port(Protocol::Http, TlsMode::Implicit),
     }
 }
+
+/// Hosts of directories, and what their authorities are called. RFC 8659 §4.2
+const ISSUERS: &[(&str, &str)] = &[(".api.letsencrypt.org/", "letsencrypt.org")];
 
 #[cfg(test)]
 mod tests {
@@ -79,6 +90,22 @@ mod tests {
         assert_eq!(site.hostname, "mail.example.org");
         // There is no such certificate.
         assert_eq!(site.certificate_key, None);
+    }
+
+    #[test]
+    fn a_certificate_of_an_authority_names_its_issuer_and_no_key() {
+        let text = "data='d'\nhostname='mail.example.org'\ndomains=['example.org']\n\
+                    [acme]\nchallenge='tls-alpn-01'\n\
+                    [[listen]]\nprotocol='http'\naddress='[::]:443'\ntls='implicit'\n";
+        let config = Config::parse(text, "/etc".as_ref()).unwrap();
+        let site = Site::of(&config, Vec::new(), Vec::new());
+        assert_eq!(site.issuer.as_deref(), Some("letsencrypt.org"));
+        assert_eq!(site.certificate_key, None);
+        assert_eq!(site.policy_id, Some(config.policy.id()));
+        assert_eq!(site.ports.https, Some(443));
+        let other = text.replace("[acme]", "[acme]\ndirectory='https://ca.example/dir'");
+        let config = Config::parse(&other, "/etc".as_ref()).unwrap();
+        assert_eq!(Site::of(&config, Vec::new(), Vec::new()).issuer, None);
     }
 
     #[test]

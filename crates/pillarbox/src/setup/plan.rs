@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use mail_service::PasswordCost;
 
-use super::template::Certificate;
 use crate::config::is_domain;
 
 /// Everything that is known about the server to be.
@@ -27,21 +26,21 @@ pub struct Plan {
     pub name_servers: Vec<SocketAddr>,
     /// Keys to trust instead of the root's.
     pub trust_anchor: Option<PathBuf>,
-    /// Chain and key, if there are such already.
-    pub certificate: Option<Certificate>,
+    /// Where the certificate comes from.
+    pub certificate: Source,
     /// What the hash of the first password costs.
     pub password_cost: PasswordCost,
 }
 
-impl Plan {
-    /// Chain and key that will be used.
-    pub fn certificate(&self) -> Certificate {
-        let made = || {
-            let folder = self.paths.data.join("tls");
-            (folder.join("self-signed.pem"), folder.join("self-signed.key"))
-        };
-        self.certificate.clone().unwrap_or_else(made)
-    }
+/// Where a certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An authority that issues them by itself.
+    Authority,
+    /// Nobody else.
+    SelfSigned,
+    /// It is there already: chain and key.
+    Files(PathBuf, PathBuf),
 }
 
 /// Where things are put.
@@ -120,7 +119,7 @@ pub mod tests {
             any_address: Ipv6Addr::UNSPECIFIED.into(),
             name_servers: Vec::new(),
             trust_anchor: None,
-            certificate: None,
+            certificate: Source::Authority,
             password_cost: PasswordCost {
                 memory_kib: 8,
                 iterations: 1,

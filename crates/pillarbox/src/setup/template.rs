@@ -4,10 +4,11 @@
 //! later version knows is one function and one line in [`config`].
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::Path;
 
 use super::keys::Key;
-use super::plan::Plan;
+use super::plan::{Plan, Source};
 use crate::records::PublicKey;
 
 /// The configuration file.
@@ -16,7 +17,8 @@ pub fn config(plan: &Plan, keys: &[Key]) -> String {
         basics(plan),
         names(plan),
         certificate(plan),
-        signatures(keys).filter(|_| READS_KEYS),
+        signatures(keys),
+        outbound(),
         listeners(plan),
     ];
     let mut text = format!(
@@ -53,15 +55,26 @@ fn names(plan: &Plan) -> Option<String> {
 }
 
 fn certificate(plan: &Plan) -> Option<String> {
-    let (certificate, key) = plan.certificate();
-    let remark = match &plan.certificate {
-        Some(_) => "# Read again when it changes.\n",
-        None => {
-            "# Nobody vouches for this one yet: mail is encrypted with it, but mail programs warn.\n"
-        }
+    let files = |remark: &str, certificate: &Path, key: &Path| {
+        let (certificate, key) = (quoted_path(certificate), quoted_path(key));
+        format!("# {remark}\n[tls]\ncertificate = {certificate}\nkey = {key}\n")
     };
-    let (certificate, key) = (quoted_path(&certificate), quoted_path(&key));
-    Some(format!("{remark}[tls]\ncertificate = {certificate}\nkey = {key}\n"))
+    Some(match &plan.certificate {
+        Source::Authority => format!(
+            "# A certificate from Let's Encrypt, renewed by itself; it may write to the contact.\n\
+             [acme]\ncontact = [\"{}\"]\nchallenge = \"http-01\"\n",
+            plan.account
+        ),
+        Source::SelfSigned => {
+            let folder = plan.paths.data.join(SELF_SIGNED_FOLDER);
+            files(
+                "Nobody vouches for this one: mail is encrypted with it, but mail programs warn.",
+                &folder.join("self-signed.pem"),
+                &folder.join("self-signed.key"),
+            )
+        }
+        Source::Files(certificate, key) => files("Read again when it changes.", certificate, key),
+    })
 }
 
 /// Who signs what the people here send.
@@ -79,6 +92,13 @@ fn signatures(keys: &[Key]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
+/// How mail for others leaves.
+fn outbound() -> Option<String> {
+    let text = "# Mail for others goes straight to the servers of their domains.\n\
+                [outbound]\ndirect = true\n";
+    Some(text.to_owned())
+}
+
 /// What is served, and where: mail of others, mail of the people here, and their mailboxes.
 fn listeners(plan: &Plan) -> Option<String> {
     let listeners = [
@@ -86,11 +106,13 @@ fn listeners(plan: &Plan) -> Option<String> {
         ("submission", 465, "implicit", "The people here hand mail in."),
         ("submission", 587, "starttls", "The same, for programs that begin without TLS."),
         ("imap", 993, "implicit", "They read it."),
+        ("http", 443, "implicit", "Mail programs find their settings, servers the policy."),
+        ("http", 80, "none", "Who issues the certificate asks here; all else is sent to TLS."),
     ];
     let mut text = String::new();
     for (protocol, port, tls, remark) in listeners {
         let any = plan.any_address;
-        let address = std::net::SocketAddr::new(any, port);
+        let address = SocketAddr::new(any, port);
         let _ = write!(
             text,
             "# {remark}\n[[listen]]\nprotocol = \"{protocol}\"\naddress = \"{address}\"\n\
@@ -118,15 +140,13 @@ pub fn unit(plan: &Plan) -> String {
 }
 
 /// TOML, basic strings.
-fn quoted_path(path: &std::path::Path) -> String {
+fn quoted_path(path: &Path) -> String {
     toml::Value::String(path.display().to_string()).to_string()
 }
 
-/// Whether the configuration has sections for keys yet.
-const READS_KEYS: bool = false;
-
-/// The files of a certificate: chain and key.
-pub type Certificate = (PathBuf, PathBuf);
+/// Where a certificate that nobody else vouches for is kept in the data folder, as the server keeps
+/// one that it makes.
+pub const SELF_SIGNED_FOLDER: &str = "tls";
 
 const UNIT: &str = "[Unit]
 Description=Pillarbox mail server
@@ -184,26 +204,34 @@ mod tests {
     #[test]
     fn the_configuration_that_is_written_has_no_mistakes() {
         let mut plan = plan();
-        for certificate in [None, Some(("/etc/a.pem".into(), "/etc/a \"key\".pem".into()))] {
-            plan.certificate = certificate;
+        let files = || Source::Files("/etc/a.pem".into(), "/etc/a \"key\".pem".into());
+        for (source, key) in [
+            (Source::Authority, None),
+            (Source::SelfSigned, Some("/var/lib/pillarbox/tls/self-signed.key")),
+            (files(), Some("/etc/a \"key\".pem")),
+        ] {
+            plan.certificate = source;
             let text = config(&plan, &[]);
             let config = Config::parse(&text, plan.paths.config.parent().unwrap());
             let config = config.unwrap_or_else(|mistakes| panic!("{mistakes:?}\n{text}"));
             assert_eq!(config.hostname, "mail.example.org");
             assert_eq!(config.domains, ["example.org"]);
             assert_eq!(config.data, plan.paths.data);
-            let files = config.certificate.unwrap();
-            assert_eq!((files.certificate, files.key), plan.certificate());
+            assert!(config.outbound.direct);
+            assert_eq!(config.acme.is_some(), key.is_none());
+            assert_eq!(config.certificate.map(|files| files.key), key.map(Into::into));
         }
     }
 
     #[test]
-    fn every_port_of_mail_is_served_and_none_without_tls() {
+    fn every_port_of_mail_is_served_and_no_mail_without_tls() {
         let config = Config::parse(&config(&plan(), &[]), "/etc".as_ref()).unwrap();
-        let ports: Vec<_> = config.listeners.iter().map(|at| at.address.port()).collect();
-        assert_eq!(ports, [Some(25), Some(465), Some(587), Some(993)]);
-        assert!(config.listeners.iter().all(|at| at.tls != TlsMode::None));
-        assert_eq!(config.listeners[3].protocol, Protocol::Imap);
+        let ports: Vec<_> = config.listeners.iter().filter_map(|at| at.address.port()).collect();
+        assert_eq!(ports, [25, 465, 587, 993, 443, 80]);
+        let is_clear = |at: &&crate::config::Listen| at.tls == TlsMode::None;
+        let clear: Vec<_> = config.listeners.iter().filter(is_clear).collect();
+        assert_eq!(clear.len(), 1);
+        assert_eq!(clear[0].protocol, Protocol::Http);
     }
 
     #[test]

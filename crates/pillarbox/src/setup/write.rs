@@ -9,7 +9,7 @@ use net::CertificateFiles;
 
 use super::keys::Key;
 use super::place::Placing;
-use super::plan::{Plan, aliases};
+use super::plan::{Plan, Source, aliases};
 use super::template;
 use crate::engine::{self, Place};
 use crate::failure::Failure;
@@ -52,8 +52,9 @@ async fn write_all(
         on(&prepared, placing.stage(&prepared))?;
         write_keys(plan, keys, &prepared, placing)?;
         on(&prepared, placing.step("make a certificate"))?;
-        if plan.certificate.is_none() {
-            let made = CertificateFiles::self_signed(&prepared.join("tls"), &plan.hostname);
+        if plan.certificate == Source::SelfSigned {
+            let folder = prepared.join(template::SELF_SIGNED_FOLDER);
+            let made = CertificateFiles::self_signed(&folder, &plan.hostname);
             made.map_err(|error| Failure::failed(error.to_string()))?;
         }
         on(&prepared, placing.step("make the account"))?;
@@ -192,6 +193,11 @@ mod tests {
         all
     }
 
+    /// Below a folder, so that nobody else has to vouch for it.
+    fn plan_below(folder: &Path) -> Plan {
+        Plan { paths: Paths::below(folder), certificate: Source::SelfSigned, ..plan() }
+    }
+
     fn password() -> Secret {
         Secret::new("swordfish")
     }
@@ -199,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn whichever_step_fails_a_set_up_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
-        let plan = Plan { paths: Paths::below(folder.path()), ..plan() };
+        let plan = plan_below(folder.path());
         let keys = keys::kept_or_new(&plan, NOW).unwrap();
         let mut failed_at = Vec::new();
         loop {
@@ -224,7 +230,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_there_is_kept_and_what_is_missing_is_added() {
         let folder = tempfile::tempdir().unwrap();
-        let plan = Plan { paths: Paths::below(folder.path()), ..plan() };
+        let plan = plan_below(folder.path());
         let first = keys::kept_or_new(&plan, NOW).unwrap();
         let told = write(&plan, &first, password(), &mut |_| Ok(())).await.unwrap();
         assert_eq!(told.iter().filter(|line| line.starts_with("wrote ")).count(), 3, "{told:?}");
@@ -235,28 +241,31 @@ mod tests {
         let told = write(&plan, &again, password(), &mut |_| Ok(())).await.unwrap();
         assert_eq!(told.iter().filter(|line| line.starts_with("kept ")).count(), 2, "{told:?}");
         assert_eq!(tree(&plan.paths.data), before);
+        let text = fs::read_to_string(&plan.paths.config).unwrap();
+        assert!(text.contains("selector = \"rsa26nov2026\""), "{text}");
     }
 
     #[tokio::test]
     async fn keys_are_for_the_server_alone_and_the_rest_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
-        let plan = Plan { paths: Paths::below(folder.path()), ..plan() };
+        let plan = plan_below(folder.path());
         let keys = keys::kept_or_new(&plan, NOW).unwrap();
         write(&plan, &keys, password(), &mut |_| Ok(())).await.unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&plan.paths.data), 0o700);
         assert!(keys.iter().all(|key| mode(&key.file) == 0o600));
-        assert_eq!(mode(&plan.certificate().1), 0o600);
         assert_eq!(mode(&plan.paths.config) & 0o444, 0o444);
         let text = fs::read_to_string(&plan.paths.config).unwrap();
         let config = Config::parse(&text, plan.paths.config.parent().unwrap()).unwrap();
-        assert!(net::Tls::new(&config.certificate.unwrap()).is_ok());
+        let files = config.certificate.unwrap();
+        assert_eq!(mode(&files.key), 0o600);
+        assert!(net::Tls::new(&files).is_ok());
     }
 
     #[tokio::test]
     async fn the_first_account_can_log_in_and_gets_what_is_for_the_postmaster() {
         let folder = tempfile::tempdir().unwrap();
-        let plan = Plan { paths: Paths::below(folder.path()), ..plan() };
+        let plan = plan_below(folder.path());
         let keys = keys::kept_or_new(&plan, NOW).unwrap();
         write(&plan, &keys, password(), &mut |_| Ok(())).await.unwrap();
         let place = Place::local(plan.paths.data.clone(), plan.password_cost);
@@ -273,7 +282,7 @@ mod tests {
     #[tokio::test]
     async fn two_set_ups_at_a_time_do_not_disturb_each_other() {
         let folder = tempfile::tempdir().unwrap();
-        let plan = Plan { paths: Paths::below(folder.path()), ..plan() };
+        let plan = plan_below(folder.path());
         let above = plan.paths.data.parent().unwrap();
         fs::create_dir_all(above).unwrap();
         let lock = lock(above).unwrap();

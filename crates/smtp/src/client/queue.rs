@@ -2,32 +2,32 @@
 
 use mail_service::queue::{
     Body, Envelope as QueueEnvelope, Notify, Origin, OriginalRecipient, OutgoingStaging,
-    QueueError, Recipient, Ret, Terms,
+    QueueError, QueueId, Recipient, Ret, Terms,
 };
 use mail_service::{Service, ServiceError};
 use tracing::{error, info};
 
-use super::relay::Relays;
+use super::routes::Routes;
 use crate::outbound::{Envelope, Outbound, Outgoing, Pending};
 
-/// Takes mail for the domains that relays are named for. It leaves by the queue, and so does mail
+/// Takes mail for the domains that something carries to. It leaves by the queue, and so does mail
 /// that is handed in for the accounts here: there it is delivered once, whatever breaks.
 pub struct QueueOutbound {
     service: Service,
-    relays: Relays,
+    routes: Routes,
 }
 
 impl QueueOutbound {
     /// Puts mail into the queue of a service.
     #[must_use]
-    pub fn new(service: Service, relays: Relays) -> Self {
-        Self { service, relays }
+    pub fn new(service: Service, routes: Routes) -> Self {
+        Self { service, routes }
     }
 }
 
 impl Outbound for QueueOutbound {
     fn carries(&self, address: &str) -> bool {
-        self.relays.carry(address)
+        self.routes.carry(address)
     }
 
     fn begin(&self, envelope: Envelope) -> Box<dyn Outgoing> {
@@ -48,7 +48,7 @@ impl Outgoing for Taking {
         Box::pin(self.staging.push(bytes))
     }
 
-    fn commit(self: Box<Self>) -> Pending<'static> {
+    fn commit(self: Box<Self>) -> Pending<'static, Vec<QueueId>> {
         Box::pin(async move {
             let Self { service, staging, envelope } = *self;
             let message = envelope.id;
@@ -57,7 +57,7 @@ impl Outgoing for Taking {
             match queued {
                 Ok(ids) => {
                     ids.iter().for_each(|id| info!(%id, message, "queued"));
-                    Ok(())
+                    Ok(ids)
                 }
                 Err(QueueError::Service(error)) => Err(error),
                 // The session has checked all of it already.

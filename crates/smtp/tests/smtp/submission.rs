@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mail_service::ServiceError;
+use mail_service::queue::QueueId;
 use smtp::{Envelope, Outbound, Outgoing, Pending, Role};
 use store::mem::Mem;
 
@@ -143,12 +144,12 @@ impl Outgoing for Keeping {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn commit(self: Box<Self>) -> Pending<'static> {
+    fn commit(self: Box<Self>) -> Pending<'static, Vec<QueueId>> {
         if *self.kept.is_full.lock().unwrap() {
             return Box::pin(std::future::ready(Err(ServiceError::StorageFull)));
         }
         self.kept.messages.lock().unwrap().push((self.envelope, self.text));
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 }
 
