@@ -11,6 +11,7 @@ mod reader;
 mod relay;
 mod storage;
 mod story;
+mod submission;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -36,6 +37,7 @@ pub use self::relay::RelayPlace;
 pub use self::storage::{Bucket, Database};
 pub use self::storage::{HOME, PostgresStorage, Storage};
 pub use self::story::STORY_DAYS;
+pub use self::submission::Submission;
 use crate::hiding;
 use crate::scrub::ScrubPace;
 
@@ -78,6 +80,8 @@ pub struct Config {
     pub story_days: u32,
     /// Keys that sign what the people here send.
     pub dkim: Vec<DkimPlace>,
+    /// What holds for mail that the people here hand in.
+    pub submission: Submission,
 }
 
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
@@ -173,8 +177,25 @@ impl Config {
         let document = Document::new(text);
         let root = document.root();
         root.only(&[
-            "data", "hostname", "domains", "tls", "listen", "auth", "store", "bodies", "shard",
-            "scrub", "imap", "oauth", "relay", "dns", "story", "dkim", "acme", "mta_sts",
+            "data",
+            "hostname",
+            "domains",
+            "tls",
+            "listen",
+            "auth",
+            "store",
+            "bodies",
+            "shard",
+            "scrub",
+            "imap",
+            "oauth",
+            "relay",
+            "dns",
+            "story",
+            "acme",
+            "mta_sts",
+            "dkim",
+            "submission",
             "outbound",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
@@ -197,6 +218,7 @@ impl Config {
         let dns = dns::dns(&root, folder);
         let story_days = story::story_days(&root);
         let dkim = dkim::dkim(&root, folder, &domains);
+        let submission = submission::submission(&root);
         check_domains_are_named(&root, &listeners, &domains);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
@@ -221,6 +243,7 @@ impl Config {
             dns,
             story_days,
             dkim,
+            submission,
         })
     }
 }
