@@ -132,6 +132,14 @@ pub enum Protocol {
     Smtp(Role),
 }
 
+impl Protocol {
+    /// What it is called in a configuration.
+    pub fn word(self) -> &'static str {
+        let is_it = |(_, protocol): &&(&str, Self)| *protocol == self;
+        PROTOCOLS.iter().find(is_it).map(|(word, _)| *word).unwrap_or_default()
+    }
+}
+
 /// How a listener is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
@@ -258,7 +266,8 @@ fn check_domains_are_named(root: &Table<'_>, listeners: &[(usize, Listen)], doma
     }
 }
 
-fn is_domain(name: &str) -> bool {
+/// Whether a text is the name of a host or a domain, in ASCII.
+pub fn is_domain(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
