@@ -62,6 +62,7 @@ ca = "{ca}"
 """
 
 NAMES = "DNS:localhost,DNS:mx.far.example,DNS:mta-sts.far.example"
+ID = "<tide.77@mail.example>"
 WAIT_SECONDS = 30
 
 
@@ -263,7 +264,7 @@ class Direct(PostfixTest):
         self.addCleanup(web.shutdown)
 
     def send(self):
-        text = f"From: {self.me}\r\nSubject: tide\r\n\r\nbody\r\n"
+        text = f"From: {self.me}\r\nMessage-ID: {ID}\r\nSubject: confidential\r\n\r\nbody\r\n"
         self.assertEqual(self.at_ours(["friend@far.example"], text), {})
 
     def arrived(self):
@@ -271,7 +272,15 @@ class Direct(PostfixTest):
         self.assertEqual(len(stored), 1)
         self.assertIn(b"with ESMTPS id", stored[0])
         self.wait_for(lambda: self.ours.run("queue", "list") == "")
+        # What Postfix said last, which holds the name of its own entry.
+        story = self.wait_for(lambda: self.story("queued as"))
+        self.assertIn("friend@far.example", story)
+        self.assertNotIn("confidential", story)
         self.assertEqual(self.ours.stop() + self.ours.verify(), [])
+
+    def story(self, words):
+        told = self.ours.run("why", ID)
+        return told if words in told else None
 
     def waits(self):
         self.wait_for(lambda: " waiting " in self.ours.run("queue", "list"))
