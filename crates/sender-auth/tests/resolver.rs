@@ -1,5 +1,7 @@
 //! The verifier with a resolver and a name server, as it runs.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::net::IpAddr;
 use std::time::Duration;
 
