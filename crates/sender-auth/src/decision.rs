@@ -76,10 +76,8 @@ pub(crate) fn decide(findings: &Findings<'_>, settings: &Settings) -> (Decision,
         let domain = findings.spf.domain.as_deref().unwrap_or_default();
         consider(Decision::Reject, format!("{domain} says that you may not send for it (SPF)"));
     }
-    if let Err(problem) = findings.author
-        && settings.dmarc != Enforcement::Report
-    {
-        consider(Decision::Reject, problem.reason().to_owned());
+    if let Err(problem) = findings.author {
+        consider(allowed(Decision::Reject, settings.dmarc), problem.reason().to_owned());
     }
     for dmarc in findings.dmarc {
         let decision = by_policy(dmarc, settings.dmarc);
@@ -98,6 +96,11 @@ fn by_policy(dmarc: &Dmarc, enforcement: Enforcement) -> Decision {
         (DmarcResult::Fail, Policy::Quarantine) => Decision::Quarantine,
         (DmarcResult::Fail, Policy::Reject) => Decision::Reject,
     };
+    allowed(asked, enforcement)
+}
+
+/// As much of a decision as the operator wants.
+fn allowed(asked: Decision, enforcement: Enforcement) -> Decision {
     match enforcement {
         Enforcement::Apply => asked,
         Enforcement::Quarantine if asked == Decision::Reject => Decision::Quarantine,

@@ -129,7 +129,7 @@ fn check_time(tags: &Tags<'_>, now: i64) -> Result<(), Fault> {
     let read = |name| tags.get(name).map(|value| number(value).ok_or(fault)).transpose();
     let (begin, end) = (read("t")?, read("x")?);
     match end {
-        Some(end) if end <= now => Err(Fault::Fail("the signature has expired")),
+        Some(end) if end < now => Err(Fault::Fail("the signature has expired")),
         Some(end) if begin.is_some_and(|begin| end <= begin) => {
             Err(Fault::Permanent("the signature ends before it begins"))
         }

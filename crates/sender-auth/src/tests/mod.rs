@@ -4,6 +4,7 @@ mod arc;
 mod dkim;
 mod dmarc;
 mod evasions;
+mod noise;
 mod patience;
 mod spf;
 mod vectors;
