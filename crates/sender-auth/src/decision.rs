@@ -81,9 +81,14 @@ pub(crate) fn decide(findings: &Findings<'_>, settings: &Settings) -> (Decision,
     }
     for dmarc in findings.dmarc {
         let decision = by_policy(dmarc, settings.dmarc);
-        if decision > Decision::Accept && !is_vouched(&dmarc.domain, findings.arc, settings) {
-            consider(decision, why(decision, &dmarc.domain));
+        if decision == Decision::Accept || is_vouched(&dmarc.domain, findings.arc, settings) {
+            continue;
         }
+        // Somebody who is trusted may vouch once the keys of the seals are there.
+        let is_open =
+            findings.arc.result == ArcResult::TempError && !settings.trusted_sealers.is_empty();
+        let decision = if is_open { Decision::Defer } else { decision };
+        consider(decision, why(decision, &dmarc.domain));
     }
     worst
 }
@@ -251,5 +256,18 @@ mod tests {
         assert_eq!(decided(&[("x.example", PASS), ("hub.example", FAIL)]), Decision::Reject);
         assert_eq!(decided(&[("list.example", COMMENT)]), Decision::Reject);
         assert_eq!(decided(&[("list.example", OTHER)]), Decision::Reject);
+    }
+
+    #[test]
+    fn a_chain_that_cannot_be_checked_yet_puts_off_only_where_it_could_vouch() {
+        let open = Arc { result: ArcResult::TempError, reason: "late", sets: Vec::new() };
+        let found = [dmarc(DmarcResult::Fail, Policy::Reject)];
+        let none = Settings::default();
+        assert_eq!(decided(&found, SpfResult::None, &open, &none), Decision::Reject);
+        let trusted_sealers = vec!["list.example".to_owned()];
+        let some = Settings { trusted_sealers, ..Settings::default() };
+        assert_eq!(decided(&found, SpfResult::None, &open, &some), Decision::Defer);
+        let passed = [dmarc(DmarcResult::Pass, Policy::Reject)];
+        assert_eq!(decided(&passed, SpfResult::None, &open, &some), Decision::Accept);
     }
 }
