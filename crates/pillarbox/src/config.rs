@@ -2,14 +2,17 @@
 //! and what to do about it.
 
 mod acme;
+mod dkim;
 mod dns;
 mod inbound;
 mod mta_sts;
 mod oauth;
+mod outbound;
 mod reader;
 mod relay;
 mod storage;
 mod story;
+mod submission;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -23,17 +26,20 @@ use net::{Address, CertificateFiles};
 use smtp::Role;
 
 pub use self::acme::Acme;
+pub use self::dkim::DkimPlace;
 pub use self::dns::DnsPlace;
 pub use self::inbound::InboundPlace;
 pub use self::oauth::OAuth;
 #[cfg(feature = "oauth")]
 pub use self::oauth::TokenCheck;
+pub use self::outbound::OutboundPlace;
 use self::reader::{Document, Table};
 pub use self::relay::RelayPlace;
 #[cfg(feature = "postgres")]
 pub use self::storage::{Bucket, Database};
 pub use self::storage::{HOME, PostgresStorage, Storage};
 pub use self::story::STORY_DAYS;
+pub use self::submission::Submission;
 use crate::hiding;
 use crate::scrub::ScrubPace;
 
@@ -68,12 +74,18 @@ pub struct Config {
     pub oauth: Option<OAuth>,
     /// Servers that carry mail for other systems on.
     pub relays: Vec<RelayPlace>,
+    /// How mail leaves for which no relay is named.
+    pub outbound: OutboundPlace,
     /// Who is asked for names.
     pub dns: DnsPlace,
     /// What mail of strangers must pass.
     pub inbound: InboundPlace,
     /// Days for which the stories of messages are kept.
     pub story_days: u32,
+    /// Keys that sign what the people here send.
+    pub dkim: Vec<DkimPlace>,
+    /// What holds for mail that the people here hand in.
+    pub submission: Submission,
 }
 
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
@@ -161,8 +173,27 @@ impl Config {
         let document = Document::new(text);
         let root = document.root();
         root.only(&[
-            "data", "hostname", "domains", "tls", "listen", "auth", "store", "bodies", "shard",
-            "scrub", "imap", "oauth", "relay", "dns", "inbound", "story", "acme", "mta_sts",
+            "data",
+            "hostname",
+            "domains",
+            "tls",
+            "listen",
+            "auth",
+            "store",
+            "bodies",
+            "shard",
+            "scrub",
+            "imap",
+            "oauth",
+            "relay",
+            "dns",
+            "inbound",
+            "story",
+            "acme",
+            "mta_sts",
+            "dkim",
+            "submission",
+            "outbound",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -180,9 +211,12 @@ impl Config {
         let imap = imap(&root);
         let oauth = oauth::oauth(&root, folder);
         let relays = relay::relays(&root, folder);
+        let outbound = outbound::outbound(&root, &relays, folder);
         let dns = dns::dns(&root, folder);
         let inbound = inbound::inbound(&root);
         let story_days = story::story_days(&root);
+        let dkim = dkim::dkim(&root, folder, &domains);
+        let submission = submission::submission(&root);
         check_domains_are_named(&root, &listeners, &domains);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
@@ -203,9 +237,12 @@ impl Config {
             imap,
             oauth,
             relays,
+            outbound,
             dns,
             inbound,
             story_days,
+            dkim,
+            submission,
         })
     }
 }

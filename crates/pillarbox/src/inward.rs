@@ -15,7 +15,7 @@ use crate::failure::Failure;
 /// What all listeners for mail share.
 pub struct Inward {
     inbound: Arc<Inbound>,
-    signer: Option<Arc<Signer>>,
+    signer: Arc<Signer>,
     budget: Arc<Budget>,
 }
 
@@ -29,7 +29,7 @@ impl Inward {
         place: &InboundPlace,
         names: &Resolver,
         hostname: &str,
-        signer: Option<Signer>,
+        signer: Signer,
     ) -> Result<Self, Failure> {
         let senders = place.senders.clone().map(|settings| -> Arc<dyn SenderChecks> {
             let verifier = Verifier::new(names.clone(), hostname.to_owned());
@@ -47,7 +47,7 @@ impl Inward {
         };
         Ok(Self {
             inbound: Arc::new(inbound),
-            signer: signer.map(Arc::new),
+            signer: Arc::new(signer),
             budget: Arc::new(Budget::new(HELD_BUDGET_BYTES)),
         })
     }
@@ -57,7 +57,7 @@ impl Inward {
     pub fn settings(&self, settings: SmtpSettings) -> SmtpSettings {
         SmtpSettings {
             inbound: (settings.role == Role::Mx).then(|| Arc::clone(&self.inbound)),
-            signer: self.signer.clone().filter(|_| settings.role == Role::Submission),
+            signer: (settings.role == Role::Submission).then(|| Arc::clone(&self.signer)),
             budget: Some(Arc::clone(&self.budget)),
             ..settings
         }

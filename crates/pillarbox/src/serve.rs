@@ -11,6 +11,7 @@ use crate::names;
 use crate::outward;
 use crate::say;
 use crate::server::{self, Server, Setup};
+use crate::signing;
 use crate::web::Web;
 
 /// Serves until it is told to end, or only checks the configuration.
@@ -23,9 +24,11 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
         let loaded = Tls::new(files);
         loaded.map_err(|error| Failure::usage(format!("[tls]: {error}")))?;
     }
-    let relays = outward::relays(&config.relays)?;
     let names = names::resolver(&config.dns)?;
-    let inward = Inward::new(&config.inbound, &names, &config.hostname, None)?;
+    // A key that cannot sign is told before anything is taken.
+    let signer = signing::signer(&config.dkim)?;
+    let inward = Inward::new(&config.inbound, &names, &config.hostname, signer)?;
+    let routes = outward::routes(&config, &names)?;
     let place = Place::served(&config);
     if arguments.check {
         place.oauth.as_ref().map(engine::tokens).transpose()?;
@@ -43,8 +46,9 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     let listeners = server::bind(&config.listeners)?;
     let Config { data, hostname, certificate, scrub, imap, domains, acme, policy, .. } = config;
     let web = Web { domains, policy: Some(policy), acme };
+    let rates = config.submission.rates;
     let setup =
-        Setup { data, hostname, certificate, listeners, scrub, imap, relays, inward, names, web };
+        Setup { data, hostname, certificate, listeners, scrub, imap, routes, inward, web, rates };
     let server = Server::start(opened, setup)?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;

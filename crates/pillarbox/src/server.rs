@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acme::Tokens;
-use dns::Resolver;
 use http_server::{HttpServer, Site};
 use imap_server::{ImapServer, ImapSettings};
 use mail_service::Service;
@@ -14,7 +13,7 @@ use net::{
     LoginThrottle, Shutdown, Tls,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smtp::{Relays, Role, SmtpServer, SmtpSettings};
+use smtp::{RateLimits, Rates, Role, Routes, SmtpServer, SmtpSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -43,15 +42,14 @@ pub struct Setup {
     pub scrub: ScrubPace,
     /// What IMAP offers besides what it always does.
     pub imap: Imap,
-    /// Who carries mail for other systems on.
-    pub relays: Relays,
     /// What mail on its way in must pass.
     pub inward: Inward,
-    /// Who is asked for names.
-    #[allow(dead_code, reason = "the shells that ask for names take it from here")]
-    pub names: Resolver,
+    /// Where mail for other systems goes.
+    pub routes: Routes,
     /// What is told over HTTP, and where certificates come from.
     pub web: Web,
+    /// How much one account may submit.
+    pub rates: RateLimits,
 }
 
 /// A running server.
@@ -66,6 +64,7 @@ pub struct Server {
     imap: Imap,
     inward: Inward,
     outward: Outward,
+    rates: Arc<Rates>,
     /// What a script may want to know of it.
     pub ready: Ready,
 }
@@ -122,7 +121,7 @@ impl Server {
         let tokens = Tokens::default();
         let acme = setup.web.acme.as_ref();
         let renewal = acme.map(|acme| web::renewal(acme, &setup.data, &tls, &tokens));
-        let outward = Outward::start(&service, &setup.relays, &setup.hostname)?;
+        let outward = Outward::start(&service, &setup.routes, &setup.hostname)?;
         let mut server = Self {
             ready: Ready {
                 pid: std::process::id(),
@@ -140,6 +139,7 @@ impl Server {
             imap: setup.imap,
             inward: setup.inward,
             outward,
+            rates: Arc::new(Rates::new(setup.rates)),
         };
         let handle = renewal.as_ref().map(|(_, handle)| handle.clone());
         let control_server = ControlServer::new(server.service.clone(), stores.local, handle);
@@ -234,6 +234,7 @@ impl Server {
                 let sends = role == Role::Submission;
                 let settings = SmtpSettings {
                     outbound: self.outward.outbound.clone().filter(|_| sends),
+                    rates: Some(Arc::clone(&self.rates)),
                     ..SmtpSettings::new(role, hostname.to_owned(), starttls)
                 };
                 let settings = self.inward.settings(settings);

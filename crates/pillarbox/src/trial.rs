@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use mail_service::{PasswordCost, Service, World};
 use mail_types::Secret;
 use net::{Access, Address, Listener};
+use sender_auth::Signer;
 use serde::{Deserialize, Serialize};
-use smtp::{Relays, Role};
+use smtp::{RateLimits, Role, Routes};
 
 use crate::cli::Try;
 use crate::config::{DnsPlace, Imap, InboundPlace, Listen, Protocol, TlsMode};
@@ -56,13 +57,13 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
         listeners.push((Listen { protocol, address, tls }, listener));
     }
     let hostname = "localhost".to_owned();
-    let (scrub, imap, relays) = (ScrubPace::default(), Imap::default(), Relays::default());
+    let (scrub, imap, routes) = (ScrubPace::default(), Imap::default(), Routes::default());
     let names = names::resolver(&DnsPlace::default())?;
-    let inward = Inward::new(&InboundPlace::default(), &names, &hostname, None)?;
+    let inward = Inward::new(&InboundPlace::default(), &names, &hostname, Signer::default())?;
     let web = Web { domains: vec![DOMAIN.to_owned()], policy: None, acme: None };
-    let certificate = None;
+    let (certificate, rates) = (None, RateLimits::default());
     let setup =
-        Setup { data, hostname, certificate, listeners, scrub, imap, relays, inward, names, web };
+        Setup { data, hostname, certificate, listeners, scrub, imap, routes, inward, web, rates };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();

@@ -228,6 +228,11 @@ impl Intake {
         routes.iter().filter(|route| !known(route)).cloned().collect()
     }
 
+    /// What is added to the message where it is missing.
+    pub(crate) fn additions(&self) -> &Additions {
+        &self.additions
+    }
+
     /// Takes the next piece of the text.
     pub(crate) async fn push(&mut self, text: &[u8]) {
         self.story.grew(text.len());
