@@ -132,6 +132,14 @@ pub enum Protocol {
     Smtp(Role),
 }
 
+impl Protocol {
+    /// What it is called in a configuration.
+    pub fn word(self) -> &'static str {
+        let is_it = |(_, protocol): &&(&str, Self)| *protocol == self;
+        PROTOCOLS.iter().find(is_it).map(|(word, _)| *word).unwrap_or_default()
+    }
+}
+
 /// How a listener is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
@@ -172,29 +180,7 @@ impl Config {
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Mistake>> {
         let document = Document::new(text);
         let root = document.root();
-        root.only(&[
-            "data",
-            "hostname",
-            "domains",
-            "tls",
-            "listen",
-            "auth",
-            "store",
-            "bodies",
-            "shard",
-            "scrub",
-            "imap",
-            "oauth",
-            "relay",
-            "dns",
-            "inbound",
-            "story",
-            "acme",
-            "mta_sts",
-            "dkim",
-            "submission",
-            "outbound",
-        ]);
+        root.only(SECTIONS);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
         let domains = domains(&root);
@@ -280,7 +266,8 @@ fn check_domains_are_named(root: &Table<'_>, listeners: &[(usize, Listen)], doma
     }
 }
 
-fn is_domain(name: &str) -> bool {
+/// Whether a text is the name of a host or a domain, in ASCII.
+pub fn is_domain(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
@@ -523,6 +510,14 @@ const PROTOCOLS: &[(&str, Protocol)] = &[
 
 const TLS_MODES: &[(&str, TlsMode)] =
     &[("implicit", TlsMode::Implicit), ("starttls", TlsMode::StartTls), ("none", TlsMode::None)];
+
+/// What the file may have at its top.
+#[rustfmt::skip]
+const SECTIONS: &[&str] = &[
+    "acme", "auth", "bodies", "data", "dkim", "dns", "domains", "hostname", "imap", "inbound",
+    "listen", "mta_sts", "oauth", "outbound", "relay", "scrub", "shard", "store", "story",
+    "submission", "tls",
+];
 
 #[cfg(test)]
 mod tests {

@@ -52,6 +52,12 @@ impl Inward {
         })
     }
 
+    /// Who signs what is submitted, and what this server reports to others.
+    #[must_use]
+    pub fn signer(&self) -> Option<Arc<Signer>> {
+        self.signer.clone()
+    }
+
     /// The settings of a listener, with what is shared.
     #[must_use]
     pub fn settings(&self, settings: SmtpSettings) -> SmtpSettings {

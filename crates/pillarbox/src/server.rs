@@ -121,7 +121,8 @@ impl Server {
         let tokens = Tokens::default();
         let acme = setup.web.acme.as_ref();
         let renewal = acme.map(|acme| web::renewal(acme, &setup.data, &tls, &tokens));
-        let outward = Outward::start(&service, &setup.routes, &setup.hostname)?;
+        let signer = setup.inward.signer();
+        let outward = Outward::start(&service, &setup.routes, &setup.hostname, signer)?;
         let mut server = Self {
             ready: Ready {
                 pid: std::process::id(),

@@ -1,5 +1,5 @@
-//! How much mail of strangers is taken in a second, durable, on the local engine: signed messages of
-//! 5 KB over eight connections, with SPF, DKIM and DMARC from a resolver that knows the answers.
+//! How much mail of strangers is taken in a second, durable, on the local engine: signed messages
+//! of 5 KB over eight connections, with SPF, DKIM and DMARC from a resolver that knows the answers.
 //!
 //! `TMPDIR` says which disk is measured. Beside the rate stands the time of the processor, as the
 //! machine may have other things to do.
