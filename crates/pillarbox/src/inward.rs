@@ -15,7 +15,7 @@ use crate::failure::Failure;
 /// What all listeners for mail share.
 pub struct Inward {
     inbound: Arc<Inbound>,
-    signer: Arc<Signer>,
+    signer: Option<Arc<Signer>>,
     budget: Arc<Budget>,
 }
 
@@ -29,7 +29,7 @@ impl Inward {
         place: &InboundPlace,
         names: &Resolver,
         hostname: &str,
-        signer: Signer,
+        signer: Option<Signer>,
     ) -> Result<Self, Failure> {
         let senders = place.senders.clone().map(|settings| -> Arc<dyn SenderChecks> {
             let verifier = Verifier::new(names.clone(), hostname.to_owned());
@@ -47,7 +47,7 @@ impl Inward {
         };
         Ok(Self {
             inbound: Arc::new(inbound),
-            signer: Arc::new(signer),
+            signer: signer.map(Arc::new),
             budget: Arc::new(Budget::new(HELD_BUDGET_BYTES)),
         })
     }
@@ -63,7 +63,7 @@ impl Inward {
     pub fn settings(&self, settings: SmtpSettings) -> SmtpSettings {
         SmtpSettings {
             inbound: (settings.role == Role::Mx).then(|| Arc::clone(&self.inbound)),
-            signer: (settings.role == Role::Submission).then(|| Arc::clone(&self.signer)),
+            signer: self.signer.clone().filter(|_| settings.role == Role::Submission),
             budget: Some(Arc::clone(&self.budget)),
             ..settings
         }

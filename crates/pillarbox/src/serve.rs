@@ -27,8 +27,8 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     let names = names::resolver(&config.dns)?;
     // A key that cannot sign is told before anything is taken.
     let signer = signing::signer(&config.dkim)?;
-    let inward = Inward::new(&config.inbound, &names, &config.hostname, signer)?;
     let routes = outward::routes(&config, &names)?;
+    let inward = Inward::new(&config.inbound, &names, &config.hostname, Some(signer))?;
     let place = Place::served(&config);
     if arguments.check {
         place.oauth.as_ref().map(engine::tokens).transpose()?;

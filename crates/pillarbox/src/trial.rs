@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use mail_service::{PasswordCost, Service, World};
 use mail_types::Secret;
 use net::{Access, Address, Listener};
-use sender_auth::Signer;
 use serde::{Deserialize, Serialize};
 use smtp::{RateLimits, Role, Routes};
 
@@ -59,7 +58,7 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
     let hostname = "localhost".to_owned();
     let (scrub, imap, routes) = (ScrubPace::default(), Imap::default(), Routes::default());
     let names = names::resolver(&DnsPlace::default())?;
-    let inward = Inward::new(&InboundPlace::default(), &names, &hostname, Signer::default())?;
+    let inward = Inward::new(&InboundPlace::default(), &names, &hostname, None)?;
     let web = Web { domains: vec![DOMAIN.to_owned()], policy: None, acme: None };
     let (certificate, rates) = (None, RateLimits::default());
     let setup =
