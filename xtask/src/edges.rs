@@ -73,8 +73,8 @@ const RULES: &[Rule] = &[
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "mail-service", "net"] },
     Rule { name: "oauth",        nature: Worldly, imports: &["mail-types", "mail-service"] },
     Rule { name: "smtp",         nature: Worldly,
-           imports: &["mail-types", "mime", "mail-queue", "smtp-session", "mail-service", "net", "dns",
-                      "sender-auth"] },
+           imports: &["mail-types", "mime", "imap-proto", "mail-queue", "smtp-session", "mail-service", "net",
+                      "dns", "sender-auth"] },
     // The binary: the only place where engines and shells meet
     Rule { name: "pillarbox",    nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "mail-queue", "imap-session", "store", "store-local",

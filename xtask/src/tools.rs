@@ -18,6 +18,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("interimap", "interimap"),
     ("mutt", "mutt"),
     ("swaks", "swaks"),
+    ("msmtp", "msmtp"),
+    ("openssl", "openssl"),
     ("node", "nodejs"),
     ("pip3", "python3-pip"),
     ("python3", "python3"),

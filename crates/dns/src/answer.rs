@@ -98,12 +98,14 @@ pub fn read<T>(
             RData::CNAME(target) if record.name == *owner => Some((record, &target.0)),
             _ => None,
         });
-        let Some((record, target)) = alias else { break };
+        let Some((record, target)) = alias else {
+            return Err(DnsError::NoRecords { secure: false });
+        };
         secure &= record.proof.is_secure();
         seconds = seconds.min(record.ttl);
         owner = target;
     }
-    Err(DnsError::NoRecords { secure: false })
+    Err(DnsError::Temporary(format!("{asked}: too many aliases")))
 }
 
 pub fn mx(data: &RData) -> Option<Mx> {

@@ -6,10 +6,9 @@
 //! DNSSEC. Once signatures have come through, nobody on the way can make us forget it: from then
 //! on an answer without its signatures is bogus.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use crate::{DnsError, Security};
@@ -17,40 +16,44 @@ use crate::{DnsError, Security};
 /// What is known of the way to the servers.
 #[derive(Default)]
 pub struct Path {
-    validates: AtomicBool,
-    /// When to ask again, and whether the warning has been given.
-    failed: Mutex<Failed>,
+    known: Mutex<Known>,
+    /// Only one asks.
+    probing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct Failed {
-    again: Option<Instant>,
+struct Known {
+    validates: bool,
+    /// Until when it need not be asked again.
+    fails_until: Option<Instant>,
     warned: bool,
 }
 
 impl Path {
+    /// Whether signatures get through, if that is known at this time.
+    pub fn known(&self, now: Instant) -> Option<bool> {
+        let known = self.lock();
+        let fails = known.fails_until.is_some_and(|until| now < until);
+        if known.validates { Some(true) } else { fails.then_some(false) }
+    }
+
     /// Whether signatures get through; `probe` asks for something that is known to be signed.
-    pub async fn validates(&self, probe: impl Future<Output = Result<Security, DnsError>>) -> bool {
-        if self.validates.load(Ordering::Acquire) {
-            return true;
-        }
-        let mut failed = self.failed.lock().await;
+    pub async fn find_out(&self, probe: impl Future<Output = Result<Security, DnsError>>) -> bool {
+        let _one = self.probing.lock().await;
         // Another question may have found out while this one waited.
-        if self.validates.load(Ordering::Acquire) {
-            return true;
-        }
-        if failed.again.is_some_and(|again| Instant::now() < again) {
-            return false;
+        if let Some(known) = self.known(Instant::now()) {
+            return known;
         }
         let outcome = probe.await;
+        let mut known = self.lock();
         if outcome == Ok(Security::Secure) {
             info!("signatures of names are verified (DNSSEC)");
-            self.validates.store(true, Ordering::Release);
+            known.validates = true;
             return true;
         }
-        failed.again = Some(Instant::now() + pause(&outcome));
-        if !failed.warned {
-            failed.warned = true;
+        known.fails_until = Some(Instant::now() + pause(&outcome));
+        if !known.warned {
+            known.warned = true;
             let why = outcome.map_or_else(|error| error.to_string(), |_| "no signature".to_owned());
             warn!(
                 why,
@@ -59,6 +62,10 @@ impl Path {
             );
         }
         false
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -78,15 +85,19 @@ mod tests {
     async fn a_way_that_drops_signatures_is_asked_about_once_in_a_while() {
         let path = Path::default();
         let bogus = || Err(DnsError::Bogus("unsigned".to_owned()));
-        assert!(!path.validates(async { bogus() }).await);
-        assert!(!path.validates(async { unreachable!("it was asked again at once") }).await);
+        assert_eq!(path.known(Instant::now()), None);
+        assert!(!path.find_out(async { bogus() }).await);
+        assert!(!path.find_out(async { unreachable!("it was asked again at once") }).await);
+        assert_eq!(path.known(Instant::now()), Some(false));
+        assert_eq!(path.known(Instant::now() + pause(&bogus())), None);
     }
 
     #[tokio::test]
     async fn a_way_that_once_passed_signatures_is_never_again_taken_for_one_that_drops_them() {
         let path = Path::default();
-        assert!(path.validates(async { Ok(Security::Secure) }).await);
-        assert!(path.validates(async { unreachable!("it was asked again") }).await);
+        assert!(path.find_out(async { Ok(Security::Secure) }).await);
+        assert!(path.find_out(async { unreachable!("it was asked again") }).await);
+        assert_eq!(path.known(Instant::now() + Duration::from_hours(1_000)), Some(true));
     }
 
     #[test]

@@ -244,3 +244,20 @@ async fn a_block_list_lists_by_addresses_of_loopback_only() {
     let failed = resolver.a_exists("9.2.0.192.list.example").await.unwrap_err();
     assert!(failed.is_temporary());
 }
+
+#[tokio::test]
+async fn a_question_that_is_given_up_does_not_keep_the_way_unknown() {
+    let server = zones();
+    server.break_answers("", Fault::Silent);
+    let settings = Settings { timeout: Duration::from_secs(2), ..settings(&server) };
+    let resolver = Resolver::new(&settings).unwrap();
+    // The silent root is asked for half of that. Whoever waits for less each time learns, too.
+    let impatient = || tokio::time::timeout(Duration::from_millis(400), resolver.mx("example.org"));
+    for _ in 0..20 {
+        if let Ok(mx) = impatient().await {
+            assert!(!mx.unwrap().is_secure());
+            return;
+        }
+    }
+    panic!("it was never found out that the root is silent");
+}

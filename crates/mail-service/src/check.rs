@@ -17,6 +17,7 @@ use crate::codec::queue::decode_delivered;
 use crate::codec::rows::{
     RemovedMailbox, decode_access_key, decode_annotations, decode_membership,
 };
+use crate::codec::sent::SentMark;
 use crate::destinations::parse_alias;
 use crate::error::ServiceError;
 use crate::greylist::check_greylist;
@@ -278,6 +279,9 @@ impl<'a> AccountCheck<'a> {
                 }
                 Some(AccountKey::Delivered(..)) => {
                     damaged.extend(decode_delivered(key, value).err().map(ServiceError::from));
+                }
+                Some(AccountKey::Sent(_)) => {
+                    damaged.extend(SentMark::decode(key, value).err().map(ServiceError::from));
                 }
                 Some(AccountKey::Thread(_)) => {
                     damaged.extend(decode_thread(key, value).err().map(ServiceError::from));

@@ -12,7 +12,7 @@ use crate::auth::name::AccountName;
 use crate::error::ServiceError;
 use crate::handle::NewMail;
 use crate::login::resolve;
-use crate::open::Once;
+use crate::open::{MarkValue, Once};
 use crate::service::Service;
 use crate::staging::{Staged, Staging};
 use crate::story::{Line, Placement};
@@ -158,7 +158,12 @@ impl Service {
                 date: InternalDate::utc(self.shared.world.clock.now_secs()),
                 annotations: mailbox::Annotations::default(),
             };
-            let once = mark.clone().map(|(key, value)| Once { key, value, absent_since: None });
+            let once = mark.clone().map(|(key, value)| Once {
+                key,
+                value: MarkValue::Fixed(value),
+                ignored: None,
+                absent_since: None,
+            });
             match account.append_once(mailbox, vec![mail], once).await {
                 Ok((state, outcome)) => {
                     return Ok(placed(&state, mailbox, &outcome, route.account));

@@ -36,6 +36,7 @@
 //! | `a` account `q` | limits of the account | they are set |
 //! | `a` account `j` id hash | that an entry of the queue was delivered here | it is |
 //! | `a` account `l` modseq page | log entry, in pages | every change |
+//! | `a` account `s` hash | where the sent message with this Message-ID is kept | it is kept |
 //! | `a` account `t` hash | thread of the message with this Message-ID | a message arrives |
 //! | `a` account `u` name | subscription to a name | SUBSCRIBE |
 //! | `a` account `y` mailbox | access key: what proves URLs | GENURLAUTH, RESETKEY |
@@ -405,6 +406,8 @@ pub enum AccountKey {
     Delivered(QueueId, [u8; RECIPIENT_HASH_BYTES]),
     /// `l`
     Log(ModSeq, u16),
+    /// `s`
+    Sent([u8; THREAD_HASH_BYTES]),
     /// `t`
     Thread([u8; THREAD_HASH_BYTES]),
     /// `u`
@@ -414,7 +417,8 @@ pub enum AccountKey {
 }
 
 /// Bytes of the hash that stands for a Message-ID. Only the account's own mail can collide, and
-/// all that a collision does is to put two conversations into one.
+/// all that a collision does is to put two conversations into one, or to keep one of two messages
+/// that were sent within minutes.
 pub const THREAD_HASH_BYTES: usize = 16;
 
 /// Bytes of the hash that stands for a recipient of an entry of the queue. Only the recipients of
@@ -478,6 +482,10 @@ impl AccountKeys {
                 put(&mut bytes, b'l', modseq.get());
                 bytes.extend_from_slice(&page.to_be_bytes());
             }
+            AccountKey::Sent(hash) => {
+                bytes.push(b's');
+                bytes.extend_from_slice(hash);
+            }
             AccountKey::Thread(hash) => {
                 bytes.push(b't');
                 bytes.extend_from_slice(hash);
@@ -519,6 +527,7 @@ impl AccountKeys {
                 AccountKey::Annotations(mailbox, uid, audience(rest.u64()?))
             }
             b'l' => AccountKey::Log(rest.modseq()?, u16::from_be_bytes(rest.take()?)),
+            b's' => AccountKey::Sent(rest.take()?),
             b't' => AccountKey::Thread(rest.take()?),
             b'y' => AccountKey::AccessKey(MailboxId(rest.u64()?)),
             b'u' => {
@@ -629,6 +638,12 @@ impl AccountKeys {
     #[must_use]
     pub fn delivered(&self) -> KeyRange {
         self.kind(b'j')
+    }
+
+    /// All marks of sent messages.
+    #[must_use]
+    pub fn sent(&self) -> KeyRange {
+        self.kind(b's')
     }
 
     /// All subscriptions.
@@ -798,6 +813,7 @@ mod tests {
             AccountKey::Quota,
             AccountKey::Delivered(QueueId::new(START, [7; 7]), [8; RECIPIENT_HASH_BYTES]),
             AccountKey::Log(modseq, 2),
+            AccountKey::Sent([7; THREAD_HASH_BYTES]),
             AccountKey::Thread([7; THREAD_HASH_BYTES]),
             AccountKey::Subscription(MailboxName::new("Lists/Rust").unwrap()),
             AccountKey::AccessKey(mailbox),

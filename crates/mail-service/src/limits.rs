@@ -36,6 +36,18 @@ pub struct ServiceConfig {
     pub queue: QueueConfig,
     /// Days for which the story of each message is kept ([`crate::story`]); without any, none is.
     pub story_days: u32,
+    /// Whether what is submitted is kept in its sender's mailbox for sent mail.
+    pub save_sent: SaveSent,
+}
+
+/// Whether what is submitted is kept in its sender's mailbox for sent mail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SaveSent {
+    /// It is, and a copy that the client stores itself is not kept twice.
+    Yes,
+    /// Clients store their copies themselves, as most do.
+    #[default]
+    No,
 }
 
 /// Settings of the outbound queue.
@@ -103,6 +115,7 @@ impl Default for ServiceConfig {
             shards: None,
             queue: QueueConfig::default(),
             story_days: 0,
+            save_sent: SaveSent::No,
         }
     }
 }

@@ -97,6 +97,12 @@ impl Service {
         &self.shared.config
     }
 
+    /// The time by its clock, in seconds since 1970.
+    #[must_use]
+    pub fn now_secs(&self) -> i64 {
+        self.shared.world.clock.now_secs()
+    }
+
     /// Closes the store after all that was submitted is answered; later calls fail with `Closed`.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ use crate::codec::CorruptRecord;
 use crate::codec::message::StoredMessage;
 use crate::codec::queue::decode_delivered;
 use crate::codec::rows::{RemovedMailbox, decode_mailbox, decode_membership_message};
+use crate::codec::sent::SentMark;
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::limits::SWEEP_STEP_ROWS;
@@ -284,7 +285,8 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    /// Marks of deliveries from the queue whose entries are gone.
+    /// Marks of deliveries from the queue whose entries are gone, and of sent messages that nobody
+    /// hands in twice any more.
     fn delete_old_marks(&self, now: i64) -> Result<(), ServiceError> {
         self.visit(&self.keys.delivered(), |key, value| {
             let Some(AccountKey::Delivered(id, _)) = self.keys.parse(key) else {
@@ -292,6 +294,7 @@ impl Sweep<'_> {
             };
             is_old_mark(&*self.store.view()?, id, decode_delivered(key, value)?, now)
         })?;
+        self.visit(&self.keys.sent(), |key, value| Ok(SentMark::decode(key, value)?.is_old(now)))?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! and what to do about it.
 
 mod acme;
+mod dkim;
 mod dns;
 mod mta_sts;
 mod oauth;
@@ -10,6 +11,7 @@ mod reader;
 mod relay;
 mod storage;
 mod story;
+mod submission;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -23,6 +25,7 @@ use net::{Address, CertificateFiles};
 use smtp::Role;
 
 pub use self::acme::Acme;
+pub use self::dkim::DkimPlace;
 pub use self::dns::DnsPlace;
 pub use self::oauth::OAuth;
 #[cfg(feature = "oauth")]
@@ -34,6 +37,7 @@ pub use self::relay::RelayPlace;
 pub use self::storage::{Bucket, Database};
 pub use self::storage::{HOME, PostgresStorage, Storage};
 pub use self::story::STORY_DAYS;
+pub use self::submission::Submission;
 use crate::hiding;
 use crate::scrub::ScrubPace;
 
@@ -74,6 +78,10 @@ pub struct Config {
     pub dns: DnsPlace,
     /// Days for which the stories of messages are kept.
     pub story_days: u32,
+    /// Keys that sign what the people here send.
+    pub dkim: Vec<DkimPlace>,
+    /// What holds for mail that the people here hand in.
+    pub submission: Submission,
 }
 
 /// What IMAP offers if the operator wants it, and what clients are told and allowed.
@@ -161,8 +169,26 @@ impl Config {
         let document = Document::new(text);
         let root = document.root();
         root.only(&[
-            "data", "hostname", "domains", "tls", "listen", "auth", "store", "bodies", "shard",
-            "scrub", "imap", "oauth", "relay", "dns", "story", "acme", "mta_sts", "outbound",
+            "data",
+            "hostname",
+            "domains",
+            "tls",
+            "listen",
+            "auth",
+            "store",
+            "bodies",
+            "shard",
+            "scrub",
+            "imap",
+            "oauth",
+            "relay",
+            "dns",
+            "story",
+            "acme",
+            "mta_sts",
+            "dkim",
+            "submission",
+            "outbound",
         ]);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
@@ -183,6 +209,8 @@ impl Config {
         let outbound = outbound::outbound(&root, &relays, folder);
         let dns = dns::dns(&root, folder);
         let story_days = story::story_days(&root);
+        let dkim = dkim::dkim(&root, folder, &domains);
+        let submission = submission::submission(&root);
         check_domains_are_named(&root, &listeners, &domains);
         if certificate.is_none() {
             check_certificate_is_needless(&root, &listeners);
@@ -206,6 +234,8 @@ impl Config {
             outbound,
             dns,
             story_days,
+            dkim,
+            submission,
         })
     }
 }

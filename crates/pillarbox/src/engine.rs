@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mail_service::{
-    PasswordCost, QueueConfig, Service, ServiceConfig, Sharing, TokenVerifier, World,
+    PasswordCost, QueueConfig, SaveSent, Service, ServiceConfig, Sharing, TokenVerifier, World,
 };
 use store::{Store, StoreError};
 use store_local::{Local, Options};
@@ -37,6 +37,8 @@ pub struct Place {
     pub domains: Vec<String>,
     /// Days for which the stories of messages are kept.
     pub story_days: u32,
+    /// Whether copies of what is submitted are kept for senders.
+    pub save_sent: SaveSent,
 }
 
 /// What to do about a data folder that does not exist yet.
@@ -83,6 +85,7 @@ impl Place {
             hostname: config.hostname.clone(),
             domains: config.domains.clone(),
             story_days: config.story_days,
+            save_sent: config.submission.save_sent,
         }
     }
 
@@ -95,8 +98,18 @@ impl Place {
     pub fn local(data: PathBuf, passwords: PasswordCost) -> Self {
         let (submission_accounts, domains, oauth) = (Vec::new(), Vec::new(), None);
         let (storage, hostname) = (Storage::Local, "localhost".to_owned());
-        let story_days = STORY_DAYS;
-        Self { data, storage, passwords, submission_accounts, oauth, hostname, domains, story_days }
+        let (story_days, save_sent) = (STORY_DAYS, SaveSent::No);
+        Self {
+            data,
+            storage,
+            passwords,
+            submission_accounts,
+            oauth,
+            hostname,
+            domains,
+            story_days,
+            save_sent,
+        }
     }
 
     /// What the operator knows it by.
@@ -237,6 +250,7 @@ impl Place {
             queue: QueueConfig { hostname: self.hostname.clone(), ..QueueConfig::default() },
             domains: self.domains.clone(),
             story_days: self.story_days,
+            save_sent: self.save_sent,
             ..ServiceConfig::default()
         };
         match &self.storage {

@@ -27,6 +27,7 @@ mod scrub;
 mod serve;
 mod server;
 mod settings;
+mod signing;
 mod trial;
 mod web;
 mod why;

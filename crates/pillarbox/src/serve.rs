@@ -10,6 +10,7 @@ use crate::names;
 use crate::outward;
 use crate::say;
 use crate::server::{self, Server, Setup};
+use crate::signing;
 use crate::web::Web;
 
 /// Serves until it is told to end, or only checks the configuration.
@@ -23,6 +24,8 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
         loaded.map_err(|error| Failure::usage(format!("[tls]: {error}")))?;
     }
     let names = names::resolver(&config.dns)?;
+    // A key that cannot sign is told before anything is taken.
+    signing::signer(&config.dkim)?;
     let routes = outward::routes(&config, &names)?;
     let place = Place::served(&config);
     if arguments.check {
@@ -41,7 +44,9 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     let listeners = server::bind(&config.listeners)?;
     let Config { data, hostname, certificate, scrub, imap, domains, acme, policy, .. } = config;
     let web = Web { domains, policy: Some(policy), acme };
-    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, routes, names, web };
+    let rates = config.submission.rates;
+    let setup =
+        Setup { data, hostname, certificate, listeners, scrub, imap, routes, names, web, rates };
     let server = Server::start(opened, setup)?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;

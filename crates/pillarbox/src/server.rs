@@ -14,7 +14,7 @@ use net::{
     LoginThrottle, Shutdown, Tls,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smtp::{Role, Routes, SmtpServer, SmtpSettings};
+use smtp::{RateLimits, Rates, Role, Routes, SmtpServer, SmtpSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -49,6 +49,8 @@ pub struct Setup {
     pub names: Resolver,
     /// What is told over HTTP, and where certificates come from.
     pub web: Web,
+    /// How much one account may submit.
+    pub rates: RateLimits,
 }
 
 /// A running server.
@@ -62,6 +64,7 @@ pub struct Server {
     certificate: CertificateFiles,
     imap: Imap,
     outward: Outward,
+    rates: Arc<Rates>,
     /// What a script may want to know of it.
     pub ready: Ready,
 }
@@ -135,6 +138,7 @@ impl Server {
             certificate,
             imap: setup.imap,
             outward,
+            rates: Arc::new(Rates::new(setup.rates)),
         };
         let handle = renewal.as_ref().map(|(_, handle)| handle.clone());
         let control_server = ControlServer::new(server.service.clone(), stores.local, handle);
@@ -229,6 +233,7 @@ impl Server {
                 let sends = role == Role::Submission;
                 let settings = SmtpSettings {
                     outbound: self.outward.outbound.clone().filter(|_| sends),
+                    rates: Some(Arc::clone(&self.rates)),
                     ..SmtpSettings::new(role, hostname.to_owned(), starttls)
                 };
                 let (service, throttle) = (self.service.clone(), Arc::clone(throttle));

@@ -9,7 +9,7 @@ use mail_service::{PasswordCost, Service, World};
 use mail_types::Secret;
 use net::{Access, Address, Listener};
 use serde::{Deserialize, Serialize};
-use smtp::{Role, Routes};
+use smtp::{RateLimits, Role, Routes};
 
 use crate::cli::Try;
 use crate::config::{DnsPlace, Imap, Listen, Protocol, TlsMode};
@@ -58,8 +58,9 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
     let (scrub, imap, routes) = (ScrubPace::default(), Imap::default(), Routes::default());
     let names = names::resolver(&DnsPlace::default())?;
     let web = Web { domains: vec![DOMAIN.to_owned()], policy: None, acme: None };
-    let certificate = None;
-    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, routes, names, web };
+    let (certificate, rates) = (None, RateLimits::default());
+    let setup =
+        Setup { data, hostname, certificate, listeners, scrub, imap, routes, names, web, rates };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();

@@ -120,7 +120,27 @@ pub(crate) fn submitted(header: &[u8], additions: &Additions) -> Result<Submitte
     if froms != 1 || others > 1 {
         return Err(Reply::new(550, "5.6.0", "A message has one From and at most one Sender"));
     }
-    if !out.ends_with(b"\r\n") {
+    complete(&mut out, (has_date, has_id), additions);
+    Ok(Submitted { header: out, senders, author_domain })
+}
+
+/// The header as its sender keeps it: with Bcc, which nobody else sees, and with what is added to
+/// what the others see. RFC 5322 §3.6.3
+pub(crate) fn own_copy(header: &[u8], additions: &Additions) -> Vec<u8> {
+    let mut out = Vec::with_capacity(header.len() + 200);
+    let (mut has_date, mut has_id) = (false, false);
+    for field in fields(header).filter(|field| !field.is_named(b"Return-Path")) {
+        has_date |= field.is_named(b"Date");
+        has_id |= field.is_named(b"Message-ID");
+        out.extend_from_slice(field.raw);
+    }
+    complete(&mut out, (has_date, has_id), additions);
+    out
+}
+
+/// Adds Date and Message-ID to fields that do not have them, and the blank line.
+fn complete(out: &mut Vec<u8>, (has_date, has_id): (bool, bool), additions: &Additions) {
+    if !out.is_empty() && !out.ends_with(b"\r\n") {
         out.extend_from_slice(b"\r\n");
     }
     if !has_date {
@@ -130,7 +150,6 @@ pub(crate) fn submitted(header: &[u8], additions: &Additions) -> Result<Submitte
         out.extend_from_slice(format!("Message-ID: {}\r\n", additions.message_id).as_bytes());
     }
     out.extend_from_slice(b"\r\n");
-    Ok(Submitted { header: out, senders, author_domain })
 }
 
 /// The addresses of a field; one that cannot be read might be read as anybody's.
@@ -183,6 +202,17 @@ mod tests {
         let (header, senders) = run(whole).unwrap();
         assert_eq!(header, whole);
         assert_eq!(senders, ["me@a.example", "you@a.example"]);
+    }
+
+    #[test]
+    fn the_senders_own_copy_keeps_bcc_and_has_what_was_added() {
+        let header = "From: me@a.example\r\nBcc: x@y.example\r\nReturn-Path: <z>\r\n\r\n";
+        let copy = own_copy(header.as_bytes(), &additions());
+        let expected =
+            "From: me@a.example\r\nBcc: x@y.example\r\nDate: DATE\r\nMessage-ID: <ID>\r\n\r\n";
+        assert_eq!(String::from_utf8(copy).unwrap(), expected);
+        let whole = "Date: d\r\nMessage-ID: <1@x>\r\n\r\n";
+        assert_eq!(own_copy(whole.as_bytes(), &additions()), whole.as_bytes());
     }
 
     #[test]

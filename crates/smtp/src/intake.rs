@@ -109,7 +109,8 @@ impl Intake {
             id,
             date: &date,
         };
-        debug!(%peer, id, "message arrives");
+        let (client_name, sender) = (&origin.client_name, &transaction.reverse_path);
+        debug!(%peer, id, ?client_name, ?sender, "message arrives");
         let stranger = origin.stranger(&transaction, id);
         let looks =
             |(inbound, stranger): &(Arc<Inbound>, Stranger)| inbound.looks_at_messages_of(stranger);
@@ -225,6 +226,11 @@ impl Intake {
     fn not_known(&self, routes: &[Route]) -> Vec<Route> {
         let known = |route: &Route| self.deliveries.iter().any(|it| it.own.contains(route));
         routes.iter().filter(|route| !known(route)).cloned().collect()
+    }
+
+    /// What is added to the message where it is missing.
+    pub(crate) fn additions(&self) -> &Additions {
+        &self.additions
     }
 
     /// Takes the next piece of the text.

@@ -8,6 +8,7 @@
 //! - [`OutboundTransport`]: what of the queue is for other systems, sent through a relay or to the
 //!   servers of the recipients' domains.
 
+mod burl;
 mod client;
 mod connection;
 mod delivery;
@@ -17,6 +18,8 @@ mod inbound;
 mod intake;
 mod login;
 mod outbound;
+mod rates;
+mod sent;
 mod server;
 mod story;
 mod trace;
@@ -31,6 +34,7 @@ pub use inbound::{
     NoNetwork, SenderChecks, SenderResult,
 };
 pub use outbound::{Envelope, Outbound, Outgoing, Pending};
+pub use rates::{RateLimits, Rates};
 pub use server::{GREET_PAUSE, SmtpServer, SmtpSettings};
 pub use smtp_session::Role;
 pub use trace::{Arrival, Protocol, Trace, mail_date};

@@ -10,11 +10,12 @@ use net::{
     TlsServer,
 };
 use sender_auth::Signer;
-use smtp_session::{Dsn, Offer, Role, Session, StartTls};
+use smtp_session::{Burl, Dsn, FutureRelease, Offer, RequireTls, Role, Session, StartTls};
 use tracing::debug;
 
 use crate::connection::{Connection, Next};
 use crate::inbound::ABOVE_BYTES_MAX;
+use crate::rates::Rates;
 use crate::{Budget, HELD_BUDGET_BYTES, Inbound, Outbound};
 
 /// How SMTP is served at one listener.
@@ -28,6 +29,8 @@ pub struct SmtpSettings {
     pub starttls: Option<TlsServer>,
     /// Who carries mail to other systems; without it no mail for them is taken.
     pub outbound: Option<Arc<dyn Outbound>>,
+    /// How much one account may submit; shared by all listeners.
+    pub rates: Option<Arc<Rates>>,
     /// What strangers must pass at a server for mail from anywhere; without it nothing.
     pub inbound: Option<Arc<Inbound>>,
     /// Who signs what the people here send; without it nothing is signed.
@@ -51,6 +54,7 @@ impl SmtpSettings {
             hostname,
             starttls,
             outbound: None,
+            rates: None,
             inbound: None,
             signer: None,
             budget: None,
@@ -103,7 +107,25 @@ impl SmtpServer {
             starttls: if available { StartTls::Offered } else { StartTls::Absent },
             mechanisms,
             dsn,
+            future_release: self.future_release(),
+            // RFC 4468 §3.1: of submission only.
+            burl: match self.settings.role {
+                Role::Submission => Burl::Offered,
+                Role::Lmtp | Role::Mx => Burl::Absent,
+            },
+            // RFC 8689 §2: only under TLS. What is delivered here goes no further, and the queue
+            // keeps to it.
+            require_tls: match security {
+                Security::Tls => RequireTls::Offered,
+                Security::Cleartext => RequireTls::Absent,
+            },
         }
+    }
+
+    /// Mail is held in the queue, so there must be one. RFC 4865: of submission only.
+    fn future_release(&self) -> Option<FutureRelease> {
+        let can_hold = self.settings.role == Role::Submission && self.settings.outbound.is_some();
+        can_hold.then_some(FutureRelease { secs_max: HOLD_SECS_MAX })
     }
 
     async fn run(&self, mut stream: Stream, peer: Peer, guard: Guard) -> io::Result<()> {
@@ -178,6 +200,9 @@ const MECHANISMS: [Mechanism; 6] = [
 /// How long strangers wait for the greeting: long for a program that does not wait at all, and
 /// nothing to a mail server.
 pub const GREET_PAUSE: Duration = Duration::from_millis(100);
+
+/// How far ahead mail can be handed in: a year, for birthdays.
+const HOLD_SECS_MAX: u32 = 366 * 86_400;
 
 /// Room for the trace fields, for what checks found, and for what a submitted message lacks, within
 /// the largest message.

@@ -8,6 +8,8 @@ use hickory_server::proto::op::{Message, ResponseCode};
 use hickory_server::proto::rr::rdata::A;
 use hickory_server::proto::rr::{Name, RData, Record, RecordType};
 
+use super::zone::name;
+
 /// What is wrong with an answer.
 #[derive(Clone, Debug)]
 pub enum Fault {
@@ -51,12 +53,12 @@ pub struct Faults {
 }
 
 impl Faults {
-    pub fn insert(&mut self, name: &str, fault: Fault) {
-        self.names.insert(read(name), fault);
+    pub fn insert(&mut self, of: &str, fault: Fault) {
+        self.names.insert(name(of), fault);
     }
 
-    pub fn remove(&mut self, name: &str) {
-        self.names.remove(&read(name));
+    pub fn remove(&mut self, of: &str) {
+        self.names.remove(&name(of));
     }
 
     pub fn strip(&mut self, strip: bool) {
@@ -95,7 +97,7 @@ impl Fault {
             Self::WrongId => message.metadata.id = message.metadata.id.wrapping_add(1),
             Self::WrongQuestion => {
                 for query in &mut message.queries {
-                    query.set_name(read("elsewhere.invalid"));
+                    query.set_name(name("elsewhere.invalid"));
                 }
             }
             Self::Truncated => message.metadata.truncation = true,
@@ -104,11 +106,11 @@ impl Fault {
                 message.answers.extend(more);
             }
             Self::ManyNames(count) => {
-                let more = (0..*count).map(|number| address(read(&format!("x{number}")), number));
+                let more = (0..*count).map(|number| address(name(&format!("x{number}")), number));
                 message.answers.extend(more);
             }
-            Self::Foreign(name, foreign) => {
-                let record = Record::from_rdata(read(name), LONG, RData::A(A(*foreign)));
+            Self::Foreign(other, foreign) => {
+                let record = Record::from_rdata(name(other), LONG, RData::A(A(*foreign)));
                 message.answers.push(record.clone());
                 message.authorities.push(record.clone());
                 message.additionals.push(record);
@@ -201,17 +203,9 @@ fn bury(message: &mut Message, count: u16) {
     message.answers.splice(0..0, forged);
 }
 
-fn address(name: Name, number: u16) -> Record {
+fn address(owner: Name, number: u16) -> Record {
     let [high, low] = number.to_be_bytes();
-    Record::from_rdata(name, LONG, RData::A(A(Ipv4Addr::new(10, 0, high, low))))
-}
-
-fn read(name: &str) -> Name {
-    let mut name = Name::from_ascii(name)
-        .unwrap_or_else(|error| panic!("{name:?} is not a name: {error}"))
-        .to_lowercase();
-    name.set_fqdn(true);
-    name
+    Record::from_rdata(owner, LONG, RData::A(A(Ipv4Addr::new(10, 0, high, low))))
 }
 
 const SIGNATURES: &[RecordType] =

@@ -218,7 +218,8 @@ impl Served {
     }
 }
 
-fn name(text: &str) -> Name {
+/// A whole name in small letters.
+pub fn name(text: &str) -> Name {
     let mut name = Name::from_ascii(text)
         .unwrap_or_else(|error| panic!("{text:?} is not a name: {error}"))
         .to_lowercase();

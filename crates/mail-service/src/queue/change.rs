@@ -8,6 +8,7 @@ use mail_queue::{
     After, Attempt, Claim, Decision, Due, Entry, Event, Progress, QueueId, Refusal, Schedule,
     decide,
 };
+use mail_types::AccountId;
 use store::{BlobId, Commit, Expected, KeyRange, Store, StoreError, Write};
 
 use super::enqueue::{add_entry, draw_id};
@@ -234,6 +235,22 @@ impl Service {
     /// `NoSuchEntry`, errors of the store.
     pub async fn drop_queued(&self, id: QueueId) -> Result<(), QueueError> {
         self.change_entry(id, Event::Drop).await.map(drop)
+    }
+
+    /// Takes an entry back that this account has sent and that nobody has yet: undoes a submission.
+    /// A message with more than [`mail_queue::ENTRY_RECIPIENTS_MAX`] recipients is several entries,
+    /// each of which is taken back by itself.
+    ///
+    /// # Errors
+    /// `NoSuchEntry` also if somebody else has sent it; `Refused` while it is being sent and when
+    /// somebody has it already; `Service(NoSuchAccount)`, errors of the store.
+    pub async fn cancel_queued(&self, account: AccountId, id: QueueId) -> Result<(), QueueError> {
+        let account = self.account_name(account).await?.as_str().to_owned();
+        match self.change_entry(id, Event::Cancel { account }).await {
+            // Whether there is such an entry is nobody else's business.
+            Err(QueueError::Refused(Refusal::NotYours)) => Err(QueueError::NoSuchEntry),
+            done => done.map(drop),
+        }
     }
 
     async fn change_entry(&self, id: QueueId, event: Event) -> Result<After, QueueError> {

@@ -17,6 +17,7 @@ mod nodes;
 mod queueing;
 mod repairing;
 mod scrubbing;
+mod sent;
 mod sharing;
 mod stories;
 mod sweeping;

@@ -19,6 +19,7 @@ mod direct;
 mod header;
 mod link;
 mod mta_sts;
+mod noted;
 mod pool;
 mod queue;
 mod relay;

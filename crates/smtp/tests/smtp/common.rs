@@ -57,25 +57,19 @@ impl Harness {
         role: Role,
         set: impl FnOnce(&mut SmtpSettings),
     ) -> Self {
-        Self::configured(store, Self::config(message_bytes_max), role, set).await
+        let config = ServiceConfig { message_bytes_max, ..ServiceConfig::default() };
+        Self::with_config(store, config, role, set).await
     }
 
-    pub fn config(message_bytes_max: u64) -> ServiceConfig {
-        let passwords = PasswordCost { memory_kib: 8, iterations: 1, ..PasswordCost::default() };
-        ServiceConfig {
-            passwords,
-            message_bytes_max,
-            domains: vec!["pillarbox.example".to_owned()],
-            ..ServiceConfig::default()
-        }
-    }
-
-    pub async fn configured(
+    pub async fn with_config(
         store: Arc<dyn Store>,
         config: ServiceConfig,
         role: Role,
-        outbound: Option<Arc<dyn Outbound>>,
+        set: impl FnOnce(&mut SmtpSettings),
     ) -> Self {
+        let passwords = PasswordCost { memory_kib: 8, iterations: 1, ..PasswordCost::default() };
+        let config =
+            ServiceConfig { passwords, domains: vec!["pillarbox.example".to_owned()], ..config };
         let service = Service::open(store, config, World::system()).await.unwrap();
         for name in ["home", "work"] {
             service.create_account(name, Secret::new("low-tide")).await.unwrap();

@@ -10,8 +10,8 @@ use store::mem::Mem;
 use crate::common::{Client, Harness};
 
 async fn harness(role: Role) -> Harness {
-    let config = ServiceConfig { story_days: 1, ..Harness::config(1 << 20) };
-    Harness::configured(Arc::new(Mem::new()), config, role, None).await
+    let config = ServiceConfig { story_days: 1, ..ServiceConfig::default() };
+    Harness::with_config(Arc::new(Mem::new()), config, role, |_| {}).await
 }
 
 async fn arrivals(service: &Service, message_id: &str) -> Vec<Arrival> {

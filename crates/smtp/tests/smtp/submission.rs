@@ -11,17 +11,17 @@ use store::mem::Mem;
 
 use crate::common::{Client, Harness};
 
-fn plain(user: &str, password: &str) -> String {
+pub fn plain(user: &str, password: &str) -> String {
     format!("AUTH PLAIN {}", STANDARD.encode(format!("\0{user}\0{password}")))
 }
 
-async fn logged_in(harness: &Harness) -> Client {
+pub async fn logged_in(harness: &Harness) -> Client {
     let mut client = harness.connect().await;
     assert_eq!(client.say(&plain("home", "low-tide")).await, "235 2.7.0 Authenticated");
     client
 }
 
-async fn hand_in(client: &mut Client, to: &str, message: &str) -> String {
+pub async fn hand_in(client: &mut Client, to: &str, message: &str) -> String {
     client.say("MAIL FROM:<home@pillarbox.example>").await;
     client.say(&format!("RCPT TO:<{to}>")).await;
     let reply = client.say("DATA").await;
