@@ -107,9 +107,9 @@ impl Outward {
             Arc::new(QueueOutbound::new(service.clone(), routes.clone()));
         let outbound = (!routes.is_empty()).then_some(outbound);
         let reporting = routes.direct().map(|direct| {
-            let domain =
-                service.config().domains.first().map_or(hostname, String::as_str).to_owned();
-            let reporter = TlsReporter::new(service.clone(), direct.clone(), domain, signer);
+            let domain = service.config().domains.first().map_or(hostname, String::as_str);
+            let (service, direct) = (service.clone(), direct.clone());
+            let reporter = TlsReporter::new(service, direct, domain.to_owned(), signer);
             tokio::spawn(reporter.run())
         });
         Ok(Self { stop, running, reporting, outbound })
