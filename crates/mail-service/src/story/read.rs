@@ -34,7 +34,7 @@ pub struct Found {
 
 impl Service {
     /// The whole story: what was told of the message, of the entries of the queue that it became,
-    /// and of the notices about them. Of what happened on other nodes the last second may be
+    /// and of the notices about them. Of what happened on other nodes the last moment may be
     /// missing; of a node that died, what it had not written.
     ///
     /// # Errors
