@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::outward;
 use crate::say;
 use crate::server::{self, Server, Setup};
-use crate::web::Web;
+use crate::web::{self, Web};
 
 /// Serves until it is told to end, or only checks the configuration.
 ///
@@ -20,6 +20,9 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     if let Some(files) = &config.certificate {
         let loaded = Tls::new(files);
         loaded.map_err(|error| Failure::usage(format!("[tls]: {error}")))?;
+    }
+    if let Some(acme) = &config.acme {
+        web::check(acme, &config.data)?;
     }
     let relays = outward::relays(&config.relays)?;
     let place = Place::served(&config);
