@@ -1,6 +1,8 @@
 """Mail that is handed in by Python's smtplib leaves through relays."""
 
+import json
 import os
+import re
 import smtplib
 import socketserver
 import threading
@@ -130,8 +132,31 @@ class Relay(unittest.TestCase):
         self.assertIn(b"nobody@plain.example", notices[0])
         self.assertIn(b"550 5.1.1 no such user", notices[0])
         self.assertEqual(self.near.run("queue", "list"), "")
+        self.look_up(message, notices[0])
         self.assertEqual(self.near.stop() + self.near.verify(), [])
         self.assertEqual(self.far.stop(), [])
+
+    def look_up(self, message, notice):
+        """`pillarbox why` tells both ends of the way, whether the server runs or not."""
+        message_id = re.search(rb"^Message-ID: (\S+)", message, re.M)[1].decode()
+        story = self.near.run("why", message_id)
+        for part in (
+            f"received {message_id}, ", " by ESMTPSA, ", f"account {self.me}\n", "queued as ",
+            f"to <{self.me}>: account {self.me}, mailbox INBOX, UID ",
+            "to <a@plain.example>: delivered at attempt 1, 127.0.0.1: 250 taken\n",
+            "to <nobody@plain.example>: failed at attempt 1, 127.0.0.1: 550 5.1.1 no such user\n",
+            "sender told by notice ", "answered: 250 2.0.0 Accepted\n",
+        ):
+            self.assertIn(part, story)
+        self.assertNotIn("still in the queue", story)
+        arrived = [json.loads(line) for line in self.far.run("why", message_id, "--json").splitlines()]
+        self.assertEqual([event["event"] for event in arrived], ["received"])
+        self.assertEqual(arrived[0]["facts"]["protocol"], "ESMTPS")
+        self.assertIn(f"account {self.friend}, mailbox INBOX, UID ", arrived[0]["places"][0])
+        found = self.near.run("why", "--to", "nobody@plain.example", "--since", "1h")
+        self.assertIn(message_id, found)
+        self.assertIn("550 5.1.1 no such user", found)
+        self.assertIn(b"nobody@plain.example", notice)
 
     def test_what_was_not_answered_waits_over_a_restart_and_is_sent_again(self):
         self.sink.silences = 1

@@ -5,8 +5,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use smtp_session::{
-    Addressee, AuthAnswer, Client, ClientStep, ClientTls, Dsn, Errand, Event, Fate, LineEnds,
-    Offer, Reply, Response, Role, Session, StartTls,
+    Addressee, AuthAnswer, Burl, Client, ClientStep, ClientTls, Dsn, Errand, Event, Fate,
+    FutureRelease, LineEnds, Offer, Reply, RequireTls, Response, Role, Session, StartTls,
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -29,12 +29,16 @@ fn serve<'a>(role: Role, pieces: impl Iterator<Item = &'a [u8]>) {
         starttls: StartTls::Offered,
         mechanisms: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
         dsn: Dsn::Offered,
+        future_release: Some(FutureRelease { secs_max: 86_400 }),
+        burl: if role == Role::Submission { Burl::Offered } else { Burl::Absent },
+        require_tls: RequireTls::Offered,
     };
     let mut session = Session::new(offer);
-    let (mut input, mut text) = (Vec::new(), Vec::new());
+    session.now_secs = 1_795_888_800;
+    let (mut input, mut taken) = (Vec::new(), Taken::default());
     for piece in pieces {
         input.extend_from_slice(piece);
-        let goes_on = turn(&mut session, role, &mut input, &mut text);
+        let goes_on = turn(&mut session, role, &mut input, &mut taken);
         check_replies(&std::mem::take(&mut session.replies));
         if !goes_on {
             return;
@@ -42,8 +46,17 @@ fn serve<'a>(role: Role, pieces: impl Iterator<Item = &'a [u8]>) {
     }
 }
 
+/// What has come of a message.
+#[derive(Default)]
+struct Taken {
+    text: Vec<u8>,
+    /// What the URL names that is being fetched.
+    named: Vec<u8>,
+}
+
 /// Answers until more input is needed; `false` at the end.
-fn turn(session: &mut Session, role: Role, input: &mut Vec<u8>, text: &mut Vec<u8>) -> bool {
+fn turn(session: &mut Session, role: Role, input: &mut Vec<u8>, taken: &mut Taken) -> bool {
+    let Taken { text, named } = taken;
     loop {
         match session.advance(input) {
             Event::NeedInput => return true,
@@ -57,8 +70,17 @@ fn turn(session: &mut Session, role: Role, input: &mut Vec<u8>, text: &mut Vec<u
             Event::Recipient(_) => session.answer_recipient(OK),
             Event::Data => session.answer_data(Ok(())),
             Event::Text(piece) => text.extend_from_slice(&piece),
+            // A URL names as much as it has octets, itself among them, or nothing at all.
+            Event::Url(url) if url.ends_with('n') => session.answer_url(Err(NOBODY)),
+            Event::Url(url) => {
+                *named = url.into_bytes();
+                named.extend_from_slice(if named.len() % 5 == 0 { b"\n" } else { b"\r\n" });
+                session.answer_url(Ok(()));
+            }
+            Event::UrlText => session.answer_url_text(Ok(std::mem::take(named))),
             Event::Abandon => text.clear(),
             Event::End => {
+                assert!(text.len() <= 1000, "more was taken than is offered");
                 let mut ends = LineEnds::default();
                 ends.push(text);
                 assert!(role == Role::Lmtp || !ends.has_bare(), "a bare line end was taken");

@@ -1,6 +1,8 @@
 //! Transcripts, oracles, clocks and sample mail for tests.
 
 pub mod corpus;
+#[cfg(feature = "dns")]
+pub mod dns;
 #[cfg(feature = "issuer")]
 pub mod issuer;
 pub mod postgres;

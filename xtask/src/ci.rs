@@ -53,6 +53,7 @@ const STEPS: &[Step] = &[
     Step { name: "e2e-postgres", run: |_| e2e::on_engine("postgres", &[]) },
     Step { name: "e2e-postgres-s3", run: |_| e2e::on_engine("postgres+s3", &[]) },
     Step { name: "kills", run: |_| kills::run(&[]) },
+    Step { name: "queue-kills", run: |_| kills::queue_share() },
 ];
 
 /// Only with `--garage`: it builds a program for a quarter of an hour.
@@ -210,7 +211,8 @@ mod tests {
     fn steps_are_chosen_by_name() {
         assert_eq!(names(&["--only", "tidy", "--only", "edges"]), ["tidy", "edges"]);
         let later = names(&["--from", "build"]);
-        assert_eq!(later, ["build", "e2e", "e2e-postgres", "e2e-postgres-s3", "kills"]);
+        assert_eq!(later[..4], ["build", "e2e", "e2e-postgres", "e2e-postgres-s3"]);
+        assert_eq!(later[4..], ["kills", "queue-kills"]);
         assert!(!names(&["--skip", "fuzz"]).contains(&"fuzz"));
     }
 

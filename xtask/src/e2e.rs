@@ -32,8 +32,11 @@ pub fn on_engine(engine: &str, names: &[String]) -> Result<()> {
     let mut python = run::command("python3 -B e2e/run.py");
     python.args(names).env("PILLARBOX", program).env("PILLARBOX_ENGINE", engine);
     python.env("PILLARBOX_CLIENTS", tools::clients()?);
+    if engine == "local" {
+        python.env("PILLARBOX_ZONES", for_tests("dns", "zones-for-tests")?);
+    }
     if engine == "postgres+s3" {
-        python.env("PILLARBOX_S3", s3_for_tests()?);
+        python.env("PILLARBOX_S3", for_tests("s3", "s3-for-tests")?);
     }
     if names.is_empty() || names.iter().any(|name| name == "corpus") {
         python.env("PILLARBOX_CORPUS", corpus::fetch()?);
@@ -41,10 +44,11 @@ pub fn on_engine(engine: &str, names: &[String]) -> Result<()> {
     run::run(&mut python)
 }
 
-/// The object store that the tests of PostgreSQL with S3 use.
-fn s3_for_tests() -> Result<PathBuf> {
-    run::run(&mut run::command("cargo build --locked --package testkit --features s3"))?;
-    Ok(run::target().join("debug").join("s3-for-tests"))
+/// A program of testkit: the object store, or the name server.
+fn for_tests(feature: &str, program: &str) -> Result<PathBuf> {
+    let mut build = run::command("cargo build --locked --package testkit");
+    run::run(build.args(["--features", feature, "--bin", program]))?;
+    Ok(run::target().join("debug").join(program))
 }
 
 /// What mail can be kept in.

@@ -66,15 +66,15 @@ const RULES: &[Rule] = &[
     // L4: the shells
     Rule { name: "net",          nature: Worldly, imports: &[] },
     Rule { name: "dns",          nature: Worldly, imports: &[] },
-    Rule { name: "sender-auth",  nature: Worldly, imports: &["mail-types", "dns"] },
+    Rule { name: "sender-auth",  nature: Worldly, imports: &["mail-types", "mime", "dns"] },
     Rule { name: "acme",         nature: Worldly, imports: &["net"] },
     Rule { name: "http-server",  nature: Worldly, imports: &["mail-types", "mail-service", "net"] },
     Rule { name: "imap-server",  nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "mail-service", "net"] },
     Rule { name: "oauth",        nature: Worldly, imports: &["mail-types", "mail-service"] },
     Rule { name: "smtp",         nature: Worldly,
-           imports: &["mail-types", "mime", "mail-queue", "smtp-session", "mail-service", "net", "dns",
-                      "sender-auth"] },
+           imports: &["mail-types", "mime", "imap-proto", "mail-queue", "smtp-session", "mail-service", "net",
+                      "dns", "sender-auth"] },
     // The binary: the only place where engines and shells meet
     Rule { name: "pillarbox",    nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "mail-queue", "imap-session", "store", "store-local",

@@ -45,6 +45,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "fuzz" => fuzz::run(rest),
         "garage" => garage::run(),
         "kills" => kills::run(rest),
+        "queue-kills" => kills::queue(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(())
@@ -66,5 +67,8 @@ cargo xtask fuzz [--seconds N] [--jobs N] [TARGET...]
 cargo xtask garage    the tests of object stores on a real Garage of three nodes (built once, 15 min)
 cargo xtask kills [--kills N] [--seed N]
     kill -9 of the built program under load, 300 times by default
+cargo xtask queue-kills [--messages N] [--nodes N] [--seed N]
+    10,000 messages through the queue while its nodes are killed; several nodes need
+    PILLARBOX_ENGINE=postgres
 cargo xtask e2e [--engine local|postgres|postgres+s3] [NAME...]
     real clients against the built program; NAME picks files (imaplib, mbsync, corpus, ...)";

@@ -18,10 +18,13 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("interimap", "interimap"),
     ("mutt", "mutt"),
     ("swaks", "swaks"),
+    ("msmtp", "msmtp"),
+    ("openssl", "openssl"),
     ("node", "nodejs"),
     ("pip3", "python3-pip"),
     ("python3", "python3"),
     ("npm", "npm"),
+    ("postfix", "postfix"),
     ("git", "git"),
     ("tar", "tar"),
     ("sha512sum", "coreutils"),
@@ -32,11 +35,11 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// Clients that tests use as libraries.
-const PYTHON_CLIENTS: &[&str] = &["imapclient==4.1.0"];
+const PYTHON_CLIENTS: &[&str] = &["dkimpy[ed25519]==1.1.8", "imapclient==4.1.0"];
 const NODE_CLIENTS: &[&str] = &["imapflow@2.10.2"];
 
 /// Where Debian keeps programs that are not on PATH.
-const PROGRAMS_ELSEWHERE: &[&str] = &["/usr/lib/postgresql/15/bin"];
+const PROGRAMS_ELSEWHERE: &[&str] = &["/usr/lib/postgresql/15/bin", "/usr/sbin"];
 
 /// Debian makes and starts a cluster of its own when it installs the server, unless this says no.
 /// Tests start theirs themselves.
@@ -119,6 +122,15 @@ fn refuse_clusters(root: bool) -> Result<()> {
     run::run(command.arg(script))
 }
 
+/// What Debian's Postfix is to be for this machine: nothing. Tests start one of their own, with
+/// folders and ports of its own.
+const NO_MAIL_SERVER: &str = "postfix postfix/main_mailer_type select No configuration";
+
+fn refuse_mail_server(root: bool) -> Result<()> {
+    let mut command = run::command(if root { "sh -c" } else { "sudo -n sh -c" });
+    run::run(command.arg(format!("echo '{NO_MAIL_SERVER}' | debconf-set-selections")))
+}
+
 fn install(packages: &[&str]) -> Result<()> {
     let root = run::output(&mut run::command("id -u"))?.trim() == "0";
     let apt = |arguments: &str| {
@@ -129,6 +141,9 @@ fn install(packages: &[&str]) -> Result<()> {
     };
     if packages.iter().any(|package| package.starts_with("postgresql")) {
         refuse_clusters(root)?;
+    }
+    if packages.contains(&"postfix") {
+        refuse_mail_server(root)?;
     }
     run::run(&mut apt("update"))?;
     let line = format!("install -y --no-install-recommends {}", packages.join(" "));

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::entry::{Attempt, Claim, Entry, Handover, Hold, Progress, QueuedRecipient, Reply};
+use crate::envelope::Origin;
 use crate::notice::{Action, Notice, Told};
 use crate::schedule::Schedule;
 
@@ -39,6 +40,11 @@ pub enum Event {
     Retry,
     /// The operator throws it away, and nobody is told.
     Drop,
+    /// Its sender takes it back before it has left.
+    Cancel {
+        /// The account that asks.
+        account: String,
+    },
     /// The clock was set back: what was planned by the old time is due at once.
     ClockSetBack,
 }
@@ -72,6 +78,10 @@ pub enum Refusal {
     NotDue,
     /// The operator holds it.
     Held,
+    /// Who asks has not sent it.
+    NotYours,
+    /// Somebody has it already.
+    HasLeft,
 }
 
 /// Decides what an event changes at `now`, in seconds since 1970.
@@ -104,6 +114,7 @@ pub fn decide(
         Event::Hold => Ok(kept(Entry { hold: Hold::Operator, ..entry.clone() })),
         Event::Retry => Ok(kept(retry(entry, now))),
         Event::Drop => Ok(Decision { after: After::Done(Box::new(entry.clone())), notice: None }),
+        Event::Cancel { account } => cancel(entry, account),
         Event::ClockSetBack => set_back(entry, now, schedule).map(kept),
     }
 }
@@ -159,6 +170,21 @@ fn take(entry: &Entry, claim: Claim, now: i64) -> Result<Entry, Refusal> {
     }
     after.claim = Some(claim);
     Ok(after)
+}
+
+/// Takes a message back whole or not at all: one that some of its recipients have is no more
+/// unsent when the others do not get it, and while it is being sent nobody knows who has it.
+fn cancel(entry: &Entry, account: &str) -> Result<Decision, Refusal> {
+    if !matches!(&entry.terms.origin, Origin::Account(sender) if sender == account) {
+        return Err(Refusal::NotYours);
+    }
+    if entry.claim.is_some() {
+        return Err(Refusal::Claimed);
+    }
+    if entry.recipients.iter().any(|recipient| recipient.progress != Progress::Waiting) {
+        return Err(Refusal::HasLeft);
+    }
+    Ok(Decision { after: After::Done(Box::new(entry.clone())), notice: None })
 }
 
 /// Ends the claim; what was not tried waits as it did before.
@@ -310,6 +336,8 @@ impl fmt::Display for Refusal {
             Self::NotClaimed => "the attempt was taken over",
             Self::NotDue => "nothing is due",
             Self::Held => "it is held",
+            Self::NotYours => "somebody else has sent it",
+            Self::HasLeft => "it has left",
         })
     }
 }

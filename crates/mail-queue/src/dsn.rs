@@ -8,7 +8,7 @@ use std::fmt::Write;
 use mail_types::InternalDate;
 
 use crate::entry::{Entry, QueuedRecipient, Reply};
-use crate::envelope::{Body, Notify, Origin, OriginalRecipient, Recipient, Ret, Terms};
+use crate::envelope::{Body, Notify, Origin, OriginalRecipient, Recipient, Release, Ret, Terms};
 use crate::id::QueueId;
 use crate::notice::{Action, Notice, Told};
 
@@ -208,6 +208,17 @@ fn write_status(report: &Report<'_>, is_utf8: bool) -> String {
     let kind = if report.hostname.contains('.') { "dns" } else { "x-local-hostname" };
     let _ = write!(text, "Reporting-MTA: {kind}; {}\r\n", report.hostname);
     let _ = write!(text, "Arrival-Date: {}\r\n", mail_date(report.entry.arrived));
+    // RFC 4865: so that the sender knows why his message is told of so late.
+    match terms.release {
+        Some(Release::For(secs)) => {
+            let _ = write!(text, "Future-Release-Request: for;{secs}\r\n");
+        }
+        Some(Release::Until(at)) => {
+            let at = InternalDate::rfc3339(at);
+            let _ = write!(text, "Future-Release-Request: until;{at}\r\n");
+        }
+        None => {}
+    }
     for told in &report.notice.told {
         if let Some(recipient) = report.entry.recipients.get(told.index) {
             text.push_str("\r\n");
@@ -463,6 +474,20 @@ mod tests {
         assert!(text.contains("Remote-MTA: dns; mx.x.example\r\n"));
         assert!(!text.contains("Diagnostic-Code"));
         assert!(text.contains("  mx.x.example: the connection was refused\r\n"));
+    }
+
+    #[test]
+    fn a_notice_about_mail_that_was_held_says_what_was_asked_for() {
+        let told = || vec![Told { index: 0, action: Action::Failed, reply: None }];
+        let mut entry = entry(None);
+        for (release, field) in [
+            (Release::For(600), "Future-Release-Request: for;600\r\n"),
+            (Release::Until(NOW), "Future-Release-Request: until;2026-11-28T18:00:00Z\r\n"),
+        ] {
+            entry.terms.release = Some(release);
+            let text = String::from_utf8(write(&entry, told(), b"").bytes).unwrap();
+            assert!(text.contains(field), "{text}");
+        }
     }
 
     #[test]

@@ -31,6 +31,20 @@ pub struct Terms {
     pub smtputf8: bool,
     /// Whether REQUIRETLS was asked for. RFC 8689 §2
     pub require_tls: bool,
+    /// Whether its header says `TLS-Required: No`: then it goes out even where TLS cannot be had,
+    /// whatever the recipient's domain asks for. Never with `require_tls`. RFC 8689 §3, §4.1
+    pub tls_optional: bool,
+    /// HOLDFOR or HOLDUNTIL as it was asked for: a notice repeats it. RFC 4865
+    pub release: Option<Release>,
+}
+
+/// How a moment to leave at was asked for. RFC 4865
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// HOLDFOR: after so many seconds.
+    For(u32),
+    /// HOLDUNTIL: at this moment, in seconds since 1970.
+    Until(i64),
 }
 
 /// Who vouches for the address of a message's sender.
@@ -137,8 +151,17 @@ impl Terms {
     /// The terms of a message of which nothing else was said.
     #[must_use]
     pub fn new(sender: Option<String>, origin: Origin) -> Self {
-        let (body, smtputf8, require_tls) = (Body::SevenBit, false, false);
-        Self { sender, origin, envid: None, ret: None, body, smtputf8, require_tls }
+        Self {
+            sender,
+            origin,
+            envid: None,
+            ret: None,
+            body: Body::SevenBit,
+            smtputf8: false,
+            require_tls: false,
+            tls_optional: false,
+            release: None,
+        }
     }
 
     /// Whom to tell what became of the message; `None` if nobody may be told.

@@ -25,7 +25,7 @@ pub use entry::{
 };
 pub use envelope::{
     Body, ENTRY_RECIPIENTS_MAX, Envelope, EnvelopeFault, Notify, Origin, OriginalRecipient,
-    RECIPIENTS_MAX, Recipient, Ret, Terms,
+    RECIPIENTS_MAX, Recipient, Release, Ret, Terms,
 };
 pub use id::QueueId;
 pub use notice::{Action, Notice, Told};

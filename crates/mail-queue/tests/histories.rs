@@ -134,6 +134,12 @@ impl World {
                 self.entry = Some(*entry);
             }
             After::Done(entry) => {
+                if matches!(event, Event::Cancel { .. }) {
+                    let origin = Origin::Account("dock".into());
+                    assert!(before.terms.origin == origin && before.claim.is_none());
+                    assert!(self.known.iter().all(|known| known.successes + known.failures == 0));
+                    self.was_dropped = true;
+                }
                 self.was_dropped |= *event == Event::Drop;
                 assert!(self.was_dropped || !entry.is_open());
                 self.last = *entry;
@@ -184,7 +190,9 @@ impl World {
             _ => {
                 let event = match self.dice.below(30) {
                     0 => Event::Drop,
-                    1..=6 => Event::Hold,
+                    1 => Event::Cancel { account: "dock".into() },
+                    2 => Event::Cancel { account: "quay".into() },
+                    3..=8 => Event::Hold,
                     _ => Event::Retry,
                 };
                 let _ = self.apply(&event);

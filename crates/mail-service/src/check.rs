@@ -17,8 +17,10 @@ use crate::codec::queue::decode_delivered;
 use crate::codec::rows::{
     RemovedMailbox, decode_access_key, decode_annotations, decode_membership,
 };
+use crate::codec::sent::SentMark;
 use crate::destinations::parse_alias;
 use crate::error::ServiceError;
+use crate::greylist::check_greylist;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::loader::{load_account, load_contents, scan, strange_key};
 use crate::log::read_log;
@@ -26,6 +28,7 @@ use crate::login::load_credential;
 use crate::queue::check_queue;
 use crate::rows::read_row;
 use crate::sharing::read_grant;
+use crate::story::check_stories;
 use crate::thread::decode_thread;
 
 /// Something that does not agree.
@@ -98,7 +101,9 @@ pub fn check(store: &dyn Store) -> Result<Report, StoreError> {
     }
     check_grants(store, &mut report)?;
     check_strays(store, &names, &mut report)?;
+    check_greylist(store, &mut report)?;
     check_queue(store, &mut report)?;
+    check_stories(store, &mut report)?;
     Ok(report)
 }
 
@@ -274,6 +279,9 @@ impl<'a> AccountCheck<'a> {
                 }
                 Some(AccountKey::Delivered(..)) => {
                     damaged.extend(decode_delivered(key, value).err().map(ServiceError::from));
+                }
+                Some(AccountKey::Sent(_)) => {
+                    damaged.extend(SentMark::decode(key, value).err().map(ServiceError::from));
                 }
                 Some(AccountKey::Thread(_)) => {
                     damaged.extend(decode_thread(key, value).err().map(ServiceError::from));

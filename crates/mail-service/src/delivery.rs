@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use mail_types::{AccountId, Flags, InternalDate, Keyword, MailboxId, MailboxName, SystemFlags};
+use mail_types::{
+    AccountId, Flags, InternalDate, Keyword, MailboxId, MailboxName, SpecialUse, SystemFlags, Uid,
+};
 use mailbox::{Account, Outcome, Refusal};
 use mime::{Content, Part};
 
@@ -10,9 +12,10 @@ use crate::auth::name::AccountName;
 use crate::error::ServiceError;
 use crate::handle::NewMail;
 use crate::login::resolve;
-use crate::open::Once;
+use crate::open::{MarkValue, Once};
 use crate::service::Service;
 use crate::staging::{Staged, Staging};
+use crate::story::{Line, Placement};
 
 /// Where mail for a recipient goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,37 @@ pub struct Route {
     pub account: AccountId,
     /// What stood behind the `+`. RFC 5233 §4
     pub detail: Option<String>,
+}
+
+/// Where a message was delivered to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// To whom.
+    pub account: AccountId,
+    /// The mailbox, by its name then.
+    pub mailbox: MailboxName,
+    /// Its UID there.
+    pub uid: Uid,
+}
+
+impl Placed {
+    /// As its story has it.
+    pub(crate) fn placement(&self) -> Placement {
+        let mailbox = Line::new(self.mailbox.as_str());
+        Placement { account: self.account, mailbox, uid: self.uid }
+    }
+}
+
+/// What was found out about a message before it is delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing speaks against it.
+    #[default]
+    Wanted,
+    /// It is likely that nobody wants it. It goes to the mailbox that the account keeps for that
+    /// (RFC 6154 §2), whatever the address says, and without one to INBOX; its keyword tells
+    /// clients in either case.
+    Junk,
 }
 
 /// Why a message was not delivered.
@@ -70,34 +104,70 @@ impl Service {
     /// # Errors
     /// See [`DeliverError`]: nothing was delivered, except that after
     /// `Temporary(WriteRefused)` it is not known.
-    pub async fn deliver(&self, route: &Route, staged: &Staged) -> Result<(), DeliverError> {
-        self.deliver_marked(route, staged, None).await.map(drop)
+    pub async fn deliver(&self, route: &Route, staged: &Staged) -> Result<Placed, DeliverError> {
+        self.deliver_as(Verdict::Wanted, route, staged).await
+    }
+
+    /// As [`Service::deliver`], for a message that was judged.
+    ///
+    /// # Errors
+    /// As [`Service::deliver`].
+    pub async fn deliver_as(
+        &self,
+        verdict: Verdict,
+        route: &Route,
+        staged: &Staged,
+    ) -> Result<Placed, DeliverError> {
+        let placed = self.deliver_judged(verdict, route, staged, None).await?;
+        // Without a mark nothing was there before.
+        placed.ok_or(DeliverError::Temporary(ServiceError::Busy))
     }
 
     /// As [`Service::deliver`], with a mark, key and value, that is written by the same commit.
-    /// `false` if the mark was there: then it has been delivered before.
+    /// `None` if the mark was there: then it has been delivered before.
     pub(crate) async fn deliver_marked(
         &self,
         route: &Route,
         staged: &Staged,
         mark: Option<(Vec<u8>, Vec<u8>)>,
-    ) -> Result<bool, DeliverError> {
+    ) -> Result<Option<Placed>, DeliverError> {
+        self.deliver_judged(Verdict::Wanted, route, staged, mark).await
+    }
+
+    async fn deliver_judged(
+        &self,
+        verdict: Verdict,
+        route: &Route,
+        staged: &Staged,
+        mark: Option<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Option<Placed>, DeliverError> {
         let account = match self.account(route.account).await {
             Err(ServiceError::NoSuchAccount) => return Err(DeliverError::NoSuchUser),
             other => other?,
         };
         for _ in 0..TARGET_ATTEMPTS_MAX {
-            let mailbox = target(&account.state().await?, route.detail.as_deref());
+            let state = account.state().await?;
+            let mailbox = match verdict {
+                Verdict::Wanted => target(&state, route.detail.as_deref()),
+                Verdict::Junk => junk_mailbox(&state).or_else(|| target(&state, None)),
+            };
             let mailbox = mailbox.ok_or(DeliverError::NoSuchUser)?;
             let mail = NewMail {
                 staged: staged.clone(),
-                flags: attachment_flag(&staged.message().root),
+                flags: flags(&staged.message().root, verdict),
                 date: InternalDate::utc(self.shared.world.clock.now_secs()),
                 annotations: mailbox::Annotations::default(),
             };
-            let once = mark.clone().map(|(key, value)| Once { key, value, absent_since: None });
+            let once = mark.clone().map(|(key, value)| Once {
+                key,
+                value: MarkValue::Fixed(value),
+                ignored: None,
+                absent_since: None,
+            });
             match account.append_once(mailbox, vec![mail], once).await {
-                Ok((_, outcome)) => return Ok(outcome != Outcome::Done),
+                Ok((state, outcome)) => {
+                    return Ok(placed(&state, mailbox, &outcome, route.account));
+                }
                 // The mailbox was deleted meanwhile: look again.
                 Err(ServiceError::Refused(Refusal::NoTarget | Refusal::NonExistent)) => {}
                 Err(error) => return Err(error.into()),
@@ -105,6 +175,19 @@ impl Service {
         }
         Err(DeliverError::Temporary(ServiceError::Busy))
     }
+}
+
+/// Where a message was added, which may have another name by now.
+fn placed(
+    state: &Account,
+    mailbox: MailboxId,
+    outcome: &Outcome,
+    account: AccountId,
+) -> Option<Placed> {
+    let Outcome::Added { uids, .. } = outcome else { return None };
+    let name = state.mailbox(mailbox).map(|mailbox| mailbox.record().name.clone());
+    let mailbox = name.unwrap_or_else(MailboxName::inbox);
+    Some(Placed { account, mailbox, uid: uids.iter().next()? })
 }
 
 impl From<ServiceError> for DeliverError {
@@ -141,10 +224,18 @@ fn target(account: &Account, detail: Option<&str>) -> Option<MailboxId> {
     named.map(|(_, id)| id).or_else(inbox)
 }
 
-/// Whether there is an attachment, as a keyword that clients show and search. RFC 5788
-fn attachment_flag(root: &Part) -> Flags {
-    let name = if has_attachment(root) { "$HasAttachment" } else { "$HasNoAttachment" };
-    Flags::new(SystemFlags::NONE, Keyword::new(name).ok())
+fn junk_mailbox(account: &Account) -> Option<MailboxId> {
+    let mut records = account.mailboxes().map(mailbox::Mailbox::record);
+    records.find(|record| record.special_use.contains(SpecialUse::Junk)).map(|record| record.id)
+}
+
+/// What is known of a message, as keywords that clients show and search: whether it has an
+/// attachment, and whether it is junk. RFC 5788, RFC 9051 §2.3.2
+fn flags(root: &Part, verdict: Verdict) -> Flags {
+    let attachment = if has_attachment(root) { "$HasAttachment" } else { "$HasNoAttachment" };
+    let junk = (verdict == Verdict::Junk).then_some("$Junk");
+    let names = [attachment].into_iter().chain(junk);
+    Flags::new(SystemFlags::NONE, names.filter_map(|name| Keyword::new(name).ok()))
 }
 
 fn has_attachment(part: &Part) -> bool {
@@ -187,7 +278,7 @@ mod tests {
 
     fn flag(message: &str) -> String {
         let parsed = mime::parse(message.replace('\n', "\r\n").as_bytes());
-        attachment_flag(&parsed.root).keywords()[0].as_str().to_owned()
+        flags(&parsed.root, Verdict::Wanted).keywords()[0].as_str().to_owned()
     }
 
     #[test]

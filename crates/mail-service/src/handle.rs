@@ -184,7 +184,12 @@ impl AccountHandle {
         mailbox: MailboxId,
         mails: Vec<NewMail>,
     ) -> Result<(Account, Outcome), ServiceError> {
-        self.append_once(mailbox, mails, None).await
+        match self.as_sent(mailbox, mails) {
+            Ok(mail) => {
+                self.append_sent(mailbox, mail).await.map(|(account, kept, _)| (account, kept))
+            }
+            Err(mails) => self.append_once(mailbox, mails, None).await,
+        }
     }
 
     /// As [`AccountHandle::append`], with a mark; `Done` if the mark was there already.

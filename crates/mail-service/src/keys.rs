@@ -9,6 +9,8 @@
 //! | `c` | the next account id | an account is made |
 //! | `g` grantee owner | modseq of the owner when it shared; grantee 0 is anyone | SETACL |
 //! | `f` address | an alias: for whom the address stands | it is set |
+//! | `he` moment | an event of a message's story | soon after it happened |
+//! | `hi` day hash moment | where an event about this Message-ID or entry is | with the event |
 //! | `i` name | an account that is arriving from another place | an account is moved here |
 //! | `n` name | account id | an account is made or removed |
 //! | `p` account | the shard that it lives in; at home without | an account is made or moved |
@@ -19,6 +21,8 @@
 //! | `s` | the secret behind invented SCRAM salts | the store is first opened |
 //! | `w` account | a move to another shard that has begun | an account is moved |
 //! | `v` | the highest UIDVALIDITY of any removed account | an account is removed |
+//! | `yc` network | a network of clients that came again after greylisting | it does |
+//! | `yv` hash | network, sender and recipient that were greylisted | they are |
 //! | `a` account `h` | head: modseq, id counters, a mark | every change |
 //! | `a` account `k` | credential: name, password hash, SCRAM keys | a password is set |
 //! | `a` account `b` mailbox | mailbox record | a change in the mailbox |
@@ -32,6 +36,7 @@
 //! | `a` account `q` | limits of the account | they are set |
 //! | `a` account `j` id hash | that an entry of the queue was delivered here | it is |
 //! | `a` account `l` modseq page | log entry, in pages | every change |
+//! | `a` account `s` hash | where the sent message with this Message-ID is kept | it is kept |
 //! | `a` account `t` hash | thread of the message with this Message-ID | a message arrives |
 //! | `a` account `u` name | subscription to a name | SUBSCRIBE |
 //! | `a` account `y` mailbox | access key: what proves URLs | GENURLAUTH, RESETKEY |
@@ -231,10 +236,137 @@ pub fn queue_due_after(kind: &[u8], time: i64) -> KeyRange {
     range
 }
 
+/// When something was told, told apart from all else that was: seconds since 1970, which process,
+/// and its count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment([u8; Moment::BYTES]);
+
+impl Moment {
+    /// Bytes of one.
+    pub const BYTES: usize = 16;
+
+    /// The moment of the event of this number.
+    #[must_use]
+    pub fn new(at: i64, process: [u8; 4], number: u32) -> Self {
+        let mut bytes = [0; Self::BYTES];
+        let fields = [&moment(at)[..], &process, &number.to_be_bytes()].concat();
+        bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
+        Self(bytes)
+    }
+
+    /// Seconds since 1970.
+    #[must_use]
+    pub fn at(&self) -> i64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        i64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+/// Bytes of the hash that stands for a Message-ID or an entry of the queue in stories: so many that
+/// no two ever share one.
+pub const STORY_HASH_BYTES: usize = 16;
+
+/// The day of a moment.
+#[must_use]
+pub fn story_day(at: i64) -> u32 {
+    u32::try_from(at.max(0) / 86_400).unwrap_or(u32::MAX)
+}
+
+/// An event of a story.
+#[must_use]
+pub fn story_event(moment: Moment) -> Vec<u8> {
+    [b"he", &moment.0[..]].concat()
+}
+
+/// The moment in the key of an event.
+#[must_use]
+pub fn parse_story_event(key: &[u8]) -> Option<Moment> {
+    key.strip_prefix(b"he")?.try_into().ok().map(Moment)
+}
+
+/// All events, in the order in which they were told.
+#[must_use]
+pub fn story_events_all() -> KeyRange {
+    KeyRange::prefix(b"he")
+}
+
+/// Events told at `at` or later.
+#[must_use]
+pub fn story_events_since(at: i64) -> KeyRange {
+    KeyRange { start: [b"he", &moment(at)[..]].concat(), ..story_events_all() }
+}
+
+/// Events told before this day.
+#[must_use]
+pub fn story_events_before(day: u32) -> KeyRange {
+    let end = [b"he", &moment(i64::from(day) * 86_400)[..]].concat();
+    KeyRange { end: Some(end), ..story_events_all() }
+}
+
+/// Where it stands that an event is about the subject of a hash.
+#[must_use]
+pub fn story_index(hash: [u8; STORY_HASH_BYTES], moment: Moment) -> Vec<u8> {
+    [b"hi", &story_day(moment.at()).to_be_bytes()[..], &hash, &moment.0].concat()
+}
+
+/// Day and moment in a key of [`story_index`].
+#[must_use]
+pub fn parse_story_index(key: &[u8]) -> Option<(u32, Moment)> {
+    let (day, rest) = key.strip_prefix(b"hi")?.split_first_chunk::<4>()?;
+    let (_, moment) = rest.split_first_chunk::<STORY_HASH_BYTES>()?;
+    Some((u32::from_be_bytes(*day), Moment(moment.try_into().ok()?)))
+}
+
+/// What is known of all subjects, by days.
+#[must_use]
+pub fn story_index_all() -> KeyRange {
+    KeyRange::prefix(b"hi")
+}
+
+/// What is known of the subject of a hash from one day.
+#[must_use]
+pub fn story_index_of(day: u32, hash: [u8; STORY_HASH_BYTES]) -> KeyRange {
+    KeyRange::prefix(&[b"hi", &day.to_be_bytes()[..], &hash].concat())
+}
+
+/// What is known from before a day.
+#[must_use]
+pub fn story_index_before(day: u32) -> KeyRange {
+    let end = [b"hi", &day.to_be_bytes()[..]].concat();
+    KeyRange { end: Some(end), ..story_index_all() }
+}
+
 fn moment(seconds: i64) -> [u8; 8] {
     // There is no mail from before 1970.
     seconds.max(0).to_be_bytes()
 }
+
+/// What the keys of greylisting begin with.
+pub const GREYLIST: &[u8] = b"y";
+
+/// Bytes of the hash that stands for a client's network, a sender and a recipient: nobody finds two
+/// that collide, and who did would only delay his own mail.
+pub const GREYLIST_HASH_BYTES: usize = 16;
+
+/// A network of clients that came again.
+#[must_use]
+pub fn greylist_client(network: &[u8]) -> Vec<u8> {
+    [GREYLIST_CLIENT, network].concat()
+}
+
+/// A network, a sender and a recipient that were seen together.
+#[must_use]
+pub fn greylist_visit(hash: &[u8; GREYLIST_HASH_BYTES]) -> Vec<u8> {
+    [b"yv", &hash[..]].concat()
+}
+
+/// Whether a key of [`GREYLIST`] is that of a network.
+#[must_use]
+pub fn is_greylist_client(key: &[u8]) -> bool {
+    key.starts_with(GREYLIST_CLIENT)
+}
+
+const GREYLIST_CLIENT: &[u8] = b"yc";
 
 /// Makes the keys of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,6 +406,8 @@ pub enum AccountKey {
     Delivered(QueueId, [u8; RECIPIENT_HASH_BYTES]),
     /// `l`
     Log(ModSeq, u16),
+    /// `s`
+    Sent([u8; THREAD_HASH_BYTES]),
     /// `t`
     Thread([u8; THREAD_HASH_BYTES]),
     /// `u`
@@ -283,7 +417,8 @@ pub enum AccountKey {
 }
 
 /// Bytes of the hash that stands for a Message-ID. Only the account's own mail can collide, and
-/// all that a collision does is to put two conversations into one.
+/// all that a collision does is to put two conversations into one, or to keep one of two messages
+/// that were sent within minutes.
 pub const THREAD_HASH_BYTES: usize = 16;
 
 /// Bytes of the hash that stands for a recipient of an entry of the queue. Only the recipients of
@@ -347,6 +482,10 @@ impl AccountKeys {
                 put(&mut bytes, b'l', modseq.get());
                 bytes.extend_from_slice(&page.to_be_bytes());
             }
+            AccountKey::Sent(hash) => {
+                bytes.push(b's');
+                bytes.extend_from_slice(hash);
+            }
             AccountKey::Thread(hash) => {
                 bytes.push(b't');
                 bytes.extend_from_slice(hash);
@@ -388,6 +527,7 @@ impl AccountKeys {
                 AccountKey::Annotations(mailbox, uid, audience(rest.u64()?))
             }
             b'l' => AccountKey::Log(rest.modseq()?, u16::from_be_bytes(rest.take()?)),
+            b's' => AccountKey::Sent(rest.take()?),
             b't' => AccountKey::Thread(rest.take()?),
             b'y' => AccountKey::AccessKey(MailboxId(rest.u64()?)),
             b'u' => {
@@ -498,6 +638,12 @@ impl AccountKeys {
     #[must_use]
     pub fn delivered(&self) -> KeyRange {
         self.kind(b'j')
+    }
+
+    /// All marks of sent messages.
+    #[must_use]
+    pub fn sent(&self) -> KeyRange {
+        self.kind(b's')
     }
 
     /// All subscriptions.
@@ -617,6 +763,36 @@ mod tests {
         assert_eq!(queue_entry_id(&queue_entry(id)), Some(id));
     }
 
+    #[test]
+    fn events_of_stories_are_forgotten_by_whole_days_and_what_points_at_them_with_them() {
+        let contains = |range: &KeyRange, key: &Vec<u8>| {
+            range.start <= *key && range.end.as_ref().is_none_or(|end| key < end)
+        };
+        let (hash, day) = ([9; STORY_HASH_BYTES], story_day(START));
+        let midnight = i64::from(day) * 86_400;
+        for (at, is_old) in [(midnight - 1, true), (midnight, false), (START, false), (-7, true)] {
+            let told = Moment::new(at, [1; 4], 77);
+            assert_eq!(told.at(), at.max(0));
+            let (event, index) = (story_event(told), story_index(hash, told));
+            assert_eq!(contains(&story_events_before(day), &event), is_old);
+            assert_eq!(contains(&story_index_before(day), &index), is_old);
+            assert_eq!(contains(&story_events_since(midnight), &event), !is_old);
+            assert!(contains(&story_index_of(story_day(at), hash), &index));
+            assert!(!contains(&story_index_of(story_day(at), [8; STORY_HASH_BYTES]), &index));
+            assert_eq!(parse_story_event(&event), Some(told));
+            assert_eq!(parse_story_index(&index), Some((story_day(at), told)));
+            for cut in 0..index.len() {
+                assert_eq!(parse_story_index(&index[..cut]), None);
+                assert_eq!(parse_story_event(&event[..cut.min(event.len() - 1)]), None);
+            }
+        }
+        assert!(Moment::new(5, [0; 4], 1) < Moment::new(5, [0; 4], 2));
+        assert!(contains(
+            &story_events_before(u32::MAX),
+            &story_event(Moment::new(START, [0; 4], 0))
+        ));
+    }
+
     fn samples() -> Vec<AccountKey> {
         let (mailbox, uid) = (MailboxId(3), Uid::new(77).unwrap());
         let modseq = ModSeq::new(500).unwrap();
@@ -637,6 +813,7 @@ mod tests {
             AccountKey::Quota,
             AccountKey::Delivered(QueueId::new(START, [7; 7]), [8; RECIPIENT_HASH_BYTES]),
             AccountKey::Log(modseq, 2),
+            AccountKey::Sent([7; THREAD_HASH_BYTES]),
             AccountKey::Thread([7; THREAD_HASH_BYTES]),
             AccountKey::Subscription(MailboxName::new("Lists/Rust").unwrap()),
             AccountKey::AccessKey(mailbox),

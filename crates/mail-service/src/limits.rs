@@ -34,6 +34,20 @@ pub struct ServiceConfig {
     pub shards: Option<Vec<String>>,
     /// How mail leaves.
     pub queue: QueueConfig,
+    /// Days for which the story of each message is kept ([`crate::story`]); without any, none is.
+    pub story_days: u32,
+    /// Whether what is submitted is kept in its sender's mailbox for sent mail.
+    pub save_sent: SaveSent,
+}
+
+/// Whether what is submitted is kept in its sender's mailbox for sent mail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SaveSent {
+    /// It is, and a copy that the client stores itself is not kept twice.
+    Yes,
+    /// Clients store their copies themselves, as most do.
+    #[default]
+    No,
 }
 
 /// Settings of the outbound queue.
@@ -100,6 +114,8 @@ impl Default for ServiceConfig {
             sharing: Sharing::Exclusive,
             shards: None,
             queue: QueueConfig::default(),
+            story_days: 0,
+            save_sent: SaveSent::No,
         }
     }
 }
@@ -171,6 +187,9 @@ pub const VISITS_MAX: usize = 100;
 
 /// Grants that are looked at to find these: some may be left of lists that grant nothing any more.
 pub const GRANTS_PER_LOOK_MAX: usize = 1000;
+
+/// Rows of greylisting: strangers of some days, and networks that came again. Some 40 MB at most.
+pub const GREYLIST_ROWS_MAX: u64 = 400_000;
 
 /// Rows that one step of a sweep looks at, so that it never holds a view or a commit for long.
 pub const SWEEP_STEP_ROWS: usize = 2000;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use mail_types::{AccountId, MailboxId};
+use mail_types::{AccountId, MailboxId, Uid};
 use mailbox::{Account, Actor, Operation, Outcome};
 use store::{View, Watch};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::codec::sent::SentMark;
 use crate::contents::Pins;
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
@@ -70,9 +71,41 @@ pub(crate) struct Once {
     /// The mark's key in the account.
     pub(crate) key: Vec<u8>,
     /// Its value.
-    pub(crate) value: Vec<u8>,
+    pub(crate) value: MarkValue,
+    /// A mark with this value counts as none and is replaced: whoever asks has seen that what it
+    /// stands for is no more.
+    pub(crate) ignored: Option<Vec<u8>>,
     /// The load of the account since which it is known that there is no mark.
     pub(crate) absent_since: Option<u64>,
+}
+
+/// What a mark says.
+pub(crate) enum MarkValue {
+    /// This, whatever comes of the operation.
+    Fixed(Vec<u8>),
+    /// Where the message that the operation adds is, and since when.
+    Sent {
+        /// In seconds since 1970.
+        at: i64,
+        /// The mailbox that it is added to.
+        mailbox: MailboxId,
+    },
+}
+
+impl MarkValue {
+    /// The value for an operation that comes to this.
+    pub(crate) fn of(&self, outcome: &Outcome) -> Vec<u8> {
+        match (self, outcome) {
+            (Self::Fixed(value), _) => value.clone(),
+            (Self::Sent { at, mailbox }, Outcome::Added { uid_validity, uids, .. }) => {
+                let (at, mailbox, uid_validity) = (*at, *mailbox, *uid_validity);
+                let uid = uids.iter().next().unwrap_or(Uid::MIN);
+                SentMark { at, mailbox, uid_validity, uid }.encode()
+            }
+            // Nothing else adds a message.
+            (Self::Sent { .. }, _) => Vec::new(),
+        }
+    }
 }
 
 /// A commit that may have happened.

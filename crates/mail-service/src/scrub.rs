@@ -20,6 +20,7 @@ use crate::codec::rows::{
     HeadRow, decode_access_key, decode_acl, decode_annotations, decode_mailbox, decode_membership,
     decode_subscription,
 };
+use crate::codec::sent::SentMark;
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
 use crate::rows::read_row;
@@ -143,6 +144,7 @@ impl Shared {
             Some(AccountKey::AccessKey(_)) => _ = decode_access_key(key, value)?,
             Some(AccountKey::Subscription(_)) => _ = decode_subscription(key, value)?,
             Some(AccountKey::Delivered(..)) => _ = decode_delivered(key, value)?,
+            Some(AccountKey::Sent(_)) => _ = SentMark::decode(key, value)?,
             Some(AccountKey::Thread(_)) => _ = decode_thread(key, value)?,
             Some(AccountKey::Message(id)) => {
                 let stored = StoredMessage::decode(key, value)?;

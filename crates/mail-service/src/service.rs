@@ -10,11 +10,13 @@ use crate::auth::password;
 use crate::clock::World;
 use crate::contents::Contents;
 use crate::error::ServiceError;
+use crate::greylist::GreylistRows;
 use crate::keys;
 use crate::limits::{ServiceConfig, WAITING_LOGINS_MAX};
 use crate::registry::Registry;
 use crate::rows::RowCache;
 use crate::scrub::ScrubTally;
+use crate::story::{Journal, write_stories};
 
 /// The core of a server. Cheap to clone; all clones are one service.
 #[derive(Clone)]
@@ -30,9 +32,12 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) contents: Contents,
     pub(crate) rows: RowCache,
+    /// What was told of messages and is not written yet.
+    pub(crate) journal: Journal,
     /// What scrubs have seen.
     pub(crate) scrubs: ScrubTally,
     pub(crate) credentials: CredentialCache,
+    pub(crate) greylist_rows: GreylistRows,
     /// One permit for each argon2 computation that may run.
     pub(crate) hashing: Arc<Semaphore>,
     /// One permit for each login that may wait for such a computation.
@@ -63,8 +68,11 @@ impl Service {
         };
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let hashing = if cost.concurrent_max == 0 { cores } else { cost.concurrent_max };
+        let journal = Journal::new(config.story_days, &secret, &*world.random)?;
         let shared = Shared {
+            journal,
             credentials: CredentialCache::new(&*world.random)?,
+            greylist_rows: GreylistRows::default(),
             registry: Registry::default(),
             contents: Contents::new(config.cached_entries_max),
             rows: RowCache::default(),
@@ -77,7 +85,10 @@ impl Service {
             config,
             world,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Arc::new(shared);
+        let wake = Arc::clone(&shared.journal.wake);
+        tokio::spawn(write_stories(Arc::downgrade(&shared), wake));
+        Ok(Self { shared })
     }
 
     /// The settings it was opened with.
@@ -86,12 +97,21 @@ impl Service {
         &self.shared.config
     }
 
+    /// The time by its clock, in seconds since 1970.
+    #[must_use]
+    pub fn now_secs(&self) -> i64 {
+        self.shared.world.clock.now_secs()
+    }
+
     /// Closes the store after all that was submitted is answered; later calls fail with `Closed`.
     ///
     /// # Errors
     /// `WriteRefused`.
     pub async fn close(&self) -> Result<(), ServiceError> {
         self.shared.registry.clear();
+        if let Err(error) = self.shared.journal.write_all(&self.shared).await {
+            tracing::warn!(%error, "the newest stories of messages are lost");
+        }
         let store = Arc::clone(&self.shared.store);
         blocking(move || store.close().map_err(ServiceError::from)).await
     }

@@ -28,6 +28,7 @@ use crate::codec::CorruptRecord;
 use crate::codec::message::StoredMessage;
 use crate::codec::queue::decode_delivered;
 use crate::codec::rows::{RemovedMailbox, decode_mailbox, decode_membership_message};
+use crate::codec::sent::SentMark;
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys};
 use crate::limits::SWEEP_STEP_ROWS;
@@ -77,6 +78,14 @@ impl Service {
         }
         if let Err(error) = self.sweep_grants().await {
             tracing::warn!(%error, "grants were not swept");
+            result = Err(error);
+        }
+        if let Err(error) = self.sweep_greylist().await {
+            tracing::warn!(%error, "greylisting was not swept");
+            result = Err(error);
+        }
+        if let Err(error) = self.sweep_stories().await {
+            tracing::warn!(%error, "stories of messages were not swept");
             result = Err(error);
         }
         report.blobs += self.sweep_queue().await?;
@@ -276,7 +285,8 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    /// Marks of deliveries from the queue whose entries are gone.
+    /// Marks of deliveries from the queue whose entries are gone, and of sent messages that nobody
+    /// hands in twice any more.
     fn delete_old_marks(&self, now: i64) -> Result<(), ServiceError> {
         self.visit(&self.keys.delivered(), |key, value| {
             let Some(AccountKey::Delivered(id, _)) = self.keys.parse(key) else {
@@ -284,6 +294,7 @@ impl Sweep<'_> {
             };
             is_old_mark(&*self.store.view()?, id, decode_delivered(key, value)?, now)
         })?;
+        self.visit(&self.keys.sent(), |key, value| Ok(SentMark::decode(key, value)?.is_old(now)))?;
         Ok(())
     }
 

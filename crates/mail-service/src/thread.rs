@@ -106,7 +106,8 @@ fn encode_thread(thread: ThreadId) -> Vec<u8> {
     writer.finish()
 }
 
-fn hash(id: &[u8]) -> IdHash {
+/// The hash that stands for a Message-ID.
+pub(crate) fn hash(id: &[u8]) -> IdHash {
     let digest = *store::BlobId::of(id).as_bytes();
     let mut hash = IdHash::default();
     for (to, from) in hash.iter_mut().zip(digest) {

@@ -61,6 +61,9 @@ pub struct AuthorizedUrl {
 pub enum UrlAccess {
     /// A message submission server, which has looked for whom it acts.
     Submit,
+    /// The submission of this server, on behalf of this user: it asks for him and not by an account
+    /// of its own, so he must be who asks. RFC 4468 §3.3
+    SubmitFor(String),
     /// This user.
     User(String),
     /// Whoever has logged in: there are no anonymous sessions here.
@@ -193,7 +196,9 @@ impl Shared {
         let is_in_time = url.expire.is_none_or(|last| self.world.clock.now_secs() <= last);
         let is_allowed = match &url.access {
             UrlAccess::AnyUser => true,
-            UrlAccess::User(user) => self.account_of(user).await? == Some(requester),
+            UrlAccess::SubmitFor(user) | UrlAccess::User(user) => {
+                self.account_of(user).await? == Some(requester)
+            }
             UrlAccess::Submit => self.is_submission_account(requester).await?,
         };
         let place = found.map(|(owner, mailbox, _)| (owner, mailbox));

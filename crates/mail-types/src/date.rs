@@ -93,6 +93,15 @@ impl InternalDate {
         let (year, month, day) = civil(day);
         format!("{day}-{}-{year:04}", month_name(month))
     }
+
+    /// Writes `date-time` of RFC 3339 §5.6 for seconds since 1970, in UTC: `2026-11-28T18:00:00Z`.
+    pub fn rfc3339(seconds: i64) -> String {
+        let seconds = seconds.clamp(Self::SECONDS_MIN, Self::SECONDS_MAX);
+        let (year, month, day) = civil(seconds.div_euclid(DAY));
+        let second = seconds.rem_euclid(DAY);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
 }
 
 impl fmt::Display for InternalDate {
@@ -209,6 +218,18 @@ mod tests {
         assert_eq!(date.to_string(), "17-Jul-1996 02:44:25 -0700");
         let padded = InternalDate::parse(" 7-Feb-1994 21:52:25 -0800").unwrap();
         assert_eq!(padded.to_string(), " 7-Feb-1994 21:52:25 -0800");
+    }
+
+    #[test]
+    fn a_moment_is_told_as_rfc_3339_wants_it() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+            (1_795_888_800, "2026-11-28T18:00:00Z"),
+            (i64::MAX, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(InternalDate::rfc3339(seconds), text);
+        }
     }
 
     #[test]

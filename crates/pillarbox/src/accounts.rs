@@ -17,7 +17,7 @@ use crate::moving;
 use crate::queue;
 use crate::quota;
 use crate::say;
-use crate::{acl, app_passwords};
+use crate::{acl, app_passwords, why};
 
 /// Carries out an account command.
 ///
@@ -107,6 +107,7 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
             let ScrubReport { passes, bytes, damaged } = service.scrubbed();
             Reply::Scrubbed { passes, bytes, damaged }
         }
+        Request::Why { ask } => why::carry_out(service, ask).await,
         Request::List { after } => match service.list_accounts().await {
             Ok(accounts) => {
                 let names = accounts.iter().map(|account| account.name.as_str());
@@ -244,9 +245,8 @@ pub(crate) fn failed(reply: Reply) -> Failure {
         | Reply::Acl { .. }
         | Reply::Acme { .. }
         | Reply::Counters { .. }
-        | Reply::Scrubbed { .. } => {
-            Failure::failed("the server gave the reply to another question")
-        }
+        | Reply::Scrubbed { .. }
+        | Reply::Story { .. } => Failure::failed("the server gave the reply to another question"),
     }
 }
 

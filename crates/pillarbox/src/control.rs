@@ -23,6 +23,7 @@ use crate::app_passwords::AppPassword;
 use crate::failure::Failure;
 use crate::queue::QueueRequest;
 use crate::quota::{QuotaChange, Used};
+use crate::why::{Told as ToldOfMail, WhyRequest};
 
 /// What can be asked of a server.
 #[derive(Debug, Deserialize, Serialize)]
@@ -60,6 +61,8 @@ pub enum Request {
     Counters,
     /// What the scrub has found since the server was started.
     Scrubbed,
+    /// Tell the story of a message.
+    Why { ask: WhyRequest },
 }
 
 /// What came of it.
@@ -90,6 +93,8 @@ pub enum Reply {
     Counters { commits: u64, groups: u64, syncs: u64, pack_bytes: u64, row_bytes: u64 },
     /// Of [`Request::Scrubbed`].
     Scrubbed { passes: u64, bytes: u64, damaged: u64 },
+    /// Of [`Request::Why`]: a part of it, and where to go on.
+    Story { events: Vec<ToldOfMail>, rest: Option<Vec<u8>>, is_cut: bool },
     /// It was not done.
     Failed { reason: String },
 }

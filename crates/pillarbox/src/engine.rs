@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mail_service::{
-    PasswordCost, QueueConfig, Service, ServiceConfig, Sharing, TokenVerifier, World,
+    PasswordCost, QueueConfig, SaveSent, Service, ServiceConfig, Sharing, TokenVerifier, World,
 };
 use store::{Store, StoreError};
 use store_local::{Local, Options};
 
 use crate::cli::Data;
-use crate::config::{Config, HOME, OAuth, PostgresStorage, Storage};
+use crate::config::{Config, HOME, OAuth, PostgresStorage, STORY_DAYS, Storage};
 use crate::failure::Failure;
 
 /// A data folder and how the accounts in it are kept.
@@ -35,6 +35,10 @@ pub struct Place {
     pub hostname: String,
     /// Domains whose mail is kept here.
     pub domains: Vec<String>,
+    /// Days for which the stories of messages are kept.
+    pub story_days: u32,
+    /// Whether copies of what is submitted are kept for senders.
+    pub save_sent: SaveSent,
 }
 
 /// What to do about a data folder that does not exist yet.
@@ -80,6 +84,8 @@ impl Place {
             oauth: None,
             hostname: config.hostname.clone(),
             domains: config.domains.clone(),
+            story_days: config.story_days,
+            save_sent: config.submission.save_sent,
         }
     }
 
@@ -92,7 +98,18 @@ impl Place {
     pub fn local(data: PathBuf, passwords: PasswordCost) -> Self {
         let (submission_accounts, domains, oauth) = (Vec::new(), Vec::new(), None);
         let (storage, hostname) = (Storage::Local, "localhost".to_owned());
-        Self { data, storage, passwords, submission_accounts, oauth, hostname, domains }
+        let (story_days, save_sent) = (STORY_DAYS, SaveSent::No);
+        Self {
+            data,
+            storage,
+            passwords,
+            submission_accounts,
+            oauth,
+            hostname,
+            domains,
+            story_days,
+            save_sent,
+        }
     }
 
     /// What the operator knows it by.
@@ -232,6 +249,8 @@ impl Place {
             submission_accounts: self.submission_accounts.clone(),
             queue: QueueConfig { hostname: self.hostname.clone(), ..QueueConfig::default() },
             domains: self.domains.clone(),
+            story_days: self.story_days,
+            save_sent: self.save_sent,
             ..ServiceConfig::default()
         };
         match &self.storage {

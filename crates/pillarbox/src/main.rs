@@ -6,18 +6,23 @@ mod acme_command;
 mod aliases;
 mod app_passwords;
 mod check;
+mod checks;
 mod cli;
 mod config;
 mod control;
+mod doctor;
 mod engine;
 mod failure;
 mod hiding;
+mod inward;
 mod log;
 mod moving;
+mod names;
 mod outward;
 mod queue;
 mod quota;
 mod ready;
+mod records;
 mod repair;
 mod sample;
 mod sample_loader;
@@ -26,14 +31,17 @@ mod scrub;
 mod serve;
 mod server;
 mod settings;
+mod setup;
+mod signing;
 mod trial;
 mod web;
+mod why;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, DnsCommand};
 use crate::failure::Failure;
 
 /// Returns memory of closed sessions to the system sooner than the system's own allocator, and is
@@ -62,7 +70,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
         | Command::Queue { .. }
         | Command::Alias { .. }
         | Command::Check(_)
-        | Command::Repair(_) => "warn",
+        | Command::Dns { .. }
+        | Command::Doctor(_)
+        | Command::Setup(_)
+        | Command::Repair(_)
+        | Command::Why(_) => "warn",
     };
     log::start(cli.log, cli.log_filter.as_deref(), default)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -80,7 +92,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Queue { command } => queue::run(command).await,
             Command::Alias { command } => aliases::run(command).await,
             Command::Check(data) => check::run(data).await,
+            Command::Dns { command: DnsCommand::Records(of) } => doctor::print_records(of).await,
+            Command::Doctor(arguments) => doctor::run(arguments).await,
             Command::Repair(arguments) => repair::run(arguments).await,
+            Command::Setup(arguments) => setup::run(arguments).await,
+            Command::Why(asked) => why::run(asked).await,
         }
     })
 }

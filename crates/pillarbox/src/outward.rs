@@ -1,34 +1,63 @@
-//! Mail for other systems: the relays of the configuration, and the runner of the queue.
+//! Mail for other systems: the relays of the configuration, who reaches other servers directly, and
+//! the runner of the queue.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dns::Resolver;
 use mail_service::Service;
 use mail_service::queue::{QueueRunner, RunnerSettings};
 use mail_types::Secret;
-use smtp::{Outbound, QueueOutbound, Relay, RelayLogin, RelayTransport, Relays};
+use sender_auth::Signer;
+use smtp::{
+    Direct, DirectSettings, Outbound, OutboundTransport, QueueOutbound, Relay, RelayLogin, Relays,
+    Routes, TlsReporter,
+};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::error;
 
-use crate::config::RelayPlace;
+use crate::config::{Config, OutboundPlace, RelayPlace};
 use crate::engine::secret;
 use crate::failure::Failure;
 
-/// Reads the files that the relays name.
+/// Where mail for other systems goes. Reads the files that the sections name.
 ///
 /// # Errors
 /// With what cannot be read or used.
-pub fn relays(places: &[RelayPlace]) -> Result<Relays, Failure> {
-    let relays = places.iter().map(relay).collect::<Result<_, Failure>>()?;
-    Relays::new(relays).map_err(|error| Failure::usage(format!("[[relay]]: {error}")))
+pub fn routes(config: &Config, names: &Resolver) -> Result<Routes, Failure> {
+    let relays = config.relays.iter().map(relay).collect::<Result<_, Failure>>()?;
+    let relays = Relays::new(relays);
+    let relays = relays.map_err(|error| Failure::usage(format!("[[relay]]: {error}")))?;
+    let direct = direct(&config.outbound, &config.hostname, names)?;
+    Ok(Routes::new(relays, direct))
+}
+
+fn direct(
+    place: &OutboundPlace,
+    hostname: &str,
+    names: &Resolver,
+) -> Result<Option<Direct>, Failure> {
+    if !place.direct {
+        return Ok(None);
+    }
+    let settings = DirectSettings {
+        hostname: hostname.to_owned(),
+        port: place.port,
+        policy_port: place.policy_port,
+        allow_private: place.allow_private,
+        authorities: place.ca.as_deref().map(read).transpose()?,
+    };
+    let direct = Direct::new(names.clone(), settings);
+    Ok(Some(direct.map_err(|error| Failure::usage(format!("[outbound]: {error}")))?))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }
 
 fn relay(place: &RelayPlace) -> Result<Relay, Failure> {
-    let read = |file: &Path| {
-        fs::read(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
-    };
     let login = |(user, file): &(String, PathBuf)| -> Result<RelayLogin, Failure> {
         Ok(RelayLogin { user: user.clone(), password: Secret::new(secret(file)?) })
     };
@@ -46,19 +75,26 @@ fn relay(place: &RelayPlace) -> Result<Relay, Failure> {
 pub struct Outward {
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
-    /// For the listeners; `None` without relays: then mail for other systems is refused, and mail
-    /// for the people here goes to their mailboxes at once.
+    /// Tells the owners of other domains what became of TLS.
+    reporting: Option<JoinHandle<()>>,
+    /// For the listeners; `None` if none of it leaves: then mail for other systems is refused, and
+    /// mail for the people here goes to their mailboxes at once.
     pub outbound: Option<Arc<dyn Outbound>>,
 }
 
 impl Outward {
-    /// Begins to work on the queue. That is done without relays, too: what was taken while there
+    /// Begins to work on the queue. That is done without routes, too: what was taken while there
     /// were some is not forgotten, and its senders hear of it.
     ///
     /// # Errors
     /// When the system has no randomness.
-    pub fn start(service: &Service, relays: &Relays, hostname: &str) -> Result<Self, Failure> {
-        let transport = RelayTransport::new(relays.clone(), hostname.to_owned());
+    pub fn start(
+        service: &Service,
+        routes: &Routes,
+        hostname: &str,
+        signer: Option<Arc<Signer>>,
+    ) -> Result<Self, Failure> {
+        let transport = OutboundTransport::new(routes.clone(), hostname.to_owned());
         let settings = RunnerSettings::default();
         let runner = QueueRunner::new(service.clone(), Arc::new(transport), settings);
         let runner = runner.map_err(|error| Failure::failed(format!("queue: {error}")))?;
@@ -68,13 +104,22 @@ impl Outward {
             let _ = stopped.await;
         }));
         let outbound: Arc<dyn Outbound> =
-            Arc::new(QueueOutbound::new(service.clone(), relays.clone()));
-        let outbound = (!relays.is_empty()).then_some(outbound);
-        Ok(Self { stop, running, outbound })
+            Arc::new(QueueOutbound::new(service.clone(), routes.clone()));
+        let outbound = (!routes.is_empty()).then_some(outbound);
+        let reporting = routes.direct().map(|direct| {
+            let domain = service.config().domains.first().map_or(hostname, String::as_str);
+            let (service, direct) = (service.clone(), direct.clone());
+            let reporter = TlsReporter::new(service, direct, domain.to_owned(), signer);
+            tokio::spawn(reporter.run())
+        });
+        Ok(Self { stop, running, reporting, outbound })
     }
 
     /// Takes nothing new; what is under way is finished or given back.
     pub async fn end(self) {
+        if let Some(reporting) = self.reporting {
+            reporting.abort();
+        }
         // It fails when the runner has ended.
         let _ = self.stop.send(());
         if let Err(error) = self.running.await {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use mail_service::Service;
 use mail_service::queue::{Entry, Hold, QueueError, QueueId};
+use mail_types::InternalDate;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Backend, failed};
@@ -126,6 +127,9 @@ fn state(entry: &Entry) -> &'static str {
 /// An entry with a line for each recipient.
 fn lines(id: QueueId, entry: &Entry) -> Vec<String> {
     let mut lines = vec![line(id, entry)];
+    if let Hold::Until(at) = entry.hold {
+        lines.push(format!("  leaves at {}", InternalDate::rfc3339(at)));
+    }
     for recipient in &entry.recipients {
         let mut text = String::new();
         let (to, word) = (&recipient.to.address, recipient.progress.word());
@@ -158,5 +162,8 @@ mod tests {
         assert_eq!(lines(id, &entry), [waiting, recipient]);
         entry.hold = Hold::Operator;
         assert!(line(id, &entry).contains(" held "));
+        entry.hold = Hold::Until(1_795_888_800);
+        assert!(line(id, &entry).contains(" later "));
+        assert_eq!(lines(id, &entry)[1], "  leaves at 2026-11-28T18:00:00Z");
     }
 }

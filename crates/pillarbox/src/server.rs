@@ -13,7 +13,7 @@ use net::{
     LoginThrottle, Shutdown, Tls,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smtp::{Relays, Role, SmtpServer, SmtpSettings};
+use smtp::{RateLimits, Rates, Role, Routes, SmtpServer, SmtpSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -22,6 +22,7 @@ use crate::config::{Imap, Listen, Protocol, TlsMode};
 use crate::control::{self, ControlServer};
 use crate::engine::Opened;
 use crate::failure::Failure;
+use crate::inward::Inward;
 use crate::outward::Outward;
 use crate::ready::{Ready, ReadyAddress};
 use crate::scrub::{self, ScrubPace};
@@ -41,10 +42,14 @@ pub struct Setup {
     pub scrub: ScrubPace,
     /// What IMAP offers besides what it always does.
     pub imap: Imap,
-    /// Who carries mail for other systems on.
-    pub relays: Relays,
+    /// What mail on its way in must pass.
+    pub inward: Inward,
+    /// Where mail for other systems goes.
+    pub routes: Routes,
     /// What is told over HTTP, and where certificates come from.
     pub web: Web,
+    /// How much one account may submit.
+    pub rates: RateLimits,
 }
 
 /// A running server.
@@ -57,7 +62,9 @@ pub struct Server {
     tls: Tls,
     certificate: CertificateFiles,
     imap: Imap,
+    inward: Inward,
     outward: Outward,
+    rates: Arc<Rates>,
     /// What a script may want to know of it.
     pub ready: Ready,
 }
@@ -114,7 +121,8 @@ impl Server {
         let tokens = Tokens::default();
         let acme = setup.web.acme.as_ref();
         let renewal = acme.map(|acme| web::renewal(acme, &setup.data, &tls, &tokens));
-        let outward = Outward::start(&service, &setup.relays, &setup.hostname)?;
+        let signer = setup.inward.signer();
+        let outward = Outward::start(&service, &setup.routes, &setup.hostname, signer)?;
         let mut server = Self {
             ready: Ready {
                 pid: std::process::id(),
@@ -130,7 +138,9 @@ impl Server {
             tls,
             certificate,
             imap: setup.imap,
+            inward: setup.inward,
             outward,
+            rates: Arc::new(Rates::new(setup.rates)),
         };
         let handle = renewal.as_ref().map(|(_, handle)| handle.clone());
         let control_server = ControlServer::new(server.service.clone(), stores.local, handle);
@@ -225,8 +235,10 @@ impl Server {
                 let sends = role == Role::Submission;
                 let settings = SmtpSettings {
                     outbound: self.outward.outbound.clone().filter(|_| sends),
+                    rates: Some(Arc::clone(&self.rates)),
                     ..SmtpSettings::new(role, hostname.to_owned(), starttls)
                 };
+                let settings = self.inward.settings(settings);
                 let (service, throttle) = (self.service.clone(), Arc::clone(throttle));
                 let smtp = SmtpServer::new(service, throttle, settings);
                 self.spawn(listener, arrival, gate, Arc::new(smtp));

@@ -9,12 +9,14 @@ use mail_service::{PasswordCost, Service, World};
 use mail_types::Secret;
 use net::{Access, Address, Listener};
 use serde::{Deserialize, Serialize};
-use smtp::{Relays, Role};
+use smtp::{RateLimits, Role, Routes};
 
 use crate::cli::Try;
-use crate::config::{Imap, Listen, Protocol, TlsMode};
+use crate::config::{DnsPlace, Imap, InboundPlace, Listen, Protocol, TlsMode};
 use crate::engine::{self, Place};
 use crate::failure::Failure;
+use crate::inward::Inward;
+use crate::names;
 use crate::ready::{self, ReadyAccount};
 use crate::sample::{Addresses, Holder, SAMPLES};
 use crate::sample_loader;
@@ -54,9 +56,13 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
         listeners.push((Listen { protocol, address, tls }, listener));
     }
     let hostname = "localhost".to_owned();
-    let (scrub, imap, relays) = (ScrubPace::default(), Imap::default(), Relays::default());
+    let (scrub, imap, routes) = (ScrubPace::default(), Imap::default(), Routes::default());
+    let names = names::resolver(&DnsPlace::default())?;
+    let inward = Inward::new(&InboundPlace::default(), &names, &hostname, None)?;
     let web = Web { domains: vec![DOMAIN.to_owned()], policy: None, acme: None };
-    let setup = Setup { data, hostname, certificate: None, listeners, scrub, imap, relays, web };
+    let (certificate, rates) = (None, RateLimits::default());
+    let setup =
+        Setup { data, hostname, certificate, listeners, scrub, imap, routes, inward, web, rates };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();

@@ -116,6 +116,12 @@ pub fn renewal(acme: &Acme, data: &Path, tls: &Tls, tokens: &Tokens) -> (Runner<
     Runner::new(client, &settings, tls.clone(), clock)
 }
 
+/// The files that a certificate from an authority is kept in.
+pub fn issued(data: &Path) -> CertificateFiles {
+    let file = certificate_file(&acme_folder(data));
+    CertificateFiles { certificate: file.clone(), key: file, client_ca: None }
+}
+
 fn acme_folder(data: &Path) -> PathBuf {
     data.join("acme")
 }

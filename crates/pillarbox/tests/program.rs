@@ -265,6 +265,16 @@ fn the_queue_is_looked_after_on_a_running_server_and_without_one() {
         done(&["queue", "drop", id]);
         assert_eq!(site.run(&["queue", "show", id], "").status.code(), Some(1));
         assert!(!done(&["queue", "list"]).contains(id));
+        let story = done(&["why", id]);
+        for order in ["hold", "retry", "drop"] {
+            assert!(story.contains(&format!(" {order} ordered for {id}\n")), "{story}");
+        }
+        assert_eq!(story.contains(reason), is_running, "{story}");
+        let json = done(&["why", id, "--json"]);
+        assert!(json.lines().all(|line| line.starts_with("{\"at\":1")), "{json}");
+        assert_eq!(site.run(&["why", "<other@x.example>"], "").status.code(), Some(1));
+        let found = site.run(&["why", "--to", "b@x.example", "--since", "1h"], "");
+        assert_eq!(found.status.success(), is_running, "an attempt was made of it");
         if let Some(server) = server {
             server.stop();
         }

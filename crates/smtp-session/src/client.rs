@@ -28,8 +28,12 @@ pub struct Errand {
     pub has_8bit: bool,
     /// Whether an address or a header is in UTF-8. RFC 6531
     pub smtputf8: bool,
+    /// Whether every server on the way has to protect it. RFC 8689
+    pub require_tls: bool,
     /// RET and ENVID as they are written, in xtext. RFC 3461 §4.3, §4.4
     pub dsn: String,
+    /// Whether the connection may stay open for another message.
+    pub stays: bool,
 }
 
 /// One recipient of an [`Errand`].
@@ -74,6 +78,17 @@ pub enum ClientStep {
     Text,
     /// Send the output, and close.
     Close,
+    /// Nothing: the message was taken, and the connection can take another. See
+    /// [`Client::standing`].
+    Rest,
+}
+
+/// A dialogue between two messages: what is known of the other side. RFC 5321 §4.1.1.4 leaves
+/// nothing else of the message before.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    offer: Offered,
+    is_protected: bool,
 }
 
 /// What a server takes its time for. RFC 5321 §4.5.3.2
@@ -120,6 +135,11 @@ pub struct Client {
     /// For each recipient, what RCPT was answered; then what became of it.
     fates: Vec<Option<Fate>>,
     is_protected: bool,
+    /// Whether a message was begun: what went wrong before has nothing to do with it.
+    has_begun: bool,
+    /// Whether the server has said anything but that it leaves.
+    was_heard: bool,
+    lacks_tls: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +155,8 @@ enum State {
     Text,
     /// The end of the text has been sent.
     End,
+    /// It has been taken, and another message may follow.
+    Rest,
     Over,
 }
 
@@ -155,6 +177,7 @@ struct Offered {
     smtputf8: bool,
     dsn: bool,
     auth_plain: bool,
+    require_tls: bool,
 }
 
 impl Client {
@@ -173,7 +196,46 @@ impl Client {
             replies: 0,
             fates,
             is_protected,
+            has_begun: false,
+            was_heard: false,
+            lacks_tls: false,
         }
+    }
+
+    /// Goes on with another message where a dialogue rests.
+    pub fn resume(errand: Errand, standing: Standing) -> (Self, ClientStep) {
+        let mut client = Self::new(errand);
+        (client.offer, client.is_protected) = (standing.offer, standing.is_protected);
+        let step = client.begin_mail();
+        (client, step)
+    }
+
+    /// What another message can go on with, once the step is [`ClientStep::Rest`].
+    pub fn standing(&self) -> Option<Standing> {
+        let (offer, is_protected) = (self.offer, self.is_protected);
+        (self.state == State::Rest).then_some(Standing { offer, is_protected })
+    }
+
+    /// Whether it came so far that the message itself was spoken of. Before, another server of
+    /// the same domain may do better. RFC 5321 §5.1
+    pub fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Whether the server has said anything but that it leaves: a connection that had rested for
+    /// too long has not.
+    pub fn was_heard(&self) -> bool {
+        self.was_heard
+    }
+
+    /// Whether the server did not protect the connection when it was asked to.
+    pub fn lacks_tls(&self) -> bool {
+        self.lacks_tls
+    }
+
+    /// Whether TLS protects the connection.
+    pub fn is_protected(&self) -> bool {
+        self.is_protected
     }
 
     /// What is to be sent now.
@@ -240,7 +302,7 @@ impl Client {
     /// not answered: `why` is then what is known of it.
     pub fn into_fates(self, why: &Response) -> Vec<Fate> {
         let unknown = || Fate::Deferred(why.clone());
-        let is_over = self.state == State::Over;
+        let is_over = matches!(self.state, State::Over | State::Rest);
         let settle = |fate: Option<Fate>| match fate {
             // RCPT was answered well, and then the connection broke.
             Some(Fate::Taken(_)) if !is_over => unknown(),
@@ -252,9 +314,10 @@ impl Client {
 
     fn take(&mut self, response: &Response) -> ClientStep {
         // RFC 5321 §3.8: it may come at any time, and then the server is gone.
-        if response.code == 421 && self.state != State::Over {
+        if response.code == 421 && !matches!(self.state, State::Over | State::Rest) {
             return self.give_up(response);
         }
+        self.was_heard = true;
         match self.state {
             State::Greeting => self.greeted(response),
             State::Ehlo => self.extended(response),
@@ -268,8 +331,7 @@ impl Client {
                 220 if self.responses.has_more() => self.give_up(&too_early()),
                 220 => ClientStep::StartTls,
                 // RFC 3207 §4.1: the client decides; nobody is lost by going on without.
-                _ if self.errand.tls == ClientTls::Opportunistic => self.authenticate(),
-                _ => self.end_with(&unprotected()),
+                _ => self.go_on_in_clear(),
             },
             State::Auth => match response.is_success() {
                 true => self.begin_mail(),
@@ -282,7 +344,7 @@ impl Client {
             State::Text if response.is_success() => self.give_up(&too_early()),
             State::Text => self.give_up(response),
             State::End => self.ended(response),
-            State::Over => ClientStep::Close,
+            State::Rest | State::Over => ClientStep::Close,
         }
     }
 
@@ -325,6 +387,12 @@ impl Client {
             self.say("STARTTLS");
             return ClientStep::Read;
         }
+        self.go_on_in_clear()
+    }
+
+    /// The server does not protect the connection.
+    fn go_on_in_clear(&mut self) -> ClientStep {
+        self.lacks_tls = true;
         match self.errand.tls {
             ClientTls::Opportunistic => self.authenticate(),
             _ => self.end_with(&unprotected()),
@@ -349,6 +417,11 @@ impl Client {
 
     /// What the server cannot take is known before it is sent.
     fn begin_mail(&mut self) -> ClientStep {
+        if self.errand.require_tls && !(self.is_protected && self.offer.require_tls) {
+            // RFC 8689 §4.2.1; another server of the domain may know it.
+            return self.end_with(&Response::local(550, [5, 7, 30], NO_REQUIRETLS));
+        }
+        self.has_begun = true;
         let has_utf8 = self.errand.has_utf8_address();
         let refusal = if self.offer.size.is_some_and(|max| max > 0 && self.errand.size > max) {
             Some(Response::local(552, [5, 3, 4], "the message is larger than the server takes"))
@@ -407,6 +480,9 @@ impl Client {
         if self.errand.smtputf8 || self.errand.has_utf8_address() {
             line.push_str(" SMTPUTF8");
         }
+        if self.errand.require_tls {
+            line.push_str(" REQUIRETLS");
+        }
         if self.offer.dsn {
             line.push_str(&self.errand.dsn);
         }
@@ -463,6 +539,11 @@ impl Client {
             if let Some(Fate::Taken(_)) = fate {
                 *fate = Some(Fate::of(response));
             }
+        }
+        // Who says more than he was asked is not to be trusted with another message.
+        if self.errand.stays && response.is_success() && !self.responses.has_more() {
+            self.state = State::Rest;
+            return ClientStep::Rest;
         }
         self.quit()
     }
@@ -555,6 +636,7 @@ impl Offered {
                 "8BITMIME" => offer.eight_bit = true,
                 "SMTPUTF8" => offer.smtputf8 = true,
                 "DSN" => offer.dsn = true,
+                "REQUIRETLS" => offer.require_tls = true,
                 // 0 and nothing are no limit. RFC 1870 §4
                 "SIZE" => offer.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
                 "AUTH" => offer.auth_plain |= words.any(|w| w.eq_ignore_ascii_case("PLAIN")),
@@ -573,6 +655,8 @@ fn blameless(response: &Response) -> Response {
 fn too_early() -> Response {
     Response::local(451, [4, 5, 0], "the server answered what it had not been asked yet")
 }
+
+const NO_REQUIRETLS: &str = "the server does not promise to protect the message on its further way";
 
 /// Commands that are sent together.
 const PIPELINED_MAX: usize = 50;
@@ -656,7 +740,9 @@ mod tests {
             size: 100,
             has_8bit: false,
             smtputf8: false,
+            require_tls: false,
             dsn: " RET=HDRS".to_owned(),
+            stays: false,
         }
     }
 
@@ -675,7 +761,7 @@ mod tests {
             match step {
                 ClientStep::StartTls => client.tls_started(),
                 ClientStep::Text => client.text_sent(),
-                ClientStep::Read | ClientStep::Close => {}
+                ClientStep::Read | ClientStep::Close | ClientStep::Rest => {}
             }
         }
         (client, step)
@@ -792,6 +878,78 @@ mod tests {
             let code = if tls == ClientTls::Required { 454 } else { 421 };
             assert_eq!(codes(client), [('d', code)]);
         }
+    }
+
+    #[test]
+    fn a_connection_rests_after_a_message_and_takes_another() {
+        let errand = Errand { stays: true, ..errand(&["a@example.net"]) };
+        let (client, step) = talk(
+            errand.clone(),
+            &[
+                ("220 net", "EHLO mail.example.org|"),
+                ("250-net\r\n250 DSN", "MAIL FROM:<dock@example.org> RET=HDRS|"),
+                ("250 ok", "RCPT TO:<a@example.net> NOTIFY=FAILURE|"),
+                ("250 ok", "DATA|"),
+                ("354 go on", ""),
+                ("250 taken", ""),
+            ],
+        );
+        assert_eq!(step, ClientStep::Rest);
+        let standing = client.standing().unwrap();
+        assert_eq!(codes(client), [('t', 250)]);
+        let (mut client, step) = Client::resume(errand.clone(), standing);
+        assert_eq!(step, ClientStep::Read);
+        assert_eq!(client.take_output(), b"MAIL FROM:<dock@example.org> RET=HDRS\r\n");
+        assert!(client.has_begun() && !client.was_heard());
+        // It had waited too long: that says nothing of the message.
+        assert_eq!(client.push(b"421 4.4.2 idle\r\n"), ClientStep::Close);
+        assert!(!client.was_heard());
+        let (mut client, _) = Client::resume(errand, standing);
+        client.push(b"250 ok\r\n");
+        assert!(client.was_heard());
+        assert_eq!(codes(client), [('d', 421)]);
+    }
+
+    #[test]
+    fn only_a_connection_that_is_in_order_rests() {
+        for last in ["451 later", "554 no", "250 taken\r\n250 and more", "250 taken\r\n2"] {
+            let errand = Errand { stays: true, ..errand(&["a@example.net"]) };
+            let begin = [
+                ("220 net", "EHLO mail.example.org|"),
+                ("250 net", "MAIL FROM:<dock@example.org>|"),
+                ("250 ok", "RCPT TO:<a@example.net>|"),
+                ("250 ok", "DATA|"),
+                ("354 go on", ""),
+            ];
+            let (client, step) = talk(errand, &[&begin[..], &[(last, "QUIT|")]].concat());
+            assert_eq!(step, ClientStep::Close, "{last}");
+            assert!(client.standing().is_none());
+        }
+    }
+
+    #[test]
+    fn what_requires_tls_goes_only_where_that_is_promised_behind_tls() {
+        let required = |tls| Errand { tls, require_tls: true, ..errand(&["a@example.net"]) };
+        let offer = "250-net\r\n250-REQUIRETLS\r\n250 STARTTLS";
+        for (promise, last) in [
+            ("250-net\r\n250 REQUIRETLS", "MAIL FROM:<dock@example.org> REQUIRETLS|"),
+            ("250 net", "QUIT|"),
+        ] {
+            let (client, _) = talk(
+                required(ClientTls::Required),
+                &[
+                    ("220 net", "EHLO mail.example.org|"),
+                    (offer, "STARTTLS|"),
+                    ("220 go", ""),
+                    (promise, &format!("EHLO mail.example.org|{last}")),
+                ],
+            );
+            assert_eq!(client.has_begun(), last != "QUIT|");
+        }
+        let clear = [("220 net", "EHLO mail.example.org|"), ("250-net\r\n250 REQUIRETLS", "QUIT|")];
+        let (client, _) = talk(required(ClientTls::None), &clear);
+        assert!(!client.has_begun());
+        assert_eq!(codes(client), [('r', 550)]);
     }
 
     #[test]

@@ -3,17 +3,18 @@
 use std::borrow::Cow;
 
 use smtp_proto::{
-    MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_RET_FULL, MAIL_RET_HDRS, MAIL_SMTPUTF8, MailFrom,
-    RCPT_NOTIFY_DELAY, RCPT_NOTIFY_FAILURE, RCPT_NOTIFY_NEVER, RCPT_NOTIFY_SUCCESS, RcptTo,
-    Request,
+    MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_REQUIRETLS, MAIL_RET_FULL, MAIL_RET_HDRS,
+    MAIL_SMTPUTF8, MailFrom, RCPT_NOTIFY_DELAY, RCPT_NOTIFY_FAILURE, RCPT_NOTIFY_NEVER,
+    RCPT_NOTIFY_SUCCESS, RcptTo, Request,
 };
 
 use crate::path::{Path, parse_path};
 use crate::session::{
-    Client, Dsn, Greeting, MAILS_MAX, Notify, RECIPIENTS_MAX, Recipient, Ret, Role, Stage, StartTls,
+    Client, Dsn, Greeting, MAILS_MAX, Notify, Opening, RECIPIENTS_MAX, Recipient, RequireTls, Ret,
+    Role, Stage, StartTls,
 };
 use crate::text::{Chunk, Place, TOO_LONG_MESSAGE};
-use crate::{Event, Reply, Session, Transaction};
+use crate::{Burl, Event, Reply, Session, Transaction};
 
 type Cowed<'a> = Cow<'a, str>;
 
@@ -27,6 +28,9 @@ impl Session {
         }
         if is_verb(line, "BDAT") && !self.is(Role::Lmtp) {
             return self.bdat_line(line);
+        }
+        if is_verb(line, "BURL") && self.offer.burl == Burl::Offered {
+            return self.burl_line(line);
         }
         if !input.is_empty() && !self.may_pipeline(line) {
             // RFC 2920 §3.1. Who writes on without reading is not talking to us: another server
@@ -151,6 +155,18 @@ impl Session {
         if self.offer.dsn == Dsn::Offered {
             lines.push("DSN".to_owned());
         }
+        if let Some(offer) = self.offer.future_release {
+            lines.push(offer.announcement(self.now_secs));
+        }
+        match self.offer.burl {
+            // RFC 4468 §3.1: without arguments it says that a login is needed.
+            Burl::Offered if !self.is_authenticated => lines.push("BURL".to_owned()),
+            Burl::Offered => lines.push("BURL imap".to_owned()),
+            Burl::Absent => {}
+        }
+        if self.offer.require_tls == RequireTls::Offered {
+            lines.push("REQUIRETLS".to_owned());
+        }
         if self.offer.starttls == StartTls::Offered {
             lines.push("STARTTLS".to_owned());
         }
@@ -218,9 +234,20 @@ impl Session {
             _ => None,
         };
         let envelope_id = from.env_id.as_deref().map(printable).transpose()?;
-        let eight_bit = from.flags & MAIL_BODY_8BITMIME != 0;
-        let recipients = Vec::new();
-        Ok(Transaction { reverse_path, recipients, utf8, eight_bit, ret, envelope_id })
+        let release = match self.offer.future_release {
+            Some(offer) => offer.release(from.hold_until, parameters, self.now_secs)?,
+            None => None,
+        };
+        Ok(Transaction {
+            reverse_path,
+            recipients: Vec::new(),
+            utf8,
+            eight_bit: from.flags & MAIL_BODY_8BITMIME != 0,
+            ret,
+            envelope_id,
+            release,
+            require_tls: from.flags & MAIL_REQUIRETLS != 0,
+        })
     }
 
     /// Parameters of extensions that were not offered. RFC 5321 §4.1.1.11
@@ -230,6 +257,10 @@ impl Session {
         if dsn {
             offered |= MAIL_RET_FULL | MAIL_RET_HDRS;
         }
+        if self.offer.require_tls == RequireTls::Offered {
+            offered |= MAIL_REQUIRETLS;
+        }
+        let holds = from.hold_for != 0 || from.hold_until != 0;
         from.flags & !offered != 0
             || from.trans_id.is_some()
             || from.by != 0
@@ -238,8 +269,7 @@ impl Session {
             || from.mtrk.is_some()
             // RFC 4954 §5: understood where AUTH is, and believed nowhere.
             || (from.auth.is_some() && self.offer.mechanisms.is_empty())
-            || from.hold_for != 0
-            || from.hold_until != 0
+            || (holds && self.offer.future_release.is_none())
             || from.mt_priority != 0
     }
 
@@ -287,7 +317,9 @@ impl Session {
                 self.count(Reply::new(501, "5.5.4", "DATA takes no argument"));
             }
             // RFC 3030 §2: not in one transaction with BDAT.
-            _ if self.receipt.is_some() => self.count(Reply::new(503, "5.5.1", "Go on with BDAT")),
+            _ if self.receipt.is_some() => {
+                self.count(Reply::new(503, "5.5.1", "Go on as you have begun"));
+            }
             None => self.count(SAY_MAIL),
             // RFC 2033 §4.2: with no accepted recipient there would be no reply to the text.
             Some(0) => self.count(NO_RECIPIENTS),
@@ -296,7 +328,7 @@ impl Session {
             Some(_) if !input.is_empty() => {
                 self.end(Reply::new(554, "5.5.0", "Wait for the reply to DATA"));
             }
-            Some(_) => self.stage = Stage::AwaitData(None),
+            Some(_) => self.stage = Stage::AwaitData(Opening::Text),
         }
     }
 
@@ -331,7 +363,7 @@ impl Session {
             None => Stage::SkipChunk(chunk, SAY_MAIL),
             Some(0) => Stage::SkipChunk(chunk, NO_RECIPIENTS),
             Some(_) if self.receipt.is_some() => Stage::Chunk(chunk),
-            Some(_) => Stage::AwaitData(Some(chunk)),
+            Some(_) => Stage::AwaitData(Opening::Chunk(chunk)),
         };
     }
 
@@ -365,7 +397,7 @@ fn with_plain_path(line: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-fn is_verb(line: &[u8], verb: &str) -> bool {
+pub(crate) fn is_verb(line: &[u8], verb: &str) -> bool {
     let (start, behind) = (line.get(..verb.len()), line.get(verb.len()));
     start.is_some_and(|start| start.eq_ignore_ascii_case(verb.as_bytes()))
         && behind.is_none_or(u8::is_ascii_whitespace)
@@ -384,7 +416,7 @@ fn parse_bdat(line: &[u8]) -> Option<Chunk> {
     words.next().is_none().then_some(Chunk { left, place })
 }
 
-fn trimmed(line: &[u8]) -> &[u8] {
+pub(crate) fn trimmed(line: &[u8]) -> &[u8] {
     line.trim_ascii()
 }
 
@@ -417,13 +449,13 @@ fn notify(flags: u64) -> Option<Option<Notify>> {
     Some((flags != 0).then_some(notify))
 }
 
-const TOO_IDLE: Reply = Reply::new(421, "4.7.0", "Too many commands and no message");
+pub(crate) const TOO_IDLE: Reply = Reply::new(421, "4.7.0", "Too many commands and no message");
 const NO_SENDER: Reply = Reply::new(553, "5.1.7", "Not an address");
 const NO_RECIPIENT: Reply = Reply::new(553, "5.1.3", "Not an address");
 const UNKNOWN_PARAMETER: Reply = Reply::new(555, "5.5.4", "Parameter not offered");
 const NOT_OFFERED: Reply = Reply::new(502, "5.5.1", "Not offered here");
-const SAY_MAIL: Reply = Reply::new(503, "5.5.1", "Say MAIL first");
-const NO_RECIPIENTS: Reply = Reply::new(503, "5.5.1", "No valid recipients");
+pub(crate) const SAY_MAIL: Reply = Reply::new(503, "5.5.1", "Say MAIL first");
+pub(crate) const NO_RECIPIENTS: Reply = Reply::new(503, "5.5.1", "No valid recipients");
 const CANNOT_VERIFY: Reply = Reply::new(252, "2.5.2", "Send the mail and see");
 
 /// Commands between two messages that bring none nearer: RSET, NOOP, EHLO and their like.

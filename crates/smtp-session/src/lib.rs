@@ -8,9 +8,11 @@
 //! - [`parse_path`]: addresses as they stand in commands.
 
 mod auth;
+mod burl;
 mod client;
 mod command;
 mod content;
+mod future;
 mod line;
 mod path;
 mod reply;
@@ -18,16 +20,18 @@ mod response;
 mod session;
 mod text;
 
+pub use burl::{Burl, URLS_MAX};
 pub use client::{
-    Addressee, Client, ClientStep, ClientTls, Credentials, Errand, Fate, Stuffing, Wait,
+    Addressee, Client, ClientStep, ClientTls, Credentials, Errand, Fate, Standing, Stuffing, Wait,
 };
 pub use command::IDLE_COMMANDS_MAX;
 pub use content::{Content, LineEnds};
+pub use future::{FutureRelease, Release, ReleaseRequest};
 pub use line::{LONGEST_LINE_BYTES, LONGEST_RESPONSE_BYTES};
 pub use path::{Path, parse_path};
 pub use reply::Reply;
 pub use response::{Response, Responses};
 pub use session::{
     AuthAnswer, AuthStep, Dsn, ERRORS_MAX, Event, MAILS_MAX, Notify, Offer, RECIPIENTS_MAX,
-    Recipient, Ret, Role, Session, StartTls, Transaction,
+    Recipient, RequireTls, Ret, Role, Session, StartTls, Transaction,
 };

@@ -7,7 +7,10 @@ impl Session {
     /// Takes a line of a command or of an authentication.
     pub(crate) fn line(&mut self, input: &mut Vec<u8>) -> Option<Event> {
         let is_response = matches!(self.stage, Stage::AuthLine(_));
-        let longest = if is_response { LONGEST_RESPONSE_BYTES } else { LONGEST_LINE_BYTES };
+        let longest = match is_response || self.may_be_url(input) {
+            true => LONGEST_RESPONSE_BYTES,
+            false => LONGEST_LINE_BYTES,
+        };
         let Some(line_feed) = input.iter().position(|byte| *byte == b'\n') else {
             if input.len() > longest {
                 self.stage = Stage::LongLine;
@@ -92,5 +95,6 @@ const TOO_LONG_LINE: Reply = Reply::new(500, "5.5.6", "Line too long");
 /// and parameters make it longer.
 pub const LONGEST_LINE_BYTES: usize = 2048;
 
-/// The longest line of an authentication with its CRLF. RFC 4954 §4.2
+/// The longest line of an authentication with its CRLF (RFC 4954 §4.2), and of BURL: the longest
+/// URL that names a message is below it.
 pub const LONGEST_RESPONSE_BYTES: usize = 12_288;

@@ -8,8 +8,9 @@
 
 use mail_types::Secret;
 
-use crate::text::{Chunk, Receipt};
-use crate::{Content, Reply};
+use crate::burl::Load;
+use crate::text::{Chunk, Place, Receipt};
+use crate::{Burl, Content, FutureRelease, Release, Reply};
 
 /// For whom a session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,12 @@ pub struct Offer {
     pub mechanisms: Vec<String>,
     /// Whether notifications can be asked for.
     pub dsn: Dsn,
+    /// How far ahead mail can be handed in; `None`: not at all.
+    pub future_release: Option<FutureRelease>,
+    /// Whether URLs can be handed in instead of text.
+    pub burl: Burl,
+    /// Whether TLS can be asked for on the whole way.
+    pub require_tls: RequireTls,
 }
 
 /// Whether STARTTLS may be asked for.
@@ -57,6 +64,15 @@ pub enum Dsn {
     Absent,
 }
 
+/// Whether REQUIRETLS is taken. RFC 8689 §2
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequireTls {
+    /// It is: the connection is under TLS, and whoever carries the message on honours it.
+    Offered,
+    /// It is not.
+    Absent,
+}
+
 /// What must happen next.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -72,6 +88,10 @@ pub enum Event {
     Data,
     /// The next piece of the message.
     Text(Vec<u8>),
+    /// Find what this URL names, for who has logged in. Answer with [`Session::answer_url`].
+    Url(String),
+    /// Bring the next piece of it. Answer with [`Session::answer_url_text`].
+    UrlText,
     /// The message is whole. Deliver it, then answer with [`Session::answer_message`].
     End,
     /// Nothing will come of the message. Drop what was taken of it.
@@ -126,6 +146,10 @@ pub struct Transaction {
     pub ret: Option<Ret>,
     /// The sender's name for this message, decoded. RFC 3461 §4.4
     pub envelope_id: Option<String>,
+    /// When it shall leave; `None` is at once. RFC 4865
+    pub release: Option<Release>,
+    /// Whether TLS was asked for on the whole way. RFC 8689 §2
+    pub require_tls: bool,
 }
 
 /// One accepted recipient.
@@ -171,6 +195,9 @@ pub struct Session {
     pub(crate) stage: Stage,
     pub(crate) is_authenticated: bool,
     pub(crate) counts: Counts,
+    /// The time, in seconds since 1970. The shell sets it before it brings input; it says until
+    /// when mail can be held.
+    pub now_secs: i64,
     /// Replies not sent yet. The shell sends them and clears the buffer.
     pub replies: Vec<u8>,
 }
@@ -213,14 +240,31 @@ pub(crate) enum Stage {
     AuthLine(AfterChallenge),
     AwaitSender(Transaction),
     AwaitRecipient(Recipient),
-    /// With the chunk that the message begins with, if it comes in chunks.
-    AwaitData(Option<Chunk>),
+    /// With what the message begins.
+    AwaitData(Opening),
     Text(Content),
     Chunk(Chunk),
     /// The rest of a chunk that nobody wants, and what is replied then.
     SkipChunk(Chunk, Reply),
+    AwaitUrl(Load),
+    AwaitUrlText(Place),
+    /// A piece of what a URL names; an empty one is its end.
+    UrlPiece(Vec<u8>, Place),
+    /// A message that nothing will come of has to be dropped.
+    Abandoned,
     AwaitDelivery,
     Closed,
+}
+
+/// With what a message begins.
+#[derive(Debug)]
+pub(crate) enum Opening {
+    /// All of it, behind 354.
+    Text,
+    /// With the octets of a BDAT.
+    Chunk(Chunk),
+    /// With what a URL names.
+    Url(Load),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,6 +304,7 @@ impl Session {
             stage: Stage::Commands,
             is_authenticated: false,
             counts: Counts::default(),
+            now_secs: 0,
             replies: Vec::new(),
         }
     }
@@ -301,6 +346,13 @@ impl Session {
                     Some(Event::Recipient(recipient.address.clone()))
                 }
                 Stage::AwaitData(_) => Some(Event::Data),
+                Stage::AwaitUrl(load) => Some(Event::Url(load.url.clone())),
+                Stage::AwaitUrlText(_) => Some(Event::UrlText),
+                Stage::UrlPiece(..) => self.url_piece(),
+                Stage::Abandoned => {
+                    self.stage = Stage::Commands;
+                    Some(Event::Abandon)
+                }
                 Stage::AwaitDelivery => Some(Event::End),
                 Stage::Closed => Some(Event::Close),
             };
@@ -339,27 +391,25 @@ impl Session {
 
     /// The answer to [`Event::Data`]: `Ok` lets the text come.
     pub fn answer_data(&mut self, answer: Result<(), Reply>) {
-        let Stage::AwaitData(chunk) = std::mem::replace(&mut self.stage, Stage::Commands) else {
+        let Stage::AwaitData(opening) = std::mem::replace(&mut self.stage, Stage::Commands) else {
             return;
         };
-        match (answer, chunk) {
-            (Ok(()), None) => {
-                self.receipt = Some(Receipt::default());
+        match answer {
+            Ok(()) => {
+                let urls = u32::from(matches!(opening, Opening::Url(_)));
+                self.receipt = Some(Receipt::of_urls(urls));
+            }
+            Err(_) => drop(self.forget()),
+        }
+        match (answer, opening) {
+            (Ok(()), Opening::Text) => {
                 Reply::new(354, "", "End with <CRLF>.<CRLF>").write(&mut self.replies);
                 self.stage = Stage::Text(Content::default());
             }
-            (Ok(()), Some(chunk)) => {
-                self.receipt = Some(Receipt::default());
-                self.stage = Stage::Chunk(chunk);
-            }
-            (Err(reply), None) => {
-                self.forget();
-                self.count(reply);
-            }
-            (Err(reply), Some(chunk)) => {
-                self.forget();
-                self.stage = Stage::SkipChunk(chunk, reply);
-            }
+            (Ok(()), Opening::Chunk(chunk)) => self.stage = Stage::Chunk(chunk),
+            (Ok(()), Opening::Url(load)) => self.stage = Stage::AwaitUrl(load),
+            (Err(reply), Opening::Text | Opening::Url(_)) => self.count(reply),
+            (Err(reply), Opening::Chunk(chunk)) => self.stage = Stage::SkipChunk(chunk, reply),
         }
     }
 

@@ -12,6 +12,15 @@ pub(crate) struct Receipt {
     line_ends: LineEnds,
     /// Why nothing will come of it.
     refusal: Option<Reply>,
+    /// URLs that were asked for.
+    pub(crate) urls: u32,
+}
+
+impl Receipt {
+    /// A message that begins, with so many URLs.
+    pub(crate) fn of_urls(urls: u32) -> Self {
+        Self { urls, ..Self::default() }
+    }
 }
 
 /// What is left of the octets that one BDAT announced.
@@ -99,6 +108,34 @@ impl Session {
         taken.is_empty().then_some(Event::NeedInput)
     }
 
+    /// Takes a piece of what a URL names; an empty one is its end. RFC 4468 §3.2
+    pub(crate) fn url_piece(&mut self) -> Option<Event> {
+        let stage = std::mem::replace(&mut self.stage, Stage::Commands);
+        let Stage::UrlPiece(piece, place) = stage else { return None };
+        let is_end = piece.is_empty() && place == Place::Last;
+        let has_bare = self.receipt.as_mut().is_some_and(|receipt| {
+            receipt.line_ends.push(&piece);
+            if is_end { receipt.line_ends.ends_bare() } else { receipt.line_ends.has_bare() }
+        });
+        match self.judge(piece.len(), has_bare) {
+            Verdict::Take if is_end => self.stage = Stage::AwaitDelivery,
+            Verdict::Take if piece.is_empty() => self.count(URL_TAKEN),
+            Verdict::Take => {
+                self.stage = Stage::AwaitUrlText(place);
+                return Some(Event::Text(piece));
+            }
+            Verdict::Abandon => {
+                if let Some(refusal) = self.receipt.as_ref().and_then(|receipt| receipt.refusal) {
+                    self.refuse_message(refusal);
+                }
+                return Some(Event::Abandon);
+            }
+            // There is no message, and so nothing that could come of it.
+            Verdict::Skip | Verdict::Closed => {}
+        }
+        None
+    }
+
     /// Counts octets and decides whether they are wanted.
     fn judge(&mut self, octets: usize, has_bare: bool) -> Verdict {
         let bytes_max = self.offer.message_bytes_max;
@@ -165,5 +202,8 @@ pub(crate) const TOO_LONG_MESSAGE: Reply = Reply::new(552, "5.3.4", "Message too
 
 /// What is read of a refused message at least, before the connection is closed.
 const SKIPPED_BYTES_MIN: u64 = 1 << 20;
+
+/// RFC 4468 §6
+const URL_TAKEN: Reply = Reply::new(250, "2.5.0", "Taken, go on with BURL or BDAT");
 
 const BARE_LINE_END: Reply = Reply::new(550, "5.6.0", "Bare CR or LF in the message");

@@ -4,16 +4,21 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail_service::{DeliverError, Destinations};
+use mail_service::{DeliverError, Destinations, Visit};
 use mail_types::AccountId;
 use net::{Guard, Peer, READ_BYTES_MAX, Stream};
-use smtp_session::{Event, Reply, Role, Session};
+use smtp_session::{Event, Reply, Role, Session, Transaction};
 use tokio::time::Instant;
+use tracing::info;
 
+use crate::burl::Fetching;
 use crate::delivery::{failed, is_in_doubt};
+use crate::inbound::Listings;
 use crate::intake::{Intake, Origin};
 use crate::login::Exchange;
 use crate::outbound::Outbound;
+use crate::rates::{TooMuch, Wanted};
+use crate::sent::SentCopy;
 use crate::server::SmtpServer;
 
 /// Why a session has stopped.
@@ -32,8 +37,14 @@ pub(crate) struct Connection<'a> {
     pub(crate) exchange: Option<Exchange>,
     /// Who has logged in.
     pub(crate) account: Option<AccountId>,
+    /// What block lists say of the client, once they were asked.
+    listings: Option<Listings>,
     /// The message that is coming.
     intake: Option<Intake>,
+    /// What is fetched for it by a URL.
+    fetching: Option<Fetching>,
+    /// The copy of it that its sender keeps.
+    sent: Option<SentCopy>,
     /// Until when the client must have said something that is worth an answer.
     deadline: Instant,
     /// Until when a message must have come.
@@ -55,7 +66,10 @@ impl<'a> Connection<'a> {
             input: Vec::new(),
             exchange: None,
             account: None,
+            listings: None,
             intake: None,
+            fetching: None,
+            sent: None,
             deadline: Instant::now() + GREETING_PATIENCE,
             message_deadline: None,
         }
@@ -71,7 +85,7 @@ impl<'a> Connection<'a> {
         self.session = session;
         self.exchange = None;
         self.account = None;
-        self.intake = None;
+        self.drop_message();
         self.deadline = Instant::now() + GREETING_PATIENCE;
     }
 
@@ -79,6 +93,7 @@ impl<'a> Connection<'a> {
     /// When the connection is broken, or broken off: see [`is_in_doubt`].
     pub(crate) async fn serve(&mut self, stream: &mut Stream) -> io::Result<Next> {
         loop {
+            self.session.now_secs = self.server.service.now_secs();
             match self.session.advance(&mut self.input) {
                 Event::NeedInput => {
                     self.send(stream).await?;
@@ -100,12 +115,27 @@ impl<'a> Connection<'a> {
                 }
                 Event::Data => {
                     let begun = self.begin(stream).await;
-                    let answer = begun.map(|intake| self.intake = Some(intake));
+                    let answer = begun.map(|intake| {
+                        self.sent = self.begin_copy(&intake);
+                        self.intake = Some(intake);
+                    });
                     self.message_deadline = Some(Instant::now() + MESSAGE_PATIENCE);
                     self.session.answer_data(answer);
                 }
                 Event::Text(text) => self.text(&text).await,
-                Event::Abandon => self.intake = None,
+                Event::Url(url) => {
+                    let found = self.fetch(&url).await;
+                    let answer = found.map(|fetching| self.fetching = Some(fetching));
+                    self.session.answer_url(answer);
+                }
+                Event::UrlText => {
+                    let piece = match &mut self.fetching {
+                        Some(fetching) => fetching.next_piece().await,
+                        None => Ok(Vec::new()),
+                    };
+                    self.session.answer_url_text(piece);
+                }
+                Event::Abandon => self.drop_message(),
                 Event::End => self.end_of_message().await?,
                 Event::StartTls => {
                     self.send(stream).await?;
@@ -124,6 +154,14 @@ impl<'a> Connection<'a> {
         if let Some(intake) = &mut self.intake {
             intake.push(text).await;
         }
+        if let Some(sent) = &mut self.sent {
+            sent.push(text).await;
+        }
+    }
+
+    /// Nothing comes of the message.
+    fn drop_message(&mut self) {
+        (self.intake, self.fetching, self.sent) = (None, None, None);
     }
 
     async fn end_of_message(&mut self) -> io::Result<()> {
@@ -131,9 +169,21 @@ impl<'a> Connection<'a> {
         let replies = match self.intake.take() {
             Some(intake) => intake.deliver().await,
             None => Err(is_in_doubt()),
-        };
-        self.session.answer_message(&replies?);
+        }?;
+        // Before the reply: a client that stores its own copy after it finds this one.
+        if let Some(sent) = self.sent.take()
+            && replies.iter().all(Reply::is_success)
+        {
+            sent.keep().await;
+        }
+        self.session.answer_message(&replies);
         Ok(())
+    }
+
+    /// The copy that the sender of a submitted message keeps.
+    fn begin_copy(&self, intake: &Intake) -> Option<SentCopy> {
+        let account = self.account.filter(|_| self.server.settings.role == Role::Submission)?;
+        SentCopy::begin(&self.server.service, account, intake.additions().clone())
     }
 
     async fn begin(&mut self, stream: &Stream) -> Result<Intake, Reply> {
@@ -147,8 +197,29 @@ impl<'a> Connection<'a> {
             account: self.account,
             client_name: self.session.client_name().to_owned(),
             is_extended: self.session.is_extended(),
+            listings: self.listings.clone().unwrap_or_default(),
         };
-        Intake::begin(origin, transaction.clone()).await
+        let wanted = Wanted { messages: 1, recipients: recipient_count(transaction) };
+        let intake = Intake::begin(origin, transaction.clone()).await?;
+        self.count_submitted(wanted)?;
+        Ok(intake)
+    }
+
+    /// Counts a message that comes now.
+    fn count_submitted(&self, wanted: Wanted) -> Result<(), Reply> {
+        let (Some(rates), Some(account)) = (&self.server.settings.rates, self.account) else {
+            return Ok(());
+        };
+        rates.take(account, wanted).map_err(|excess| too_much(excess, account))
+    }
+
+    /// Whether what comes will be more than the account may submit. It is told as early as can be;
+    /// what counts is said when the message comes.
+    fn check_rate(&self, wanted: Wanted) -> Result<(), Reply> {
+        let (Some(rates), Some(account)) = (&self.server.settings.rates, self.account) else {
+            return Ok(());
+        };
+        rates.check(account, wanted).map_err(|excess| too_much(excess, account))
     }
 
     async fn send(&mut self, stream: &mut Stream) -> io::Result<()> {
@@ -190,13 +261,21 @@ impl<'a> Connection<'a> {
             return Reply::new(530, "5.7.0", "Authentication required");
         };
         match self.server.service.may_send_as(account, address).await {
-            Ok(true) => Reply::new(250, "2.1.0", "Sender noted"),
+            Ok(true) => match self.check_rate(Wanted { messages: 1, recipients: 1 }) {
+                Ok(()) => Reply::new(250, "2.1.0", "Sender noted"),
+                Err(refusal) => refusal,
+            },
             Ok(false) => Reply::new(553, "5.7.1", "Not an address of yours"),
             Err(error) => failed(&DeliverError::Temporary(error)),
         }
     }
 
     async fn recipient(&mut self, address: &str) -> Reply {
+        let before = self.session.transaction().map_or(0, recipient_count);
+        let wanted = Wanted { messages: 1, recipients: before.saturating_add(1) };
+        if let Err(refusal) = self.check_rate(wanted) {
+            return refusal;
+        }
         let found = match self.server.service.destinations(address).await {
             Ok(found) => found,
             Err(error) => return failed(&error),
@@ -213,7 +292,19 @@ impl<'a> Connection<'a> {
                 }
             }
         }
-        Reply::new(250, "2.1.5", "Recipient accepted")
+        match self.admit(address).await {
+            Ok(()) => Reply::new(250, "2.1.5", "Recipient accepted"),
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Whether a stranger may write to a recipient who exists.
+    async fn admit(&mut self, recipient: &str) -> Result<(), Reply> {
+        let Some(inbound) = self.server.inbound() else { return Ok(()) };
+        let Some(client) = inbound.stranger(self.peer) else { return Ok(()) };
+        let sender = self.session.transaction().map(|it| it.reverse_path.as_str());
+        let visit = Visit { client, sender: sender.unwrap_or_default(), recipient };
+        inbound.admit(&self.server.service, visit, &mut self.listings).await
     }
 
     /// Mail for other systems is taken from who has logged in, and for an address of ours that
@@ -235,6 +326,19 @@ impl<'a> Connection<'a> {
                 (!outbound.is_some_and(can_leave)).then_some(NOT_YET)
             }
         }
+    }
+}
+
+fn recipient_count(transaction: &Transaction) -> u32 {
+    u32::try_from(transaction.recipients.len()).unwrap_or(u32::MAX)
+}
+
+/// For now: an hour later it may be sent. RFC 3463 §3.8
+fn too_much(excess: TooMuch, account: AccountId) -> Reply {
+    info!(%account, ?excess, "submits more than it may in an hour");
+    match excess {
+        TooMuch::Messages => Reply::new(451, "4.7.1", "Too many messages in an hour"),
+        TooMuch::Recipients => Reply::new(452, "4.7.1", "Too many recipients in an hour"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use mail_service::{DeliverError, Route, Service, ServiceError, Staged};
+use mail_service::{DeliverError, Placed, Route, Service, ServiceError, Staged, Verdict};
 use smtp_session::Reply;
 use tracing::{error, info, warn};
 
@@ -27,22 +27,24 @@ pub(crate) fn failed(error: &DeliverError) -> Reply {
 /// Delivers to one account.
 pub(crate) async fn deliver(
     service: &Service,
+    verdict: Verdict,
     route: &Route,
     staged: &Staged,
-) -> Result<(), DeliverError> {
-    service.deliver(route, staged).await?;
-    info!(account = %route.account, "delivered");
-    Ok(())
+) -> Result<Placed, DeliverError> {
+    let placed = service.deliver_as(verdict, route, staged).await?;
+    info!(account = %route.account, ?verdict, "delivered");
+    Ok(placed)
 }
 
 /// Delivers to one account after others have the message already: it is tried more than once.
 pub(crate) async fn deliver_patiently(
     service: &Service,
+    verdict: Verdict,
     route: &Route,
     staged: &Staged,
-) -> Result<(), DeliverError> {
+) -> Result<Placed, DeliverError> {
     for _ in 1..ATTEMPTS {
-        match deliver(service, route, staged).await {
+        match deliver(service, verdict, route, staged).await {
             Err(DeliverError::Temporary(cause)) => {
                 warn!(%cause, account = %route.account, "delivery failed, tried again");
                 tokio::time::sleep(PAUSE).await;
@@ -50,7 +52,7 @@ pub(crate) async fn deliver_patiently(
             done => return done,
         }
     }
-    deliver(service, route, staged).await
+    deliver(service, verdict, route, staged).await
 }
 
 /// Some have the message and others do not, and one reply must be for all (RFC 5321 §4.2.5). Any

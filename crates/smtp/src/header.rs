@@ -75,6 +75,8 @@ pub(crate) struct Submitted {
     pub(crate) header: Vec<u8>,
     /// The addresses of From and Sender: whoever sends this must have them all.
     pub(crate) senders: Vec<String>,
+    /// The domain of the first address of From, in whose name it is signed.
+    pub(crate) author_domain: String,
 }
 
 /// What is added where it is missing.
@@ -90,7 +92,7 @@ pub(crate) struct Additions {
 /// named as sender. RFC 6409 §8.2, §8.3; RFC 5322 §3.6
 pub(crate) fn submitted(header: &[u8], additions: &Additions) -> Result<Submitted, Reply> {
     let mut out = Vec::with_capacity(header.len() + 200);
-    let mut senders = Vec::new();
+    let (mut senders, mut author_domain) = (Vec::new(), String::new());
     let (mut froms, mut others) = (0, 0);
     let (mut has_date, mut has_id) = (false, false);
     for field in fields(header) {
@@ -103,7 +105,10 @@ pub(crate) fn submitted(header: &[u8], additions: &Additions) -> Result<Submitte
         }
         if field.is_named(b"From") {
             froms += 1;
-            senders.extend(addresses(&field)?);
+            let authors = addresses(&field)?;
+            let first = authors.first().and_then(|address| address.rsplit_once('@'));
+            author_domain = first.map(|(_, domain)| domain.to_owned()).unwrap_or_default();
+            senders.extend(authors);
         } else if field.is_named(b"Sender") {
             others += 1;
             senders.extend(addresses(&field)?);
@@ -115,7 +120,27 @@ pub(crate) fn submitted(header: &[u8], additions: &Additions) -> Result<Submitte
     if froms != 1 || others > 1 {
         return Err(Reply::new(550, "5.6.0", "A message has one From and at most one Sender"));
     }
-    if !out.ends_with(b"\r\n") {
+    complete(&mut out, (has_date, has_id), additions);
+    Ok(Submitted { header: out, senders, author_domain })
+}
+
+/// The header as its sender keeps it: with Bcc, which nobody else sees, and with what is added to
+/// what the others see. RFC 5322 §3.6.3
+pub(crate) fn own_copy(header: &[u8], additions: &Additions) -> Vec<u8> {
+    let mut out = Vec::with_capacity(header.len() + 200);
+    let (mut has_date, mut has_id) = (false, false);
+    for field in fields(header).filter(|field| !field.is_named(b"Return-Path")) {
+        has_date |= field.is_named(b"Date");
+        has_id |= field.is_named(b"Message-ID");
+        out.extend_from_slice(field.raw);
+    }
+    complete(&mut out, (has_date, has_id), additions);
+    out
+}
+
+/// Adds Date and Message-ID to fields that do not have them, and the blank line.
+fn complete(out: &mut Vec<u8>, (has_date, has_id): (bool, bool), additions: &Additions) {
+    if !out.is_empty() && !out.ends_with(b"\r\n") {
         out.extend_from_slice(b"\r\n");
     }
     if !has_date {
@@ -125,7 +150,6 @@ pub(crate) fn submitted(header: &[u8], additions: &Additions) -> Result<Submitte
         out.extend_from_slice(format!("Message-ID: {}\r\n", additions.message_id).as_bytes());
     }
     out.extend_from_slice(b"\r\n");
-    Ok(Submitted { header: out, senders })
 }
 
 /// The addresses of a field; one that cannot be read might be read as anybody's.
@@ -181,6 +205,17 @@ mod tests {
     }
 
     #[test]
+    fn the_senders_own_copy_keeps_bcc_and_has_what_was_added() {
+        let header = "From: me@a.example\r\nBcc: x@y.example\r\nReturn-Path: <z>\r\n\r\n";
+        let copy = own_copy(header.as_bytes(), &additions());
+        let expected =
+            "From: me@a.example\r\nBcc: x@y.example\r\nDate: DATE\r\nMessage-ID: <ID>\r\n\r\n";
+        assert_eq!(String::from_utf8(copy).unwrap(), expected);
+        let whole = "Date: d\r\nMessage-ID: <1@x>\r\n\r\n";
+        assert_eq!(own_copy(whole.as_bytes(), &additions()), whole.as_bytes());
+    }
+
+    #[test]
     fn s072_a_header_that_could_be_read_as_from_somebody_else_is_refused() {
         for header in [
             "Subject: nobody\n\n",
@@ -196,6 +231,12 @@ mod tests {
         }
         let both = run("From: me@a.example, you@a.example\n\n").unwrap().1;
         assert_eq!(both, ["me@a.example", "you@a.example"]);
+    }
+
+    #[test]
+    fn a_message_is_signed_for_the_domain_of_its_first_author() {
+        let header = b"Sender: s@c.example\r\nFrom: me@a.example, you@b.example\r\n\r\n";
+        assert_eq!(submitted(header, &additions()).unwrap().author_domain, "a.example");
     }
 
     #[test]

@@ -7,20 +7,27 @@
 //! said at [`is_in_doubt`].
 
 use std::io;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use mail_service::{DeliverError, Destinations, Route, Service, Staged, Staging};
+use bytes::Bytes;
+use mail_service::queue::QueueId;
+use mail_service::story::Story;
+use mail_service::{DeliverError, Destinations, Placed, Route, Service, Staged, Staging, Verdict};
 use mail_types::AccountId;
 use net::{Peer, Security};
+use sender_auth::Signer;
 use smtp_session::{Recipient, Reply, Role, Transaction};
 use tracing::{debug, error};
 
 use crate::connection::FULL_MAILBOX;
 use crate::delivery::{deliver, deliver_patiently, failed, is_in_doubt};
 use crate::header::{Additions, End, HeaderBlock, Split, check_hops, submitted};
+use crate::held::{Budget, Held};
+use crate::inbound::{Edits, Inbound, Listings, Stranger, cleaned, header_end};
 use crate::outbound::{Envelope, Outgoing};
 use crate::server::SmtpServer;
+use crate::story;
 use crate::trace::{Arrival, Protocol, Trace, mail_date};
 
 /// Where a message comes from.
@@ -34,6 +41,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) client_name: String,
     /// Whether it said EHLO.
     pub(crate) is_extended: bool,
+    /// What block lists say of it.
+    pub(crate) listings: Listings,
 }
 
 /// A message that is coming.
@@ -45,16 +54,32 @@ pub(crate) struct Intake {
     deliveries: Vec<Delivery>,
     /// The copy for other systems.
     outgoing: Option<Result<Box<dyn Outgoing>, DeliverError>>,
+    trace: Trace,
+    /// Who brings it, if that must be looked at.
+    stranger: Option<(Arc<Inbound>, Stranger)>,
+    /// The message as far as it has come, if it must be looked at as a whole.
+    held: Option<Held>,
+    budget: Arc<Budget>,
+    /// Who signs it, if it has its author here.
+    signer: Option<Arc<Signer>>,
+    /// The domain that it is signed for.
+    signed_for: Option<String>,
+    verdict: Verdict,
     /// The header as far as it has come; `None` once it was looked at.
     header: Option<HeaderBlock>,
     additions: Additions,
+    hostname: String,
     /// Why nobody gets the message.
     refusal: Option<Reply>,
+    /// What is told of it, whatever becomes of it.
+    story: Story,
 }
 
 /// A message on its way to one recipient. Each has a copy of its own, because each has a
 /// Delivered-To of its own.
 struct Delivery {
+    /// The recipient's address.
+    address: String,
     /// Every account that the recipient stands for.
     routes: Vec<Route>,
     /// Those of them that no recipient before stands for: nobody gets a message twice.
@@ -84,23 +109,38 @@ impl Intake {
             id,
             date: &date,
         };
-        debug!(%peer, id, "message arrives");
-        let trace = Trace::new(&transaction.reverse_path, &arrival);
+        let (client_name, sender) = (&origin.client_name, &transaction.reverse_path);
+        debug!(%peer, id, ?client_name, ?sender, "message arrives");
+        let stranger = origin.stranger(&transaction, id);
+        let looks =
+            |(inbound, stranger): &(Arc<Inbound>, Stranger)| inbound.looks_at_messages_of(stranger);
+        let is_held = stranger.as_ref().is_some_and(looks);
+        let budget = Arc::clone(&server.budget);
+        let held = is_held.then(|| Held::new(server.service.clone(), Arc::clone(&budget)));
         let mut intake = Self {
             service: server.service.clone(),
             role: server.settings.role,
             account,
             deliveries: Vec::new(),
             outgoing: None,
+            trace: Trace::new(&transaction.reverse_path, &arrival),
+            stranger,
+            held,
+            budget,
+            signer: server.settings.signer.clone(),
+            signed_for: None,
+            verdict: Verdict::Wanted,
             header: Some(HeaderBlock::default()),
             additions: Additions { message_id: format!("<{now}.{id:016x}@{hostname}>"), date },
+            hostname: hostname.clone(),
             refusal: None,
+            story: story::begin(&origin, &transaction, id),
         };
         let outbound = server.settings.outbound.as_ref();
         let all_out = intake.role == Role::Submission && outbound.is_some();
         let mut outward = Vec::new();
         for recipient in &transaction.recipients {
-            intake.add(recipient, &trace, all_out, &mut outward).await?;
+            intake.add(recipient, all_out, &mut outward).await?;
         }
         if let Some(outbound) = outbound.filter(|_| !outward.is_empty()) {
             let transaction = Transaction { recipients: outward, ..transaction };
@@ -111,22 +151,41 @@ impl Intake {
                     Some(name.map_err(|error| failed(&error.into()))?)
                 }
             };
-            let mut outgoing = outbound.begin(Envelope { transaction, account, id });
-            let begun = outgoing.push(trace.received()).await;
-            intake.outgoing = Some(begun.map(|()| outgoing).map_err(DeliverError::from));
+            intake.outgoing = Some(Ok(outbound.begin(Envelope { transaction, account, id })));
+        }
+        if intake.held.is_none() {
+            intake.open(b"").await;
         }
         Ok(intake)
+    }
+
+    /// Begins each copy with the fields that stand in front of the message.
+    async fn open(&mut self, above: &[u8]) {
+        for delivery in self.deliveries.iter_mut().filter(|it| !it.own.is_empty()) {
+            delivery.push(&self.trace.fields(&delivery.address, above)).await;
+        }
+        self.push_out(above).await;
+        let received = self.trace.received().to_vec();
+        self.push_out(&received).await;
+    }
+
+    async fn push_out(&mut self, text: &[u8]) {
+        if let Some(Ok(outgoing)) = &mut self.outgoing
+            && let Err(error) = outgoing.push(text).await
+        {
+            self.outgoing = Some(Err(error.into()));
+        }
     }
 
     /// Finds out where the mail of a recipient goes, and begins his copy.
     async fn add(
         &mut self,
         recipient: &Recipient,
-        trace: &Trace,
         all_out: bool,
         outward: &mut Vec<Recipient>,
     ) -> Result<(), Reply> {
         let mut delivery = Delivery {
+            address: recipient.address.clone(),
             routes: Vec::new(),
             own: Vec::new(),
             is_forwarded: all_out,
@@ -158,9 +217,7 @@ impl Intake {
             return Err(Reply::new(452, "4.5.3", "Too many recipients in all"));
         }
         if !delivery.own.is_empty() {
-            let mut staging = self.service.stage_delivery(&delivery.own);
-            let started = staging.push(&trace.fields(&recipient.address)).await;
-            delivery.staging = started.map(|()| staging).map_err(DeliverError::from);
+            delivery.staging = Ok(self.service.stage_delivery(&delivery.own));
         }
         self.deliveries.push(delivery);
         Ok(())
@@ -171,13 +228,19 @@ impl Intake {
         routes.iter().filter(|route| !known(route)).cloned().collect()
     }
 
+    /// What is added to the message where it is missing.
+    pub(crate) fn additions(&self) -> &Additions {
+        &self.additions
+    }
+
     /// Takes the next piece of the text.
     pub(crate) async fn push(&mut self, text: &[u8]) {
+        self.story.grew(text.len());
         if self.refusal.is_some() {
             return;
         }
         match &mut self.header {
-            None => self.store(text).await,
+            None => self.keep(text).await,
             Some(block) => {
                 if let Some(split) = block.push(text) {
                     self.take_header(split).await;
@@ -188,18 +251,24 @@ impl Intake {
 
     async fn take_header(&mut self, split: Split) {
         self.header = None;
+        self.story.header(&split.header);
         match self.judge(&split).await {
             Ok(header) => {
-                self.store(header.as_deref().unwrap_or(&split.header)).await;
-                self.store(&split.rest).await;
+                let header = header.as_deref().unwrap_or(&split.header);
+                self.story.header(header);
+                self.keep(header).await;
+                self.keep(&split.rest).await;
             }
-            Err(refusal) => {
-                // What was stored of it is forgotten now, not at its end.
-                self.refusal = Some(refusal);
-                self.deliveries.iter_mut().for_each(|it| it.staging = Err(DeliverError::TooLarge));
-                self.outgoing = None;
-            }
+            Err(refusal) => self.refuse(refusal),
         }
+    }
+
+    /// What was stored of it is forgotten now, not at its end.
+    fn refuse(&mut self, refusal: Reply) {
+        self.refusal = Some(refusal);
+        self.deliveries.iter_mut().for_each(|it| it.staging = Err(DeliverError::TooLarge));
+        self.outgoing = None;
+        self.held = None;
     }
 
     /// What takes the place of the header, if something must; or why nobody gets the message.
@@ -207,10 +276,19 @@ impl Intake {
         match self.role {
             // It comes from a server that has looked at it.
             Role::Lmtp => Ok(None),
-            Role::Mx => check_hops(&split.header).map(|()| None),
+            Role::Mx => {
+                check_hops(&split.header)?;
+                if self.stranger.is_some() && split.end == End::TooLong {
+                    return Err(HEADER_TOO_LONG);
+                }
+                if self.stranger.is_none() || self.held.is_some() {
+                    return Ok(None);
+                }
+                Ok(Some(cleaned(&split.header, &self.hostname, &Edits::default())))
+            }
             Role::Submission => {
                 if split.end == End::TooLong {
-                    return Err(Reply::new(552, "5.3.4", "Header too long"));
+                    return Err(HEADER_TOO_LONG);
                 }
                 let done = submitted(&split.header, &self.additions)?;
                 let Some(account) = self.account else { return Err(NOT_YOURS) };
@@ -221,23 +299,56 @@ impl Intake {
                         Err(error) => return Err(failed(&DeliverError::Temporary(error))),
                     }
                 }
+                self.hold_for_signature(done.author_domain);
                 Ok(Some(done.header))
             }
         }
     }
 
+    fn hold_for_signature(&mut self, domain: String) {
+        if self.signer.as_ref().is_some_and(|signer| signer.signs_for(&domain)) {
+            self.signed_for = Some(domain);
+            self.held = Some(Held::new(self.service.clone(), Arc::clone(&self.budget)));
+        }
+    }
+
+    /// Stores the next octets, or holds them until the message has come.
+    async fn keep(&mut self, text: &[u8]) {
+        match &mut self.held {
+            Some(held) => held.push(text).await,
+            None => self.store(text).await,
+        }
+    }
+
     async fn store(&mut self, text: &[u8]) {
         for delivery in self.deliveries.iter_mut().filter(|it| !it.own.is_empty()) {
-            let Ok(staging) = &mut delivery.staging else { continue };
-            if let Err(error) = staging.push(text).await {
-                delivery.staging = Err(error.into());
-            }
+            delivery.push(text).await;
         }
-        if let Some(Ok(outgoing)) = &mut self.outgoing
-            && let Err(error) = outgoing.push(text).await
-        {
-            self.outgoing = Some(Err(error.into()));
+        self.push_out(text).await;
+    }
+
+    /// Looks at the message that was held, and stores it with what is to stand in front of it.
+    async fn release(&mut self, held: Held) -> Result<(), Reply> {
+        let whole = held.finish().await?;
+        let mut header = whole.text.clone();
+        let body = header.split_off(header_end(&whole.text));
+        if let Some((inbound, stranger)) = &self.stranger {
+            let text = whole.text.clone();
+            let story = &mut self.story;
+            let judged = inbound.judge(&self.service, stranger, text, now_secs(), story).await?;
+            self.verdict = judged.verdict;
+            header = cleaned(&header, &self.hostname, &judged.edits).into();
+            self.open(&judged.above).await;
+        } else if let (Some(signer), Some(domain)) = (self.signer.clone(), self.signed_for.take()) {
+            let signature = sign(signer, domain, whole.text.clone()).await?;
+            self.store(&signature).await;
         }
+        self.store(&header).await;
+        // In pieces, so that no copy takes more memory than one.
+        for piece in body.chunks(PIECE_BYTES) {
+            self.store(piece).await;
+        }
+        Ok(())
     }
 
     /// The message is whole: delivers it, and says what became of it.
@@ -248,30 +359,37 @@ impl Intake {
         if let Some(block) = self.header.take() {
             self.take_header(block.finish()).await;
         }
-        if let Some(refusal) = self.refusal {
-            let count = if self.role == Role::Lmtp { self.deliveries.len() } else { 1 };
-            return Ok(vec![refusal; count]);
+        if let Some(held) = self.held.take()
+            && let Err(refusal) = self.release(held).await
+        {
+            self.refuse(refusal);
         }
-        if self.role == Role::Lmtp {
-            return Ok(self.deliver_each().await);
-        }
-        Ok(vec![self.deliver_all().await?])
+        let replies = match self.refusal {
+            Some(refusal) if self.role == Role::Lmtp => vec![refusal; self.deliveries.len()],
+            Some(refusal) => vec![refusal],
+            None if self.role == Role::Lmtp => self.deliver_each().await,
+            None => vec![self.deliver_all().await?],
+        };
+        story::answered(&mut self.story, &replies);
+        Ok(replies)
     }
 
     /// A reply for each accepted recipient, true for him. One who stands for several and whose
     /// message did not reach them all is tried again by the client for all of them.
-    async fn deliver_each(self) -> Vec<Reply> {
-        let sent = commit(self.outgoing).await;
-        let mut done: Vec<(Route, Result<(), DeliverError>)> = Vec::new();
+    async fn deliver_each(&mut self) -> Vec<Reply> {
+        let sent = commit(self.outgoing.take(), &mut self.story).await;
+        let mut done: Vec<(Route, Result<Placed, DeliverError>)> = Vec::new();
         let mut replies = Vec::with_capacity(self.deliveries.len());
-        for Delivery { routes, own, is_forwarded, staging } in self.deliveries {
+        for delivery in std::mem::take(&mut self.deliveries) {
+            let Delivery { routes, own, is_forwarded, staging, .. } = delivery;
             if !own.is_empty() {
                 let staged = finish(staging).await;
                 for route in own {
                     let result = match &staged {
-                        Ok(staged) => deliver(&self.service, &route, staged).await,
+                        Ok(staged) => deliver(&self.service, self.verdict, &route, staged).await,
                         Err(error) => Err(error.clone()),
                     };
+                    result.iter().for_each(|placed| self.story.placed(placed));
                     done.push((route, result));
                 }
             }
@@ -284,23 +402,27 @@ impl Intake {
     }
 
     /// One reply for all.
-    async fn deliver_all(self) -> io::Result<Reply> {
-        let ready = match prepare(&self.service, self.deliveries).await {
+    async fn deliver_all(&mut self) -> io::Result<Reply> {
+        let deliveries = std::mem::take(&mut self.deliveries);
+        let ready = match prepare(&self.service, deliveries).await {
             Ok(ready) => ready,
             Err(refusal) => return Ok(refusal),
         };
         let mut is_durable = self.outgoing.is_some();
-        if let Err(error) = commit(self.outgoing).await {
+        if let Err(error) = commit(self.outgoing.take(), &mut self.story).await {
             return Ok(failed(&error));
         }
         for (routes, staged) in &ready {
             for route in routes {
                 let delivered = match is_durable {
-                    false => deliver(&self.service, route, staged).await,
-                    true => deliver_patiently(&self.service, route, staged).await,
+                    false => deliver(&self.service, self.verdict, route, staged).await,
+                    true => deliver_patiently(&self.service, self.verdict, route, staged).await,
                 };
                 match delivered {
-                    Ok(()) => is_durable = true,
+                    Ok(placed) => {
+                        self.story.placed(&placed);
+                        is_durable = true;
+                    }
                     Err(error) if !is_durable => return Ok(failed(&error)),
                     Err(error) => {
                         error!(%error, account = %route.account, "delivered to others only");
@@ -313,8 +435,33 @@ impl Intake {
     }
 }
 
+impl Delivery {
+    async fn push(&mut self, text: &[u8]) {
+        let Ok(staging) = &mut self.staging else { return };
+        if let Err(error) = staging.push(text).await {
+            self.staging = Err(error.into());
+        }
+    }
+}
+
 impl Origin<'_> {
-    fn protocol(&self) -> Protocol {
+    /// Who brings a message, if he is one who must pass what strangers must.
+    fn stranger(&self, transaction: &Transaction, id: u64) -> Option<(Arc<Inbound>, Stranger)> {
+        let inbound = self.server.inbound()?;
+        let client = inbound.stranger(self.peer)?;
+        let recipients = transaction.recipients.iter().map(|it| it.address.clone()).collect();
+        let stranger = Stranger {
+            client,
+            client_name: self.client_name.clone(),
+            sender: transaction.reverse_path.clone(),
+            recipients,
+            id,
+            listings: self.listings.clone(),
+        };
+        Some((Arc::clone(inbound), stranger))
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
         match self.server.settings.role {
             Role::Lmtp => Protocol::Lmtp,
             Role::Mx | Role::Submission if self.account.is_some() => Protocol::EsmtpAuth,
@@ -350,17 +497,32 @@ async fn prepare(service: &Service, deliveries: Vec<Delivery>) -> Result<Vec<Rea
     Ok(ready)
 }
 
+/// The fields that sign a message, over all that its author wrote.
+async fn sign(signer: Arc<Signer>, domain: String, text: Bytes) -> Result<Vec<u8>, Reply> {
+    let signing = tokio::task::spawn_blocking(move || signer.sign(&domain, &text, now_secs()));
+    match signing.await {
+        Ok(Some(signature)) => Ok(signature),
+        Ok(None) => Err(NOT_SIGNED),
+        Err(error) => {
+            error!(%error, "a message was not signed");
+            Err(NOT_SIGNED)
+        }
+    }
+}
+
 async fn finish(staging: Result<Staging, DeliverError>) -> Result<Staged, DeliverError> {
     Ok(staging?.finish().await?)
 }
 
 async fn commit(
     outgoing: Option<Result<Box<dyn Outgoing>, DeliverError>>,
+    story: &mut Story,
 ) -> Result<(), DeliverError> {
-    match outgoing {
-        None => Ok(()),
-        Some(outgoing) => Ok(outgoing?.commit().await?),
+    if let Some(outgoing) = outgoing {
+        let ids: Vec<QueueId> = outgoing?.commit().await?;
+        story.queued(&ids);
     }
+    Ok(())
 }
 
 /// A number for each message, unlikely to be used twice even by two runs of the program.
@@ -376,8 +538,15 @@ fn now_secs() -> i64 {
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
+const HEADER_TOO_LONG: Reply = Reply::new(552, "5.3.4", "Header too long");
+
+const NOT_SIGNED: Reply = Reply::new(451, "4.3.0", "Not now, try again later");
+
 const NOT_YOURS: Reply = Reply::new(550, "5.7.1", "From is not an address of yours");
 
 /// The most accounts and addresses elsewhere that one message goes to, lists and all: each account
 /// has a compressor of its own while the message comes.
 const DESTINATIONS_MAX: usize = 200;
+
+/// How much of a message that was held is stored at a time.
+const PIECE_BYTES: usize = 64 * 1024;

@@ -3,21 +3,38 @@
 //!
 //! - [`SmtpServer`]: drives a session (`smtp-session`) over a connection and asks `mail-service`
 //!   for the rest.
+//! - [`Inbound`]: what strangers must pass before their mail is taken.
 //! - [`Outbound`]: who carries on what is for other systems.
-//! - [`RelayTransport`]: what of the queue is for other systems, sent through a relay.
+//! - [`OutboundTransport`]: what of the queue is for other systems, sent through a relay or to the
+//!   servers of the recipients' domains.
 
+mod burl;
 mod client;
 mod connection;
 mod delivery;
 mod header;
+mod held;
+mod inbound;
 mod intake;
 mod login;
 mod outbound;
+mod rates;
+mod sent;
 mod server;
+mod story;
 mod trace;
 
-pub use client::{QueueOutbound, Relay, RelayError, RelayLogin, RelayTls, RelayTransport, Relays};
+pub use client::{
+    Direct, DirectSettings, OutboundTransport, QueueOutbound, Relay, RelayError, RelayLogin,
+    RelayTls, Relays, Routes, TlsReporter, TlsReports,
+};
+pub use held::{Budget, HELD_BUDGET_BYTES};
+pub use inbound::{
+    BlockList, BlockLists, Checking, Claim, Filter, FilterError, Inbound, ListAction, Network,
+    NoNetwork, SenderChecks, SenderResult,
+};
 pub use outbound::{Envelope, Outbound, Outgoing, Pending};
+pub use rates::{RateLimits, Rates};
 pub use server::{GREET_PAUSE, SmtpServer, SmtpSettings};
 pub use smtp_session::Role;
 pub use trace::{Arrival, Protocol, Trace, mail_date};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use mail_service::queue::QueueId;
 use mail_service::{AccountName, ServiceError};
 use smtp_session::Transaction;
 
@@ -21,12 +22,12 @@ pub trait Outgoing: Send {
     /// Takes the next octets.
     fn push<'a>(&'a mut self, bytes: &'a [u8]) -> Pending<'a>;
 
-    /// Takes responsibility; durable when it is done.
-    fn commit(self: Box<Self>) -> Pending<'static>;
+    /// Takes responsibility; durable when it is done. The entries of the queue that it has become.
+    fn commit(self: Box<Self>) -> Pending<'static, Vec<QueueId>>;
 }
 
 /// Work that is on its way.
-pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<(), ServiceError>> + Send + 'a>>;
+pub type Pending<'a, T = ()> = Pin<Box<dyn Future<Output = Result<T, ServiceError>> + Send + 'a>>;
 
 /// What is known of a message before its text comes.
 #[derive(Clone, Debug)]

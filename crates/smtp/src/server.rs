@@ -9,11 +9,14 @@ use net::{
     Guard, HANDSHAKE_PATIENCE, LoginThrottle, Peer, READ_BYTES_MAX, Refused, Security, Stream,
     TlsServer,
 };
-use smtp_session::{Dsn, Offer, Role, Session, StartTls};
+use sender_auth::Signer;
+use smtp_session::{Burl, Dsn, FutureRelease, Offer, RequireTls, Role, Session, StartTls};
 use tracing::debug;
 
-use crate::Outbound;
 use crate::connection::{Connection, Next};
+use crate::inbound::ABOVE_BYTES_MAX;
+use crate::rates::Rates;
+use crate::{Budget, HELD_BUDGET_BYTES, Inbound, Outbound};
 
 /// How SMTP is served at one listener.
 #[derive(Clone)]
@@ -26,6 +29,14 @@ pub struct SmtpSettings {
     pub starttls: Option<TlsServer>,
     /// Who carries mail to other systems; without it no mail for them is taken.
     pub outbound: Option<Arc<dyn Outbound>>,
+    /// How much one account may submit; shared by all listeners.
+    pub rates: Option<Arc<Rates>>,
+    /// What strangers must pass at a server for mail from anywhere; without it nothing.
+    pub inbound: Option<Arc<Inbound>>,
+    /// Who signs what the people here send; without it nothing is signed.
+    pub signer: Option<Arc<Signer>>,
+    /// Memory for messages that are held until they have come; shared by all listeners.
+    pub budget: Option<Arc<Budget>>,
     /// How long a stranger waits for the greeting. Who cannot wait for it is a program that sends
     /// junk to thousands at a time.
     pub greet_pause: Duration,
@@ -38,13 +49,24 @@ impl SmtpSettings {
             Role::Mx => GREET_PAUSE,
             Role::Lmtp | Role::Submission => Duration::ZERO,
         };
-        Self { role, hostname, starttls, outbound: None, greet_pause }
+        Self {
+            role,
+            hostname,
+            starttls,
+            outbound: None,
+            rates: None,
+            inbound: None,
+            signer: None,
+            budget: None,
+            greet_pause,
+        }
     }
 }
 
 /// Serves SMTP in one of its roles. One for each listener; service and throttle are shared.
 pub struct SmtpServer {
     pub(crate) service: Service,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) throttle: Arc<LoginThrottle>,
     pub(crate) settings: SmtpSettings,
 }
@@ -52,7 +74,14 @@ pub struct SmtpServer {
 impl SmtpServer {
     /// Serves the accounts of a service.
     pub fn new(service: Service, throttle: Arc<LoginThrottle>, settings: SmtpSettings) -> Self {
-        Self { service, throttle, settings }
+        let own = || Arc::new(Budget::new(HELD_BUDGET_BYTES));
+        let budget = settings.budget.clone().unwrap_or_else(own);
+        Self { service, budget, throttle, settings }
+    }
+
+    /// What strangers must pass, where they are served.
+    pub(crate) fn inbound(&self) -> Option<&Arc<Inbound>> {
+        self.settings.inbound.as_ref().filter(|_| self.settings.role == Role::Mx)
     }
 
     fn offer(&self, stream: &Stream, peer: Peer) -> Offer {
@@ -77,7 +106,25 @@ impl SmtpServer {
             starttls: if available { StartTls::Offered } else { StartTls::Absent },
             mechanisms,
             dsn,
+            future_release: self.future_release(),
+            // RFC 4468 §3.1: of submission only.
+            burl: match self.settings.role {
+                Role::Submission => Burl::Offered,
+                Role::Lmtp | Role::Mx => Burl::Absent,
+            },
+            // RFC 8689 §2: only under TLS. What is delivered here goes no further, and the queue
+            // keeps to it.
+            require_tls: match security {
+                Security::Tls => RequireTls::Offered,
+                Security::Cleartext => RequireTls::Absent,
+            },
         }
+    }
+
+    /// Mail is held in the queue, so there must be one. RFC 4865: of submission only.
+    fn future_release(&self) -> Option<FutureRelease> {
+        let can_hold = self.settings.role == Role::Submission && self.settings.outbound.is_some();
+        can_hold.then_some(FutureRelease { secs_max: HOLD_SECS_MAX })
     }
 
     async fn run(&self, mut stream: Stream, peer: Peer, guard: Guard) -> io::Result<()> {
@@ -153,6 +200,9 @@ const MECHANISMS: [Mechanism; 6] = [
 /// nothing to a mail server.
 pub const GREET_PAUSE: Duration = Duration::from_millis(100);
 
-/// Room for the trace fields, and for those that a submitted message lacks, within the largest
-/// message.
-const TRACE_BYTES_MAX: u64 = 4096;
+/// How far ahead mail can be handed in: a year, for birthdays.
+const HOLD_SECS_MAX: u32 = 366 * 86_400;
+
+/// Room for the trace fields, for what checks found, and for what a submitted message lacks, within
+/// the largest message.
+const TRACE_BYTES_MAX: u64 = 4096 + ABOVE_BYTES_MAX as u64;

@@ -42,7 +42,7 @@ pub enum Protocol {
 
 impl Protocol {
     /// The name for the WITH clause. RFC 3848, RFC 6531 §4.3
-    fn name(self, utf8: bool, security: Security) -> &'static str {
+    pub(crate) fn name(self, utf8: bool, security: Security) -> &'static str {
         match (self, utf8, security) {
             (Self::Lmtp, false, Security::Cleartext) => "LMTP",
             (Self::Lmtp, false, Security::Tls) => "LMTPS",
@@ -92,12 +92,14 @@ impl Trace {
         self.received.as_bytes()
     }
 
-    /// The fields for one recipient. Return-Path comes first and stands once (RFC 5321 §4.4).
-    pub fn fields(&self, recipient: &str) -> Vec<u8> {
+    /// The fields for one recipient, with `above` over the one that says from where the message
+    /// came. Return-Path comes first and stands once (RFC 5321 §4.4).
+    pub fn fields(&self, recipient: &str, above: &[u8]) -> Vec<u8> {
         let mut fields = self.return_path.clone().into_bytes();
         fields.extend_from_slice(b"Delivered-To: ");
         fields.extend_from_slice(recipient.as_bytes());
         fields.extend_from_slice(b"\r\n");
+        fields.extend_from_slice(above);
         fields.extend_from_slice(self.received.as_bytes());
         fields
     }
@@ -146,7 +148,7 @@ mod tests {
     #[test]
     fn the_fields_stand_in_order_and_name_the_recipient() {
         let trace = Trace::new("news@example.net", &arrival("mx.example.net"));
-        let fields = String::from_utf8(trace.fields("home+news@example.org")).unwrap();
+        let fields = String::from_utf8(trace.fields("home+news@example.org", b"")).unwrap();
         assert_eq!(
             fields,
             "Return-Path: <news@example.net>\r\n\
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn a_client_name_cannot_bring_fields_of_its_own() {
         let trace = Trace::new("", &arrival("a\r\nSubject: (evil) x"));
-        let fields = String::from_utf8(trace.fields("home@example.org")).unwrap();
+        let fields = String::from_utf8(trace.fields("home@example.org", b"")).unwrap();
         assert!(fields.starts_with("Return-Path: <>\r\n"));
         assert!(fields.contains("Received: from aSubject:evilx ([192.0.2.7])\r\n"));
     }
@@ -174,7 +176,7 @@ mod tests {
     #[test]
     fn a_local_client_and_utf8_are_named() {
         let utf8 = Arrival { client_ip: None, utf8: true, ..arrival("") };
-        let fields = String::from_utf8(Trace::new("", &utf8).fields("a@b")).unwrap();
+        let fields = String::from_utf8(Trace::new("", &utf8).fields("a@b", b"")).unwrap();
         assert!(fields.contains("Received: from unknown (local)\r\n"));
         assert!(fields.contains(" with UTF8LMTP id "));
     }

@@ -10,6 +10,8 @@ pub mod log;
 pub mod message;
 pub mod queue;
 pub mod rows;
+pub mod sent;
+pub mod story;
 
 use std::fmt;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use mail_queue::{
     Body, Claim, Entry, Hold, Notify, Origin, OriginalRecipient, Progress, QueuedRecipient,
-    Recipient, Reply, Ret, Terms,
+    Recipient, Release, Reply, Ret, Terms,
 };
 use store::BlobId;
 
@@ -95,7 +95,23 @@ fn write_terms(w: &mut Writer, terms: &Terms) {
         Body::EightBitMime => 1,
         Body::BinaryMime => 2,
     });
-    w.byte(u8::from(terms.smtputf8) | u8::from(terms.require_tls) << 1);
+    let release = match terms.release {
+        None => 0,
+        Some(Release::For(_)) => RELEASE_FOR,
+        Some(Release::Until(_)) => RELEASE_UNTIL,
+    };
+    let marks = [
+        (terms.smtputf8, SMTPUTF8),
+        (terms.require_tls, REQUIRE_TLS),
+        (terms.tls_optional, TLS_OPTIONAL),
+    ];
+    let set = marks.iter().filter(|(is_set, _)| *is_set);
+    w.byte(set.fold(release, |marks, (_, mark)| marks | mark));
+    match terms.release {
+        None => {}
+        Some(Release::For(secs)) => w.number(u64::from(secs)),
+        Some(Release::Until(at)) => w.signed(at),
+    }
 }
 
 fn read_terms(r: &mut Reader<'_>) -> Result<Terms, Fault> {
@@ -120,11 +136,27 @@ fn read_terms(r: &mut Reader<'_>) -> Result<Terms, Fault> {
         _ => return Err("its kind of body is not known"),
     };
     let marks = r.byte()?;
-    if marks > 3 {
+    let has = |mark| marks & mark != 0;
+    let release = match marks & (RELEASE_FOR | RELEASE_UNTIL) {
+        0 => None,
+        RELEASE_FOR => Some(Release::For(r.number_u32()?)),
+        RELEASE_UNTIL => Some(Release::Until(r.signed()?)),
+        _ => return Err("it is released in two ways"),
+    };
+    if marks > MARKS_MAX {
         return Err("its marks are not known");
     }
-    let (smtputf8, require_tls) = (marks & 1 != 0, marks & 2 != 0);
-    Ok(Terms { sender, origin, envid, ret, body, smtputf8, require_tls })
+    Ok(Terms {
+        sender,
+        origin,
+        envid,
+        ret,
+        body,
+        smtputf8: has(SMTPUTF8),
+        require_tls: has(REQUIRE_TLS),
+        tls_optional: has(TLS_OPTIONAL),
+        release,
+    })
 }
 
 fn write_recipient(w: &mut Writer, recipient: &QueuedRecipient) {
@@ -217,6 +249,15 @@ pub fn decode_delivered(key: &[u8], value: &[u8]) -> Result<i64, CorruptRecord> 
 }
 
 const NOTIFY_ON: u8 = 8;
+
+/// Marks of an entry. A program that is older than one of them refuses an entry that has it.
+const SMTPUTF8: u8 = 1;
+const REQUIRE_TLS: u8 = 2;
+const TLS_OPTIONAL: u8 = 4;
+const RELEASE_FOR: u8 = 8;
+const RELEASE_UNTIL: u8 = 16;
+const MARKS_MAX: u8 = 31;
+
 const VERSION: u8 = 1;
 
 #[cfg(test)]
@@ -254,7 +295,12 @@ mod tests {
         small.entry.terms = Terms::new(None, Origin::Stranger);
         (small.entry.claim, small.entry.hold) = (None, Hold::Operator);
         small.entry.recipients.truncate(1);
-        for entry in [full(), small] {
+        let mut held = full();
+        (held.entry.terms.require_tls, held.entry.terms.release) = (true, Some(Release::For(600)));
+        let mut plain = small.clone();
+        plain.entry.terms.tls_optional = true;
+        plain.entry.terms.release = Some(Release::Until(1_800_000_300));
+        for entry in [full(), small, held, plain] {
             let bytes = entry.encode();
             assert_eq!(StoredEntry::decode(b"k", &bytes), Ok(entry));
             assert_damage_is_noticed(&bytes, |bytes| StoredEntry::decode(b"k", bytes));

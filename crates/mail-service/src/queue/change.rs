@@ -8,6 +8,7 @@ use mail_queue::{
     After, Attempt, Claim, Decision, Due, Entry, Event, Progress, QueueId, Refusal, Schedule,
     decide,
 };
+use mail_types::AccountId;
 use store::{BlobId, Commit, Expected, KeyRange, Store, StoreError, Write};
 
 use super::enqueue::{add_entry, draw_id};
@@ -19,10 +20,11 @@ use crate::error::ServiceError;
 use crate::handle::MessageReader;
 use crate::keys::{self, QUEUE_DUE, QUEUE_RELEASE, QUEUE_SCOPE};
 use crate::limits::{
-    ATTEMPTS_MAX, QUEUE_CLAIM_SECS, QUEUE_CLAIMS_MAX, QUEUE_PAGE_MAX, QueueConfig,
+    ATTEMPTS_MAX, QUEUE_CLAIM_SECS, QUEUE_CLAIMS_MAX, QUEUE_PAGE_MAX, QueueConfig, Sharing,
 };
 use crate::loader::strange_key;
 use crate::service::{Service, Shared, blocking};
+use crate::story::of_change;
 
 /// An entry that this node works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +54,35 @@ impl Service {
     /// # Errors
     /// Errors of the store; what was claimed before is found again when its claim has ended.
     pub async fn claim_due(&self, node: u64, limit: usize) -> Result<Vec<Claimed>, QueueError> {
-        let queue = Queue::new(&self.shared);
-        Ok(blocking(move || queue.claim_due(node, limit.min(QUEUE_CLAIMS_MAX))).await?)
+        let queue = Arc::new(Queue::new(&self.shared));
+        let limit = limit.min(QUEUE_CLAIMS_MAX);
+        let now = queue.world.clock.now_secs();
+        let looking = Arc::clone(&queue);
+        blocking(move || looking.notice_set_back(now)).await?;
+        let mut claimed: Vec<Claimed> = Vec::new();
+        // What is released is little, and must not wait for ever behind what is tried again.
+        for kind in [QUEUE_RELEASE, QUEUE_DUE] {
+            let mut range = Some(keys::queue_due_until(kind, now));
+            // Others may have taken what this page shows, so there may be more to look at.
+            while let Some(part) = range.take().filter(|_| claimed.len() < limit) {
+                let (reading, room) = (Arc::clone(&queue), limit - claimed.len());
+                let page =
+                    blocking(move || Ok(store::scan_page(&*reading.store.view()?, &part, room)?));
+                let page = page.await?;
+                range = page.rest;
+                match claim_all(&queue, kind, page.rows, node, now).await {
+                    (found, None) => claimed.extend(found),
+                    // What was claimed is to be worked on all the same.
+                    (found, Some(error)) if !(claimed.is_empty() && found.is_empty()) => {
+                        tracing::warn!(%error, "not all that is due could be claimed");
+                        claimed.extend(found);
+                        return Ok(claimed);
+                    }
+                    (_, Some(error)) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(claimed)
     }
 
     /// When the next entry is due, in seconds since 1970; perhaps it is claimed.
@@ -111,6 +140,33 @@ impl Service {
     /// As [`Service::renew_claim`].
     pub async fn give_back(&self, claimed: &Claimed) -> Result<(), QueueError> {
         self.change_entry(claimed.id, Event::GiveBack { token: claimed.token }).await.map(drop)
+    }
+
+    /// Ends all claims, if no other process can have made one that counts: whoever made them has
+    /// died, perhaps a moment ago, and what he was at need not wait until he is believed dead. To
+    /// be called before anything is claimed. With several nodes it does nothing: this one cannot
+    /// know which of them are gone.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub async fn end_claims_of_the_past(&self) -> Result<(), QueueError> {
+        if self.shared.config.sharing != Sharing::Exclusive {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let page = self.list_queue(after).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.id);
+            for Listed { id, entry } in page {
+                let Some(claim) = entry.claim else { continue };
+                match self.change_entry(id, Event::GiveBack { token: claim.token }).await {
+                    Ok(_) => tracing::info!(%id, "was under way when the server ended"),
+                    Err(error) if is_lost(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
     }
 
     /// The body of an entry, to be read piece by piece.
@@ -181,6 +237,22 @@ impl Service {
         self.change_entry(id, Event::Drop).await.map(drop)
     }
 
+    /// Takes an entry back that this account has sent and that nobody has yet: undoes a submission.
+    /// A message with more than [`mail_queue::ENTRY_RECIPIENTS_MAX`] recipients is several entries,
+    /// each of which is taken back by itself.
+    ///
+    /// # Errors
+    /// `NoSuchEntry` also if somebody else has sent it; `Refused` while it is being sent and when
+    /// somebody has it already; `Service(NoSuchAccount)`, errors of the store.
+    pub async fn cancel_queued(&self, account: AccountId, id: QueueId) -> Result<(), QueueError> {
+        let account = self.account_name(account).await?.as_str().to_owned();
+        match self.change_entry(id, Event::Cancel { account }).await {
+            // Whether there is such an entry is nobody else's business.
+            Err(QueueError::Refused(Refusal::NotYours)) => Err(QueueError::NoSuchEntry),
+            done => done.map(drop),
+        }
+    }
+
     async fn change_entry(&self, id: QueueId, event: Event) -> Result<After, QueueError> {
         let queue = Queue::new(&self.shared);
         let changed = blocking(move || Ok(queue.change(id, &event)));
@@ -188,53 +260,66 @@ impl Service {
     }
 }
 
+/// Claims what these rows say is due, all at one time, so that one sync of the store makes many
+/// claims durable; those that succeeded in the order of the rows, and the first error.
+async fn claim_all(
+    queue: &Arc<Queue>,
+    kind: &'static [u8],
+    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    node: u64,
+    now: i64,
+) -> (Vec<Claimed>, Option<ServiceError>) {
+    let claims: Vec<_> = rows
+        .into_iter()
+        .map(|(key, _)| {
+            let queue = Arc::clone(queue);
+            let claim = move || queue.claim_or_postpone(kind, &key, node, now);
+            tokio::spawn(blocking(claim))
+        })
+        .collect();
+    let (mut claimed, mut fault) = (Vec::new(), None);
+    for claim in claims {
+        match claim.await.unwrap_or(Err(ServiceError::Closed)) {
+            Ok(found) => claimed.extend(found),
+            Err(error) => fault = fault.or(Some(error)),
+        }
+    }
+    (claimed, fault)
+}
+
 /// What changing an entry needs.
 struct Queue {
+    shared: Arc<Shared>,
     store: Arc<dyn Store>,
     world: World,
     config: QueueConfig,
 }
 
 impl Queue {
-    fn new(shared: &Shared) -> Self {
+    fn new(shared: &Arc<Shared>) -> Self {
         let (store, world) = (Arc::clone(&shared.store), shared.world.clone());
-        Self { store, world, config: shared.config.queue.clone() }
+        Self { shared: Arc::clone(shared), store, world, config: shared.config.queue.clone() }
     }
 
     fn schedule(&self) -> &Schedule {
         &self.config.schedule
     }
 
-    fn claim_due(&self, node: u64, limit: usize) -> Result<Vec<Claimed>, ServiceError> {
-        let now = self.world.clock.now_secs();
-        self.notice_set_back(now)?;
-        let mut claimed: Vec<Claimed> = Vec::new();
-        // What is released is little, and must not wait for ever behind what is tried again.
-        for kind in [QUEUE_RELEASE, QUEUE_DUE] {
-            let mut range = Some(keys::queue_due_until(kind, now));
-            // Others may have taken what this page shows, so there may be more to look at.
-            while let Some(part) = range.take().filter(|_| claimed.len() < limit) {
-                let page = store::scan_page(&*self.store.view()?, &part, limit - claimed.len())?;
-                for (key, _) in &page.rows {
-                    match self.claim(key, node, now) {
-                        Ok(found) => claimed.extend(found),
-                        // One damaged entry must not stop the others.
-                        Err(error) if error.is_damage() => {
-                            tracing::error!(%error, "an entry of the queue is damaged");
-                            self.postpone(kind, key, now)?;
-                        }
-                        // What was claimed is to be worked on all the same.
-                        Err(error) if !claimed.is_empty() => {
-                            tracing::warn!(%error, "not all that is due could be claimed");
-                            return Ok(claimed);
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
-                range = page.rest;
+    /// Claims what a row says is due. One damaged entry must not stop the others.
+    fn claim_or_postpone(
+        &self,
+        kind: &[u8],
+        key: &[u8],
+        node: u64,
+        now: i64,
+    ) -> Result<Option<Claimed>, ServiceError> {
+        match self.claim(key, node, now) {
+            Err(error) if error.is_damage() => {
+                tracing::error!(%error, "an entry of the queue is damaged");
+                self.postpone(kind, key, now).map(|()| None)
             }
+            found => found,
         }
-        Ok(claimed)
     }
 
     fn claim(&self, key: &[u8], node: u64, now: i64) -> Result<Option<Claimed>, ServiceError> {
@@ -334,10 +419,13 @@ impl Queue {
                 Ok(decision) => decision,
                 Err(refusal) => return Err(QueueError::Refused(refusal)),
             };
-            let commit = self.commit(id, &found, &decision, now)?;
+            let (commit, notice) = self.commit(id, &found, &decision, now)?;
             match self.store.commit_wait(commit) {
                 Ok(_) => {
                     log_ends(id, &found.entry, &decision);
+                    for what in of_change(id, &found.entry, event, &decision, notice) {
+                        self.shared.journal.tell(now, &what);
+                    }
                     return Ok((decision.after, found.blob));
                 }
                 Err(StoreError::Conflict { .. } | StoreError::OutcomeUnknown { .. }) => {}
@@ -347,13 +435,14 @@ impl Queue {
         Err(QueueError::Service(ServiceError::Busy))
     }
 
+    /// The commit that makes it durable, and the id of the notice in it.
     fn commit(
         &self,
         id: QueueId,
         found: &Found,
         decision: &Decision,
         now: i64,
-    ) -> Result<Commit, ServiceError> {
+    ) -> Result<(Commit, Option<QueueId>), ServiceError> {
         let key = keys::queue_entry(id);
         let mut commit = Commit::new().when(key.clone(), Expected::Value(found.value.clone()));
         if let Some(due) = found.entry.due() {
@@ -374,12 +463,12 @@ impl Queue {
                 entry
             }
         };
-        let Some(notice) = &decision.notice else { return Ok(commit) };
+        let Some(notice) = &decision.notice else { return Ok((commit, None)) };
         let own = draw_id(&self.world, now)?;
         let written =
             write_notice(&*self.store, &self.config, (id, own), found, entry, notice, now);
-        let Some(Written { lease, entry }) = written? else { return Ok(commit) };
-        Ok(add_entry(commit, own, lease.id(), &entry).naming(lease))
+        let Some(Written { lease, entry }) = written? else { return Ok((commit, None)) };
+        Ok((add_entry(commit, own, lease.id(), &entry).naming(lease), Some(own)))
     }
 }
 

@@ -13,11 +13,12 @@ use store::BlobId;
 use super::Claimed;
 use crate::auth::name::AccountName;
 use crate::codec::queue::encode_delivered;
-use crate::delivery::{DeliverError, Route};
+use crate::delivery::{DeliverError, Placed, Route};
 use crate::error::ServiceError;
 use crate::keys::{self, AccountKey, AccountKeys, RECIPIENT_HASH_BYTES};
 use crate::limits::READ_CHUNK_BYTES;
 use crate::service::Service;
+use crate::story::{Line, What};
 
 /// What came of a delivery that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,7 @@ impl Service {
             self.shared.read(move |view| Ok(view.get(&mark)?.is_some())).await?
         };
         if is_done {
+            self.tell_placed(claimed.id, address, None);
             return Ok(LocalDelivery::DeliveredBefore);
         }
         let body = self.open_outgoing(claimed).await?;
@@ -120,11 +122,16 @@ impl Service {
         }
         let staged = staging.finish().await?;
         let value = encode_delivered(self.shared.world.clock.now_secs());
-        if self.deliver_marked(route, &staged, Some((mark, value))).await? {
-            Ok(LocalDelivery::Delivered)
-        } else {
-            Ok(LocalDelivery::DeliveredBefore)
-        }
+        let placed = self.deliver_marked(route, &staged, Some((mark, value))).await?;
+        self.tell_placed(claimed.id, address, placed.as_ref());
+        let is_new = placed.is_some();
+        Ok(if is_new { LocalDelivery::Delivered } else { LocalDelivery::DeliveredBefore })
+    }
+
+    fn tell_placed(&self, id: QueueId, address: &str, placed: Option<&Placed>) {
+        let place = placed.map(Placed::placement);
+        let what = What::Placed { id, recipient: Line::new(address), place };
+        self.shared.journal.tell(self.shared.world.clock.now_secs(), &what);
     }
 }
 

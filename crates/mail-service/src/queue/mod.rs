@@ -35,7 +35,7 @@ pub use local::LocalDelivery;
 pub(crate) use local::is_old_mark;
 pub use mail_queue::{
     Attempt, Body, Entry, Envelope, Handover, Hold, Notify, Origin, OriginalRecipient, Progress,
-    QueueId, Recipient, Reply, Ret, Schedule, Terms,
+    QueueId, Recipient, Release, Reply, Ret, Schedule, Terms,
 };
 pub use runner::{Job, Outcomes, QueueRunner, RunnerSettings, Transport};
 pub use staging::{OutgoingStaging, StagedOutgoing};

@@ -113,6 +113,10 @@ impl QueueRunner {
         let _released = store.watch(QUEUE_RELEASE, woken());
         let mut working = JoinSet::new();
         tokio::pin!(stop);
+        if let Err(error) = self.inner.service.end_claims_of_the_past().await {
+            // Then they end by themselves.
+            tracing::warn!(%error, "what was under way when the server ended waits for its turn");
+        }
         loop {
             let pause = match self.begin(&mut working).await {
                 Ok(pause) => pause,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use store::{BlobLease, BlobWriter};
 
 use crate::error::ServiceError;
+use crate::handle::MessageReader;
 use crate::keys::QUEUE_SCOPE;
 use crate::limits::STAGING_BUFFER_BYTES;
 use crate::service::{Service, Shared, blocking};
@@ -40,6 +41,18 @@ impl StagedOutgoing {
 }
 
 impl Service {
+    /// Opens a message that was staged and is not queued yet, to be read again.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub async fn open_staged(
+        &self,
+        staged: &StagedOutgoing,
+    ) -> Result<MessageReader, ServiceError> {
+        let (store, blob) = (Arc::clone(&self.shared.store), staged.lease.id());
+        blocking(move || Ok(MessageReader::of_blob(store.open_blob(QUEUE_SCOPE, &blob)?))).await
+    }
+
     /// Begins to take a message for the queue.
     #[must_use]
     pub fn stage_outgoing(&self) -> OutgoingStaging {

@@ -11,7 +11,7 @@ use crate::commit::{CommitBuilder, Extra, OperationWrites, added_messages};
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys};
 use crate::limits::{OPERATIONS_PER_COMMIT_MAX, Sharing};
-use crate::open::{Pending, Request};
+use crate::open::{Once, Pending, Request};
 use crate::thread::RecentThreads;
 
 /// Operations with what they come to.
@@ -190,7 +190,8 @@ fn step(keys: &AccountKeys, before: &Account, pending: &Pending, context: &Conte
         Err(corruption) => return Step::Failed(corruption.into()),
     };
     let mut extra = Extra::default();
-    extra.writes.extend(pending.once.as_ref().map(|once| Write::put(&*once.key, &*once.value)));
+    let mark = |once: &Once| Write::put(&*once.key, once.value.of(&decision.outcome));
+    extra.writes.extend(pending.once.as_deref().map(mark));
     for (staged, (message, thread)) in pending.staged.iter().zip(added_messages(&entry)) {
         let row = Write::put(keys.key(&AccountKey::Message(message)), staged.row(thread).encode());
         extra.writes.push(row);

@@ -4,6 +4,9 @@
 //! the state was read on which the operation is decided. Every commit is conditional on the head of
 //! that state or on one that this process built on it, so nobody else can have written the mark in
 //! between when the commit succeeds. What this process itself has in flight is known.
+//!
+//! A mark that stands for something that is no more may be ignored by its exact value: a newer one
+//! that somebody has written meanwhile still counts.
 
 use std::collections::VecDeque;
 
@@ -50,7 +53,7 @@ impl Sequencer {
                 && let Some(once) = &mut pending.once
                 && let Some((_, mark)) = found.next_if(|(key, _)| *key == once.key)
             {
-                if mark.is_some() {
+                if mark.is_some_and(|mark| once.ignored.as_ref() != Some(&mark)) {
                     self.tell_done(request);
                     continue;
                 }

@@ -17,7 +17,7 @@ use store_local::{Local, Options};
 use store_postgres::{Postgres, Settings};
 use testkit::postgres::{Cluster, Durability};
 
-use crate::common::{Dice, Setup, account_of, assert_clean, inbox, tell_fault};
+use crate::common::{Dice, START, Setup, account_of, assert_clean, inbox, tell_fault};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
@@ -920,6 +920,31 @@ async fn a_runner_that_stops_gives_back_what_does_not_end() {
 }
 
 #[tokio::test]
+async fn what_a_killed_process_was_at_goes_on_when_the_only_one_starts_again() {
+    for (sharing, goes_on) in [(Sharing::Exclusive, true), (Sharing::Shared, false)] {
+        let (setup, store, sink) = (setup(sharing), Mem::new(), Arc::new(Sink::default()));
+        let service = setup.open(Arc::new(store.clone())).await;
+        enqueue(&service, 1, envelope(&["b@x.example"])).await.unwrap();
+        // Claimed by one that never says anything again.
+        assert_eq!(service.claim_due(7, 10).await.unwrap().len(), 1);
+        let again = setup.open(Arc::new(store.clone())).await;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(runner(&again, &sink).run(async { drop(stopped.await) }));
+        // Another one, so that it is known when the runner has looked at all that is due.
+        enqueue(&again, 2, envelope(&["c@x.example"])).await.unwrap();
+        while sink.taken_by("c@x.example").is_empty()
+            || (goes_on && sink.taken_by("b@x.example").is_empty())
+        {
+            tokio::task::yield_now().await;
+        }
+        stop.send(()).unwrap();
+        running.await.unwrap();
+        assert_eq!(sink.taken_by("b@x.example").len(), usize::from(goes_on));
+        assert_eq!(queue_rows(&store) == 0, goes_on);
+    }
+}
+
+#[tokio::test]
 async fn a_message_that_is_too_long_is_refused_while_it_comes() {
     let (mut setup, store) = (setup(Sharing::Exclusive), Mem::new());
     setup.config.message_bytes_max = 1000;
@@ -929,4 +954,38 @@ async fn a_message_that_is_too_long_is_refused_while_it_comes() {
     let error = Err(ServiceError::MessageTooLarge { bytes_max: 1000 });
     assert_eq!(staging.push(b"x").await, error);
     assert_eq!(staging.push(b"").await, error);
+}
+
+#[tokio::test]
+async fn only_its_sender_takes_mail_back_and_only_before_it_has_left() {
+    let store: Arc<dyn Store> = Arc::new(Mem::new());
+    let service = setup(Sharing::Exclusive).open(Arc::clone(&store)).await;
+    let (dock, quay) = (account_of(&service, "dock").await, account_of(&service, "quay").await);
+    let later = Envelope { hold_until: Some(START + DAY), ..envelope(&["a@x.example"]) };
+    let held = enqueue(&service, 1, later).await.unwrap()[0];
+    let gone = Err(QueueError::NoSuchEntry);
+    assert_eq!(service.cancel_queued(quay.id(), held).await, gone);
+    service.cancel_queued(dock.id(), held).await.unwrap();
+    assert_eq!(service.cancel_queued(dock.id(), held).await, gone);
+    // One that is being sent, and then has been sent to somebody.
+    let sent = enqueue(&service, 2, envelope(&["a@x.example", "b@y.example"])).await.unwrap()[0];
+    let claimed = service.claim_due(1, 9).await.unwrap().remove(0);
+    let refused = |refusal| Err(QueueError::Refused(refusal));
+    assert_eq!(service.cancel_queued(dock.id(), sent).await, refused(mail_queue::Refusal::Claimed));
+    let delivered = Attempt::Delivered { to: Handover::Relay, reply: None };
+    let results = vec![(0, delivered), (1, deferred())];
+    service.record_attempts(&claimed, results).await.unwrap();
+    assert_eq!(service.cancel_queued(dock.id(), sent).await, refused(mail_queue::Refusal::HasLeft));
+    assert_eq!(service.cancel_queued(quay.id(), sent).await, gone);
+    // One that nobody has taken yet, and one of a stranger.
+    let waits = enqueue(&service, 3, envelope(&["c@z.example"])).await.unwrap()[0];
+    let claimed = service.claim_due(1, 9).await.unwrap().remove(0);
+    service.record_attempts(&claimed, vec![(0, deferred())]).await.unwrap();
+    service.cancel_queued(dock.id(), waits).await.unwrap();
+    let mut strange = envelope(&["c@z.example"]);
+    strange.terms.origin = Origin::Stranger;
+    let strange = enqueue(&service, 4, strange).await.unwrap()[0];
+    assert_eq!(service.cancel_queued(dock.id(), strange).await, gone);
+    assert_eq!(service.list_queue(None).await.unwrap().len(), 2);
+    assert_clean(&*store);
 }

@@ -1,8 +1,14 @@
 //! A session against people `known@…`, who take every message whole.
 
+use std::collections::VecDeque;
+
 use smtp_session::{
-    AuthAnswer, AuthStep, Dsn, Event, Offer, Reply, Role, Session, StartTls, Transaction,
+    AuthAnswer, AuthStep, Burl, Dsn, Event, FutureRelease, Offer, Reply, RequireTls, Role, Session,
+    StartTls, Transaction,
 };
+
+/// What time it is: 2026-11-28T18:00:00Z.
+pub const NOW: i64 = 1_795_888_800;
 
 pub struct Harness {
     pub session: Session,
@@ -14,6 +20,12 @@ pub struct Harness {
     pub abandoned: usize,
     pub closed: bool,
     pub tls: bool,
+    /// What can be had by a URL, by its last segment. `broken` breaks off.
+    pub stored: Vec<(&'static str, Vec<u8>)>,
+    /// What is left of the URL that is being fetched.
+    pieces: VecDeque<Vec<u8>>,
+    /// URLs that were asked for.
+    pub urls: Vec<String>,
 }
 
 pub fn offer(role: Role, message_bytes_max: u64) -> Offer {
@@ -28,7 +40,29 @@ pub fn offer(role: Role, message_bytes_max: u64) -> Offer {
         starttls: StartTls::Offered,
         mechanisms,
         dsn: Dsn::Absent,
+        future_release: None,
+        burl: Burl::Absent,
+        require_tls: RequireTls::Absent,
     }
+}
+
+/// What submission offers under TLS when mail can leave.
+pub fn full_offer() -> Offer {
+    Offer {
+        starttls: StartTls::Absent,
+        dsn: Dsn::Offered,
+        future_release: Some(FutureRelease { secs_max: 86_400 }),
+        burl: Burl::Offered,
+        require_tls: RequireTls::Offered,
+        ..offer(Role::Submission, 1000)
+    }
+}
+
+/// A client of such a server that has logged in.
+pub fn sender() -> Harness {
+    let mut harness = Harness::new(full_offer());
+    harness.say("EHLO a\nAUTH PLAIN AG1lAHB3");
+    harness
 }
 
 impl Harness {
@@ -42,6 +76,8 @@ impl Harness {
     }
 
     pub fn with(role: Role, session: Session) -> Self {
+        let mut session = session;
+        session.now_secs = NOW;
         let mut harness = Self {
             session,
             role,
@@ -52,6 +88,9 @@ impl Harness {
             abandoned: 0,
             closed: false,
             tls: false,
+            stored: Vec::new(),
+            pieces: VecDeque::new(),
+            urls: Vec::new(),
         };
         harness.run();
         harness
@@ -91,6 +130,19 @@ impl Harness {
                     self.abandoned += 1;
                     self.text.clear();
                 }
+                Event::Url(url) => {
+                    let answer = self.find(&url);
+                    self.session.answer_url(answer);
+                    self.urls.push(url);
+                }
+                Event::UrlText => {
+                    let broken = Err(Reply::new(451, "4.3.0", "Not now"));
+                    self.session.answer_url_text(match self.pieces.pop_front() {
+                        Some(piece) if piece == b"BROKEN" => broken,
+                        Some(piece) => Ok(piece),
+                        None => Ok(Vec::new()),
+                    });
+                }
                 Event::End => self.deliver(),
                 Event::NeedInput => break,
                 Event::StartTls => {
@@ -105,6 +157,17 @@ impl Harness {
         }
         let replies = std::mem::take(&mut self.session.replies);
         self.out.push_str(std::str::from_utf8(&replies).unwrap());
+    }
+
+    fn find(&mut self, url: &str) -> Result<(), Reply> {
+        let name = url.rsplit('/').next().unwrap_or_default();
+        let found = self.stored.iter().find(|(stored, _)| *stored == name);
+        let (name, text) = found.ok_or(Reply::new(554, "5.7.0", "Not authorized"))?;
+        self.pieces = text.chunks(7).map(<[u8]>::to_vec).collect();
+        if *name == "broken" {
+            self.pieces.push_back(b"BROKEN".to_vec());
+        }
+        Ok(())
     }
 
     fn deliver(&mut self) {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails shall stop")]
 
+mod client;
 mod common;
 mod lmtp;
 mod model;

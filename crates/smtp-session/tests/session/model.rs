@@ -1,15 +1,15 @@
 //! Random dialogues against a naive model, cut into random pieces: what is replied and what is
 //! taken depends on the commands alone, never on how their octets arrive.
 
-use smtp_session::Role;
+use smtp_session::{Offer, Role};
 
-use crate::common::{Harness, codes, offer};
+use crate::common::{Harness, codes, full_offer, offer};
 
 /// Splitmix64.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,6 +21,8 @@ impl Dice {
 #[derive(Default)]
 struct Model {
     hello: bool,
+    /// Whether text may be named by a URL.
+    burl: bool,
     /// Accepted recipients of the message that is under way.
     mail: Option<usize>,
     /// What has come in chunks.
@@ -43,10 +45,11 @@ impl Model {
     /// A command with what comes right behind it, and the code that must be replied.
     fn step(&mut self, dice: &mut Dice) -> (String, &'static str) {
         let under_way = self.chunks.is_some();
-        match dice.below(12) {
+        match dice.below(if self.burl { 15 } else { 12 }) {
             0 => {
                 *self = Self {
                     hello: true,
+                    burl: self.burl,
                     messages: std::mem::take(&mut self.messages),
                     ..Self::default()
                 };
@@ -57,7 +60,7 @@ impl Model {
                 if code == "250" {
                     self.mail = Some(0);
                 }
-                ("MAIL FROM:<a@b.example>\r\n".to_owned(), code)
+                ("MAIL FROM:<me@b.example>\r\n".to_owned(), code)
             }
             3..5 => {
                 let code = if self.mail.is_none() || under_way { "503" } else { "250" };
@@ -79,8 +82,41 @@ impl Model {
                 (self.mail, self.chunks) = (None, None);
                 ("RSET\r\n".to_owned(), "250")
             }
-            _ => ("XFOO bar\r\n".to_owned(), "500"),
+            11 => ("XFOO bar\r\n".to_owned(), "500"),
+            _ => self.url(dice),
         }
+    }
+
+    fn url(&mut self, dice: &mut Dice) -> (String, &'static str) {
+        let (number, last) = (dice.below(8) as usize, dice.below(2) == 0);
+        let line = format!("BURL imap://a/{number}{}\r\n", if last { " LAST" } else { "" });
+        match self.mail {
+            None => return (line, "503"),
+            Some(0) => return (line, "554"),
+            Some(_) => {}
+        }
+        let Some(named) = stored().into_iter().nth(number) else {
+            (self.mail, self.chunks) = (None, None);
+            return (line, "554");
+        };
+        let code = self.add(&named.1, last);
+        (line, code)
+    }
+
+    /// More of the message, and the code for it.
+    fn add(&mut self, text: &[u8], last: bool) -> &'static str {
+        let mut all = self.chunks.take().unwrap_or_default();
+        all.extend_from_slice(text);
+        let code = verdict(&all);
+        if code != "250" {
+            self.mail = None;
+        } else if last {
+            self.mail = None;
+            self.messages.push(all);
+        } else {
+            self.chunks = Some(all);
+        }
+        code
     }
 
     fn chunk(&mut self, dice: &mut Dice) -> (String, &'static str) {
@@ -93,17 +129,7 @@ impl Model {
         if self.mail.is_none_or(|count| count == 0) {
             return (line, "503");
         }
-        let mut all = self.chunks.take().unwrap_or_default();
-        all.extend_from_slice(text.as_bytes());
-        let code = verdict(&all);
-        if code != "250" {
-            self.mail = None;
-        } else if last {
-            self.mail = None;
-            self.messages.push(all);
-        } else {
-            self.chunks = Some(all);
-        }
+        let code = self.add(text.as_bytes(), last);
         (line, code)
     }
 
@@ -124,6 +150,13 @@ impl Model {
         }
         (format!("{stuffed}.\r\n").into_bytes(), code)
     }
+}
+
+/// What URLs name, in the order of their numbers; one more names nothing.
+fn stored() -> Vec<(&'static str, Vec<u8>)> {
+    let long = vec![b'x'; BYTES_MAX + 1];
+    let texts = TEXTS.iter().map(|text| text.as_bytes().to_vec()).chain([long]);
+    ["0", "1", "2", "3", "4", "5", "6"].into_iter().zip(texts).collect()
 }
 
 fn text(dice: &mut Dice) -> String {
@@ -159,11 +192,36 @@ fn send_in_pieces(harness: &mut Harness, bytes: &[u8], dice: &mut Dice) -> Strin
     replies
 }
 
+fn start() -> u64 {
+    std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
+}
+
+/// One dialogue; how many messages were taken.
+fn play(seed: u64, harness: &mut Harness, model: &mut Model, dice: &mut Dice) -> usize {
+    for _ in 0..60 {
+        let (command, code) = model.step(dice);
+        let replies = send_in_pieces(harness, command.as_bytes(), dice);
+        assert_eq!(codes(&replies), [code], "seed {seed}: {command:?}");
+        if code == "354" {
+            let (text, code) = model.data(dice);
+            let replies = send_in_pieces(harness, &text, dice);
+            assert_eq!(codes(&replies), [code], "seed {seed}: {text:?}");
+        }
+        // A chunk that is announced as too long ends the session.
+        if harness.closed {
+            assert_eq!(code, "552", "seed {seed}");
+            break;
+        }
+    }
+    let messages: Vec<_> = harness.messages.iter().map(|(_, text)| text.clone()).collect();
+    assert_eq!(messages, model.messages, "seed {seed}");
+    messages.len()
+}
+
 #[test]
 fn s008_random_dialogues_in_random_pieces_agree_with_a_naive_model() {
-    let start = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let mut taken = 0;
-    for seed in start..start + 3000 {
+    for seed in start()..start() + 3000 {
         let mut dice = Dice(seed);
         let mut model = Model::default();
         let mut harness = Harness::new(offer(Role::Mx, BYTES_MAX as u64));
@@ -172,24 +230,23 @@ fn s008_random_dialogues_in_random_pieces_agree_with_a_naive_model() {
             harness.say("EHLO a.example");
             model.hello = true;
         }
-        for _ in 0..60 {
-            let (command, code) = model.step(&mut dice);
-            let replies = send_in_pieces(&mut harness, command.as_bytes(), &mut dice);
-            assert_eq!(codes(&replies), [code], "seed {seed}: {command:?}");
-            if code == "354" {
-                let (text, code) = model.data(&mut dice);
-                let replies = send_in_pieces(&mut harness, &text, &mut dice);
-                assert_eq!(codes(&replies), [code], "seed {seed}: {text:?}");
-            }
-            // A chunk that is announced as too long ends the session.
-            if harness.closed {
-                assert_eq!(code, "552", "seed {seed}");
-                break;
-            }
-        }
-        let messages: Vec<_> = harness.messages.iter().map(|(_, text)| text.clone()).collect();
-        assert_eq!(messages, model.messages, "seed {seed}");
-        taken += messages.len();
+        taken += play(seed, &mut harness, &mut model, &mut dice);
+    }
+    assert!(taken > 1000, "{taken}");
+}
+
+#[test]
+fn s008_random_dialogues_with_urls_agree_with_a_naive_model() {
+    let mut taken = 0;
+    for seed in start()..start() + 3000 {
+        let mut dice = Dice(seed);
+        let mut model = Model { hello: true, burl: true, ..Model::default() };
+        let offer = Offer { message_bytes_max: BYTES_MAX as u64, ..full_offer() };
+        let mut harness = Harness::new(offer);
+        harness.stored = stored();
+        harness.say("EHLO a.example\nAUTH PLAIN AG1lAHB3");
+        harness.out.clear();
+        taken += play(seed, &mut harness, &mut model, &mut dice);
     }
     assert!(taken > 1000, "{taken}");
 }

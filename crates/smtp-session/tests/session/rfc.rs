@@ -3,7 +3,7 @@
 
 use smtp_session::{Offer, Role, Session, StartTls};
 
-use crate::common::{Harness, codes, offer};
+use crate::common::{Harness, NOW, codes, full_offer, offer, sender};
 
 /// Plays lines: those of `C:` are sent, a run of them at once, and then those of `S:` must be the
 /// codes of what was replied since. `S: EHLO` is the whole reply to EHLO.
@@ -275,4 +275,129 @@ fn rfc1870_7_a_declared_size_over_the_limit() {
     assert_eq!(codes(&harness.say("MAIL FROM:<ned@thor.innosoft.com> SIZE=500000")), ["250"]);
     assert_eq!(codes(&harness.say("RSET")), ["250"]);
     assert_eq!(codes(&harness.say("MAIL FROM:<ned@thor.innosoft.com> SIZE=1000001")), ["552"]);
+}
+
+/// RFC 4468 §3.4. The URL stands in one line, and the user is who logs in here.
+#[test]
+fn rfc4468_3_4_a_message_is_fetched_by_its_url() {
+    let mut harness = Harness::new(full_offer());
+    harness.stored.push(("outbox", b"Subject: x\r\n\r\nby url\r\n".to_vec()));
+    play(
+        &mut harness,
+        "S: 220
+         C: EHLO potter.example.com
+         S: 250
+         C: AUTH PLAIN AG1lAHB3
+         S: 235
+         C: MAIL FROM:<me@gryffindor.example.com>
+         S: 250
+         C: RCPT TO:<known-ron@gryffindor.example.com>
+         S: 250
+         C: BURL imap://harry@gryffindor.example.com/outbox LAST
+         S: 250",
+    );
+    play(
+        &mut harness,
+        "C: MAIL FROM:<me@gryffindor.example.com>
+         C: RCPT TO:<known-ron@gryffindor.example.com>
+         C: BURL imap://harry@gryffindor.example.com/outbox LAST
+         S: 250
+         S: 250
+         S: 250",
+    );
+    let texts: Vec<_> = harness.messages.iter().map(|(_, text)| text.as_slice()).collect();
+    assert_eq!(texts, [b"Subject: x\r\n\r\nby url\r\n"; 2]);
+}
+
+/// RFC 4468 §3.4, the failures.
+#[test]
+fn rfc4468_3_4_without_recipients_or_authorization_nothing_is_fetched() {
+    let mut harness = sender();
+    play(
+        &mut harness,
+        "C: MAIL FROM:<me@gryffindor.example.com>
+         C: RCPT TO:<malfoy@slitherin.example.com>
+         C: BURL imap://harry@gryffindor.example.com/outbox LAST
+         S: 250
+         S: 550
+         S: 554
+         C: RSET
+         S: 250",
+    );
+    assert!(harness.urls.is_empty());
+    play(
+        &mut harness,
+        "C: MAIL FROM:<me@gryffindor.example.com>
+         C: RCPT TO:<known-ron@gryffindor.example.com>
+         C: BURL imap://harry@gryffindor.example.com/outbox LAST
+         S: 250
+         S: 250
+         S: 554",
+    );
+    assert_eq!(harness.abandoned, 1);
+    assert!(harness.messages.is_empty());
+}
+
+/// RFC 4865 has no examples: a dialogue by its grammar.
+#[test]
+fn rfc4865_mail_is_handed_in_to_leave_later() {
+    let mut harness = sender();
+    let hello = harness.say("EHLO a");
+    assert!(hello.contains("250-FUTURERELEASE 86400 2026-11-29T18:00:00Z\r\n"), "{hello}");
+    play(
+        &mut harness,
+        "C: MAIL FROM:<me@x.example> HOLDFOR=3600
+         C: RCPT TO:<known@x.example>
+         C: BDAT 0 LAST
+         S: 250
+         S: 250
+         S: 250
+         C: MAIL FROM:<me@x.example> HOLDUNTIL=2026-11-28T20:00:00+01:00
+         C: RCPT TO:<known@x.example>
+         C: BDAT 0 LAST
+         S: 250
+         S: 250
+         S: 250
+         C: MAIL FROM:<me@x.example> HOLDFOR=86401
+         S: 501
+         C: MAIL FROM:<me@x.example> HOLDFOR=1 HOLDUNTIL=2026-11-28T20:00:00Z
+         S: 501
+         C: MAIL FROM:<me@x.example> HOLDUNTIL=tomorrow
+         S: 501",
+    );
+    let releases: Vec<_> =
+        harness.messages.iter().map(|(it, _)| it.release.map(|it| it.at - NOW)).collect();
+    assert_eq!(releases, [Some(3600), Some(3600)]);
+}
+
+/// RFC 8689 §2: offered under TLS only, and refused where it is not offered.
+#[test]
+fn rfc8689_2_requiretls_is_noted_where_it_is_offered() {
+    let mut harness = sender();
+    assert!(harness.say("EHLO a").ends_with("250 REQUIRETLS\r\n"));
+    play(
+        &mut harness,
+        "C: MAIL FROM:<me@x.example> REQUIRETLS
+         S: 250
+         C: RCPT TO:<known@x.example>
+         S: 250
+         C: BDAT 0 LAST
+         S: 250
+         C: MAIL FROM:<me@x.example> REQUIRETLS=yes
+         S: 555",
+    );
+    assert!(harness.messages[0].0.require_tls);
+    let mut clear = mx();
+    play(
+        &mut clear,
+        "S: 220
+         C: EHLO a
+         S: 250
+         C: MAIL FROM:<me@x.example> REQUIRETLS
+         S: 555
+         C: MAIL FROM:<me@x.example> HOLDFOR=60
+         S: 555
+         C: BURL imap://a/b LAST
+         S: 502",
+    );
 }

@@ -1,8 +1,8 @@
 //! Submission: nothing without a login, and nobody's name but one's own.
 
-use smtp_session::{Offer, Role, StartTls};
+use smtp_session::{LONGEST_LINE_BYTES, Offer, Role, StartTls, URLS_MAX};
 
-use crate::common::{Harness, codes, offer, ready};
+use crate::common::{Harness, codes, full_offer, offer, ready, sender};
 
 /// `\0me\0pw`
 const LOGIN: &str = "AUTH PLAIN AG1lAHB3";
@@ -116,4 +116,109 @@ fn a_login_is_not_taken_during_a_message_or_after_helo() {
     assert_eq!(codes(&harness.say(LOGIN)), ["503"]);
     let replies = harness.say(&format!("EHLO a\n{LOGIN}\nMAIL FROM:<me@x.example>\n{LOGIN}"));
     assert_eq!(codes(&replies), ["250", "235", "250", "503"]);
+}
+
+fn begin(harness: &mut Harness) {
+    let replies = harness.say("MAIL FROM:<me@x.example>\nRCPT TO:<known@x.example>");
+    assert_eq!(codes(&replies), ["250", "250"]);
+}
+
+#[test]
+fn urls_are_announced_with_their_kind_after_a_login_and_taken_only_then() {
+    let mut harness = Harness::new(full_offer());
+    assert!(harness.say("EHLO a").contains("250-BURL\r\n"));
+    assert_eq!(codes(&harness.say("BURL imap://a/b LAST")), ["530"]);
+    harness.say(LOGIN);
+    assert!(harness.say("EHLO a").contains("250-BURL imap\r\n"));
+    assert_eq!(codes(&harness.say("BURL imap://a/b LAST")), ["503"]);
+    begin(&mut harness);
+    for wrong in ["BURL", "BURL  imap://a/b", "BURL a b", "BURL a LAST x", "BURL \u{e4} LAST"] {
+        assert_eq!(codes(&harness.say(wrong)), ["501"], "{wrong}");
+    }
+    assert!(harness.urls.is_empty());
+    assert_eq!(codes(&harness.say("DATA")), ["354"]);
+}
+
+#[test]
+fn urls_and_chunks_of_one_message_are_mixed() {
+    let mut harness = sender();
+    harness.stored.push(("part", b"--b\r\n\r\nfrom the store\r\n".to_vec()));
+    harness.stored.push(("end", b"--b--\r\n".to_vec()));
+    begin(&mut harness);
+    let replies = harness.send(
+        b"BDAT 9\r\nA: b\r\n\r\n\rBURL imap://a/part\r\nBDAT 3\r\n...burl imap://a/end last\r\nQUIT\r\n",
+    );
+    // The lone CR is what the URL's first line does not complete.
+    assert_eq!(codes(&replies), ["250", "550", "503", "503", "221"]);
+    let mut harness = sender();
+    harness.stored.push(("part", b"--b\r\n\r\nfrom the store\r\n".to_vec()));
+    harness.stored.push(("end", b"--b--\r\n".to_vec()));
+    begin(&mut harness);
+    let replies = harness.send(
+        b"BDAT 8\r\nA: b\r\n\r\nBURL imap://a/part\r\nBDAT 3\r\n...burl imap://a/end last\r\nQUIT\r\n",
+    );
+    assert_eq!(codes(&replies), ["250", "250", "250", "250", "221"]);
+    let text = b"A: b\r\n\r\n--b\r\n\r\nfrom the store\r\n...--b--\r\n";
+    assert_eq!(harness.messages[0].1, text);
+}
+
+#[test]
+fn s010_what_follows_a_url_that_failed_belongs_to_no_message() {
+    for (name, stored, code) in [
+        ("none", &b""[..], "554"),
+        ("bare", b"a\nb\r\n", "550"),
+        ("half", b"a\r", "550"),
+        ("long", &[b'x'; 1001], "552"),
+        ("broken", b"begins\r\n", "451"),
+    ] {
+        let mut harness = sender();
+        if name != "none" {
+            harness.stored.push((name, stored.to_vec()));
+        }
+        begin(&mut harness);
+        assert_eq!(codes(&harness.send(b"BDAT 3\r\nx\r\n")), ["250"]);
+        let replies = harness.send(
+            format!(
+                "BURL imap://a/{name} LAST\r\nBDAT 6 LAST\r\nRSET\r\nRCPT TO:<known@x.example>\r\n\
+                 BURL imap://a/{name} LAST\r\nDATA\r\n"
+            )
+            .as_bytes(),
+        );
+        assert_eq!(codes(&replies), [code, "503", "503", "503", "503"], "{name}");
+        assert_eq!((harness.abandoned, harness.urls.len()), (1, 1), "{name}");
+        assert!(harness.messages.is_empty() && harness.text.is_empty(), "{name}");
+        // And the next message is as if nothing had been.
+        begin(&mut harness);
+        assert_eq!(codes(&harness.send(b"BDAT 3 LAST\r\ny\r\n")), ["250"]);
+        assert_eq!(harness.messages[0].1, b"y\r\n");
+    }
+}
+
+#[test]
+fn s009_urls_of_a_message_and_their_lines_are_bounded() {
+    let mut harness = sender();
+    harness.stored.push(("empty", Vec::new()));
+    begin(&mut harness);
+    for _ in 0..URLS_MAX {
+        assert_eq!(codes(&harness.say("BURL imap://a/empty")), ["250"]);
+    }
+    assert_eq!(codes(&harness.say("BURL imap://a/empty")), ["554"]);
+    assert_eq!((harness.urls.len(), harness.abandoned), (URLS_MAX as usize, 1));
+    // A hundred commands that bring no message nearer are enough.
+    let again = "MAIL FROM:<me@x.example>\nRCPT TO:<known@x.example>\nBURL imap://a/empty\nRSET";
+    let replies: String =
+        (0..200).map_while(|_| (!harness.closed).then(|| harness.say(again))).collect();
+    assert!(harness.closed && replies.contains("421 4.7.0 Too many commands"), "{replies}");
+    // A URL may be longer than other commands.
+    let mut harness = sender();
+    begin(&mut harness);
+    let url = format!("imap://a/{}", "x".repeat(8000));
+    assert_eq!(codes(&harness.say(&format!("BURL {url} LAST"))), ["554"]);
+    assert_eq!(harness.urls, [url]);
+    let noop = format!("NOOP {}", "x".repeat(LONGEST_LINE_BYTES));
+    assert_eq!(codes(&harness.say(&noop)), ["500"]);
+    let endless = [&b"BURL imap://a/"[..], &[b'x'; 20_000]].concat();
+    harness.send(&endless);
+    assert!(harness.input.len() <= 20_000);
+    assert_eq!(codes(&harness.send(b"\r\nNOOP\r\n")), ["500", "250"]);
 }

@@ -4,46 +4,95 @@
 use std::fmt::Write;
 
 use mail_service::queue::{
-    Attempt, Body, Handover, Job, Notify, OriginalRecipient, Recipient, Reply, Ret, Terms,
+    Attempt, Body, Handover, Job, Notify, OriginalRecipient, Outcomes, Recipient, Reply, Ret, Terms,
 };
-use smtp_session::{Addressee, Credentials, Errand, Fate, Response};
+use smtp_session::{Addressee, Client, ClientTls, Errand, Fate, Response};
+use tracing::{debug, info, warn};
 
-use super::relay::Relay;
+use super::dialogue::Broken;
 
-/// What is to be said to a relay.
-pub(super) fn errand(job: &Job, relay: &Relay, name: &str) -> Errand {
+/// What is to be said to a server; `name` is that of this one.
+pub(super) fn errand(job: &Job, name: &str, tls: ClientTls) -> Errand {
     let addressee = |(_, to): &(usize, Recipient)| Addressee {
         address: to.address.clone(),
         dsn: recipient_parameters(to),
     };
-    let login = relay.login.as_ref();
     Errand {
         name: name.to_owned(),
-        tls: relay.tls.into(),
-        credentials: login.map(|login| Credentials {
-            user: login.user.clone(),
-            password: login.password.clone(),
-        }),
+        tls,
+        credentials: None,
         sender: job.terms.sender.clone().unwrap_or_default(),
         recipients: job.recipients.iter().map(addressee).collect(),
         size: job.body.size(),
         has_8bit: job.terms.body != Body::SevenBit,
         smtputf8: job.terms.smtputf8,
+        require_tls: requires_tls(&job.terms),
         dsn: mail_parameters(&job.terms),
+        stays: true,
     }
 }
 
-/// What a message asks for that cannot be had through a relay.
+/// Whether a message goes only where TLS is promised. A notice does not: better that it is read
+/// than that it is lost. RFC 8689 §5
+pub(super) fn requires_tls(terms: &Terms) -> bool {
+    terms.require_tls && terms.sender.is_some()
+}
+
+/// What a message asks for that cannot be had.
 pub(super) fn impossible(terms: &Terms) -> Option<Reply> {
-    if terms.require_tls {
-        // RFC 8689 §4.2.1
-        return Some(Reply::own([5, 7, 30], "REQUIRETLS is not supported on the way out"));
+    // RFC 3030 §3
+    let is_binary = terms.body == Body::BinaryMime;
+    is_binary.then(|| Reply::own([5, 6, 3], "binary messages cannot be handed on"))
+}
+
+/// The same for all recipients.
+pub(super) fn all(job: &Job, attempt: &Attempt) -> Outcomes {
+    job.recipients.iter().map(|(index, _)| (*index, attempt.clone())).collect()
+}
+
+/// What became of each recipient after a dialogue with a host.
+pub(super) fn outcomes(
+    job: &Job,
+    host: &str,
+    client: Client,
+    talked: &Result<(), Broken>,
+) -> Outcomes {
+    if let Err(Broken::Body(error)) = talked {
+        warn!(id = %job.id, %error, "a message of the queue cannot be read");
+        return all(job, &Attempt::Deferred(Reply::own([4, 3, 0], "the message cannot be read")));
     }
-    if terms.body == Body::BinaryMime {
-        // RFC 3030 §3
-        return Some(Reply::own([5, 6, 3], "binary messages cannot be handed on"));
+    let has_dsn = client.has_dsn();
+    let fates = client.into_fates(&why(host, talked));
+    let outcomes = job.recipients.iter().zip(&fates);
+    let outcomes = outcomes.map(|((index, _), fate)| (*index, attempt(fate, has_dsn, host)));
+    let outcomes: Outcomes = outcomes.collect();
+    log(job, host, &outcomes);
+    outcomes
+}
+
+/// What is known of those of whom the server has said nothing.
+pub(super) fn why(host: &str, talked: &Result<(), Broken>) -> Response {
+    // RFC 3463 §3.5, §3.8: nobody answers, the connection did not last, or it is not safe.
+    let (status, why) = match talked {
+        // The client knows of everybody then; this is for nobody.
+        Ok(()) => ([4, 4, 2], "the dialogue has ended".to_owned()),
+        Err(Broken::Body(error)) => ([4, 3, 0], error.to_string()),
+        Err(Broken::Unreachable(error)) => ([4, 4, 1], error.to_string()),
+        Err(Broken::Tls(error)) => ([4, 7, 5], error.to_string()),
+        Err(Broken::Io(error)) => ([4, 4, 2], error.to_string()),
+    };
+    Response::local(421, status, format!("connection to {host}: {why}"))
+}
+
+fn log(job: &Job, host: &str, outcomes: &Outcomes) {
+    let count = |is: fn(&Attempt) -> bool| outcomes.iter().filter(|(_, it)| is(it)).count();
+    let taken = count(|it| matches!(it, Attempt::Delivered { .. }));
+    let deferred = count(|it| matches!(it, Attempt::Deferred(_)));
+    let refused = count(|it| matches!(it, Attempt::Failed(_)));
+    info!(id = %job.id, domain = job.domain, host, taken, deferred, refused, "handed on");
+    for (index, outcome) in outcomes {
+        debug!(id = %job.id, index, ?outcome, "recipient");
     }
-    None
 }
 
 /// RFC 3461 §4.3, §4.4
@@ -98,7 +147,7 @@ fn xtext(text: &str) -> String {
 }
 
 /// What became of a recipient, as the queue records it.
-pub(super) fn attempt(fate: &Fate, has_dsn: bool, remote: &str) -> Attempt {
+fn attempt(fate: &Fate, has_dsn: bool, remote: &str) -> Attempt {
     match fate {
         Fate::Taken(response) => {
             let to = if has_dsn { Handover::NotifyingRelay } else { Handover::Relay };
@@ -110,7 +159,7 @@ pub(super) fn attempt(fate: &Fate, has_dsn: bool, remote: &str) -> Attempt {
 }
 
 /// `class` is what it means for the recipient, whatever the reply says. RFC 3463 §2
-fn reply(response: &Response, class: u16, remote: &str) -> Reply {
+pub(super) fn reply(response: &Response, class: u16, remote: &str) -> Reply {
     let [_, subject, detail] = response.status.unwrap_or_default();
     let text = response.text();
     let smtp = (!response.is_local).then(|| format!("{} {text}", response.code));

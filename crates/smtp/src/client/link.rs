@@ -29,16 +29,30 @@ impl Link {
         let is_allowed = |at: &SocketAddr| relay.tls != RelayTls::None || at.ip().is_loopback();
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the relay has no address");
         for address in found.filter(is_allowed).take(ADDRESSES_MAX) {
-            match timeout(CONNECT_PATIENCE, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => last = error,
-                Err(_) => last = too_slow(),
+            match Self::dial(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    /// Connects to an address.
+    pub(super) async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+        let connecting = timeout(CONNECT_PATIENCE, TcpStream::connect(address));
+        let stream = connecting.await.map_err(|_| too_slow())??;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// Whether the other side has neither said anything more nor closed.
+    pub(super) fn is_quiet(&self) -> bool {
+        let stream = match self {
+            Self::Clear(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        let read = stream.try_read(&mut [0]);
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Protects the connection.
@@ -83,8 +97,8 @@ impl Link {
     }
 
     /// Says goodbye; whether it is heard does not matter any more.
-    pub(super) async fn close(mut self, bytes: &[u8]) {
-        let _ = self.send(bytes, CLOSE_PATIENCE).await;
+    pub(super) async fn close(mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.send(bytes.as_ref(), CLOSE_PATIENCE).await;
         let closing = async {
             match &mut self {
                 Self::Clear(stream) => stream.shutdown().await,

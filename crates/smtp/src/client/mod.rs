@@ -1,17 +1,41 @@
-//! Sending through a relay: a server that takes mail for other systems from this one and carries
-//! it on. Which one takes it is decided by the recipient's domain.
+//! Sending: mail for other systems goes through a relay, a server that takes it and carries it on,
+//! or straight to the servers of the recipient's domain.
 //!
-//! - [`Relay`], [`Relays`]: where it goes.
-//! - [`RelayTransport`]: hands over what the queue wants to leave.
+//! - [`Relay`], [`Relays`]: relays, by the domains that they are for.
+//! - [`Direct`]: all other domains. `targets` ranks their servers, `sts` and `dane` read what they
+//!   promise, `demand` decides what a connection has to prove; all four are pure.
+//! - [`Routes`] has both.
+//! - [`OutboundTransport`]: hands over what the queue wants to leave. `dialogue` is one
+//!   connection, `pool` keeps some for the next message.
+//! - [`TlsReports`]: what became of TLS, and [`TlsReporter`], who tells the owners of the domains.
 //! - [`QueueOutbound`]: puts into the queue what people hand in here.
 
 mod convert;
+mod dane;
+mod demand;
+mod destinations;
+mod dialogue;
+mod direct;
+mod header;
 mod link;
+mod mta_sts;
+mod noted;
+mod pool;
 mod queue;
 mod relay;
+mod report;
+mod report_mail;
+mod reporter;
+mod routes;
+mod sts;
+mod targets;
 mod tls;
 mod transport;
 
+pub use direct::{Direct, DirectSettings};
 pub use queue::QueueOutbound;
 pub use relay::{Relay, RelayError, RelayLogin, RelayTls, Relays};
-pub use transport::RelayTransport;
+pub use report::TlsReports;
+pub use reporter::TlsReporter;
+pub use routes::Routes;
+pub use transport::OutboundTransport;

@@ -2,38 +2,40 @@
 
 use mail_service::queue::{
     Body, Envelope as QueueEnvelope, Notify, Origin, OriginalRecipient, OutgoingStaging,
-    QueueError, Recipient, Ret, Terms,
+    QueueError, QueueId, Recipient, Release, Ret, Terms,
 };
 use mail_service::{Service, ServiceError};
+use smtp_session::ReleaseRequest;
 use tracing::{error, info};
 
-use super::relay::Relays;
+use super::noted::{Noted, Traits};
+use super::routes::Routes;
 use crate::outbound::{Envelope, Outbound, Outgoing, Pending};
 
-/// Takes mail for the domains that relays are named for. It leaves by the queue, and so does mail
+/// Takes mail for the domains that something carries to. It leaves by the queue, and so does mail
 /// that is handed in for the accounts here: there it is delivered once, whatever breaks.
 pub struct QueueOutbound {
     service: Service,
-    relays: Relays,
+    routes: Routes,
 }
 
 impl QueueOutbound {
     /// Puts mail into the queue of a service.
     #[must_use]
-    pub fn new(service: Service, relays: Relays) -> Self {
-        Self { service, relays }
+    pub fn new(service: Service, routes: Routes) -> Self {
+        Self { service, routes }
     }
 }
 
 impl Outbound for QueueOutbound {
     fn carries(&self, address: &str) -> bool {
-        self.relays.carry(address)
+        self.routes.carry(address)
     }
 
     fn begin(&self, envelope: Envelope) -> Box<dyn Outgoing> {
         let service = self.service.clone();
         let staging = service.stage_outgoing();
-        Box::new(Taking { service, staging, envelope })
+        Box::new(Taking { service, staging, envelope, noted: Noted::default() })
     }
 }
 
@@ -41,23 +43,25 @@ struct Taking {
     service: Service,
     staging: OutgoingStaging,
     envelope: Envelope,
+    noted: Noted,
 }
 
 impl Outgoing for Taking {
     fn push<'a>(&'a mut self, bytes: &'a [u8]) -> Pending<'a> {
+        self.noted.push(bytes);
         Box::pin(self.staging.push(bytes))
     }
 
-    fn commit(self: Box<Self>) -> Pending<'static> {
+    fn commit(self: Box<Self>) -> Pending<'static, Vec<QueueId>> {
         Box::pin(async move {
-            let Self { service, staging, envelope } = *self;
+            let Self { service, staging, envelope, noted } = *self;
             let message = envelope.id;
             let staged = staging.finish().await?;
-            let queued = service.enqueue(&staged, queue_envelope(envelope)).await;
+            let queued = service.enqueue(&staged, queue_envelope(envelope, noted.finish())).await;
             match queued {
                 Ok(ids) => {
                     ids.iter().for_each(|id| info!(%id, message, "queued"));
-                    Ok(())
+                    Ok(ids)
                 }
                 Err(QueueError::Service(error)) => Err(error),
                 // The session has checked all of it already.
@@ -70,7 +74,7 @@ impl Outgoing for Taking {
     }
 }
 
-fn queue_envelope(envelope: Envelope) -> QueueEnvelope {
+fn queue_envelope(envelope: Envelope, traits: Traits) -> QueueEnvelope {
     let Envelope { transaction, account, .. } = envelope;
     let sender = Some(transaction.reverse_path).filter(|path| !path.is_empty());
     let origin = match account {
@@ -83,12 +87,24 @@ fn queue_envelope(envelope: Envelope) -> QueueEnvelope {
             smtp_session::Ret::Full => Ret::Full,
             smtp_session::Ret::Headers => Ret::Headers,
         }),
-        body: if transaction.eight_bit { Body::EightBitMime } else { Body::SevenBit },
+        // What is there counts, and not only what was said of it: text that was named by a URL has
+        // octets that its sender never saw. RFC 4468 §4
+        body: match transaction.eight_bit || traits.has_8bit {
+            true => Body::EightBitMime,
+            false => Body::SevenBit,
+        },
         smtputf8: transaction.utf8,
+        require_tls: transaction.require_tls,
+        // RFC 8689 §4.1: the parameter goes before the field.
+        tls_optional: traits.is_tls_optional && !transaction.require_tls,
+        release: transaction.release.map(|release| match release.request {
+            ReleaseRequest::For(secs) => Release::For(secs),
+            ReleaseRequest::Until(at) => Release::Until(at),
+        }),
         ..Terms::new(sender, origin)
     };
     let recipients = transaction.recipients.into_iter().map(recipient).collect();
-    QueueEnvelope { terms, recipients, hold_until: None }
+    QueueEnvelope { terms, recipients, hold_until: transaction.release.map(|it| it.at) }
 }
 
 fn recipient(to: smtp_session::Recipient) -> Recipient {
@@ -133,11 +149,16 @@ mod tests {
             eight_bit: true,
             ret: Some(smtp_session::Ret::Headers),
             envelope_id: Some("QQ1".to_owned()),
+            release: Some(smtp_session::Release { at: 9, request: ReleaseRequest::For(4) }),
+            require_tls: true,
         };
         let account = AccountName::new("dock").ok();
+        let traits = Traits { has_8bit: false, is_tls_optional: true };
         let QueueEnvelope { terms, recipients, hold_until } =
-            queue_envelope(Envelope { transaction, account, id: 1 });
-        assert_eq!((terms.sender.as_deref(), hold_until), (None, None));
+            queue_envelope(Envelope { transaction, account, id: 1 }, traits);
+        assert_eq!((terms.sender.as_deref(), hold_until), (None, Some(9)));
+        assert_eq!(terms.release, Some(Release::For(4)));
+        assert!(terms.require_tls && !terms.tls_optional);
         assert_eq!(terms.origin, Origin::Account("dock".to_owned()));
         assert_eq!((terms.ret, terms.body), (Some(Ret::Headers), Body::EightBitMime));
         assert!(terms.smtputf8 && terms.envid.as_deref() == Some("QQ1"));
@@ -147,5 +168,17 @@ mod tests {
         let original = |index: usize| recipients[index].original.as_ref();
         assert_eq!((original(0), original(1)), (None, None));
         assert_eq!(original(2).unwrap().address, "a@example.org");
+    }
+
+    #[test]
+    fn what_is_in_the_text_counts_where_nothing_was_said() {
+        let recipients =
+            vec![smtp_session::Recipient { address: "b@x.example".into(), ..Default::default() }];
+        let transaction = Transaction { recipients, ..Transaction::default() };
+        let traits = Traits { has_8bit: true, is_tls_optional: true };
+        let envelope = Envelope { transaction, account: None, id: 1 };
+        let queued = queue_envelope(envelope, traits);
+        assert_eq!((queued.terms.body, queued.hold_until), (Body::EightBitMime, None));
+        assert!(queued.terms.tls_optional && !queued.terms.require_tls);
     }
 }

@@ -86,6 +86,8 @@ pub(super) struct Way {
     pub(super) relay: Relay,
     /// `None` without TLS.
     pub(super) tls: Option<Arc<ClientConfig>>,
+    /// Tells it apart from the others.
+    pub(super) number: usize,
 }
 
 impl Relays {
@@ -96,8 +98,8 @@ impl Relays {
     /// something secret would travel in the clear, or the system has no trust store.
     pub fn new(relays: Vec<Relay>) -> Result<Self, RelayError> {
         let mut by_domain = HashMap::new();
-        for relay in relays {
-            let way = Arc::new(Way::new(relay)?);
+        for (number, relay) in relays.into_iter().enumerate() {
+            let way = Arc::new(Way::new(relay, number)?);
             for domain in &way.relay.domains {
                 let domain = domain.to_ascii_lowercase();
                 if by_domain.insert(domain.clone(), Arc::clone(&way)).is_some() {
@@ -128,7 +130,7 @@ impl Relays {
 }
 
 impl Way {
-    fn new(relay: Relay) -> Result<Self, RelayError> {
+    fn new(relay: Relay, number: usize) -> Result<Self, RelayError> {
         let host = &relay.host;
         if !relay.tls.may_reach(host) {
             return Err(RelayError(format!("relay {host}: no TLS is for this machine only")));
@@ -146,7 +148,7 @@ impl Way {
         };
         let wrong = |why| RelayError(format!("relay {host}: {why}"));
         let tls = tls.transpose().map_err(wrong)?.map(Arc::new);
-        Ok(Self { tls, relay })
+        Ok(Self { tls, relay, number })
     }
 }
 

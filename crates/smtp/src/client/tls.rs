@@ -2,12 +2,52 @@
 
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::BuilderVerifierExt;
+
+use super::dane::DaneVerifier;
+use super::demand::Demand;
+
+/// A configuration for each demand that servers of strangers are met with.
+pub(super) struct Sides {
+    /// Certificates are verified.
+    pub(super) verified: Arc<ClientConfig>,
+    unverified: Arc<ClientConfig>,
+}
+
+impl Sides {
+    /// # Errors
+    /// When the authorities are not certificates, or the system has none.
+    pub(super) fn new(authorities: Option<&[u8]>) -> Result<Self, String> {
+        let verified = Arc::new(verified(authorities)?);
+        Ok(Self { verified, unverified: Arc::new(unverified()?) })
+    }
+
+    /// `None` without TLS.
+    pub(super) fn of(&self, demand: &Demand) -> Option<Arc<ClientConfig>> {
+        match demand {
+            Demand::Clear => None,
+            Demand::Nothing | Demand::Encryption => Some(Arc::clone(&self.unverified)),
+            Demand::Certificate => Some(Arc::clone(&self.verified)),
+            Demand::Dane(associations) => {
+                let provider = Arc::clone(self.unverified.crypto_provider());
+                let associations = Arc::clone(associations);
+                let verifier = Arc::new(DaneVerifier { provider, associations });
+                // Of its own, with its own sessions: what was verified by other records, or not at
+                // all, is not resumed.
+                let mut config = ClientConfig::clone(&self.unverified);
+                config.dangerous().set_certificate_verifier(verifier);
+                config.resumption = Resumption::disabled();
+                Some(Arc::new(config))
+            }
+        }
+    }
+}
 
 /// Certificate and name are verified: by these authorities, or by those that the system trusts.
 pub(super) fn verified(authorities: Option<&[u8]>) -> Result<ClientConfig, String> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mail_service::{PasswordCost, Service, ServiceConfig, World};
 use mail_types::{MailboxName, Secret};
 use net::{LoginThrottle, Peer, Service as _, Shutdown, Stream};
-use smtp::{Outbound, Role, SmtpServer, SmtpSettings};
+use smtp::{Inbound, Outbound, Role, SmtpServer, SmtpSettings};
 use store::Store;
 use store::mem::Mem;
 
@@ -14,6 +14,8 @@ pub struct Harness {
     pub service: Service,
     pub server: Arc<SmtpServer>,
     pub shutdown: Shutdown,
+    /// From where clients come.
+    pub peer: Peer,
     role: Role,
 }
 
@@ -36,29 +38,56 @@ impl Harness {
         role: Role,
         outbound: Option<Arc<dyn Outbound>>,
     ) -> Self {
+        Self::set(store, message_bytes_max, role, |settings| settings.outbound = outbound).await
+    }
+
+    /// A server for mail from anywhere, whose clients are strangers.
+    pub async fn inbound(inbound: Inbound) -> Self {
+        let inbound = Some(Arc::new(inbound));
+        let store = Arc::new(Mem::new());
+        let mut harness =
+            Self::set(store, 4 << 20, Role::Mx, |settings| settings.inbound = inbound).await;
+        harness.peer = Peer::Ip([192, 0, 2, 7].into());
+        harness
+    }
+
+    pub async fn set(
+        store: Arc<dyn Store>,
+        message_bytes_max: u64,
+        role: Role,
+        set: impl FnOnce(&mut SmtpSettings),
+    ) -> Self {
+        let config = ServiceConfig { message_bytes_max, ..ServiceConfig::default() };
+        Self::with_config(store, config, role, set).await
+    }
+
+    pub async fn with_config(
+        store: Arc<dyn Store>,
+        config: ServiceConfig,
+        role: Role,
+        set: impl FnOnce(&mut SmtpSettings),
+    ) -> Self {
         let passwords = PasswordCost { memory_kib: 8, iterations: 1, ..PasswordCost::default() };
-        let config = ServiceConfig {
-            passwords,
-            message_bytes_max,
-            domains: vec!["pillarbox.example".to_owned()],
-            ..ServiceConfig::default()
-        };
+        let config =
+            ServiceConfig { passwords, domains: vec!["pillarbox.example".to_owned()], ..config };
         let service = Service::open(store, config, World::system()).await.unwrap();
         for name in ["home", "work"] {
             service.create_account(name, Secret::new("low-tide")).await.unwrap();
         }
         let hostname = "mail.pillarbox.example".to_owned();
-        let settings = SmtpSettings { outbound, ..SmtpSettings::new(role, hostname, None) };
+        let mut settings = SmtpSettings::new(role, hostname, None);
+        set(&mut settings);
         let throttle = Arc::new(LoginThrottle::default());
         let server = Arc::new(SmtpServer::new(service.clone(), throttle, settings));
-        Self { service, server, shutdown: Shutdown::default(), role }
+        Self { service, server, shutdown: Shutdown::default(), peer: Peer::Local, role }
     }
 
     /// A client that has not been greeted.
     pub fn dial(&self) -> Client {
         let (ours, theirs) = Stream::pair(64 * 1024);
         let (server, guard) = (Arc::clone(&self.server), self.shutdown.token());
-        tokio::spawn(async move { server.serve(theirs, Peer::Local, guard).await });
+        let peer = self.peer;
+        tokio::spawn(async move { server.serve(theirs, peer, guard).await });
         Client { stream: ours, unread: Vec::new() }
     }
 

@@ -1,89 +1,16 @@
 //! From submission through the queue to a relay: each accepted recipient is reached, waits, or is
 //! told back.
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mail_service::queue::{QueueRunner, RunnerSettings};
 use mail_types::Secret;
-use net::LoginThrottle;
-use smtp::{
-    QueueOutbound, Relay, RelayLogin, RelayTls, RelayTransport, Relays, Role, SmtpServer,
-    SmtpSettings,
-};
+use smtp::{Relay, RelayLogin, RelayTls, Relays, Routes};
 
-use crate::common::{Client, Harness};
 use crate::sink::{Manners, Sink};
+use crate::site::Site;
 
-struct Site {
-    harness: Harness,
-    runner: QueueRunner,
-}
-
-impl Site {
-    async fn new(relays: Vec<Relay>) -> Self {
-        let mut harness = Harness::of(Role::Submission).await;
-        let relays = Relays::new(relays).unwrap();
-        let hostname = "mail.pillarbox.example".to_owned();
-        let service = harness.service.clone();
-        let settings = SmtpSettings {
-            outbound: Some(Arc::new(QueueOutbound::new(service.clone(), relays.clone()))),
-            ..SmtpSettings::new(Role::Submission, hostname.clone(), None)
-        };
-        let throttle = Arc::new(LoginThrottle::default());
-        harness.server = Arc::new(SmtpServer::new(service.clone(), throttle, settings));
-        let transport = Arc::new(RelayTransport::new(relays, hostname));
-        let runner = QueueRunner::new(service, transport, RunnerSettings::default()).unwrap();
-        Self { harness, runner }
-    }
-
-    async fn client(&self) -> Client {
-        let mut client = self.harness.connect().await;
-        let plain = STANDARD.encode("\0home\0low-tide");
-        assert!(client.say(&format!("AUTH PLAIN {plain}")).await.starts_with("235"));
-        client
-    }
-
-    /// Hands a message in, with the arguments of RCPT.
-    async fn hand_in(&self, to: &[&str], body: &str) {
-        let mut client = self.client().await;
-        client.say("MAIL FROM:<home@pillarbox.example>").await;
-        for to in to {
-            let reply = client.say(&format!("RCPT TO:{to}")).await;
-            assert!(reply.starts_with("250"), "{reply}");
-        }
-        assert!(client.say("DATA").await.starts_with("354"));
-        let header = "From: home@pillarbox.example\r\nSubject: s\r\n\r\n";
-        client.send(&format!("{header}{body}.\r\n")).await;
-        assert_eq!(client.reply().await, "250 2.0.0 Accepted");
-    }
-
-    /// Everything that waits is tried at once.
-    async fn retry(&self) {
-        for listed in self.harness.service.list_queue(None).await.unwrap() {
-            self.harness.service.retry_queued(listed.id).await.unwrap();
-        }
-        self.runner.run_due().await.unwrap();
-    }
-
-    /// Who waits, and what was said of him last.
-    async fn waiting(&self) -> Vec<(String, String)> {
-        let mut waiting = Vec::new();
-        for listed in self.harness.service.list_queue(None).await.unwrap() {
-            for recipient in listed.entry.recipients.iter().filter(|it| it.progress.is_open()) {
-                let reply = recipient.reply.clone().unwrap();
-                let said = reply.smtp.unwrap_or(reply.text);
-                waiting.push((recipient.to.address.clone(), said));
-            }
-        }
-        waiting.sort();
-        waiting
-    }
-
-    async fn notices(&self) -> Vec<String> {
-        self.harness.messages("home", "INBOX").await
-    }
+async fn site(relays: Vec<Relay>) -> Site {
+    Site::new(Routes::from(Relays::new(relays).unwrap())).await
 }
 
 fn relay(sink: &Sink, tls: RelayTls) -> Relay {
@@ -118,7 +45,7 @@ async fn each_recipient_is_reached_or_waits_or_is_told_back_wherever_the_relay_b
                 ..Manners::default()
             })
             .await;
-            let site = Site::new(vec![relay(&sink, RelayTls::None)]).await;
+            let site = site(vec![relay(&sink, RelayTls::None)]).await;
             site.hand_in(&THREE, "body\r\n").await;
             site.runner.run_due().await.unwrap();
             let case = format!("{at} with {offers:?}");
@@ -149,7 +76,7 @@ async fn each_recipient_is_reached_or_waits_or_is_told_back_wherever_the_relay_b
 async fn who_writes_in_the_name_of_an_alias_is_told_too() {
     let replies = vec![("RCPT", "550 5.1.1 no such user")];
     let sink = Sink::new(Manners { replies, ..Manners::default() }).await;
-    let site = Site::new(vec![relay(&sink, RelayTls::None)]).await;
+    let site = site(vec![relay(&sink, RelayTls::None)]).await;
     let desk = "desk@pillarbox.example";
     site.harness.service.set_alias(desk, &["home@pillarbox.example".to_owned()]).await.unwrap();
     let mut client = site.client().await;
@@ -171,7 +98,7 @@ async fn a_refused_text_goes_back_and_a_deferred_one_waits() {
     for (reply, notices, waits) in [("554 5.6.0 spam", 1, 0), ("451 4.3.0 later", 0, 3)] {
         let replies = vec![(".", reply)];
         let sink = Sink::new(Manners { replies, ..Manners::default() }).await;
-        let site = Site::new(vec![relay(&sink, RelayTls::None)]).await;
+        let site = site(vec![relay(&sink, RelayTls::None)]).await;
         site.hand_in(&THREE, "body\r\n").await;
         site.runner.run_due().await.unwrap();
         assert_eq!(site.notices().await.len(), notices, "{reply}");
@@ -186,7 +113,7 @@ async fn a_relay_that_is_not_there_lets_the_mail_wait() {
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
-    let site = Site::new(vec![Relay { port, ..relay(&sink, RelayTls::None) }]).await;
+    let site = site(vec![Relay { port, ..relay(&sink, RelayTls::None) }]).await;
     site.hand_in(&["<a@far.example>"], "body\r\n").await;
     site.runner.run_due().await.unwrap();
     let waiting = site.waiting().await;
@@ -200,7 +127,7 @@ async fn a_relay_that_falls_silent_has_its_time_and_then_the_mail_waits() {
         [("greeting", 5), ("EHLO", 5), ("MAIL", 5), ("RCPT", 5), ("DATA", 2), (".", 10)]
     {
         let sink = Sink::new(Manners { silent_at: Some(at), ..Manners::default() }).await;
-        let site = Site::new(vec![relay(&sink, RelayTls::None)]).await;
+        let site = site(vec![relay(&sink, RelayTls::None)]).await;
         site.hand_in(&["<a@far.example>"], "body\r\n").await;
         let begun = tokio::time::Instant::now();
         site.runner.run_due().await.unwrap();
@@ -226,14 +153,14 @@ async fn tls_that_is_required_is_verified_and_carries_the_password() {
         let (host, port) = ("127.0.0.2".to_owned(), misnamed.port);
         let renamed = Relay { host, port, authorities, ..good.clone() };
         for wrong in [strange, renamed] {
-            let site = Site::new(vec![wrong]).await;
+            let site = site(vec![wrong]).await;
             site.hand_in(&["<a@far.example>"], "body\r\n").await;
             site.runner.run_due().await.unwrap();
             assert!(sink.taken().is_empty() && misnamed.taken().is_empty());
             let waiting = site.waiting().await;
             assert!(waiting[0].1.contains("invalid peer certificate"), "{waiting:?}");
         }
-        let site = Site::new(vec![good]).await;
+        let site = site(vec![good]).await;
         site.hand_in(&["<a@far.example>"], "body\r\n").await;
         site.runner.run_due().await.unwrap();
         let taken = sink.taken();
@@ -251,7 +178,7 @@ async fn without_starttls_only_opportunistic_mail_leaves() {
         (RelayTls::Opportunistic, vec!["STARTTLS"], Some(true)),
     ] {
         let sink = Sink::new(Manners { offers, ..Manners::default() }).await;
-        let site = Site::new(vec![relay(&sink, tls)]).await;
+        let site = site(vec![relay(&sink, tls)]).await;
         site.hand_in(&["<a@far.example>"], "body\r\n").await;
         site.runner.run_due().await.unwrap();
         assert_eq!(sink.taken().first().map(|taken| taken.is_tls), expected, "{tls:?}");
@@ -262,7 +189,7 @@ async fn without_starttls_only_opportunistic_mail_leaves() {
 #[tokio::test]
 async fn a_long_message_with_dots_arrives_as_it_was() {
     let sink = Sink::new(Manners::default()).await;
-    let site = Site::new(vec![relay(&sink, RelayTls::None)]).await;
+    let site = site(vec![relay(&sink, RelayTls::None)]).await;
     // Over several pieces of what is read at a time.
     let body = "..\r\n..dot\r\nplain\r\n".repeat(20_000);
     site.hand_in(&["<a@far.example>"], &body).await;
@@ -276,7 +203,7 @@ async fn a_long_message_with_dots_arrives_as_it_was() {
 async fn mail_for_the_people_here_goes_to_their_mailboxes_and_the_rest_to_the_relay() {
     let sink = Sink::new(Manners::default()).await;
     let relay = Relay { domains: vec!["far.example".into()], ..relay(&sink, RelayTls::None) };
-    let site = Site::new(vec![relay]).await;
+    let site = site(vec![relay]).await;
     let mut client = site.client().await;
     client.say("MAIL FROM:<home@pillarbox.example>").await;
     let refused = client.say("RCPT TO:<a@other.example>").await;
@@ -302,7 +229,7 @@ async fn notifications_are_the_relays_task_if_it_can_and_ours_if_not() {
         (vec![], "MAIL FROM:<home@pillarbox.example>", "", 1),
     ] {
         let sink = Sink::new(Manners { offers, ..Manners::default() }).await;
-        let site = Site::new(vec![relay(&sink, RelayTls::None)]).await;
+        let site = site(vec![relay(&sink, RelayTls::None)]).await;
         site.hand_in(&to, "body\r\n").await;
         site.runner.run_due().await.unwrap();
         let taken = &sink.taken()[0];

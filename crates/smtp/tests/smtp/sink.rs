@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use net::{CertificateFiles, HANDSHAKE_PATIENCE, Stream, Tls, TlsServer};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+use crate::authority::Certificate;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -27,6 +30,12 @@ pub struct Manners {
     pub is_implicit: bool,
     /// Where it listens instead of 127.0.0.1.
     pub address: Option<&'static str>,
+    /// Its port; 0 is any.
+    pub port: u16,
+    /// Its certificate instead of one that it made itself for `localhost`.
+    pub certificate: Option<Certificate>,
+    /// It closes after a message, as if it had waited for too long.
+    pub leaves: bool,
 }
 
 /// One message that was taken.
@@ -44,29 +53,61 @@ pub struct Sink {
     pub port: u16,
     pub certificate: Vec<u8>,
     taken: Arc<Mutex<Vec<Taken>>>,
+    said: Arc<Mutex<Vec<String>>>,
+    heard: Arc<Notify>,
 }
 
 impl Sink {
     pub async fn new(manners: Manners) -> Self {
         let address = manners.address.unwrap_or("127.0.0.1");
-        let listener = TcpListener::bind((address, 0)).await.unwrap();
+        let listener = TcpListener::bind((address, manners.port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let folder = tempfile::tempdir().unwrap();
-        let files = CertificateFiles::self_signed(folder.path(), "localhost").unwrap();
+        let files = match &manners.certificate {
+            Some(certificate) => certificate.write(folder.path()),
+            None => CertificateFiles::self_signed(folder.path(), "localhost").unwrap(),
+        };
         let certificate = std::fs::read(&files.certificate).unwrap();
         let tls = Tls::new(&files).unwrap().server("smtp").unwrap();
         let taken = Arc::new(Mutex::new(Vec::new()));
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::new(Notify::new());
+        let (lines, bell) = (Arc::clone(&said), Arc::clone(&heard));
         let (all, breaks) = (Arc::clone(&taken), Arc::new(Mutex::new(manners.breaks)));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (manners, tls) = (manners.clone(), tls.clone());
                 let (taken, breaks) = (Arc::clone(&all), Arc::clone(&breaks));
-                let (input, message) = (Vec::new(), Taken::default());
-                let mut talk = Talk { manners, taken, breaks, message, input };
+                let (input, message, said) = (Vec::new(), Taken::default(), Arc::clone(&lines));
+                let bell = Arc::clone(&bell);
+                let mut talk = Talk { manners, taken, said, bell, breaks, message, input };
                 tokio::spawn(async move { talk.run(stream.into(), tls).await });
             }
         });
-        Self { port, certificate, taken }
+        Self { port, certificate, taken, said, heard }
+    }
+
+    /// What clients said, line by line; `connected` for each connection.
+    pub fn said(&self) -> Vec<String> {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Waits for a line.
+    pub async fn until(&self, is_it: impl Fn(&str) -> bool) {
+        let waiting = async {
+            loop {
+                let heard = self.heard.notified();
+                if self.said().iter().any(|line| is_it(line)) {
+                    return;
+                }
+                heard.await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap();
+    }
+
+    pub fn connections(&self) -> usize {
+        self.said().iter().filter(|line| *line == "connected").count()
     }
 
     pub fn taken(&self) -> Vec<Taken> {
@@ -77,6 +118,8 @@ impl Sink {
 struct Talk {
     manners: Manners,
     taken: Arc<Mutex<Vec<Taken>>>,
+    said: Arc<Mutex<Vec<String>>>,
+    bell: Arc<Notify>,
     breaks: Arc<Mutex<usize>>,
     message: Taken,
     input: Vec<u8>,
@@ -85,6 +128,7 @@ struct Talk {
 impl Talk {
     /// An error ends it, whether it was wanted or not.
     async fn run(&mut self, mut stream: Stream, tls: TlsServer) -> io::Result<()> {
+        self.said.lock().unwrap().push("connected".to_owned());
         if self.manners.is_implicit {
             stream = stream.start_tls(Vec::new(), &tls, HANDSHAKE_PATIENCE).await?;
             self.message.is_tls = true;
@@ -92,6 +136,8 @@ impl Talk {
         self.answer(&mut stream, "greeting", "220 sink").await?;
         loop {
             let line = self.line(&mut stream).await?;
+            self.said.lock().unwrap().push(line.clone());
+            self.bell.notify_waiters();
             let offers: Vec<String> =
                 self.manners.offers.iter().map(|it| format!("250-{it}\r\n")).collect();
             let yes = match line.split(' ').next().unwrap() {
@@ -112,7 +158,12 @@ impl Talk {
                 "AUTH" => self.message.login = line,
                 "MAIL" => self.message.mail = line,
                 "RCPT" if reply.starts_with("250") => self.message.to.push(line),
-                "DATA" if reply.starts_with("354") => self.text(&mut stream).await?,
+                "DATA" if reply.starts_with("354") => {
+                    self.text(&mut stream).await?;
+                    if self.manners.leaves {
+                        return Ok(());
+                    }
+                }
                 "QUIT" => return Ok(()),
                 _ => {}
             }

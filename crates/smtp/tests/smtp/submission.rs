@@ -5,22 +5,23 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mail_service::ServiceError;
+use mail_service::queue::QueueId;
 use smtp::{Envelope, Outbound, Outgoing, Pending, Role};
 use store::mem::Mem;
 
 use crate::common::{Client, Harness};
 
-fn plain(user: &str, password: &str) -> String {
+pub fn plain(user: &str, password: &str) -> String {
     format!("AUTH PLAIN {}", STANDARD.encode(format!("\0{user}\0{password}")))
 }
 
-async fn logged_in(harness: &Harness) -> Client {
+pub async fn logged_in(harness: &Harness) -> Client {
     let mut client = harness.connect().await;
     assert_eq!(client.say(&plain("home", "low-tide")).await, "235 2.7.0 Authenticated");
     client
 }
 
-async fn hand_in(client: &mut Client, to: &str, message: &str) -> String {
+pub async fn hand_in(client: &mut Client, to: &str, message: &str) -> String {
     client.say("MAIL FROM:<home@pillarbox.example>").await;
     client.say(&format!("RCPT TO:<{to}>")).await;
     let reply = client.say("DATA").await;
@@ -143,12 +144,12 @@ impl Outgoing for Keeping {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn commit(self: Box<Self>) -> Pending<'static> {
+    fn commit(self: Box<Self>) -> Pending<'static, Vec<QueueId>> {
         if *self.kept.is_full.lock().unwrap() {
             return Box::pin(std::future::ready(Err(ServiceError::StorageFull)));
         }
         self.kept.messages.lock().unwrap().push((self.envelope, self.text));
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 }
 

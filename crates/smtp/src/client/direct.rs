@@ -1,0 +1,499 @@
+//! Hands mail to the servers of the recipients' domain itself: which these are says its zone, and
+//! how the connections have to be protected say its zone, its policy and the message.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use dns::{DnsError, Resolver, Tlsa};
+use mail_service::queue::{Attempt, Job, Origin, Outcomes, Reply};
+use smtp_session::{Client, ClientTls, Errand, Fate, Response};
+use tracing::debug;
+
+use super::convert::{all, errand, outcomes, reply, requires_tls, why};
+use super::demand::{Barred, Demand, Known, Plan, Ruler, Wish, plan};
+use super::destinations::Destinations;
+use super::dialogue::{Broken, Peer, Talk};
+use super::header::wants_no_tls;
+use super::link::Link;
+use super::mta_sts::{Found, Policies};
+use super::pool::{Line, Pool};
+use super::relay::RelayError;
+use super::report::{Failure, FailureKind, Subject, TlsReports};
+use super::targets::{NoHost, Reach, interleave, literal, rank};
+use super::tls::Sides;
+
+/// How servers of other domains are reached.
+#[derive(Clone, Debug)]
+pub struct DirectSettings {
+    /// The name by which this server calls itself.
+    pub hostname: String,
+    /// The port at which they are: 25, except in tests and in networks of one's own.
+    pub port: u16,
+    /// The port at which policies are told: 443, with the same exceptions. RFC 8461 §3.3
+    pub policy_port: u16,
+    /// Whether addresses of private networks and of this machine may be dialled.
+    pub allow_private: bool,
+    /// Certificates of the authorities that are trusted, in PEM; without them the system's.
+    pub authorities: Option<Vec<u8>>,
+}
+
+impl DirectSettings {
+    /// As it is on the public network.
+    #[must_use]
+    pub fn new(hostname: String) -> Self {
+        Self { hostname, port: 25, policy_port: 443, allow_private: false, authorities: None }
+    }
+}
+
+/// Reaches the servers of other domains. Clones share what is known of them.
+#[derive(Clone)]
+pub struct Direct {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: DirectSettings,
+    reach: Reach,
+    resolver: Resolver,
+    sides: Sides,
+    policies: Policies,
+    destinations: Destinations,
+    reports: TlsReports,
+}
+
+impl Direct {
+    /// Begins with nothing known.
+    ///
+    /// # Errors
+    /// When the authorities are not certificates, or the system has none.
+    pub fn new(resolver: Resolver, settings: DirectSettings) -> Result<Self, RelayError> {
+        let sides = Sides::new(settings.authorities.as_deref()).map_err(RelayError)?;
+        let reach = if settings.allow_private { Reach::Private } else { Reach::Public };
+        let tls = Arc::clone(&sides.verified);
+        let policies = Policies::new(resolver.clone(), tls, settings.policy_port, reach);
+        let (destinations, reports) = (Destinations::default(), TlsReports::default());
+        let inner = Inner { settings, reach, resolver, sides, policies, destinations, reports };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What became of TLS so far.
+    #[must_use]
+    pub fn reports(&self) -> &TlsReports {
+        &self.inner.reports
+    }
+
+    /// Who is asked for names.
+    pub(super) fn resolver(&self) -> &Resolver {
+        &self.inner.resolver
+    }
+
+    /// Tries to hand a message on to the servers of its recipients' domain.
+    pub(super) async fn send(&self, job: &Job, pool: &Pool) -> Outcomes {
+        let inner = &self.inner;
+        let _seat = match inner.destinations.enter(&job.domain).await {
+            Ok(seat) => seat,
+            Err(reply) => return all(job, &Attempt::Deferred(reply)),
+        };
+        let route = match inner.route(&job.domain).await {
+            Ok(route) => route,
+            Err(attempt) => return all(job, &attempt),
+        };
+        let wish = match inner.wish(job, &route).await {
+            Ok(wish) => wish,
+            Err(attempt) => return all(job, &attempt),
+        };
+        let mut trip = Trip::new(inner, job, &route, wish, pool);
+        trip.count_policy_fault();
+        for host in &route.hosts {
+            if let Some(outcomes) = trip.ask(host).await {
+                inner.destinations.reached(&job.domain);
+                return outcomes;
+            }
+        }
+        trip.end()
+    }
+}
+
+/// Where the mail of a domain goes.
+struct Route {
+    /// The domain, in ASCII.
+    domain: String,
+    /// The servers to be asked, in this order.
+    hosts: Vec<String>,
+    /// Whether a signed zone says so.
+    is_signed: bool,
+    /// The one address, if it stands in place of a domain.
+    literal: Option<IpAddr>,
+    policy: Found,
+}
+
+impl Inner {
+    /// RFC 5321 §5.1
+    async fn route(&self, domain: &str) -> Result<Route, Attempt> {
+        if domain.starts_with('[') {
+            let address = literal(domain).ok_or_else(|| no_domain("this is no address"))?;
+            let (hosts, policy) = (vec![address.to_string()], Found::default());
+            let (domain, literal) = (domain.to_owned(), Some(address));
+            return Ok(Route { domain, hosts, is_signed: false, literal, policy });
+        }
+        let domain = dns::ascii(domain).ok_or_else(|| no_domain("this is no name of a domain"))?;
+        let (mx, policy) = tokio::join!(self.resolver.mx(&domain), self.policies.of(&domain));
+        let (hosts, is_signed) = match mx {
+            Ok(answer) => {
+                // Any number will do that others cannot foretell.
+                let shuffle = RandomState::new().build_hasher().finish();
+                let ranked = rank(&answer.records, &self.settings.hostname, shuffle);
+                (ranked.map_err(unroutable)?, answer.is_secure())
+            }
+            // Then the domain itself is the server.
+            Err(DnsError::NoRecords { secure }) => (vec![domain.clone()], secure),
+            Err(error) => return Err(unresolved(&domain, &error)),
+        };
+        Ok(Route { domain, hosts, is_signed, literal: None, policy })
+    }
+
+    /// What the sender wants, in so far as it makes a difference.
+    async fn wish(&self, job: &Job, route: &Route) -> Result<Wish, Attempt> {
+        if requires_tls(&job.terms) {
+            // RFC 8689 §4.1: the header field is ignored.
+            return Ok(Wish::Required);
+        }
+        if !route.is_signed && route.policy.policy.is_none() {
+            return Ok(Wish::Usual);
+        }
+        let start = job.body.read(0..HEADER_BYTES_MAX).await.map_err(|error| {
+            Attempt::Deferred(Reply::own([4, 3, 0], format!("the message cannot be read: {error}")))
+        })?;
+        Ok(if wants_no_tls(&start) { Wish::Optional } else { Wish::Usual })
+    }
+
+    async fn addresses(&self, route: &Route, host: &str) -> Result<(Vec<IpAddr>, bool), DnsError> {
+        if let Some(address) = route.literal {
+            return Ok((vec![address], false));
+        }
+        let answer = self.resolver.addresses(host).await?;
+        let is_signed = answer.is_secure();
+        Ok((answer.records, is_signed))
+    }
+
+    /// The signed TLSA records of a server. RFC 7672 §2.1, §2.2
+    async fn tlsa(&self, host: &str) -> Result<Vec<Tlsa>, DnsError> {
+        match self.resolver.tlsa(self.settings.port, host).await {
+            Ok(answer) if answer.is_secure() => Ok(answer.records),
+            Ok(_) => Ok(Vec::new()),
+            Err(error) if error.is_absent() => Ok(Vec::new()),
+            // RFC 7672 §2.1.2: whoever could hide the records could also read the mail.
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// One message on its way from server to server.
+struct Trip<'a> {
+    inner: &'a Inner,
+    job: &'a Job,
+    route: &'a Route,
+    wish: Wish,
+    pool: &'a Pool,
+    dials_left: usize,
+    /// What was wrong with the last server.
+    problem: Option<Problem>,
+    /// Whether all that was wrong will be so another time.
+    is_final: bool,
+    /// Whether a server has spoken.
+    was_heard: bool,
+}
+
+/// Why a server did not get the message.
+struct Problem {
+    host: String,
+    response: Response,
+    is_final: bool,
+}
+
+/// A server that may be asked.
+struct Place<'a> {
+    host: &'a str,
+    addresses: Vec<IpAddr>,
+    plan: Plan,
+    subject: Subject,
+}
+
+/// What came of one connection.
+enum Ended {
+    /// This, for all recipients.
+    Spoken(Outcomes),
+    /// TLS was not what it was to be.
+    Unsafe,
+    /// Nothing; another address or server may do better.
+    Away,
+}
+
+impl<'a> Trip<'a> {
+    fn new(inner: &'a Inner, job: &'a Job, route: &'a Route, wish: Wish, pool: &'a Pool) -> Self {
+        let (dials_left, problem) = (DIALS_MAX, None);
+        let (is_final, was_heard) = (true, false);
+        Self { inner, job, route, wish, pool, dials_left, problem, is_final, was_heard }
+    }
+
+    /// Asks one server, at each of its addresses and in each way that its plan allows.
+    async fn ask(&mut self, host: &str) -> Option<Outcomes> {
+        let place = match self.place(host).await {
+            Ok(place) => place,
+            Err(problem) => {
+                self.note(problem);
+                return None;
+            }
+        };
+        if let Some(demand) = place.plan.ladder.first()
+            && let Some(Ended::Spoken(outcomes)) = self.attempt(&place, demand, None).await
+        {
+            return Some(outcomes);
+        }
+        for address in &place.addresses {
+            for demand in &place.plan.ladder {
+                self.dials_left = self.dials_left.checked_sub(1)?;
+                match self.attempt(&place, demand, Some(*address)).await {
+                    Some(Ended::Spoken(outcomes)) => return Some(outcomes),
+                    Some(Ended::Unsafe) => {}
+                    Some(Ended::Away) | None => break,
+                }
+            }
+        }
+        None
+    }
+
+    /// Finds out where a server is, and how it has to be spoken to.
+    async fn place<'b>(&self, host: &'b str) -> Result<Place<'b>, Problem> {
+        let problem = |status, text: String, is_final| {
+            let response = Response::local(451, status, text);
+            Problem { host: host.to_owned(), response, is_final }
+        };
+        // RFC 3463 §3.5: the directory cannot be asked, or leads nowhere.
+        let unresolved = |error: DnsError| {
+            let status = if error.is_temporary() { [4, 4, 3] } else { [4, 4, 4] };
+            problem(status, format!("{host}: {error}"), !error.is_temporary())
+        };
+        let found = self.inner.addresses(self.route, host).await.map_err(unresolved)?;
+        let (mut addresses, has_signed_addresses) = found;
+        addresses.retain(|address| self.inner.reach.allows(*address));
+        let addresses = interleave(&addresses);
+        if addresses.is_empty() {
+            let text = format!("{host} has no address that may be dialled");
+            return Err(problem([4, 4, 4], text, true));
+        }
+        // RFC 7672 §2.2.1, §2.2.2: records of a server that nobody vouches for prove nothing.
+        let tlsa = match self.route.is_signed && has_signed_addresses {
+            true => self.inner.tlsa(host).await.map_err(|error| {
+                self.count_lookup_failure(host, &error);
+                unresolved(error)
+            })?,
+            false => Vec::new(),
+        };
+        let policy = self.route.policy.policy.as_deref();
+        let (domain, is_signed) = (self.route.domain.as_str(), self.route.is_signed);
+        let known = Known { host, domain, is_signed, tlsa: &tlsa, policy, wish: self.wish };
+        let plan = plan(&known).map_err(|barred| match barred {
+            Barred::NotNamed => {
+                let text = format!("{host} is not named by the policy of {domain}");
+                let kind = FailureKind::ValidationFailure;
+                let failure = Failure::new(kind, Some(host), None, text.clone());
+                self.count(&self.subject(Ruler::Sts), Err(failure));
+                problem([4, 7, 5], text, false)
+            }
+            Barred::NotVouched => {
+                let text = format!("nobody vouches for {host} as a server of {domain}");
+                problem([4, 7, 10], text, true)
+            }
+        })?;
+        let subject = self.subject(plan.ruler);
+        Ok(Place { host, addresses, plan, subject })
+    }
+
+    /// Hands the message over a connection that rests, or over a new one to an address.
+    async fn attempt(
+        &mut self,
+        place: &Place<'_>,
+        demand: &Demand,
+        address: Option<IpAddr>,
+    ) -> Option<Ended> {
+        let config = self.inner.sides.of(demand);
+        let errand = self.errand(demand);
+        let line = &Line::Server { host: place.host.to_owned(), demand: demand.clone() };
+        let peer = Peer { host: place.host, tls: config.as_ref() };
+        let talk = Talk { job: self.job, errand: &errand, peer, line, pool: self.pool };
+        let (client, talked) = match address {
+            None => talk.resume().await?,
+            Some(address) => {
+                let at = SocketAddr::from((address, self.inner.settings.port));
+                debug!(id = %self.job.id, host = place.host, %at, ?demand, "dialling");
+                talk.begin(Link::dial(at).await.map(Link::Clear)).await
+            }
+        };
+        Some(self.judge(place, demand, address, (client, talked)))
+    }
+
+    fn errand(&self, demand: &Demand) -> Errand {
+        let tls = match demand {
+            Demand::Clear => ClientTls::None,
+            Demand::Nothing => ClientTls::Opportunistic,
+            Demand::Encryption | Demand::Certificate | Demand::Dane(_) => ClientTls::Required,
+        };
+        errand(self.job, &self.inner.settings.hostname, tls)
+    }
+
+    fn judge(
+        &mut self,
+        place: &Place<'_>,
+        demand: &Demand,
+        address: Option<IpAddr>,
+        (client, talked): (Client, Result<(), Broken>),
+    ) -> Ended {
+        let host = place.host;
+        self.was_heard |= client.was_heard();
+        let failure = failure(&client, &talked, demand).map(|(kind, reason)| {
+            let failure = Failure::new(kind, Some(host), address, reason);
+            self.count(&place.subject, Err(failure));
+        });
+        let is_first = place.plan.ladder.first() == Some(demand);
+        if failure.is_none() && is_first && client.is_protected() && client.has_begun() {
+            self.count(&place.subject, Ok(()));
+        }
+        if client.has_begun() || matches!(talked, Err(Broken::Body(_))) {
+            return Ended::Spoken(outcomes(self.job, host, client, &talked));
+        }
+        let why = why(host, &talked);
+        // They are all told the same of a dialogue that has not come to the message.
+        let fate = client.into_fates(&why).into_iter().next();
+        let (response, is_refused) = match fate {
+            Some(Fate::Refused(response)) => (response, true),
+            Some(Fate::Deferred(response) | Fate::Taken(response)) => (response, false),
+            None => (why, false),
+        };
+        // What REQUIRETLS wants is not there, and will not be. RFC 8689 §4.2.1
+        let is_final = self.wish == Wish::Required && (is_refused || failure.is_some());
+        let response = match failure {
+            Some(()) if is_final => Response::local(550, [5, 7, 10], response.text()),
+            _ => response,
+        };
+        self.note(Problem { host: host.to_owned(), response, is_final });
+        if failure.is_some() { Ended::Unsafe } else { Ended::Away }
+    }
+
+    fn note(&mut self, problem: Problem) {
+        debug!(id = %self.job.id, host = problem.host, why = problem.response.text(), "not there");
+        self.is_final &= problem.is_final;
+        self.problem = Some(problem);
+    }
+
+    /// No server has taken the message, or has said that it never will.
+    fn end(self) -> Outcomes {
+        let domain = &self.job.domain;
+        let Some(problem) = self.problem else {
+            let reply = Reply::own([4, 4, 4], format!("no server of {domain} was asked"));
+            return all(self.job, &Attempt::Deferred(reply));
+        };
+        if self.is_final {
+            return all(self.job, &Attempt::Failed(reply(&problem.response, 5, &problem.host)));
+        }
+        let reply = reply(&problem.response, 4, &problem.host);
+        match self.was_heard {
+            true => self.inner.destinations.reached(domain),
+            false => self.inner.destinations.failed(domain, &reply),
+        }
+        all(self.job, &Attempt::Deferred(reply))
+    }
+
+    fn subject(&self, ruler: Ruler) -> Subject {
+        let policy = self.route.policy.policy.as_deref().filter(|_| ruler == Ruler::Sts);
+        Subject {
+            domain: self.route.domain.clone(),
+            ruler,
+            policy: policy.map(|policy| policy.lines()).unwrap_or_default(),
+            hosts: policy.map(|policy| policy.mx.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// What this server sends by itself is not counted: reports on the way of reports would never
+    /// end.
+    fn count(&self, subject: &Subject, result: Result<(), Failure>) {
+        if self.job.terms.origin == Origin::Server {
+            return;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let day = now.map_or(0, |since| since.as_secs() / SECS_PER_DAY);
+        self.inner.reports.count(i64::try_from(day).unwrap_or_default(), subject, result);
+    }
+
+    fn count_lookup_failure(&self, host: &str, error: &DnsError) {
+        let kind = match error {
+            DnsError::Bogus(_) => FailureKind::DnssecInvalid,
+            _ => FailureKind::TlsaInvalid,
+        };
+        let failure = Failure::new(kind, Some(host), None, error.to_string());
+        self.count(&self.subject(Ruler::Tlsa), Err(failure));
+    }
+
+    /// The policy that the domain announces cannot be had, and none rules instead of it.
+    fn count_policy_fault(&self) {
+        if let Some(fault) = &self.route.policy.fault {
+            let kind = FailureKind::StsPolicyFetchError;
+            let failure = Failure::new(kind, None, None, fault.clone());
+            self.count(&self.subject(Ruler::Sts), Err(failure));
+        }
+    }
+}
+
+/// What was wrong with the TLS of a dialogue.
+fn failure(
+    client: &Client,
+    talked: &Result<(), Broken>,
+    demand: &Demand,
+) -> Option<(FailureKind, String)> {
+    match talked {
+        Err(Broken::Tls(error)) => Some((FailureKind::of(error, demand), error.to_string())),
+        _ if client.lacks_tls() => {
+            let text = "the server does not offer TLS".to_owned();
+            Some((FailureKind::StarttlsNotSupported, text))
+        }
+        _ => None,
+    }
+}
+
+/// RFC 3463 §3.2
+fn no_domain(text: &str) -> Attempt {
+    Attempt::Failed(Reply::own([5, 1, 2], text))
+}
+
+fn unroutable(why: NoHost) -> Attempt {
+    match why {
+        // RFC 7505 §3, §5.1
+        NoHost::NullMx => {
+            Attempt::Failed(Reply::own([5, 1, 10], "the domain takes no mail (null MX)"))
+        }
+        // RFC 3463 §3.5
+        NoHost::Loop => {
+            let text = "this server is the best one for the domain, and does not keep its mail";
+            Attempt::Failed(Reply::own([5, 4, 6], text))
+        }
+    }
+}
+
+fn unresolved(domain: &str, error: &DnsError) -> Attempt {
+    let told = |status| Reply::own(status, format!("{domain}: {error}"));
+    match error {
+        DnsError::NoSuchName { .. } | DnsError::BadName => Attempt::Failed(told([5, 1, 2])),
+        DnsError::NoRecords { .. } => Attempt::Failed(told([5, 4, 4])),
+        DnsError::Bogus(_) | DnsError::Temporary(_) => Attempt::Deferred(told([4, 4, 3])),
+    }
+}
+
+/// Connections that are tried for one message.
+const DIALS_MAX: usize = 16;
+
+/// Octets in which `TLS-Required` is looked for: headers are shorter.
+const HEADER_BYTES_MAX: u64 = 64 * 1024;
+
+const SECS_PER_DAY: u64 = 86_400;

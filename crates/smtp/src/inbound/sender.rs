@@ -1,0 +1,66 @@
+//! Who checks whether a message is from whom it says.
+
+use std::fmt;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+use sender_auth::{Decision, Incoming, Verifier};
+
+/// A message whose sender is to be checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// Where the client is.
+    pub client: IpAddr,
+    /// What it called itself.
+    pub client_name: &'a str,
+    /// MAIL FROM, empty for `<>`.
+    pub sender: &'a str,
+    /// The message, exactly as it came.
+    pub message: &'a [u8],
+    /// Seconds since 1970.
+    pub now: i64,
+}
+
+/// What came of the checks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SenderResult {
+    /// What shall become of the message.
+    pub decision: Decision,
+    /// Why, in a few words.
+    pub reason: String,
+    /// The fields that tell the results, whole lines.
+    pub fields: Vec<u8>,
+}
+
+/// Checks senders.
+pub trait SenderChecks: Send + Sync + 'static {
+    /// Checks one message.
+    fn check<'a>(&'a self, claim: Claim<'a>) -> Checking<'a>;
+}
+
+/// A check that is on its way.
+pub type Checking<'a> = Pin<Box<dyn Future<Output = SenderResult> + Send + 'a>>;
+
+impl SenderChecks for Verifier {
+    fn check<'a>(&'a self, claim: Claim<'a>) -> Checking<'a> {
+        Box::pin(async move {
+            let incoming = Incoming {
+                ip: claim.client,
+                helo: claim.client_name,
+                mail_from: (!claim.sender.is_empty()).then_some(claim.sender),
+                message: claim.message,
+                now: claim.now,
+            };
+            let report = self.verify(&incoming).await;
+            let (decision, reason) = (report.decision, report.reason);
+            SenderResult { decision, reason, fields: report.fields }
+        })
+    }
+}
+
+impl fmt::Debug for dyn SenderChecks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SenderChecks")
+    }
+}

@@ -1,0 +1,416 @@
+//! TLS on the way to other domains: what is enforced is delivered as it is to be, or not at all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sender_auth::{Signer, SigningKey};
+use smtp::{Direct, TlsReporter};
+use testkit::dns::{Fault, NameServer, Zone};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::authority::{Authority, Certificate};
+use crate::sink::{Manners, Sink};
+use crate::site::{Site, direct};
+
+const MX: &str = "mx.far.example";
+
+/// A server that tells one policy.
+struct PolicyServer {
+    port: u16,
+    answers: Arc<AtomicBool>,
+}
+
+impl PolicyServer {
+    async fn new(certificate: &Certificate, policy: &str) -> Self {
+        let policy = policy.replace('\n', "\r\n");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n",
+            policy.len()
+        );
+        Self::saying(certificate, format!("{head}{policy}")).await
+    }
+
+    async fn saying(certificate: &Certificate, response: String) -> Self {
+        let chain = CertificateDer::pem_slice_iter(certificate.chain.as_bytes());
+        let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answers = Arc::new(AtomicBool::new(true));
+        let is_up = Arc::clone(&answers);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                if !is_up.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let (acceptor, response) = (acceptor.clone(), response.clone());
+                tokio::spawn(async move {
+                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    let mut request = Vec::new();
+                    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                            return;
+                        }
+                    }
+                    let _ = stream.write_all(response.as_bytes()).await;
+                    let _ = stream.shutdown().await;
+                });
+            }
+        });
+        Self { port, answers }
+    }
+}
+
+fn policy(mode: &str, mx: &str) -> String {
+    format!("version: STSv1\nmode: {mode}\nmx: {mx}\nmax_age: 86400\n")
+}
+
+const STS: &str = "_mta-sts TXT \"v=STSv1; id=1\"\nmta-sts A 127.0.0.1\n";
+
+fn today() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs() / 86_400).unwrap()
+}
+
+/// The report of today for `far.example`.
+fn report(direct: &Direct) -> String {
+    let day = today();
+    // The day may have changed meanwhile.
+    let report = |day| direct.reports().report(day, "far.example", "Pillarbox", "a@b.example");
+    report(day).or_else(|| report(day - 1)).map(|it| it.to_string()).unwrap_or_default()
+}
+
+struct Case {
+    authority: Authority,
+    sink: Sink,
+}
+
+/// A server that is in order, or wrong in one way.
+async fn case(how: &str) -> (Case, String) {
+    let authority = Authority::new();
+    let certificate = match how {
+        "wrong name" => authority.sign("mx.other.example"),
+        "expired" => authority.sign_until(MX, 2001),
+        "self-signed" => Certificate::self_signed(MX),
+        _ => authority.sign(MX),
+    };
+    let offers = if how == "no STARTTLS" { vec![] } else { vec!["STARTTLS"] };
+    let key = match how {
+        "wrong TLSA" => authority.sign(MX).key_digest,
+        _ => certificate.key_digest.clone(),
+    };
+    let certificate = Some(certificate);
+    let sink = Sink::new(Manners { offers, certificate, ..Manners::default() }).await;
+    (Case { authority, sink }, key)
+}
+
+const WAYS: [&str; 6] =
+    ["right name", "wrong name", "expired", "self-signed", "wrong TLSA", "no STARTTLS"];
+
+/// Sends one message; whether it was taken, and the report. What is not taken waits, and nothing
+/// of it was said.
+async fn outcome(case: &Case, zone: Zone, policy_port: u16, message: &str) -> (bool, String) {
+    let names = NameServer::start(&[zone]);
+    let (routes, direct) = direct(&names, case.sink.port, |settings| {
+        settings.policy_port = policy_port;
+        settings.authorities = Some(case.authority.pem.clone().into_bytes());
+    });
+    let site = Site::new(routes).await;
+    site.queue("x@far.example", message, |_| {}).await;
+    site.runner.run_due().await.unwrap();
+    let is_taken = !case.sink.taken().is_empty();
+    assert_eq!(site.waiting().await.len(), usize::from(!is_taken));
+    if !is_taken {
+        let said = case.sink.said();
+        assert!(!said.iter().any(|line| line.starts_with("MAIL")), "{said:?}");
+    }
+    (is_taken, report(&direct))
+}
+
+const MESSAGE: &str = "From: home@pillarbox.example\r\n\r\nbody\r\n";
+
+const OPTIONAL: &str = "From: home@pillarbox.example\r\nTLS-Required: No\r\n\r\nbody\r\n";
+
+#[tokio::test]
+async fn s013_mta_sts_that_is_enforced_delivers_to_the_right_server_only() {
+    for mode in ["enforce", "testing", "none"] {
+        for how in WAYS {
+            let (case, _) = case(how).await;
+            let web = case.authority.sign("mta-sts.far.example");
+            let web = PolicyServer::new(&web, &policy(mode, MX)).await;
+            let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{STS}");
+            let zone = Zone::parse("far.example", &zone);
+            let (is_taken, report) = outcome(&case, zone, web.port, MESSAGE).await;
+            let is_right = matches!(how, "right name" | "wrong TLSA");
+            assert_eq!(is_taken, is_right || mode != "enforce", "{mode}, {how}: {report}");
+            let word = match how {
+                "wrong name" => "certificate-host-mismatch",
+                "expired" => "certificate-expired",
+                "self-signed" => "certificate-not-trusted",
+                "no STARTTLS" => "starttls-not-supported",
+                _ => "\"total-successful-session-count\":1",
+            };
+            if mode != "none" {
+                assert!(report.contains(word), "{mode}, {how}: {report}");
+                assert!(report.contains("\"policy-type\":\"sts\""), "{report}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn s013_dane_delivers_to_the_server_that_the_zone_names_only() {
+    for usage in ["3 1 1", "2 0 1"] {
+        for how in WAYS {
+            let (case, key) = case(how).await;
+            let digest = match (usage, how) {
+                ("3 1 1", _) => key,
+                (_, "wrong TLSA") => Authority::new().digest(),
+                _ => case.authority.digest(),
+            };
+            let tlsa = format!("_{}._tcp.mx TLSA {usage} {digest}", case.sink.port);
+            let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{tlsa}\n");
+            let zone = Zone::parse("far.example", &zone).signed();
+            let (is_taken, report) = outcome(&case, zone, 9, MESSAGE).await;
+            let is_right = match how {
+                "right name" => true,
+                // RFC 7672 §3.1.1
+                "wrong name" | "expired" | "self-signed" => usage == "3 1 1",
+                _ => false,
+            };
+            assert_eq!(is_taken, is_right, "{usage}, {how}: {report}");
+            assert!(report.contains("\"policy-type\":\"tlsa\""), "{report}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn s013_opportunistic_mail_is_delivered_whatever_the_certificate() {
+    for how in WAYS {
+        let (case, key) = case(how).await;
+        // The zone is not signed: its TLSA records prove nothing.
+        let tlsa = format!("_{}._tcp.mx TLSA 3 1 1 {key}", case.sink.port);
+        let zone = Zone::parse("far.example", &format!("@ MX 10 mx\nmx A 127.0.0.1\n{tlsa}\n"));
+        let (is_taken, report) = outcome(&case, zone, 9, MESSAGE).await;
+        assert!(is_taken, "{how}");
+        assert_eq!(case.sink.taken()[0].is_tls, how != "no STARTTLS", "{how}");
+        assert!(report.contains("no-policy-found"), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn s013_dane_goes_before_mta_sts() {
+    // Right for the policy, wrong for the zone.
+    let (case, key) = case("wrong TLSA").await;
+    let web = case.authority.sign("mta-sts.far.example");
+    let web = PolicyServer::new(&web, &policy("testing", "mx.other.example")).await;
+    let tlsa = format!("_{}._tcp.mx TLSA 3 1 1 {key}", case.sink.port);
+    let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{STS}{tlsa}\n");
+    let zone = Zone::parse("far.example", &zone).signed();
+    assert!(!outcome(&case, zone, web.port, MESSAGE).await.0);
+}
+
+#[tokio::test]
+async fn s013_records_that_cannot_be_used_still_demand_tls() {
+    for (how, expected) in [("self-signed", true), ("no STARTTLS", false)] {
+        let (case, key) = case(how).await;
+        let tlsa = format!("_{}._tcp.mx TLSA 1 1 1 {key}", case.sink.port);
+        let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{tlsa}\n");
+        let zone = Zone::parse("far.example", &zone).signed();
+        assert_eq!(outcome(&case, zone, 9, MESSAGE).await.0, expected, "{how}");
+    }
+}
+
+#[tokio::test]
+async fn s013_tlsa_records_that_are_hidden_or_forged_let_the_mail_wait() {
+    for fault in [Fault::ServFail, Fault::ForgedSignatures, Fault::NoSignatures] {
+        let (case, key) = case("right name").await;
+        let at = format!("_{}._tcp.{MX}", case.sink.port);
+        let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{at}. TLSA 3 1 1 {key}\n");
+        let names = NameServer::start(&[Zone::parse("far.example", &zone).signed()]);
+        names.break_answers(&at, fault.clone());
+        let site = Site::new(direct(&names, case.sink.port, |_| {}).0).await;
+        site.queue("x@far.example", MESSAGE, |_| {}).await;
+        site.runner.run_due().await.unwrap();
+        assert!(case.sink.said().is_empty(), "{fault:?}");
+        assert_eq!(site.waiting().await.len(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn s013_a_policy_is_taken_from_its_own_server_only() {
+    let (case, _) = case("self-signed").await;
+    let good = case.authority.sign("mta-sts.far.example");
+    let misnamed = case.authority.sign("mta-sts.other.example");
+    let unsigned = Certificate::self_signed("mta-sts.far.example");
+    let enforce = policy("enforce", MX);
+    let response = |status: &str, header: &str, body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\n{header}\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let text = "Content-Type: text/plain";
+    let long = format!("{enforce}{}", "x: y\n".repeat(20_000));
+    let servers = [
+        PolicyServer::new(&misnamed, &enforce).await,
+        PolicyServer::new(&unsigned, &enforce).await,
+        PolicyServer::saying(&good, response("404 Not Found", text, &enforce)).await,
+        PolicyServer::saying(&good, response("200 OK", "Content-Type: text/html", &enforce)).await,
+        PolicyServer::saying(&good, response("302 Found", "Location: /other", "")).await,
+        PolicyServer::saying(&good, response("200 OK", text, &long)).await,
+    ];
+    for (n, web) in servers.iter().enumerate() {
+        let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{STS}");
+        let zone = Zone::parse("far.example", &zone);
+        let (is_taken, report) = outcome(&case, zone, web.port, MESSAGE).await;
+        assert!(is_taken, "{n}");
+        assert!(report.contains("sts-policy-fetch-error"), "{n}: {report}");
+    }
+}
+
+#[tokio::test]
+async fn s013_a_policy_holds_until_it_ends_whoever_hides_it() {
+    let (case, _) = case("self-signed").await;
+    let web = case.authority.sign("mta-sts.far.example");
+    let web = PolicyServer::new(&web, &policy("enforce", MX)).await;
+    let zone = |sts: &str| {
+        Zone::parse("far.example", &format!("$TTL 0\n@ MX 10 mx\nmx A 127.0.0.1\n{sts}"))
+    };
+    let names = NameServer::start(&[zone(STS)]);
+    let (routes, _) = direct(&names, case.sink.port, |settings| {
+        settings.policy_port = web.port;
+        settings.authorities = Some(case.authority.pem.clone().into_bytes());
+    });
+    let site = Site::new(routes).await;
+    site.queue("x@far.example", MESSAGE, |_| {}).await;
+    site.runner.run_due().await.unwrap();
+    web.answers.store(false, Ordering::SeqCst);
+    // Another policy is announced that cannot be had, and then none at all.
+    for sts in ["_mta-sts TXT \"v=STSv1; id=2\"\nmta-sts A 127.0.0.1\n", ""] {
+        names.replace(zone(sts));
+        site.retry().await;
+    }
+    assert!(case.sink.taken().is_empty());
+    assert_eq!(site.waiting().await.len(), 1);
+}
+
+#[tokio::test]
+async fn s013_a_server_that_the_policy_does_not_name_gets_nothing() {
+    for (pattern, expected) in [("mx.other.example", false), ("*.far.example", true)] {
+        let (case, _) = case("right name").await;
+        let web = case.authority.sign("mta-sts.far.example");
+        let web = PolicyServer::new(&web, &policy("enforce", pattern)).await;
+        let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{STS}");
+        let zone = Zone::parse("far.example", &zone);
+        assert_eq!(outcome(&case, zone, web.port, MESSAGE).await.0, expected, "{pattern}");
+    }
+}
+
+/// RFC 8689 §5
+#[tokio::test]
+async fn a_message_may_say_that_arriving_is_more_important() {
+    for how in ["wrong name", "no STARTTLS"] {
+        let (case, _) = case(how).await;
+        let web = case.authority.sign("mta-sts.far.example");
+        let web = PolicyServer::new(&web, &policy("enforce", MX)).await;
+        let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{STS}");
+        let zone = Zone::parse("far.example", &zone);
+        assert!(outcome(&case, zone, web.port, OPTIONAL).await.0, "{how}");
+    }
+}
+
+/// RFC 8689 §4.2.1
+#[tokio::test]
+async fn a_message_that_requires_tls_arrives_so_or_its_sender_is_told() {
+    for (how, is_signed, promises, status) in [
+        ("right name", true, true, None),
+        ("right name", true, false, Some("5.7.30")),
+        ("right name", false, true, Some("5.7.10")),
+        ("wrong name", true, true, Some("5.7.10")),
+        ("no STARTTLS", true, true, Some("5.7.10")),
+    ] {
+        let case_name = format!("{how}, signed: {is_signed}, promises: {promises}");
+        let authority = Authority::new();
+        let name = if how == "wrong name" { "mx.other.example" } else { MX };
+        let mut offers = if promises { vec!["REQUIRETLS"] } else { vec![] };
+        if how != "no STARTTLS" {
+            offers.push("STARTTLS");
+        }
+        let certificate = Some(authority.sign(name));
+        let sink = Sink::new(Manners { offers, certificate, ..Manners::default() }).await;
+        let zone = Zone::parse("far.example", "@ MX 10 mx\nmx A 127.0.0.1\n");
+        let names = NameServer::start(&[if is_signed { zone.signed() } else { zone }]);
+        let (routes, _) = direct(&names, sink.port, |settings| {
+            settings.authorities = Some(authority.pem.clone().into_bytes());
+        });
+        let site = Site::new(routes).await;
+        // The header field counts for nothing then.
+        site.queue("x@far.example", OPTIONAL, |terms| terms.require_tls = true).await;
+        site.runner.run_due().await.unwrap();
+        assert!(site.waiting().await.is_empty(), "{case_name}: {:?}", site.waiting().await);
+        let notices = site.notices().await;
+        match status {
+            None => {
+                assert_eq!(notices.len(), 0, "{case_name}: {notices:?}");
+                assert!(sink.taken()[0].mail.ends_with(" REQUIRETLS"), "{case_name}");
+            }
+            Some(status) => {
+                assert!(sink.taken().is_empty(), "{case_name}");
+                let expected = format!("Status: {status}");
+                assert!(notices[0].contains(&expected), "{case_name}: {}", notices[0]);
+            }
+        }
+    }
+}
+
+/// RFC 8460
+#[tokio::test]
+async fn the_owner_of_a_domain_is_told_once_what_became_of_tls_if_he_wants_to_know() {
+    let key = sender_auth::keys::generate_ed25519().unwrap();
+    let key = SigningKey { domain: "pillarbox.example".to_owned(), selector: "s".to_owned(), key };
+    let signer = Arc::new(Signer::new(vec![key]).unwrap());
+    let record = "_smtp._tls TXT \"v=TLSRPTv1; rua=mailto:tls@far.example\"\n";
+    for (record, signer, count) in [
+        (record, Some(Arc::clone(&signer)), 1),
+        ("", Some(signer), 0),
+        // Without a signature it would not be believed.
+        (record, None, 0),
+    ] {
+        let (case, _) = case("right name").await;
+        let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{record}");
+        let names = NameServer::start(&[Zone::parse("far.example", &zone)]);
+        let (routes, direct) = direct(&names, case.sink.port, |_| {});
+        let site = Site::new(routes).await;
+        site.queue("x@far.example", MESSAGE, |_| {}).await;
+        site.runner.run_due().await.unwrap();
+        let (service, domain) = (site.harness.service.clone(), "pillarbox.example".to_owned());
+        let mut reporter = TlsReporter::new(service, direct.clone(), domain, signer);
+        let tomorrow = today() + 1;
+        assert_eq!(reporter.report_until(tomorrow).await, count);
+        assert_eq!(reporter.report_until(tomorrow).await, 0, "once a day");
+        let before = report(&direct);
+        site.runner.run_due().await.unwrap();
+        let taken = case.sink.taken();
+        assert_eq!(taken.len(), 1 + count);
+        assert_eq!(report(&direct), before, "a report on the way of a report");
+        let Some(letter) = taken.get(1) else { continue };
+        assert_eq!(letter.mail, "MAIL FROM:<>");
+        assert_eq!(letter.to, ["RCPT TO:<tls@far.example>"]);
+        assert!(letter.text.starts_with("DKIM-Signature: "), "{}", letter.text);
+        assert!(letter.text.contains("TLS-Report-Domain: far.example\r\n"), "{}", letter.text);
+    }
+}

@@ -1,0 +1,148 @@
+"""People hand in mail: msmtp, curl and Python's smtplib, over STARTTLS and over implicit TLS."""
+
+import email
+import email.policy
+import os
+import pathlib
+import shutil
+import smtplib
+import subprocess
+import tempfile
+import unittest
+
+import engines
+import server
+import wire
+from test_smtp import UNVOUCHED
+
+BODY = ".\r\n..dots\r\n\r\nbody sei\u00df\r\n"
+
+MSMTP = """\
+account default
+host 127.0.0.1
+port {port}
+from {sender}
+auth {mechanism}
+user {sender}
+password {password}
+tls on
+tls_starttls {starttls}
+tls_fingerprint {fingerprint}
+logfile -
+"""
+
+
+@unittest.skipIf(engines.ENGINE != "local", "what mail is kept in makes no difference")
+@unittest.skipIf("PILLARBOX_AT" in os.environ, "its certificate is not known here")
+class Submit(unittest.TestCase):
+    def setUp(self):
+        self.server = server.shared()
+        name = self.id().rsplit(".", 1)[1].removeprefix("test_").replace("_", "-")[:40]
+        self.me = self.server.account(f"{name}@mail.example")
+        self.friend = self.server.account(f"{name}-friend@mail.example")
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pillarbox-submit-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.certificate = self.server.folder / "data" / "tls" / "self-signed.pem"
+
+    def text(self, subject):
+        return (
+            f"From: {self.me}\r\nTo: {self.friend}\r\nBcc: hidden@mail.example\r\nSubject: {subject}\r\n"
+            f"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{BODY}"
+        )
+
+    def received(self):
+        client = wire.Client(self.server.imap, self.friend, server.PASSWORD)
+        client.run(b"EXAMINE INBOX")
+        reply = client.run(b"UID FETCH 1:* (BODY.PEEK[])")
+        client.logout()
+        return [wire.fetched(line)[b"BODY[]"] for line in reply.all(b"FETCH")]
+
+    def check(self, subjects):
+        """Each message came once, completed, and without what only its author may know."""
+        messages = self.received()
+        found = [email.message_from_bytes(text, policy=email.policy.default) for text in messages]
+        self.assertEqual([message["Subject"] for message in found], subjects)
+        for text, message in zip(messages, found):
+            self.assertTrue(text.endswith(BODY.encode()), text)
+            self.assertIn(b" with ESMTPSA id ", text)
+            for name in ("Date", "Message-ID"):
+                self.assertEqual(len(message.get_all(name, [])), 1, name)
+            self.assertIsNone(message["Bcc"])
+            self.assertNotIn(server.PASSWORD.encode(), text)
+
+    def run_client(self, words, stdin=b""):
+        done = subprocess.run(words, input=stdin, capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, f"{done.stdout!r} {done.stderr!r}")
+
+    def fingerprint(self):
+        words = ["openssl", "x509", "-in", str(self.certificate), "-noout", "-fingerprint", "-sha256"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split("=")[1].strip()
+
+    def test_msmtp(self):
+        subjects = []
+        for port, starttls in ((self.server.submission, "on"), (self.server.submissions, "off")):
+            for mechanism in ("plain", "scram-sha-256", "login"):
+                subjects.append(f"msmtp {mechanism} starttls {starttls}")
+                config = self.folder / "msmtprc"
+                config.write_text(
+                    MSMTP.format(
+                        port=port,
+                        sender=self.me,
+                        mechanism=mechanism,
+                        password=server.PASSWORD,
+                        starttls=starttls,
+                        fingerprint=self.fingerprint(),
+                    )
+                )
+                config.chmod(0o600)
+                # Standard input of a sendmail has the line ends of the machine.
+                text = self.text(subjects[-1]).replace("\r\n", "\n").encode()
+                self.run_client(["msmtp", f"--file={config}", "--", self.friend], text)
+        self.check(subjects)
+
+    def test_curl(self):
+        subjects = []
+        for scheme, port in (("smtp", self.server.submission), ("smtps", self.server.submissions)):
+            subjects.append(f"curl {scheme}")
+            message = self.folder / "message"
+            message.write_bytes(self.text(subjects[-1]).encode())
+            # As an option of the command line the password would stand in the list of processes.
+            secret = self.folder / "curlrc"
+            secret.write_text(f'user = "{self.me}:{server.PASSWORD}"\n')
+            secret.chmod(0o600)
+            self.run_client(
+                ["curl", "--silent", "--show-error", "--ssl-reqd", "--cacert", str(self.certificate)]
+                + ["--config", str(secret), "--connect-to", f"mail.example:{port}:127.0.0.1:{port}"]
+                + ["--mail-from", self.me, "--mail-rcpt", self.friend, "--upload-file", str(message)]
+                + [f"{scheme}://mail.example:{port}/client.example"]
+            )
+        self.check(subjects)
+
+    def test_smtplib(self):
+        subjects = []
+        for implicit in (False, True):
+            subjects.append(f"smtplib implicit {implicit}")
+            if implicit:
+                smtp = smtplib.SMTP_SSL("127.0.0.1", self.server.submissions, context=UNVOUCHED)
+            else:
+                smtp = smtplib.SMTP("127.0.0.1", self.server.submission)
+                smtp.starttls(context=UNVOUCHED)
+            with smtp:
+                smtp.login(self.me, server.PASSWORD)
+                text = self.text(subjects[-1]).encode()
+                smtp.sendmail(self.me, [self.friend], text, mail_options=["BODY=8BITMIME"])
+        self.check(subjects)
+
+    def test_nobody_sends_as_somebody_else_or_without_a_login(self):
+        with smtplib.SMTP("127.0.0.1", self.server.submission) as smtp:
+            smtp.starttls(context=UNVOUCHED)
+            smtp.ehlo("client.example")
+            self.assertEqual(smtp.mail(self.me)[0], 530)
+            smtp.login(self.me, server.PASSWORD)
+            code, text = smtp.mail(self.friend)
+            self.assertEqual((code, text.split()[0]), (553, b"5.7.1"))
+        self.check([])
+
+
+if __name__ == "__main__":
+    unittest.main()
