@@ -29,7 +29,7 @@ pub struct Resolver {
 struct Shared {
     /// Verifies signatures.
     validating: hickory_resolver::Resolver<Narrow>,
-    /// Takes answers as they come.
+    /// Takes answers as they come: of block lists, and where nothing can be verified.
     plain: TokioResolver,
     validation: Validation,
     path: Path,
@@ -192,12 +192,6 @@ impl Resolver {
         let this = self.clone();
         let asking = async move { this.shared.path.find_out(this.probe()).await };
         tokio::spawn(asking).await.unwrap_or_default()
-    }
-
-    /// The resolver beneath, for the library that verifies senders. It verifies no signatures:
-    /// neither SPF nor DKIM nor DMARC asks for them.
-    pub fn hickory(&self) -> &TokioResolver {
-        &self.shared.plain
     }
 
     /// Asks for what every chain of signatures begins with. The question that waits for it shall
