@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::Finding;
 use super::facts::{Clock, DomainFacts, Facts, Listed, Moment, Outbound, Port, PortState, Reverse};
+use super::{Finding, Grade};
 use crate::records::{Data, Lookup, is_senders_policy};
 
 /// Judges everything, in the order in which it should be mended.
@@ -12,8 +12,9 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     all.extend(facts.ports.iter().map(|at| port(at, facts.moment)));
     all.push(inbound(&facts.ports));
     all.push(outbound(&facts.outbound));
+    all.extend(address(&facts.addresses));
     all.push(host(facts));
-    all.extend(facts.reverse.iter().map(|of| reverse(of, &facts.hostname)));
+    all.extend(facts.reverse.iter().map(|of| reverse(of, &facts.hostname, facts.moment)));
     all.extend(facts.lists.iter().map(listed));
     for domain in &facts.domains {
         if facts.moment == Moment::Before {
@@ -137,6 +138,13 @@ fn outbound(outbound: &Outbound) -> Finding {
     }
 }
 
+/// A machine behind a router that translates addresses does not see its own.
+fn address(addresses: &[IpAddr]) -> Option<Finding> {
+    let said = "where the world reaches this machine is not known";
+    let remedy = "name its public address with --address";
+    addresses.is_empty().then(|| Finding::warn("address", said, remedy))
+}
+
 fn host(facts: &Facts) -> Finding {
     let what = format!("host name {}", facts.hostname);
     if !facts.hostname.contains('.') {
@@ -179,7 +187,16 @@ fn host(facts: &Facts) -> Finding {
 
 /// Many servers refuse mail of a host whose address does not lead to a name and back. RFC 8601
 /// §2.7.3 has it as `iprev`.
-fn reverse(reverse: &Reverse, hostname: &str) -> Finding {
+fn reverse(reverse: &Reverse, hostname: &str, moment: Moment) -> Finding {
+    let finding = reverse_at_last(reverse, hostname);
+    match (moment, finding.grade) {
+        // Most providers want the address of the name to be set first.
+        (Moment::Before, Grade::Fail) => Finding { grade: Grade::Warn, ..finding },
+        _ => finding,
+    }
+}
+
+fn reverse_at_last(reverse: &Reverse, hostname: &str) -> Finding {
     let what = format!("PTR of {}", reverse.address);
     let remedy = format!("ask the provider of the address to set its PTR record to {hostname}");
     match &reverse.names {
@@ -327,7 +344,7 @@ const DISK_BYTES_GOOD: u64 = 10 << 30;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::{Grade, worst};
+    use crate::checks::worst;
 
     fn here() -> IpAddr {
         "192.0.2.25".parse().unwrap()
@@ -467,8 +484,20 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_is_not_known_is_asked_for() {
+        let nowhere = Facts { addresses: Vec::new(), reverse: Vec::new(), ..facts() };
+        let findings = judge(&nowhere);
+        let asked = findings.iter().find(|finding| finding.what == "address").unwrap();
+        assert_eq!(asked.grade, Grade::Warn);
+        assert!(!judge(&facts()).iter().any(|finding| finding.what == "address"));
+    }
+
+    #[test]
     fn the_name_of_an_address_is_confirmed_only_if_it_leads_back() {
-        let grade = |names, confirmed: &[&str]| reverse(&names_of(names, confirmed), HOST).grade;
+        let at = |names, confirmed: &[&str], moment| {
+            reverse(&names_of(names, confirmed), HOST, moment).grade
+        };
+        let grade = |names, confirmed: &[&str]| at(names, confirmed, Moment::After);
         let ours = || found(vec![HOST.to_owned()]);
         let other = || found(vec!["host-25.example.net".to_owned()]);
         assert_eq!(grade(ours(), &[HOST]), Grade::Ok);
@@ -478,6 +507,10 @@ mod tests {
         assert_eq!(grade(ours(), &[]), Grade::Fail);
         assert_eq!(grade(other(), &[]), Grade::Fail);
         assert_eq!(grade(absent(), &[]), Grade::Fail);
+        // Before the set-up the name may have no address yet.
+        assert_eq!(at(ours(), &[], Moment::Before), Grade::Warn);
+        assert_eq!(at(absent(), &[], Moment::Before), Grade::Warn);
+        assert_eq!(at(ours(), &[HOST], Moment::Before), Grade::Ok);
     }
 
     #[test]

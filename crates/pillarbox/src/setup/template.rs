@@ -150,7 +150,6 @@ pub const SELF_SIGNED_FOLDER: &str = "tls";
 
 const UNIT: &str = "[Unit]
 Description=Pillarbox mail server
-Documentation=man:pillarbox(1)
 Wants=network-online.target
 After=network-online.target nss-lookup.target time-sync.target
 

@@ -46,7 +46,7 @@ async fn write_all(
     let _lock = lock(above)?;
     if is_used(&paths.data) {
         write_keys(plan, keys, &paths.data, placing)?;
-        told.kept(&paths.data);
+        told.kept_data(&paths.data);
     } else {
         let prepared = above.join(PREPARED);
         on(&prepared, placing.stage(&prepared))?;
@@ -85,6 +85,10 @@ struct Told(Vec<String>);
 impl Told {
     fn wrote(&mut self, path: &Path) {
         self.0.push(format!("wrote {}", path.display()));
+    }
+
+    fn kept_data(&mut self, path: &Path) {
+        self.0.push(format!("kept  {}, which was there, with its accounts", path.display()));
     }
 
     fn kept(&mut self, path: &Path) {
