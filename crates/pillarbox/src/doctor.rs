@@ -14,7 +14,6 @@ use crate::config::{Config, DkimPlace};
 use crate::control::ControlClient;
 use crate::engine;
 use crate::failure::Failure;
-use crate::names;
 use crate::records::{self, PublicKey, Site};
 use crate::say;
 use crate::web;
@@ -60,7 +59,7 @@ pub async fn run(arguments: Doctor) -> Result<(), Failure> {
 /// When the configuration cannot be read.
 pub async fn print_records(arguments: DnsRecords) -> Result<(), Failure> {
     let config = engine::read_config(&arguments.config)?;
-    let look = look(&config)?;
+    let look = Look::through(&config.dns)?;
     let addresses = checks::addresses(&arguments.address, &look, &config.hostname).await;
     let host = look.addresses(&config.hostname).await;
     let mut site = site(&config, addresses)?;
@@ -71,10 +70,6 @@ pub async fn print_records(arguments: DnsRecords) -> Result<(), Failure> {
         RecordForm::Zone => say::line(records::zone(&wanted)),
     }
     Ok(())
-}
-
-fn look(config: &Config) -> Result<Look, Failure> {
-    names::resolver(&config.dns).map(Look::new)
 }
 
 fn site(config: &Config, addresses: Vec<IpAddr>) -> Result<Site, Failure> {
@@ -90,7 +85,7 @@ fn site(config: &Config, addresses: Vec<IpAddr>) -> Result<Site, Failure> {
 
 async fn examine(config: &Config, arguments: &Doctor) -> Result<Vec<Finding>, Failure> {
     // A new one each time: what it remembers may have been mended.
-    let look = look(config)?;
+    let look = Look::through(&config.dns)?;
     let addresses = checks::addresses(&arguments.looking.address, &look, &config.hostname).await;
     let is_running = ControlClient::connect(&config.data).await?.is_some();
     let mut site = site(config, addresses)?;
@@ -131,7 +126,10 @@ fn changes(before: &[Finding], now: &[Finding]) -> Vec<String> {
         return Vec::new();
     }
     let open = now.iter().filter(|finding| finding.grade != Grade::Ok).count();
-    vec![checks::lines(&changed), format!("{open} of {} are not green yet", now.len())]
+    vec![
+        checks::lines(&changed).trim_end().to_owned(),
+        format!("{open} of {} are not green yet", now.len()),
+    ]
 }
 
 /// One round of the doctor, as a script reads it.
@@ -159,7 +157,7 @@ mod tests {
         assert!(changes(&before, &before).is_empty());
         let after = [Finding::ok("clock", "is set"), Finding::ok("MX example.org", "is here")];
         let told = changes(&before, &after);
-        assert_eq!(told, ["OK    MX example.org: is here\n", "0 of 2 are not green yet"]);
+        assert_eq!(told, ["OK    MX example.org: is here", "0 of 2 are not green yet"]);
     }
 
     #[test]

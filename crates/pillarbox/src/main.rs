@@ -14,6 +14,7 @@ mod doctor;
 mod engine;
 mod failure;
 mod hiding;
+mod inward;
 mod log;
 mod moving;
 mod names;

@@ -24,7 +24,6 @@ use crate::config::{Config, is_domain};
 use crate::control::ControlClient;
 use crate::engine;
 use crate::failure::Failure;
-use crate::names;
 use crate::records::{self, PublicKey, Site};
 use crate::say;
 
@@ -41,16 +40,17 @@ pub async fn run(arguments: Setup) -> Result<(), Failure> {
     let facts = look(&plan, &arguments).await?;
     let findings = checks::judge(&facts);
     say::line(checks::text(&findings));
+    let is_stopped = checks::worst(&findings) == Grade::Fail && !arguments.despite_failures;
+    if is_stopped && !arguments.dry_run {
+        let remedy = "mend what fails, or go on with --despite-failures";
+        return Err(Failure::failed(format!("nothing was written; {remedy}")));
+    }
     say::line(summary(&plan));
     if arguments.dry_run {
         say::line(
             "Nothing was written. The records, apart from the keys that are yet to be made:\n",
         );
         return tell_records(&plan, &facts, Vec::new());
-    }
-    if checks::worst(&findings) == Grade::Fail && !arguments.despite_failures {
-        let remedy = "mend what fails, or go on with --despite-failures";
-        return Err(Failure::failed(format!("nothing was written; {remedy}")));
     }
     let password = consent(&plan, &arguments)?;
     let keys = keys::kept_or_new(&plan, facts.clock.now)?;
@@ -128,7 +128,7 @@ fn configuration(plan: &Plan) -> Result<Config, Failure> {
 
 async fn look(plan: &Plan, arguments: &Setup) -> Result<Facts, Failure> {
     let config = configuration(plan)?;
-    let look = names::resolver(&config.dns).map(Look::new)?;
+    let look = Look::through(&config.dns)?;
     let looking = &arguments.looking;
     let addresses = checks::addresses(&looking.address, &look, &plan.hostname).await;
     let is_running = ControlClient::connect(&plan.paths.data).await?.is_some();

@@ -25,9 +25,9 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of so many octets, or of one message of the largest size if that is more.
-    pub fn new(octets: u64, message_bytes_max: u64) -> Self {
-        let units_max = units(octets.max(message_bytes_max));
+    /// A budget of so many octets. A message that is larger takes all of it.
+    pub fn new(octets: u64) -> Self {
+        let units_max = units(octets).max(1);
         Self { units: Arc::new(Semaphore::new(units_max as usize)), units_max }
     }
 
@@ -177,7 +177,7 @@ mod tests {
     #[tokio::test]
     async fn a_message_is_the_same_wherever_it_was_held() {
         let service = service().await;
-        let budget = Arc::new(Budget::new(1 << 20, 0));
+        let budget = Arc::new(Budget::new(1 << 20));
         for size in [0, 1, HELD_BYTES_MAX, HELD_BYTES_MAX + 1, 700_000] {
             let text: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
             let held = hold(&service, &budget, &text).await;
@@ -190,7 +190,7 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_fit_goes_to_the_store_and_nobody_is_refused_while_it_comes() {
         let service = service().await;
-        let budget = Arc::new(Budget::new(300_000, 0));
+        let budget = Arc::new(Budget::new(300_000));
         let text = vec![b'x'; 200_000];
         let mut all = Vec::new();
         for _ in 0..20 {
@@ -206,7 +206,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_too_long_for_his_turn_is_told_to_come_again() {
         let service = service().await;
-        let budget = Arc::new(Budget::new(0, 600_000));
+        let budget = Arc::new(Budget::new(400_000));
         let text = vec![b'x'; 500_000];
         let first = hold(&service, &budget, &text).await.finish().await.unwrap();
         let second = hold(&service, &budget, &text).await;

@@ -143,7 +143,7 @@ async fn listed(look: &Look, addresses: &[IpAddr], zones: &[String]) -> Vec<List
         addresses.iter().flat_map(|address| zones.iter().map(|zone| (*address, zone))).collect();
     let asked = pairs.iter().map(|(address, zone)| {
         let (look, name) = (look.clone(), format!("{}.{zone}", reversed(*address)));
-        async move { look.addresses(&name).await }
+        async move { look.listing(&name).await }
     });
     let answers = together(asked).await;
     let listed = |((address, zone), answer): ((IpAddr, &String), _)| Listed {

@@ -12,6 +12,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     all.extend(facts.ports.iter().map(|at| port(at, facts.moment)));
     all.push(inbound(&facts.ports));
     all.push(outbound(&facts.outbound));
+    all.extend(address(&facts.addresses));
     all.push(host(facts));
     all.extend(facts.reverse.iter().map(|of| reverse(of, &facts.hostname, facts.moment)));
     all.extend(facts.lists.iter().map(listed));
@@ -135,6 +136,13 @@ fn outbound(outbound: &Outbound) -> Finding {
             "add [outbound] with direct = true, or a [[relay]]",
         ),
     }
+}
+
+/// A machine behind a router that translates addresses does not see its own.
+fn address(addresses: &[IpAddr]) -> Option<Finding> {
+    let said = "where the world reaches this machine is not known";
+    let remedy = "name its public address with --address";
+    addresses.is_empty().then(|| Finding::warn("address", said, remedy))
 }
 
 fn host(facts: &Facts) -> Finding {
@@ -473,6 +481,15 @@ mod tests {
         let nowhere = Facts { host: other(), addresses: Vec::new(), ..facts() };
         assert_eq!(grade(nowhere), Grade::Warn);
         assert_eq!(grade(Facts { hostname: "mail".into(), ..facts() }), Grade::Fail);
+    }
+
+    #[test]
+    fn an_address_that_is_not_known_is_asked_for() {
+        let nowhere = Facts { addresses: Vec::new(), reverse: Vec::new(), ..facts() };
+        let findings = judge(&nowhere);
+        let asked = findings.iter().find(|finding| finding.what == "address").unwrap();
+        assert_eq!(asked.grade, Grade::Warn);
+        assert!(!judge(&facts()).iter().any(|finding| finding.what == "address"));
     }
 
     #[test]
