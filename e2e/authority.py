@@ -69,7 +69,12 @@ class Authority:
             "tlsPort": tls_port,
         }
         (self.folder / "pebble.json").write_text(json.dumps({"pebble": config}))
-        self.log = open(self.folder / "pebble.log", "wb")
+        self.log = open(self.folder / "pebble.log", "ab")
+        self.directory = f"https://localhost:{self.port}/dir"
+        self.begin()
+
+    def begin(self):
+        """Starts it; it remembers nothing of an earlier time."""
         self.process = subprocess.Popen(
             ["pebble", "-config", self.folder / "pebble.json", "-dnsserver"]
             + [f"127.0.0.1:{self.names.server_address[1]}"],
@@ -77,7 +82,6 @@ class Authority:
             stdout=self.log,
             stderr=subprocess.STDOUT,
         )
-        self.directory = f"https://localhost:{self.port}/dir"
         self.wait()
 
     def make_certificate(self):

@@ -148,3 +148,18 @@ class Acme(unittest.TestCase):
         account = self.server.account("dock@mail.example")
         wire.Client(self.server.imap, account, server.PASSWORD).logout()
         self.assertIn("valid until", self.server.run("acme", "status"))
+        # One that comes back without its memory does not know the account: a new one is made.
+        self.authority.begin()
+        with self.assertRaises(RuntimeError):
+            self.server.run("acme", "renew")
+        self.server.run("acme", "renew")
+        self.shown(self.server.imaps)
+
+    def test_files_of_the_configuration_are_checked(self):
+        self.begin("dns-01")
+        self.issued()
+        self.assertIn("no mistakes", self.server.run("serve", "--check"))
+        config = self.server.config.read_text()
+        self.server.config.write_text(config.replace('"/bin/sh"', '"/bin/none"'))
+        with self.assertRaisesRegex(RuntimeError, r"\[acme\]: /bin/none: "):
+            self.server.run("serve", "--check")

@@ -12,7 +12,7 @@ use crate::outward;
 use crate::say;
 use crate::server::{self, Server, Setup};
 use crate::signing;
-use crate::web::Web;
+use crate::web::{self, Web};
 
 /// Serves until it is told to end, or only checks the configuration.
 ///
@@ -23,6 +23,9 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     if let Some(files) = &config.certificate {
         let loaded = Tls::new(files);
         loaded.map_err(|error| Failure::usage(format!("[tls]: {error}")))?;
+    }
+    if let Some(acme) = &config.acme {
+        web::check(acme, &config.data)?;
     }
     let names = names::resolver(&config.dns)?;
     // A key that cannot sign is told before anything is taken.

@@ -1,10 +1,11 @@
 //! A message that is held until it has come to its end, because what stands in front of it depends
 //! on all of it: the results of checks, signatures.
 //!
-//! Small messages are held in memory, within a budget that all connections share. What does not fit
-//! goes to the store, as a body that nobody names and the next sweep takes out, so a client that
-//! sends slowly occupies no memory. At its end a message comes back into memory, in its turn: no
-//! more octets are looked at at one time than the budget has.
+//! Small messages are held in memory, within a budget that all connections share. What does not
+//! fit goes to the store, as a body that nobody names and the next sweep takes out: a client that
+//! sends slowly occupies no more memory than one whose message is stored as it comes. At its end a
+//! message comes back into memory, in its turn: no more octets are looked at at one time than the
+//! budget has.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +69,7 @@ enum Text {
 /// A message in memory, and its share of the budget.
 pub(crate) struct Whole {
     pub(crate) text: Bytes,
-    _share: Option<OwnedSemaphorePermit>,
+    _share: OwnedSemaphorePermit,
 }
 
 impl Held {
@@ -108,16 +109,14 @@ impl Held {
     /// The message, whole.
     pub(crate) async fn finish(self) -> Result<Whole, Reply> {
         let staging = match self.text {
-            Text::Memory(bytes, share) => {
-                return Ok(Whole { text: bytes.into(), _share: Some(share) });
-            }
+            Text::Memory(bytes, share) => return Ok(Whole { text: bytes.into(), _share: share }),
             Text::Lost(error) => return Err(failed(&error)),
             Text::Store(staging) => staging,
         };
         let share = self.budget.wait(staging.size()).await.ok_or(TOO_BUSY)?;
         let read = read_again(&self.service, staging).await;
         let text = read.map_err(|error| failed(&error.into()))?;
-        Ok(Whole { text: text.into(), _share: Some(share) })
+        Ok(Whole { text: text.into(), _share: share })
     }
 }
 

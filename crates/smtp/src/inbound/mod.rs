@@ -187,7 +187,11 @@ impl Stranger {
 async fn greylist(service: &Service, terms: GreylistTerms, visit: Visit<'_>) -> Result<(), Reply> {
     match service.greylist(terms, visit).await {
         Ok(Greylisting::Passes) => Ok(()),
-        Ok(Greylisting::ComeAgain) => Err(GREYLISTED),
+        Ok(Greylisting::ComeAgain) => {
+            let Visit { client, sender, recipient } = visit;
+            info!(%client, ?sender, ?recipient, "a stranger is to come again");
+            Err(GREYLISTED)
+        }
         Err(error) => Err(failed(&DeliverError::Temporary(error))),
     }
 }
