@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dns::{DnsError, Resolver, Tlsa};
-use mail_service::queue::{Attempt, Job, Outcomes, Reply};
+use mail_service::queue::{Attempt, Job, Outcomes, Reply, Terms};
 use smtp_session::{Client, ClientTls, Errand, Fate, Response};
 use tracing::debug;
 
@@ -15,7 +15,6 @@ use super::convert::{all, errand, outcomes, reply, requires_tls, why};
 use super::demand::{Barred, Demand, Known, Plan, Ruler, Wish, plan};
 use super::destinations::Destinations;
 use super::dialogue::{Broken, Peer, Talk};
-use super::header::wants_no_tls;
 use super::link::Link;
 use super::mta_sts::{Found, Policies};
 use super::pool::{Line, Pool};
@@ -95,11 +94,7 @@ impl Direct {
             Ok(route) => route,
             Err(attempt) => return all(job, &attempt),
         };
-        let wish = match inner.wish(job, &route).await {
-            Ok(wish) => wish,
-            Err(attempt) => return all(job, &attempt),
-        };
-        let mut trip = Trip::new(inner, job, &route, wish, pool);
+        let mut trip = Trip::new(inner, job, &route, wish(&job.terms), pool);
         trip.count_policy_fault();
         for host in &route.hosts {
             if let Some(outcomes) = trip.ask(host).await {
@@ -108,6 +103,18 @@ impl Direct {
             }
         }
         trip.end()
+    }
+}
+
+/// What the sender wants. The header field was noted when the message was taken, and the parameter
+/// goes before it. RFC 8689 §4.1
+fn wish(terms: &Terms) -> Wish {
+    if requires_tls(terms) {
+        Wish::Required
+    } else if terms.tls_optional {
+        Wish::Optional
+    } else {
+        Wish::Usual
     }
 }
 
@@ -147,21 +154,6 @@ impl Inner {
             Err(error) => return Err(unresolved(&domain, &error)),
         };
         Ok(Route { domain, hosts, is_signed, literal: None, policy })
-    }
-
-    /// What the sender wants, in so far as it makes a difference.
-    async fn wish(&self, job: &Job, route: &Route) -> Result<Wish, Attempt> {
-        if requires_tls(&job.terms) {
-            // RFC 8689 §4.1: the header field is ignored.
-            return Ok(Wish::Required);
-        }
-        if !route.is_signed && route.policy.policy.is_none() {
-            return Ok(Wish::Usual);
-        }
-        let start = job.body.read(0..HEADER_BYTES_MAX).await.map_err(|error| {
-            Attempt::Deferred(Reply::own([4, 3, 0], format!("the message cannot be read: {error}")))
-        })?;
-        Ok(if wants_no_tls(&start) { Wish::Optional } else { Wish::Usual })
     }
 
     async fn addresses(&self, route: &Route, host: &str) -> Result<(Vec<IpAddr>, bool), DnsError> {
@@ -482,8 +474,5 @@ fn unresolved(domain: &str, error: &DnsError) -> Attempt {
 
 /// Connections that are tried for one message.
 const DIALS_MAX: usize = 16;
-
-/// Octets in which `TLS-Required` is looked for: headers are shorter.
-const HEADER_BYTES_MAX: u64 = 64 * 1024;
 
 const SECS_PER_DAY: u64 = 86_400;

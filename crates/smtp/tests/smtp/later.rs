@@ -15,7 +15,8 @@ use crate::submission::{hand_in, logged_in, plain};
 async fn with_queue(rates: RateLimits, config: ServiceConfig) -> Harness {
     let store = Arc::new(Mem::new());
     let mut harness = Harness::with_config(store, config, Role::Submission, |_| {}).await;
-    let outbound = QueueOutbound::new(harness.service.clone(), Relays::new(Vec::new()).unwrap());
+    let outbound =
+        QueueOutbound::new(harness.service.clone(), Relays::new(Vec::new()).unwrap().into());
     let settings = SmtpSettings {
         outbound: Some(Arc::new(outbound)),
         rates: Some(Arc::new(Rates::new(rates))),

@@ -126,7 +126,9 @@ async fn outcome(case: &Case, zone: Zone, policy_port: u16, message: &str) -> (b
         settings.authorities = Some(case.authority.pem.clone().into_bytes());
     });
     let site = Site::new(routes).await;
-    site.queue("x@far.example", message, |_| {}).await;
+    // As it is noted when a message is handed in.
+    let is_optional = message == OPTIONAL;
+    site.queue("x@far.example", message, |terms| terms.tls_optional = is_optional).await;
     site.runner.run_due().await.unwrap();
     let is_taken = !case.sink.taken().is_empty();
     assert_eq!(site.waiting().await.len(), usize::from(!is_taken));
