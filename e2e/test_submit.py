@@ -1,18 +1,23 @@
-"""People hand in mail: msmtp, curl and Python's smtplib, over STARTTLS and over implicit TLS."""
+"""People hand in mail: msmtp, curl and Python's smtplib, over STARTTLS and over implicit TLS; now, later, or by URL."""
 
 import email
 import email.policy
+import imaplib
 import os
 import pathlib
 import shutil
 import smtplib
+import socketserver
 import subprocess
 import tempfile
+import threading
+import time
 import unittest
 
 import engines
 import server
 import wire
+from test_relay import Sink
 from test_smtp import UNVOUCHED
 
 BODY = ".\r\n..dots\r\n\r\nbody sei\u00df\r\n"
@@ -142,6 +147,91 @@ class Submit(unittest.TestCase):
             code, text = smtp.mail(self.friend)
             self.assertEqual((code, text.split()[0]), (553, b"5.7.1"))
         self.check([])
+
+
+RELAY = """\
+
+[[relay]]
+domains = ["plain.example"]
+host = "127.0.0.1"
+port = {port}
+tls = "none"
+"""
+
+
+@unittest.skipIf(engines.ENGINE != "local", "what mail is kept in makes no difference")
+@unittest.skipIf("PILLARBOX_AT" in os.environ, "starts a server of its own")
+class Later(unittest.TestCase):
+    """What is handed in to leave later, and what is sent without being handed in."""
+
+    def setUp(self):
+        self.sink = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sink)
+        self.sink.daemon_threads = True
+        self.sink.taken, self.sink.silences = [], 0
+        threading.Thread(target=self.sink.serve_forever, daemon=True).start()
+        self.addCleanup(self.sink.server_close)
+        self.addCleanup(self.sink.shutdown)
+        self.server = server.Server()
+        with open(self.server.config, "a") as config:
+            config.write(RELAY.format(port=self.sink.server_address[1]))
+        self.server.start()
+        self.addCleanup(self.server.remove)
+        self.addCleanup(self.server.kill)
+        self.me = self.server.account("me@mail.example")
+        self.smtp = smtplib.SMTP("127.0.0.1", self.server.submission)
+        self.addCleanup(self.smtp.close)
+        self.smtp.starttls(context=UNVOUCHED)
+        self.smtp.login(self.me, server.PASSWORD)
+        self.smtp.ehlo("client.example")
+
+    def wait_for(self, found, seconds=20):
+        deadline = time.monotonic() + seconds
+        while not (result := found()):
+            self.assertLess(time.monotonic(), deadline, "nothing came")
+            time.sleep(0.1)
+        return result
+
+    def text(self, subject):
+        return f"From: {self.me}\r\nSubject: {subject}\r\n\r\nbody\r\n"
+
+    def test_mail_for_later_waits_and_can_be_sent_now_or_taken_back(self):
+        self.assertTrue(self.smtp.has_extn("futurerelease"))
+        entries = []
+        for subject in ("undone", "hurried"):
+            self.smtp.sendmail(self.me, ["a@plain.example"], self.text(subject), ["HOLDFOR=3600"])
+            listed = [line.split()[0] for line in self.server.run("queue", "list").splitlines()]
+            entries += [entry for entry in listed if entry not in entries]
+        self.assertEqual(len(entries), 2, self.server.run("queue", "list"))
+        self.assertEqual(self.server.run("queue", "list").count(" later "), 2)
+        self.server.run("queue", "drop", entries[0])
+        self.server.run("queue", "retry", entries[1])
+        self.wait_for(lambda: self.sink.taken)
+        self.wait_for(lambda: self.server.run("queue", "list") == "")
+        self.assertEqual(len(self.sink.taken), 1)
+        self.assertIn(b"Subject: hurried", self.sink.taken[0][1])
+        self.assertEqual(self.server.stop() + self.server.verify(), [])
+
+    def test_what_is_stored_is_sent_by_its_url(self):
+        self.assertTrue(self.smtp.has_extn("burl"))
+        text = self.text("stored").encode()
+        client = imaplib.IMAP4("127.0.0.1", self.server.imap)
+        client.login(self.me, server.PASSWORD)
+        client.append("INBOX", None, None, text)
+        client.logout()
+        client = wire.Client(self.server.imap, self.me, server.PASSWORD)
+        name = self.me.replace("@", "%40")
+        url = f"imap://{name}@mail.example/INBOX/;uid=1;urlauth=submit+{name}"
+        reply = client.run(f'GENURLAUTH "{url}" INTERNAL'.encode())
+        client.logout()
+        url = reply.all(b"GENURLAUTH")[0][1].decode()
+        self.smtp.mail(self.me)
+        self.smtp.rcpt("a@plain.example")
+        code, said = self.smtp.docmd("BURL", f"{url} LAST")
+        self.assertEqual(code, 250, said)
+        sent = self.wait_for(lambda: self.sink.taken)[0][1]
+        self.assertTrue(sent.endswith(b"\r\n\r\nbody\r\n"), sent)
+        self.assertIn(b"Subject: stored", sent)
+        self.assertEqual(self.server.stop() + self.server.verify(), [])
 
 
 if __name__ == "__main__":

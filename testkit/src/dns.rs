@@ -114,9 +114,9 @@ impl NameServer {
     }
 
     /// From now on, leaves everything out of answers that belongs to signatures, as an old
-    /// forwarder does, or no more.
-    pub fn strip_signatures(&self, strip: bool) {
-        lock(&self.state.faults).strip(strip);
+    /// forwarder does.
+    pub fn strip_signatures(&self) {
+        lock(&self.state.faults).strip();
     }
 
     /// What has been asked: names without the last dot, and kinds of records, in order.

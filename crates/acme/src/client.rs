@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,12 +75,13 @@ impl Client {
     ) -> Result<Issued, OrderError> {
         let account = self.account().await?;
         let identifiers: Vec<_> = names.iter().cloned().map(Identifier::Dns).collect();
-        let mut order = new_order(&account, &identifiers, replaced).await?;
+        let order = new_order(&account, &identifiers, replaced).await;
+        let mut order = order.map_err(|error| self.looked_at(error))?;
         let mut proofs = Vec::new();
         let proved = self.prove(&mut order, &mut proofs).await;
         // Whether or not it went well, what was made for it goes.
         for proof in proofs {
-            proof.end(&self.tls).await;
+            proof.end().await;
         }
         proved?;
         let (request, key) = request(names).map_err(OrderError::new)?;
@@ -138,8 +140,8 @@ impl Client {
             Challenge::TlsAlpn01 => {
                 let digest = authorization.digest();
                 let digest = digest.as_ref().try_into().map_err(|_| "no SHA-256".to_owned())?;
-                self.tls.prove(name, digest).map_err(|error| error.to_string())?;
-                Ok(Proof::Certificate(name.to_owned()))
+                let proof = self.tls.prove(name, digest).map_err(|error| error.to_string())?;
+                Ok(Proof::Certificate(proof))
             }
             Challenge::Dns01(hook) => {
                 let (name, value) = (name.to_owned(), authorization.dns_value());
@@ -183,12 +185,23 @@ impl Client {
         Ok(account)
     }
 
-    fn builder(&self) -> Result<AccountBuilder, OrderError> {
-        match &self.settings.ca {
-            None => Account::builder().map_err(OrderError::new),
-            Some(file) => Account::builder_with_root(file)
-                .map_err(|error| OrderError::new(format!("{}: {error}", file.display()))),
+    /// An authority that has forgotten the account gets a new one at the next attempt; the key of
+    /// the old one is kept aside.
+    fn looked_at(&self, error: Error) -> OrderError {
+        let file = self.account_file();
+        if let Error::Api(problem) = &error
+            && problem.r#type.as_deref() == Some(NO_SUCH_ACCOUNT)
+        {
+            match fs::rename(&file, file.with_extension("forgotten")) {
+                Ok(()) => warn!("the authority does not know the account any more"),
+                Err(error) => warn!(%error, file = %file.display(), "the old account stays"),
+            }
         }
+        OrderError::new(error)
+    }
+
+    fn builder(&self) -> Result<AccountBuilder, OrderError> {
+        builder(&self.settings)
     }
 
     /// One for each directory: who tries another authority does not lose the account here.
@@ -200,18 +213,45 @@ impl Client {
     }
 }
 
-/// What was made to prove a name.
+fn builder(settings: &Settings) -> Result<AccountBuilder, OrderError> {
+    match &settings.ca {
+        None => Account::builder().map_err(OrderError::new),
+        Some(file) => Account::builder_with_root(file)
+            .map_err(|error| OrderError::new(format!("{}: {error}", file.display()))),
+    }
+}
+
+/// Looks whether the files that the settings name can be used, without asking the authority.
+///
+/// # Errors
+/// With the one that cannot.
+pub fn check(settings: &Settings) -> Result<(), OrderError> {
+    builder(settings)?;
+    let Challenge::Dns01(hook) = &settings.challenge else { return Ok(()) };
+    let program = fs::metadata(&hook.program);
+    let may_run = |found: fs::Metadata| found.is_file() && found.permissions().mode() & 0o111 != 0;
+    match program.map(may_run) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let reason = format!("{}: not a program that may be run", hook.program.display());
+            Err(OrderError::new(reason))
+        }
+        Err(error) => Err(OrderError::new(format!("{}: {error}", hook.program.display()))),
+    }
+}
+
+/// What was made to prove a name. All but a record goes when it is dropped.
 enum Proof {
     Token(Presented),
-    Certificate(String),
+    Certificate(net::Proof),
     Record { hook: Hook, name: String, value: String },
 }
 
 impl Proof {
-    async fn end(self, tls: &Tls) {
+    async fn end(self) {
         match self {
             Self::Token(presented) => drop(presented),
-            Self::Certificate(name) => tls.forget_proof(&name),
+            Self::Certificate(proof) => drop(proof),
             Self::Record { hook, name, value } => {
                 if let Err(error) = hook.call(Action::Cleanup, &name, &value).await {
                     warn!(%error, name, "the record of a challenge stays");
@@ -227,7 +267,7 @@ async fn new_order(
     account: &Account,
     identifiers: &[Identifier],
     replaced: Option<&Facts>,
-) -> Result<Order, OrderError> {
+) -> Result<Order, Error> {
     if let Some(id) = replaced.and_then(identifier) {
         match account.new_order(&NewOrder::new(identifiers).replaces(id)).await {
             Ok(order) => return Ok(order),
@@ -236,7 +276,7 @@ async fn new_order(
             Err(error) => info!(%error, "ordered anew instead of in place of the certificate"),
         }
     }
-    account.new_order(&NewOrder::new(identifiers)).await.map_err(OrderError::new)
+    account.new_order(&NewOrder::new(identifiers)).await
 }
 
 /// How an authority calls a certificate: by the key that signed it and its number. RFC 9773 §4.1
@@ -286,6 +326,9 @@ fn request(names: &[String]) -> Result<(Vec<u8>, KeyPair), rcgen::Error> {
     Ok((request.der().to_vec(), key))
 }
 
+/// RFC 8555 §6.7
+const NO_SUCH_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
+
 /// The longest that one order may take.
 const ORDER_TIME_MAX: Duration = Duration::from_secs(20 * 60);
 
@@ -303,17 +346,38 @@ const ACCOUNT_NAME_CHARS_MAX: usize = 100;
 mod tests {
     use super::*;
 
+    fn settings(challenge: Challenge, ca: Option<PathBuf>) -> Settings {
+        Settings {
+            directory: "https://acme.example/dir".into(),
+            contact: Vec::new(),
+            names: Vec::new(),
+            challenge,
+            ca,
+            folder: "/data/acme".into(),
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_named_before_anything_is_ordered() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = net::CertificateFiles::self_signed(folder.path(), "a.example").unwrap();
+        let ca = Some(files.certificate);
+        let hook = |program: &str| {
+            Challenge::Dns01(Hook { program: program.into(), arguments: Vec::new() })
+        };
+        assert_eq!(check(&settings(Challenge::Http01, ca.clone())), Ok(()));
+        assert_eq!(check(&settings(hook("/bin/sh"), ca.clone())), Ok(()));
+        let told = |settings: &Settings| check(settings).unwrap_err().reason;
+        assert!(told(&settings(hook("/none"), ca.clone())).starts_with("/none: "));
+        assert!(told(&settings(hook("/etc"), ca)).starts_with("/etc: not a program"));
+        assert!(told(&settings(Challenge::Http01, Some("/no.pem".into()))).contains("/no.pem"));
+    }
+
     #[test]
     fn each_directory_has_an_account_file_within_the_folder() {
         let file = |directory: &str| {
-            let settings = Settings {
-                directory: directory.to_owned(),
-                contact: Vec::new(),
-                names: Vec::new(),
-                challenge: Challenge::Http01,
-                ca: None,
-                folder: "/data/acme".into(),
-            };
+            let settings = settings(Challenge::Http01, None);
+            let settings = Settings { directory: directory.to_owned(), ..settings };
             let folder = tempfile::tempdir().unwrap();
             let files = net::CertificateFiles::self_signed(folder.path(), "a.example").unwrap();
             Client::new(settings, Tls::new(&files).unwrap(), Tokens::default()).account_file()

@@ -15,7 +15,7 @@ mod tokens;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use client::Client;
+pub use client::{Client, check};
 pub use hook::{Hook, HookError};
 pub use runner::{Clock, Handle, Runner, Status};
 pub use tokens::Tokens;

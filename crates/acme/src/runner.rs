@@ -180,14 +180,17 @@ impl<A: Authority> Runner<A> {
     async fn attempt(&mut self) -> Result<(), OrderError> {
         let mut names = self.names.clone();
         let mut left_out: Option<OrderError> = None;
+        let mut order_count = 0;
         let done = loop {
+            order_count += 1;
             match self.order(&names).await {
                 Ok(()) => break Ok(()),
                 Err(error) => {
+                    let before = names.len();
                     names.retain(|name| !error.refused.contains(name));
-                    let helps = !error.refused.is_empty() && self.helps(&names);
+                    let helps = names.len() < before && self.helps(&names);
                     left_out = Some(error.clone());
-                    if !helps {
+                    if !helps || order_count == ORDERS_MAX {
                         break Err(error);
                     }
                     warn!(%error, "ordered again without the names that were not proved");
@@ -276,6 +279,10 @@ fn read_attempts(file: &PathBuf) -> Attempts {
     })
 }
 
+/// Orders of one attempt. Names that are refused are refused together, unless something is very
+/// wrong; then it is not tried name by name.
+const ORDERS_MAX: u32 = 3;
+
 /// So often the clock is looked at: it may have been set.
 const LOOK_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -307,6 +314,8 @@ mod tests {
     #[derive(Default)]
     struct Script {
         refused: Vec<String>,
+        /// Blames a name that nobody has asked for.
+        is_confused: bool,
         is_down: bool,
         garbage: bool,
         advice: Option<Advice>,
@@ -320,6 +329,10 @@ mod tests {
             script.orders.push((now - BEGIN, names.to_vec()));
             let bad = |name: &&String| script.refused.contains(name);
             let refused: Vec<_> = names.iter().filter(bad).cloned().collect();
+            if script.is_confused {
+                let refused = vec!["c.example".to_owned()];
+                return Err(OrderError { refused, ..OrderError::new("what?") });
+            }
             if script.is_down || !refused.is_empty() {
                 return Err(OrderError { refused, ..OrderError::new("no") });
             }
@@ -477,6 +490,13 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(bench.orders().len(), 1);
         assert!(bench.tls.facts().unwrap().is_self_issued);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_authority_that_talks_nonsense_is_not_asked_in_a_loop() {
+        let bench = Bench::new(Script { is_confused: true, ..Script::default() });
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(bench.orders().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -135,6 +135,14 @@ pub fn tlsa(data: &RData) -> Option<Tlsa> {
     })
 }
 
+/// What follows the name of the issuer are parameters of his. RFC 8659 §4.2
+pub fn issuer(data: &RData) -> Option<String> {
+    let RData::CAA(caa) = data else { return None };
+    let value = String::from_utf8_lossy(&caa.value);
+    let issuer = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    caa.tag.eq_ignore_ascii_case("issue").then_some(issuer)
+}
+
 pub fn ptr(data: &RData) -> Option<String> {
     let RData::PTR(ptr) = data else { return None };
     Some(name::write(&ptr.0))

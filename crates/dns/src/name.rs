@@ -46,9 +46,11 @@ pub fn write(name: &Name) -> String {
     text
 }
 
-/// A name of a host or a domain as [`parse`] reads it; `None` if it is none.
+/// A name of a host or a domain as [`parse`] reads it; `None` if it is none. It may stand in a URL:
+/// the slash that names of delegated networks have (RFC 2317 §4) is not in it.
 pub fn ascii(text: &str) -> Option<String> {
-    parse(text).ok().map(|name| write(&name)).filter(|name| !name.is_empty())
+    let name = write(&parse(text).ok()?);
+    (!name.is_empty() && !name.contains('/')).then_some(name)
 }
 
 fn is_plain(byte: u8) -> bool {
@@ -58,6 +60,14 @@ fn is_plain(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_of_a_domain_is_one_that_can_stand_in_a_url() {
+        assert_eq!(ascii("B\u{fc}cher.Example.").as_deref(), Some("xn--bcher-kva.example"));
+        for none in ["", ".", "a/b.example", "a b", "a..b", "a:1", "a@b", "a?b", "a#b", "[::1]"] {
+            assert_eq!(ascii(none), None, "{none}");
+        }
+    }
 
     #[test]
     fn names_are_read_as_small_a_labels_with_or_without_the_last_dot() {

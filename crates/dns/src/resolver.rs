@@ -123,6 +123,15 @@ impl Resolver {
         self.records(&name::parse(name)?, RecordType::SRV, answer::srv).await
     }
 
+    /// Who may issue certificates for a name, in small letters: the `issue` properties that stand
+    /// at this very name, RFC 8659 §4.2. An empty one stands for nobody.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn issuers(&self, name: &str) -> Result<Answer<Vec<String>>, DnsError> {
+        self.records(&name::parse(name)?, RecordType::CAA, answer::issuer).await
+    }
+
     /// Whether a name of a block list has an address of the kind that such lists use.
     ///
     /// They list by addresses of 127.0.0.0/8 (RFC 5782 §2.3). Others come from servers that

@@ -181,7 +181,7 @@ async fn forged_and_missing_signatures_are_bogus_and_temporary() {
 #[tokio::test]
 async fn behind_a_forwarder_that_drops_signatures_names_are_insecure_and_mail_flows() {
     let server = zones();
-    server.strip_signatures(true);
+    server.strip_signatures();
     let resolver = resolver(&server);
     assert!(!resolver.validates().await);
     let mx = resolver.mx("example.org").await.unwrap();
@@ -193,7 +193,7 @@ async fn behind_a_forwarder_that_drops_signatures_names_are_insecure_and_mail_fl
 #[tokio::test]
 async fn who_asks_for_signatures_always_gets_none_that_cannot_be_verified() {
     let server = zones();
-    server.strip_signatures(true);
+    server.strip_signatures();
     let settings = Settings { validation: Validation::Always, ..settings(&server) };
     let error = Resolver::new(&settings).unwrap().mx("example.org").await.unwrap_err();
     assert!(matches!(error, DnsError::Bogus(_)), "{error:?}");
@@ -213,7 +213,7 @@ async fn once_signatures_came_through_their_loss_is_bogus() {
     let server = zones();
     let resolver = resolver(&server);
     assert!(resolver.mx("example.org").await.unwrap().is_secure());
-    server.strip_signatures(true);
+    server.strip_signatures();
     let error = resolver.txt("example.org").await.unwrap_err();
     assert!(matches!(error, DnsError::Bogus(_)), "{error:?}");
 }

@@ -9,6 +9,8 @@ pub struct Page {
     pub media_type: &'static str,
     /// Where to go instead.
     pub location: Option<String>,
+    /// What may be done instead.
+    pub allow: Option<&'static str>,
     /// The name under which a program should keep the body.
     pub file_name: Option<String>,
     /// The body.
@@ -19,7 +21,7 @@ impl Page {
     /// A page with content.
     pub fn ok(media_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
-        Self { status: 200, media_type, location: None, file_name: None, body }
+        Self { status: 200, media_type, location: None, allow: None, file_name: None, body }
     }
 
     /// Words for people. They never repeat what was asked.
@@ -30,6 +32,11 @@ impl Page {
     /// The same for whatever is not here, so that nothing is learned from it.
     pub fn not_found() -> Self {
         Self::words(404, "There is nothing here.\n")
+    }
+
+    /// For a method that means nothing here. It must say which do. RFC 9110 §15.5.6
+    pub fn not_allowed(allow: &'static str) -> Self {
+        Self { allow: Some(allow), ..Self::words(405, "Not in this way.\n") }
     }
 
     /// The same place with TLS.

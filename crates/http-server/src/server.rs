@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HOST, LOCATION, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HOST, LOCATION, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{self, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -109,6 +109,9 @@ fn response(page: Page) -> Response<Body> {
         .header(CACHE_CONTROL, "no-cache");
     if let Some(location) = &page.location {
         response = response.header(LOCATION, location);
+    }
+    if let Some(allow) = page.allow {
+        response = response.header(ALLOW, allow);
     }
     if let Some(name) = &page.file_name {
         response = response.header(CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""));

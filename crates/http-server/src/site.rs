@@ -85,7 +85,7 @@ fn served(site: &Site, ask: &Ask<'_>, host: &str) -> Page {
     if ask.path.eq_ignore_ascii_case("/autodiscover/autodiscover.xml") {
         return match ask.method {
             Method::Post => autodiscover::page(site, ask.body),
-            _ => Page::words(405, "POST a request here.\n"),
+            _ => Page::not_allowed("POST"),
         };
     }
     let page: fn(&Site, &Ask<'_>, &str) -> Page = match ask.path {
@@ -98,7 +98,7 @@ fn served(site: &Site, ask: &Ask<'_>, host: &str) -> Page {
     };
     match ask.method {
         Method::Get => page(site, ask, host),
-        _ => Page::words(405, "GET this.\n"),
+        _ => Page::not_allowed("GET, HEAD"),
     }
 }
 
@@ -225,7 +225,7 @@ pub(crate) mod tests {
         assert_eq!(at("example.org", "/mail"), 404);
         assert_eq!(at("anything", "/healthz"), 200);
         let post = Ask { method: Method::Post, ..get("example.org", "/mail/config-v1.1.xml") };
-        assert_eq!(answer(&site(), &post).status, 405);
+        assert_eq!(answer(&site(), &post), Page::not_allowed("GET, HEAD"));
         assert_eq!(at("example.org", "/Autodiscover/Autodiscover.xml"), 405);
     }
 

@@ -34,5 +34,5 @@ pub use server::{Arrival, HANDSHAKE_PATIENCE, Service, serve};
 pub use shutdown::{Guard, Shutdown, ShutdownToken};
 pub use stream::{CHANNEL_BINDING_BYTES, READ_BYTES_MAX, Security, Stream};
 pub use throttle::{LoginThrottle, Verdict};
-pub use tls::{CHALLENGE_ALPN, Tls, TlsServer};
+pub use tls::{CHALLENGE_ALPN, Proof, Tls, TlsServer};
 pub use watch::{CertificateWatch, Remaining, remaining};

@@ -84,12 +84,12 @@ impl Tls {
         Ok(TlsServer { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// Proves the control of a name to an authority: whoever asks for the name by `acme-tls/1` gets
-    /// a certificate that holds this SHA-256. RFC 8737 §3
+    /// Proves the control of a name to an authority while the proof lives: whoever asks for the
+    /// name by `acme-tls/1` gets a certificate that holds this SHA-256. RFC 8737 §3
     ///
     /// # Errors
     /// When no such certificate can be made.
-    pub fn prove(&self, name: &str, digest: [u8; 32]) -> Result<(), CertificateError> {
+    pub fn prove(&self, name: &str, digest: [u8; 32]) -> Result<Proof, CertificateError> {
         let failed = |error: rcgen::Error| CertificateError::NotMade(error.to_string());
         let mut params = CertificateParams::new(vec![name.to_owned()]).map_err(failed)?;
         params.custom_extensions.push(CustomExtension::new_acme_identifier(&digest));
@@ -101,15 +101,10 @@ impl Tls {
             .map_err(|error| CertificateError::NotMade(error.to_string()))?;
         // Not `from_der`: it refuses extensions that are critical and not known to it.
         let certified = CertifiedKey::new(vec![certificate], signer);
+        let name = name.to_ascii_lowercase();
         let mut proofs = self.current.proofs.write().unwrap_or_else(PoisonError::into_inner);
-        proofs.insert(name.to_ascii_lowercase(), Arc::new(certified));
-        Ok(())
-    }
-
-    /// Ends the proof for a name.
-    pub fn forget_proof(&self, name: &str) {
-        let mut proofs = self.current.proofs.write().unwrap_or_else(PoisonError::into_inner);
-        proofs.remove(&name.to_ascii_lowercase());
+        proofs.insert(name.clone(), Arc::new(certified));
+        Ok(Proof { current: Arc::clone(&self.current), name })
     }
 
     fn server_with(
@@ -135,6 +130,20 @@ impl Tls {
         // One ticket is enough for a mail client, and each costs a write at every login.
         config.send_tls13_tickets = 1;
         Ok(config)
+    }
+}
+
+/// A proof that is given until this is dropped.
+#[derive(Debug)]
+pub struct Proof {
+    current: Arc<Current>,
+    name: String,
+}
+
+impl Drop for Proof {
+    fn drop(&mut self) {
+        let mut proofs = self.current.proofs.write().unwrap_or_else(PoisonError::into_inner);
+        proofs.remove(&self.name);
     }
 }
 
@@ -341,7 +350,7 @@ mod tests {
         let fixture = fixture();
         let own = fixture.files.load().unwrap().cert[0].to_vec();
         let https = fixture.tls.server_that_proves("http/1.1").unwrap();
-        fixture.tls.prove("Mail.example", [7; 32]).unwrap();
+        let held = fixture.tls.prove("Mail.example", [7; 32]).unwrap();
         let proof = shown(&https, &["acme-tls/1"], "mail.example").await.unwrap();
         assert_ne!(proof, own);
         // RFC 8737 §3: the name alone, and the digest in an extension of its own.
@@ -357,7 +366,7 @@ mod tests {
         // Who serves mail proves nothing.
         let imap = fixture.tls.server("imap").unwrap();
         assert_eq!(shown(&imap, &["acme-tls/1"], "mail.example").await, None);
-        fixture.tls.forget_proof("mail.example");
+        drop(held);
         assert_eq!(shown(&https, &["acme-tls/1"], "mail.example").await, None);
     }
 

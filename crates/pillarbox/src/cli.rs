@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -64,8 +65,19 @@ pub enum Command {
     },
     /// Verify everything that is stored. The server must not be running.
     Check(Data),
+    /// Print what the domain name system should say.
+    Dns {
+        #[command(subcommand)]
+        command: DnsCommand,
+    },
+    /// Look whether the server can do its work, and whether the records of its domains are right.
+    /// Ends with 0 if all is well, 1 if something could be better, 2 if something fails.
+    Doctor(Doctor),
     /// Put the store right after something happened to it.
     Repair(Repair),
+    /// Set up a server on this machine: checks, keys, first account, configuration, systemd unit,
+    /// and the records to set. Run again, it changes nothing.
+    Setup(Setup),
     /// Tell the story of a message: where it came from, what was found out about it, where it
     /// went, and what the other side said. Whether the server runs or not.
     Why(Why),
@@ -138,6 +150,122 @@ pub struct Serve {
     /// Write the addresses into this file, as JSON, once the server is ready.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
+}
+
+/// How to look at this machine from outside.
+#[derive(Debug, Args)]
+pub struct Looking {
+    /// An address at which the world reaches this machine, if it is another than the machine's own.
+    /// May be given repeatedly.
+    #[arg(long, value_name = "IP")]
+    pub address: Vec<IpAddr>,
+    /// The mail server to try whether mail can leave [default: one of gmail.com].
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub probe: Option<String>,
+    /// A block list to ask for the addresses, instead of the well-known ones. May be given
+    /// repeatedly.
+    #[arg(long, value_name = "ZONE")]
+    pub block_list: Vec<String>,
+    /// Ask no block lists.
+    #[arg(long, conflicts_with = "block_list")]
+    pub no_block_lists: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// The first account; its domain is the one whose mail will be kept here.
+    #[arg(value_name = "YOU@DOMAIN")]
+    pub account: String,
+    /// The server's name [default: mail.DOMAIN].
+    #[arg(long, value_name = "NAME")]
+    pub hostname: Option<String>,
+    /// Put everything below this folder, where the server can be tried out.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub prefix: PathBuf,
+    /// The program that the systemd unit starts [default: this one].
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<PathBuf>,
+    /// Let nobody vouch for the certificate, instead of Let's Encrypt: for a try.
+    #[arg(long, conflicts_with_all = ["certificate", "key"])]
+    pub self_signed: bool,
+    /// A certificate that is there already, as PEM with its chain.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub certificate: Option<PathBuf>,
+    /// The key of that certificate, as PEM.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub key: Option<PathBuf>,
+    /// A name server to ask, now and later, instead of those of the system. May be given
+    /// repeatedly.
+    #[arg(long, value_name = "IP:PORT")]
+    pub name_server: Vec<SocketAddr>,
+    /// DNSKEY records to trust instead of those of the root.
+    #[arg(long, value_name = "FILE")]
+    pub trust_anchor: Option<PathBuf>,
+    /// Look, and tell what would be written.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write without asking.
+    #[arg(long)]
+    pub yes: bool,
+    /// Go on although a check fails.
+    #[arg(long)]
+    pub despite_failures: bool,
+    /// Read the password of the account from the first line of standard input.
+    #[arg(long)]
+    pub password_stdin: bool,
+    #[command(flatten)]
+    pub looking: Looking,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The configuration file of the server.
+    #[arg(long, value_name = "FILE", default_value = "/etc/pillarbox/pillarbox.toml")]
+    pub config: PathBuf,
+    /// Look again and again until all is well, and tell what has changed.
+    #[arg(long)]
+    pub watch: bool,
+    /// How long to wait between two looks, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub every: u32,
+    /// Warnings do not matter, neither to --watch nor to the exit code.
+    #[arg(long)]
+    pub accept_warnings: bool,
+    /// Tell each look as a JSON object on a line of its own.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub looking: Looking,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DnsCommand {
+    /// Print the records that the domains of a configuration need.
+    Records(DnsRecords),
+}
+
+#[derive(Debug, Args)]
+pub struct DnsRecords {
+    /// The configuration file of the server.
+    #[arg(long, value_name = "FILE", default_value = "/etc/pillarbox/pillarbox.toml")]
+    pub config: PathBuf,
+    /// How they are written.
+    #[arg(long, value_enum, default_value_t = RecordForm::Table)]
+    pub form: RecordForm,
+    /// An address at which the world reaches this machine, if it is another than the machine's own.
+    /// May be given repeatedly.
+    #[arg(long, value_name = "IP")]
+    pub address: Vec<IpAddr>,
+}
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RecordForm {
+    /// With what each is good for.
+    Table,
+    /// As a zone file.
+    Zone,
 }
 
 /// Where the data are: as a configuration file says, or named directly.

@@ -4,6 +4,7 @@
 mod acme;
 mod dkim;
 mod dns;
+mod inbound;
 mod mta_sts;
 mod oauth;
 mod outbound;
@@ -27,6 +28,7 @@ use smtp::Role;
 pub use self::acme::Acme;
 pub use self::dkim::DkimPlace;
 pub use self::dns::DnsPlace;
+pub use self::inbound::InboundPlace;
 pub use self::oauth::OAuth;
 #[cfg(feature = "oauth")]
 pub use self::oauth::TokenCheck;
@@ -76,6 +78,8 @@ pub struct Config {
     pub outbound: OutboundPlace,
     /// Who is asked for names.
     pub dns: DnsPlace,
+    /// What mail of strangers must pass.
+    pub inbound: InboundPlace,
     /// Days for which the stories of messages are kept.
     pub story_days: u32,
     /// Keys that sign what the people here send.
@@ -128,6 +132,14 @@ pub enum Protocol {
     Smtp(Role),
 }
 
+impl Protocol {
+    /// What it is called in a configuration.
+    pub fn word(self) -> &'static str {
+        let is_it = |(_, protocol): &&(&str, Self)| *protocol == self;
+        PROTOCOLS.iter().find(is_it).map(|(word, _)| *word).unwrap_or_default()
+    }
+}
+
 /// How a listener is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
@@ -168,28 +180,7 @@ impl Config {
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Mistake>> {
         let document = Document::new(text);
         let root = document.root();
-        root.only(&[
-            "data",
-            "hostname",
-            "domains",
-            "tls",
-            "listen",
-            "auth",
-            "store",
-            "bodies",
-            "shard",
-            "scrub",
-            "imap",
-            "oauth",
-            "relay",
-            "dns",
-            "story",
-            "acme",
-            "mta_sts",
-            "dkim",
-            "submission",
-            "outbound",
-        ]);
+        root.only(SECTIONS);
         let data = root.text("data").map(|(_, path)| folder.join(path));
         let hostname = hostname(&root);
         let domains = domains(&root);
@@ -208,6 +199,7 @@ impl Config {
         let relays = relay::relays(&root, folder);
         let outbound = outbound::outbound(&root, &relays, folder);
         let dns = dns::dns(&root, folder);
+        let inbound = inbound::inbound(&root);
         let story_days = story::story_days(&root);
         let dkim = dkim::dkim(&root, folder, &domains);
         let submission = submission::submission(&root);
@@ -233,6 +225,7 @@ impl Config {
             relays,
             outbound,
             dns,
+            inbound,
             story_days,
             dkim,
             submission,
@@ -273,7 +266,8 @@ fn check_domains_are_named(root: &Table<'_>, listeners: &[(usize, Listen)], doma
     }
 }
 
-fn is_domain(name: &str) -> bool {
+/// Whether a text is the name of a host or a domain, in ASCII.
+pub fn is_domain(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
@@ -516,6 +510,14 @@ const PROTOCOLS: &[(&str, Protocol)] = &[
 
 const TLS_MODES: &[(&str, TlsMode)] =
     &[("implicit", TlsMode::Implicit), ("starttls", TlsMode::StartTls), ("none", TlsMode::None)];
+
+/// What the file may have at its top.
+#[rustfmt::skip]
+const SECTIONS: &[&str] = &[
+    "acme", "auth", "bodies", "data", "dkim", "dns", "domains", "hostname", "imap", "inbound",
+    "listen", "mta_sts", "oauth", "outbound", "relay", "scrub", "shard", "store", "story",
+    "submission", "tls",
+];
 
 #[cfg(test)]
 mod tests {

@@ -36,6 +36,11 @@ impl Failure {
         Self { lines: vec![line.into()], code: DAMAGED }
     }
 
+    /// What was examined cannot do its work: exit code 2.
+    pub fn unfit(line: impl Into<String>) -> Self {
+        Self { lines: vec![line.into()], code: UNFIT }
+    }
+
     /// The exit code.
     pub fn code(&self) -> ExitCode {
         ExitCode::from(self.code)
@@ -51,3 +56,4 @@ impl fmt::Display for Failure {
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const DAMAGED: u8 = 3;
+const UNFIT: u8 = 2;

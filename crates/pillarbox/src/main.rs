@@ -6,12 +6,15 @@ mod acme_command;
 mod aliases;
 mod app_passwords;
 mod check;
+mod checks;
 mod cli;
 mod config;
 mod control;
+mod doctor;
 mod engine;
 mod failure;
 mod hiding;
+mod inward;
 mod log;
 mod moving;
 mod names;
@@ -19,6 +22,7 @@ mod outward;
 mod queue;
 mod quota;
 mod ready;
+mod records;
 mod repair;
 mod sample;
 mod sample_loader;
@@ -27,6 +31,7 @@ mod scrub;
 mod serve;
 mod server;
 mod settings;
+mod setup;
 mod signing;
 mod trial;
 mod web;
@@ -36,7 +41,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, DnsCommand};
 use crate::failure::Failure;
 
 /// Returns memory of closed sessions to the system sooner than the system's own allocator, and is
@@ -65,6 +70,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         | Command::Queue { .. }
         | Command::Alias { .. }
         | Command::Check(_)
+        | Command::Dns { .. }
+        | Command::Doctor(_)
+        | Command::Setup(_)
         | Command::Repair(_)
         | Command::Why(_) => "warn",
     };
@@ -84,7 +92,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Queue { command } => queue::run(command).await,
             Command::Alias { command } => aliases::run(command).await,
             Command::Check(data) => check::run(data).await,
+            Command::Dns { command: DnsCommand::Records(of) } => doctor::print_records(of).await,
+            Command::Doctor(arguments) => doctor::run(arguments).await,
             Command::Repair(arguments) => repair::run(arguments).await,
+            Command::Setup(arguments) => setup::run(arguments).await,
             Command::Why(asked) => why::run(asked).await,
         }
     })

@@ -9,9 +9,10 @@ use dns::Resolver;
 use mail_service::Service;
 use mail_service::queue::{QueueRunner, RunnerSettings};
 use mail_types::Secret;
+use sender_auth::Signer;
 use smtp::{
     Direct, DirectSettings, Outbound, OutboundTransport, QueueOutbound, Relay, RelayLogin, Relays,
-    Routes,
+    Routes, TlsReporter,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -74,8 +75,10 @@ fn relay(place: &RelayPlace) -> Result<Relay, Failure> {
 pub struct Outward {
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
-    /// For the listeners; `None` if none of it leaves: then mail for other systems is refused, and mail
-    /// for the people here goes to their mailboxes at once.
+    /// Tells the owners of other domains what became of TLS.
+    reporting: Option<JoinHandle<()>>,
+    /// For the listeners; `None` if none of it leaves: then mail for other systems is refused, and
+    /// mail for the people here goes to their mailboxes at once.
     pub outbound: Option<Arc<dyn Outbound>>,
 }
 
@@ -85,7 +88,12 @@ impl Outward {
     ///
     /// # Errors
     /// When the system has no randomness.
-    pub fn start(service: &Service, routes: &Routes, hostname: &str) -> Result<Self, Failure> {
+    pub fn start(
+        service: &Service,
+        routes: &Routes,
+        hostname: &str,
+        signer: Option<Arc<Signer>>,
+    ) -> Result<Self, Failure> {
         let transport = OutboundTransport::new(routes.clone(), hostname.to_owned());
         let settings = RunnerSettings::default();
         let runner = QueueRunner::new(service.clone(), Arc::new(transport), settings);
@@ -98,11 +106,20 @@ impl Outward {
         let outbound: Arc<dyn Outbound> =
             Arc::new(QueueOutbound::new(service.clone(), routes.clone()));
         let outbound = (!routes.is_empty()).then_some(outbound);
-        Ok(Self { stop, running, outbound })
+        let reporting = routes.direct().map(|direct| {
+            let domain = service.config().domains.first().map_or(hostname, String::as_str);
+            let (service, direct) = (service.clone(), direct.clone());
+            let reporter = TlsReporter::new(service, direct, domain.to_owned(), signer);
+            tokio::spawn(reporter.run())
+        });
+        Ok(Self { stop, running, reporting, outbound })
     }
 
     /// Takes nothing new; what is under way is finished or given back.
     pub async fn end(self) {
+        if let Some(reporting) = self.reporting {
+            reporting.abort();
+        }
         // It fails when the runner has ended.
         let _ = self.stop.send(());
         if let Err(error) = self.running.await {

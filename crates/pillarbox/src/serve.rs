@@ -6,12 +6,13 @@ use crate::cli::Serve;
 use crate::config::{Config, Storage};
 use crate::engine::{self, Place};
 use crate::failure::Failure;
+use crate::inward::Inward;
 use crate::names;
 use crate::outward;
 use crate::say;
 use crate::server::{self, Server, Setup};
 use crate::signing;
-use crate::web::Web;
+use crate::web::{self, Web};
 
 /// Serves until it is told to end, or only checks the configuration.
 ///
@@ -23,10 +24,14 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
         let loaded = Tls::new(files);
         loaded.map_err(|error| Failure::usage(format!("[tls]: {error}")))?;
     }
+    if let Some(acme) = &config.acme {
+        web::check(acme, &config.data)?;
+    }
     let names = names::resolver(&config.dns)?;
     // A key that cannot sign is told before anything is taken.
-    signing::signer(&config.dkim)?;
+    let signer = signing::signer(&config.dkim)?;
     let routes = outward::routes(&config, &names)?;
+    let inward = Inward::new(&config.inbound, &names, &config.hostname, Some(signer))?;
     let place = Place::served(&config);
     if arguments.check {
         place.oauth.as_ref().map(engine::tokens).transpose()?;
@@ -46,7 +51,7 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     let web = Web { domains, policy: Some(policy), acme };
     let rates = config.submission.rates;
     let setup =
-        Setup { data, hostname, certificate, listeners, scrub, imap, routes, names, web, rates };
+        Setup { data, hostname, certificate, listeners, scrub, imap, routes, inward, web, rates };
     let server = Server::start(opened, setup)?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acme::Tokens;
-use dns::Resolver;
 use http_server::{HttpServer, Site};
 use imap_server::{ImapServer, ImapSettings};
 use mail_service::Service;
@@ -23,6 +22,7 @@ use crate::config::{Imap, Listen, Protocol, TlsMode};
 use crate::control::{self, ControlServer};
 use crate::engine::Opened;
 use crate::failure::Failure;
+use crate::inward::Inward;
 use crate::outward::Outward;
 use crate::ready::{Ready, ReadyAddress};
 use crate::scrub::{self, ScrubPace};
@@ -42,11 +42,10 @@ pub struct Setup {
     pub scrub: ScrubPace,
     /// What IMAP offers besides what it always does.
     pub imap: Imap,
+    /// What mail on its way in must pass.
+    pub inward: Inward,
     /// Where mail for other systems goes.
     pub routes: Routes,
-    /// Who is asked for names.
-    #[allow(dead_code, reason = "the shells that ask for names take it from here")]
-    pub names: Resolver,
     /// What is told over HTTP, and where certificates come from.
     pub web: Web,
     /// How much one account may submit.
@@ -63,6 +62,7 @@ pub struct Server {
     tls: Tls,
     certificate: CertificateFiles,
     imap: Imap,
+    inward: Inward,
     outward: Outward,
     rates: Arc<Rates>,
     /// What a script may want to know of it.
@@ -121,7 +121,8 @@ impl Server {
         let tokens = Tokens::default();
         let acme = setup.web.acme.as_ref();
         let renewal = acme.map(|acme| web::renewal(acme, &setup.data, &tls, &tokens));
-        let outward = Outward::start(&service, &setup.routes, &setup.hostname)?;
+        let signer = setup.inward.signer();
+        let outward = Outward::start(&service, &setup.routes, &setup.hostname, signer)?;
         let mut server = Self {
             ready: Ready {
                 pid: std::process::id(),
@@ -137,6 +138,7 @@ impl Server {
             tls,
             certificate,
             imap: setup.imap,
+            inward: setup.inward,
             outward,
             rates: Arc::new(Rates::new(setup.rates)),
         };
@@ -236,6 +238,7 @@ impl Server {
                     rates: Some(Arc::clone(&self.rates)),
                     ..SmtpSettings::new(role, hostname.to_owned(), starttls)
                 };
+                let settings = self.inward.settings(settings);
                 let (service, throttle) = (self.service.clone(), Arc::clone(throttle));
                 let smtp = SmtpServer::new(service, throttle, settings);
                 self.spawn(listener, arrival, gate, Arc::new(smtp));

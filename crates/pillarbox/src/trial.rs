@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use smtp::{RateLimits, Role, Routes};
 
 use crate::cli::Try;
-use crate::config::{DnsPlace, Imap, Listen, Protocol, TlsMode};
+use crate::config::{DnsPlace, Imap, InboundPlace, Listen, Protocol, TlsMode};
 use crate::engine::{self, Place};
 use crate::failure::Failure;
+use crate::inward::Inward;
 use crate::names;
 use crate::ready::{self, ReadyAccount};
 use crate::sample::{Addresses, Holder, SAMPLES};
@@ -57,10 +58,11 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
     let hostname = "localhost".to_owned();
     let (scrub, imap, routes) = (ScrubPace::default(), Imap::default(), Routes::default());
     let names = names::resolver(&DnsPlace::default())?;
+    let inward = Inward::new(&InboundPlace::default(), &names, &hostname, None)?;
     let web = Web { domains: vec![DOMAIN.to_owned()], policy: None, acme: None };
     let (certificate, rates) = (None, RateLimits::default());
     let setup =
-        Setup { data, hostname, certificate, listeners, scrub, imap, routes, names, web, rates };
+        Setup { data, hostname, certificate, listeners, scrub, imap, routes, inward, web, rates };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();

@@ -1,6 +1,6 @@
 //! What is served over HTTP, and the certificate that everything is served with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,6 +10,7 @@ use net::{Address, CertificateError, CertificateFiles, Tls};
 use smtp::Role;
 
 use crate::config::{Acme, Listen, Protocol, TlsMode};
+use crate::failure::Failure;
 
 /// What the site tells, as far as the operator decides it.
 #[derive(Clone, Debug)]
@@ -84,16 +85,29 @@ pub fn certificate(
     }
 }
 
-/// Who keeps the certificate of an authority fresh, and the handle of it.
-pub fn renewal(acme: &Acme, data: &Path, tls: &Tls, tokens: &Tokens) -> (Runner<Client>, Handle) {
-    let settings = Settings {
+/// Looks whether the files that `[acme]` names can be used.
+///
+/// # Errors
+/// With the one that cannot.
+pub fn check(acme: &Acme, data: &Path) -> Result<(), Failure> {
+    let checked = acme::check(&acme_settings(acme, data));
+    checked.map_err(|error| Failure::usage(format!("[acme]: {error}")))
+}
+
+fn acme_settings(acme: &Acme, data: &Path) -> Settings {
+    Settings {
         directory: acme.directory.clone(),
         contact: acme.contact.clone(),
         names: acme.names.clone(),
         challenge: acme.challenge.clone(),
         ca: acme.ca.clone(),
         folder: acme_folder(data),
-    };
+    }
+}
+
+/// Who keeps the certificate of an authority fresh, and the handle of it.
+pub fn renewal(acme: &Acme, data: &Path, tls: &Tls, tokens: &Tokens) -> (Runner<Client>, Handle) {
+    let settings = acme_settings(acme, data);
     let clock = Arc::new(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
@@ -102,7 +116,13 @@ pub fn renewal(acme: &Acme, data: &Path, tls: &Tls, tokens: &Tokens) -> (Runner<
     Runner::new(client, &settings, tls.clone(), clock)
 }
 
-fn acme_folder(data: &Path) -> std::path::PathBuf {
+/// The files that a certificate from an authority is kept in.
+pub fn issued(data: &Path) -> CertificateFiles {
+    let file = certificate_file(&acme_folder(data));
+    CertificateFiles { certificate: file.clone(), key: file, client_ca: None }
+}
+
+fn acme_folder(data: &Path) -> PathBuf {
     data.join("acme")
 }
 

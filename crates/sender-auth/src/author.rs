@@ -18,6 +18,8 @@ pub(crate) enum NoAuthor {
     Missing,
     Several,
     Unreadable,
+    /// Another one could stand where nobody looks.
+    Hidden,
 }
 
 impl NoAuthor {
@@ -27,6 +29,7 @@ impl NoAuthor {
             Self::Missing => "the message has no From field",
             Self::Several => "the message has several From fields",
             Self::Unreadable => "the From field cannot be read",
+            Self::Hidden => "the header has too many fields",
         }
     }
 }
@@ -35,6 +38,9 @@ impl NoAuthor {
 ///
 /// Without any there is no policy to ask for; that is only so for addresses like `a@[192.0.2.1]`.
 pub(crate) fn domains(message: &Message<'_>) -> Result<BTreeSet<String>, NoAuthor> {
+    if message.has_too_many_fields() {
+        return Err(NoAuthor::Hidden);
+    }
     let mut fields = message.named("From");
     let field = fields.next().ok_or(NoAuthor::Missing)?;
     if fields.next().is_some() {

@@ -76,16 +76,19 @@ pub(crate) fn decide(findings: &Findings<'_>, settings: &Settings) -> (Decision,
         let domain = findings.spf.domain.as_deref().unwrap_or_default();
         consider(Decision::Reject, format!("{domain} says that you may not send for it (SPF)"));
     }
-    if let Err(problem) = findings.author
-        && settings.dmarc != Enforcement::Report
-    {
-        consider(Decision::Reject, problem.reason().to_owned());
+    if let Err(problem) = findings.author {
+        consider(allowed(Decision::Reject, settings.dmarc), problem.reason().to_owned());
     }
     for dmarc in findings.dmarc {
         let decision = by_policy(dmarc, settings.dmarc);
-        if decision > Decision::Accept && !is_vouched(&dmarc.domain, findings.arc, settings) {
-            consider(decision, why(decision, &dmarc.domain));
+        if decision == Decision::Accept || is_vouched(&dmarc.domain, findings.arc, settings) {
+            continue;
         }
+        // Somebody who is trusted may vouch once the keys of the seals are there.
+        let is_open =
+            findings.arc.result == ArcResult::TempError && !settings.trusted_sealers.is_empty();
+        let decision = if is_open { Decision::Defer } else { decision };
+        consider(decision, why(decision, &dmarc.domain));
     }
     worst
 }
@@ -98,6 +101,11 @@ fn by_policy(dmarc: &Dmarc, enforcement: Enforcement) -> Decision {
         (DmarcResult::Fail, Policy::Quarantine) => Decision::Quarantine,
         (DmarcResult::Fail, Policy::Reject) => Decision::Reject,
     };
+    allowed(asked, enforcement)
+}
+
+/// As much of a decision as the operator wants.
+fn allowed(asked: Decision, enforcement: Enforcement) -> Decision {
     match enforcement {
         Enforcement::Apply => asked,
         Enforcement::Quarantine if asked == Decision::Reject => Decision::Quarantine,
@@ -248,5 +256,18 @@ mod tests {
         assert_eq!(decided(&[("x.example", PASS), ("hub.example", FAIL)]), Decision::Reject);
         assert_eq!(decided(&[("list.example", COMMENT)]), Decision::Reject);
         assert_eq!(decided(&[("list.example", OTHER)]), Decision::Reject);
+    }
+
+    #[test]
+    fn a_chain_that_cannot_be_checked_yet_puts_off_only_where_it_could_vouch() {
+        let open = Arc { result: ArcResult::TempError, reason: "late", sets: Vec::new() };
+        let found = [dmarc(DmarcResult::Fail, Policy::Reject)];
+        let none = Settings::default();
+        assert_eq!(decided(&found, SpfResult::None, &open, &none), Decision::Reject);
+        let trusted_sealers = vec!["list.example".to_owned()];
+        let some = Settings { trusted_sealers, ..Settings::default() };
+        assert_eq!(decided(&found, SpfResult::None, &open, &some), Decision::Defer);
+        let passed = [dmarc(DmarcResult::Pass, Policy::Reject)];
+        assert_eq!(decided(&passed, SpfResult::None, &open, &some), Decision::Accept);
     }
 }

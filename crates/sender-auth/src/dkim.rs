@@ -1,8 +1,12 @@
 //! DKIM: whose signatures a message bears, and which of them hold. RFC 6376, RFC 8301, RFC 8463
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use futures_util::future::join_all;
+use mime::header::Field;
+use tokio::time::{Instant, timeout_at};
 
 use crate::domain;
+use crate::domain_key::DomainKey;
 use crate::message::Message;
 use crate::names::Source;
 use crate::signature::{Content, Fault, Signer, unsigned};
@@ -38,57 +42,94 @@ pub enum DkimResult {
 
 /// Verifies the signatures of a message, the first [`SIGNATURES_MAX`] of them.
 ///
-/// `now` is in seconds since 1970, for signatures that have ended.
-pub(crate) async fn verify(source: &dyn Source, message: &mut Message<'_>, now: i64) -> Vec<Dkim> {
-    let values: Vec<(&[u8], &[u8])> = message
-        .named("DKIM-Signature")
-        .take(SIGNATURES_MAX)
-        .map(|field| (field.name, field.value))
-        .collect();
-    let mut results = Vec::with_capacity(values.len());
-    for (name, value) in values {
-        let mut signer = None;
-        let outcome = one(source, message, (name, value), now, &mut signer).await;
-        results.push(told(outcome, signer));
-    }
-    results
-}
-
-async fn one(
+/// All keys are asked for at once, until `end`: a name server that does not answer for one signer
+/// takes nothing from another. `now` is in seconds since 1970, for signatures that have ended.
+pub(crate) async fn verify(
     source: &dyn Source,
     message: &mut Message<'_>,
-    (name, value): (&[u8], &[u8]),
     now: i64,
-    told: &mut Option<Signer>,
-) -> Result<(), Fault> {
-    let tags = Tags::parse(value).ok_or(Fault::Permanent("the signature cannot be read"))?;
-    if tags.get("v") != Some(b"1") {
-        return Err(Fault::Permanent("the version is unknown"));
+    end: Instant,
+) -> Vec<Dkim> {
+    let found: Vec<Field<'_>> =
+        message.named("DKIM-Signature").take(SIGNATURES_MAX).copied().collect();
+    let read: Vec<Read<'_>> = found.iter().map(|field| Read::new(field, message, now)).collect();
+    let keys = read.iter().map(async |read| {
+        let (Some(signer), Ok(_)) = (&read.signer, &read.claim) else { return Err(UNREADABLE) };
+        let late = Err(Fault::Temporary("the key could not be asked for in time"));
+        timeout_at(end, signer.key(source)).await.unwrap_or(late)
+    });
+    let keys = join_all(keys).await;
+    let judged = read.into_iter().zip(keys).map(|(read, key)| {
+        let outcome = read.judge(key, message);
+        told(outcome, read.signer)
+    });
+    judged.collect()
+}
+
+/// A signature as it was read.
+struct Read<'a> {
+    /// Who signed, if that could be read.
+    signer: Option<Signer>,
+    claim: Result<Claim<'a>, Fault>,
+}
+
+/// A signature that holds if its key says so.
+struct Claim<'a> {
+    name: &'a [u8],
+    tags: Tags<'a>,
+    content: Content,
+}
+
+impl<'a> Read<'a> {
+    /// Reads a signature and checks all that needs no key.
+    fn new(field: &Field<'a>, message: &mut Message<'_>, now: i64) -> Self {
+        let refused = |fault| Self { signer: None, claim: Err(fault) };
+        let Some(tags) = Tags::parse(field.value) else { return refused(UNREADABLE) };
+        if tags.get("v") != Some(b"1") {
+            return refused(Fault::Permanent("the version is unknown"));
+        }
+        match Signer::read(&tags) {
+            Ok(signer) => {
+                let content = content(&tags, message, now);
+                let claim = content.map(|content| Claim { name: field.name, tags, content });
+                Self { signer: Some(signer), claim }
+            }
+            Err(fault) => refused(fault),
+        }
     }
-    let signer = told.insert(Signer::read(&tags)?);
-    let content = Content::read(&tags)?;
-    check_time(&tags, now)?;
+
+    fn judge(&self, key: Result<DomainKey, Fault>, message: &Message<'_>) -> Result<(), Fault> {
+        let claim = self.claim.as_ref().map_err(|fault| *fault)?;
+        let signer = self.signer.as_ref().ok_or(UNREADABLE)?;
+        let key = key?;
+        check_identity(&claim.tags, &signer.domain, key.is_strict)?;
+        let own = unsigned(&claim.tags);
+        let mut fields = message.select(&claim.content.names);
+        fields.push((claim.name, &own));
+        signer.verify(&key, &fields, claim.content.header)
+    }
+}
+
+/// What is signed, if it is what came.
+fn content(tags: &Tags<'_>, message: &mut Message<'_>, now: i64) -> Result<Content, Fault> {
+    let content = Content::read(tags)?;
+    check_time(tags, now)?;
     if message.has_too_many_fields() {
         return Err(Fault::Permanent("the header has too many fields"));
     }
     if message.body_hash(content.body) != content.body_hash {
         return Err(Fault::Fail("the body hash did not verify"));
     }
-    let key = signer.key(source).await?;
-    check_identity(&tags, &signer.domain, key.is_strict)?;
-    let own = unsigned(&tags);
-    let mut fields = message.select(&content.names);
-    fields.push((name, &own));
-    signer.verify(&key, &fields, content.header)
+    Ok(content)
 }
 
 /// A signature that has ended, or ends before it began, is none. RFC 6376 §3.5 (`t=`, `x=`)
 fn check_time(tags: &Tags<'_>, now: i64) -> Result<(), Fault> {
-    const UNREADABLE: Fault = Fault::Permanent("t= or x= is no time");
-    let read = |name| tags.get(name).map(|value| number(value).ok_or(UNREADABLE)).transpose();
+    let fault = Fault::Permanent("t= or x= is no time");
+    let read = |name| tags.get(name).map(|value| number(value).ok_or(fault)).transpose();
     let (begin, end) = (read("t")?, read("x")?);
     match end {
-        Some(end) if end <= now => Err(Fault::Fail("the signature has expired")),
+        Some(end) if end < now => Err(Fault::Fail("the signature has expired")),
         Some(end) if begin.is_some_and(|begin| end <= begin) => {
             Err(Fault::Permanent("the signature ends before it begins"))
         }
@@ -126,6 +167,8 @@ fn told(outcome: Result<(), Fault>, signer: Option<Signer>) -> Dkim {
         selector: signer.map(|signer| signer.selector),
     }
 }
+
+const UNREADABLE: Fault = Fault::Permanent("the signature cannot be read");
 
 /// Most signatures that are looked at: each costs a question and an operation with a public key.
 pub(crate) const SIGNATURES_MAX: usize = 10;

@@ -94,7 +94,7 @@ impl<'a> Author<'a> {
         } else {
             record.subdomains
         };
-        let policy = if record.is_test { Policy::None } else { policy };
+        let policy = if record.is_test { one_below(policy) } else { policy };
         Ok(Some(Self { domain, organization, record, policy }))
     }
 
@@ -204,6 +204,15 @@ impl Record {
             is_test: is("t", b"y") || is("pct", b"0"),
             psd,
         })
+    }
+}
+
+/// What is applied while a policy is tested. RFC 9989 §4.7 (`t`), RFC 7489 §6.6.4
+fn one_below(policy: Policy) -> Policy {
+    match policy {
+        Policy::Reject => Policy::Quarantine,
+        Policy::Quarantine | Policy::None => Policy::None,
+        Policy::Unknown => Policy::Unknown,
     }
 }
 

@@ -25,6 +25,7 @@ mod results;
 mod sign;
 mod signature;
 mod spf;
+mod spf_terms;
 mod tags;
 mod verify;
 

@@ -18,9 +18,10 @@ pub(crate) struct Message<'a> {
 pub(crate) type Signed<'a> = (&'a [u8], &'a [u8]);
 
 impl<'a> Message<'a> {
-    /// Cuts the message.
+    /// Cuts the message. Of a header with too many fields only the beginning is kept: it is not
+    /// verified at all, and must not take memory by the line.
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        let fields: Vec<Field<'a>> = fields(text).collect();
+        let fields: Vec<Field<'a>> = fields(text).take(FIELDS_MAX + 1).collect();
         let header: usize = fields.iter().map(|field| field.raw.len()).sum();
         let rest = text.get(header..).unwrap_or_default();
         let body = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")).unwrap_or(rest);
@@ -32,7 +33,7 @@ impl<'a> Message<'a> {
         self.fields.iter().filter(move |field| field.is_named(name.as_bytes()))
     }
 
-    /// Whether there are more fields than signatures are checked over.
+    /// Whether there are more fields than are looked at.
     pub(crate) fn has_too_many_fields(&self) -> bool {
         self.fields.len() > FIELDS_MAX
     }
@@ -89,8 +90,8 @@ pub(crate) fn body_hash(body: &[u8], canonicalization: Canonicalization) -> Vec<
     hasher.0.finish().as_ref().to_vec()
 }
 
-/// Most fields of a message whose signatures are checked: a signature may name each, and each name
-/// is looked for.
+/// Most fields of a message. A signature may name each, and each name is looked for; the longest
+/// headers that are seen, with a trace of each hop and the reports of filters, have about 200.
 const FIELDS_MAX: usize = 2_000;
 
 #[cfg(test)]

@@ -101,8 +101,12 @@ fn received_spf(told: &Told<'_>) -> String {
         None => (told.helo, "helo"),
     };
     let mut text = format!("Received-SPF: {} ({})", spf.result.name(), told.id);
-    let ip = told.ip.to_canonical();
-    let _ = write!(text, "\r\n\treceiver={}; identity={identity};\r\n\tclient-ip={ip}", told.id);
+    let _ = write!(text, "\r\n\treceiver={}; identity={identity};", told.id);
+    let _ = match told.ip.to_canonical() {
+        IpAddr::V4(ip) => write!(text, "\r\n\tclient-ip={ip}"),
+        // A colon is in no dot-atom. RFC 7208 §9.1
+        IpAddr::V6(ip) => write!(text, "\r\n\tclient-ip=\"{ip}\""),
+    };
     if let Some(sender) = told.mail_from.and_then(quoted) {
         let _ = write!(text, ";\r\n\tenvelope-from={sender}");
     }
@@ -233,13 +237,12 @@ impl DmarcResult {
 }
 
 impl ArcResult {
-    /// As it is written. RFC 8617 §4.4; a key that could not be asked for makes no pass.
+    /// As it is written. RFC 8617 §4.4, which knows nothing between pass and fail.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Pass => "pass",
-            Self::Fail => "fail",
-            Self::TempError => "temperror",
+            Self::Fail | Self::TempError => "fail",
         }
     }
 }

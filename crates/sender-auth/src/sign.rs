@@ -96,7 +96,8 @@ impl Signer {
     }
 
     /// The DKIM-Signature fields for a message from this domain, each ended by CRLF, to be put
-    /// before it; `None` if the domain has no key. `now` is in seconds since 1970.
+    /// before it; `None` if the domain has no key, or the header has more fields than anybody
+    /// verifies. `now` is in seconds since 1970.
     ///
     /// The message must be as it will be sent: with CRLF at each line's end, and with the fields
     /// that a submission is given.
@@ -104,6 +105,9 @@ impl Signer {
         let domain = domain::normal(from_domain)?;
         let keys = self.domains.get(&domain)?;
         let message = Message::new(message);
+        if message.has_too_many_fields() {
+            return None;
+        }
         let names = names(&message);
         let hash = BASE64_STANDARD.encode(body_hash(message.body, Canonicalization::Relaxed));
         let mut fields = Vec::new();

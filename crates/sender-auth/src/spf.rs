@@ -1,8 +1,8 @@
 //! SPF: whether an address may send in the name of a domain. RFC 7208
 //!
-//! The grammar of records and macros is mail-auth's. The evaluation is ours, since its limits
-//! decide how many questions a stranger makes us ask: at most ten terms that ask, of which at most
-//! two may find nothing, wherever they stand in a nest of includes.
+//! Records and macros are read by mail-auth, after `spf_terms` has looked at them. Evaluation is
+//! ours, since its limits decide how many questions a stranger makes us ask: at most ten terms that
+//! ask, of which at most two may find nothing, wherever they stand in a nest of includes.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -14,6 +14,7 @@ use mail_auth::spf::{self, Directive, Macro, Mechanism, Qualifier, Variables};
 
 use crate::domain;
 use crate::names::{Failure, Family, Source, or_none};
+use crate::spf_terms::known_terms;
 
 /// What SPF says about one identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -273,88 +274,6 @@ fn is_record(text: &str) -> bool {
         && matches!(bytes.get(6), None | Some(b' '))
 }
 
-/// The record with the terms that RFC 7208 knows; `None` if it has one that is neither a mechanism
-/// nor a modifier. The parser would take any other word for a modifier, and the term behind it for
-/// its value; and it would look into values that are nobody's business. RFC 7208 §4.6.1, §6, §12
-///
-/// ```text
-/// terms     = *( 1*SP ( directive / modifier ) )
-/// directive = [ qualifier ] mechanism
-/// modifier  = name "=" macro-string
-/// ```
-fn known_terms(record: &str) -> Option<String> {
-    let is_one_of = |name: &str, list: &[&str]| list.iter().any(|it| it.eq_ignore_ascii_case(name));
-    let mut known = "v=spf1".to_owned();
-    for term in record.split(' ').filter(|term| !term.is_empty()).skip(1) {
-        let name = term.split([':', '/', '=']).next().unwrap_or_default();
-        let is_modifier = term.get(name.len()..).is_some_and(|after| after.starts_with('='));
-        if is_modifier {
-            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-            if !name.starts_with(|first: char| first.is_ascii_alphabetic())
-                || !name.bytes().all(is_name)
-            {
-                return None;
-            }
-            if !is_one_of(name, MODIFIERS) {
-                continue;
-            }
-        } else {
-            let mechanism = term.strip_prefix(['+', '-', '~', '?']).unwrap_or(term);
-            let name = name.strip_prefix(['+', '-', '~', '?']).unwrap_or(name);
-            if !is_one_of(name, MECHANISMS) || !has_good_network(name, mechanism) {
-                return None;
-            }
-        }
-        known.push(' ');
-        known.push_str(term);
-    }
-    Some(known)
-}
-
-/// Whether the network of a mechanism is one: the parser takes any number for the length of a
-/// prefix, and cuts it. RFC 7208 §5.3, §5.4, §5.6
-///
-/// ```text
-/// ip4-cidr-length  = "/" ("0" / %x31-39 0*1DIGIT)    ; value range 0-32
-/// ip6-cidr-length  = "/" ("0" / %x31-39 0*2DIGIT)    ; value range 0-128
-/// dual-cidr-length = [ ip4-cidr-length ] [ "/" ip6-cidr-length ]
-/// ```
-fn has_good_network(name: &str, mechanism: &str) -> bool {
-    let is_length = |text: &str, most: u8| {
-        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-        is_plain
-            && (text == "0" || !text.starts_with('0'))
-            && text.parse::<u8>().is_ok_and(|length| length <= most)
-    };
-    let rest = mechanism.get(name.len()..).unwrap_or_default();
-    match name.to_ascii_lowercase().as_str() {
-        "ip4" => {
-            let (address, length) = rest.split_once('/').unwrap_or((rest, "32"));
-            let address = address.strip_prefix(':').map(str::parse::<Ipv4Addr>);
-            matches!(address, Some(Ok(_))) && is_length(length, 32)
-        }
-        "ip6" => {
-            let (address, length) = rest.split_once('/').unwrap_or((rest, "128"));
-            let address = address.strip_prefix(':').map(str::parse::<Ipv6Addr>);
-            matches!(address, Some(Ok(_))) && is_length(length, 128)
-        }
-        // A macro may have a slash among its delimiters.
-        "a" | "mx" => {
-            let after = rest.rfind('}').and_then(|at| rest.get(at..)).unwrap_or(rest);
-            let Some((_, lengths)) = after.split_once('/') else { return true };
-            let (four, six) = match lengths.strip_prefix('/') {
-                Some(six) => (None, Some(six)),
-                None => match lengths.split_once("//") {
-                    Some((four, six)) => (Some(four), Some(six)),
-                    None => (Some(lengths), None),
-                },
-            };
-            four.is_none_or(|it| is_length(it, 32)) && six.is_none_or(|it| is_length(it, 128))
-        }
-        _ => true,
-    }
-}
-
 fn qualified(qualifier: &Qualifier) -> SpfResult {
     match qualifier {
         Qualifier::Pass => SpfResult::Pass,
@@ -383,12 +302,6 @@ fn shortened(name: &str) -> &str {
     let cut = dots.into_iter().find(|at| *at + 1 >= excess);
     cut.and_then(|at| name.get(at + 1..)).unwrap_or_default()
 }
-
-/// RFC 7208 §5
-const MECHANISMS: &[&str] = &["all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists"];
-
-/// RFC 7208 §6
-const MODIFIERS: &[&str] = &["redirect", "exp"];
 
 /// Terms that ask. RFC 7208 §4.6.4
 const LOOKUPS_MAX: usize = 10;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc as Shared;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use crate::arc::{self, Arc, ArcResult};
@@ -85,29 +86,29 @@ impl Verifier {
         self
     }
 
-    /// Verifies a message. It takes no longer than [`VERIFY_TIME_MAX`]; what has no answer then
-    /// counts as a temporary error.
+    /// Verifies a message. Answers are waited for no longer than [`VERIFY_TIME_MAX`]; what has none
+    /// then counts as a temporary error.
     pub async fn verify(&self, incoming: &Incoming<'_>) -> Report {
-        let end = Instant::now() + VERIFY_TIME_MAX;
+        let end = Instant::now() + PROOFS_TIME_MAX;
         let source = self.source.as_ref();
         let mut message = Message::new(incoming.message);
         let mut chained = message.clone();
         let mail_from = incoming.mail_from.filter(|sender| !sender.is_empty());
         let ((helo, sender), dkim, arc) = tokio::join!(
             self.spf(incoming, mail_from, end),
-            timeout_at(end, dkim::verify(source, &mut message, incoming.now)),
+            dkim::verify(source, &mut message, incoming.now, end),
             timeout_at(end, arc::verify(source, &mut chained)),
         );
-        let dkim = dkim.unwrap_or_else(|_| vec![Dkim::late()]);
         let arc = arc.unwrap_or_else(|_| Arc::late());
         let spf = sender.clone().unwrap_or_else(|| helo.clone());
         let authors = author::domains(&message);
-        let mut dmarc = Vec::new();
-        for author in authors.iter().flatten() {
-            let proofs = Proofs { dkim: &dkim, spf: &spf };
+        let end = Instant::now() + POLICIES_TIME_MAX;
+        let proofs = Proofs { dkim: &dkim, spf: &spf };
+        let dmarc = join_all(authors.iter().flatten().map(async |author| {
             let found = timeout_at(end, dmarc::check(source, author, &proofs)).await;
-            dmarc.push(found.unwrap_or_else(|_| Dmarc::late(author)));
-        }
+            found.unwrap_or_else(|_| Dmarc::late(author))
+        }))
+        .await;
         let author = authors.as_ref().map(|_| ()).map_err(|problem| *problem);
         let findings = Findings { author, dmarc: &dmarc, spf: &spf, arc: &arc };
         let (decision, reason) = decide(&findings, &self.settings);
@@ -149,24 +150,12 @@ impl Verifier {
             let late = || Spf { result: SpfResult::TempError, domain: domain::normal(domain) };
             found.unwrap_or_else(|_| late())
         };
-        let helo = check(&postmaster, incoming.helo).await;
-        let Some(sender) = mail_from else { return (helo, None) };
+        let helo = check(&postmaster, incoming.helo);
+        let Some(sender) = mail_from else { return (helo.await, None) };
         // A sender without a domain is one of nobody.
         let domain = sender.rsplit_once('@').map_or("", |(_, domain)| domain);
-        let sender = check(sender, domain).await;
+        let (helo, sender) = tokio::join!(helo, check(sender, domain));
         (helo, Some(sender))
-    }
-}
-
-impl Dkim {
-    fn late() -> Self {
-        Self {
-            result: dkim::DkimResult::TempError,
-            reason: "it took too long",
-            domain: None,
-            selector: None,
-            prefix: None,
-        }
     }
 }
 
@@ -185,4 +174,11 @@ impl Dmarc {
 
 /// How long a message may be looked at. The client waits meanwhile, for ten minutes at the end of a
 /// text (RFC 5321 §4.5.3.2.6), but its connection is ours too.
-pub const VERIFY_TIME_MAX: Duration = Duration::from_secs(20);
+pub const VERIFY_TIME_MAX: Duration = PROOFS_TIME_MAX.saturating_add(POLICIES_TIME_MAX);
+
+/// The time for what may stand for an author.
+const PROOFS_TIME_MAX: Duration = Duration::from_secs(12);
+
+/// The time for policies is their own: servers of others that do not answer (that of the name in
+/// EHLO, say) shall not take it.
+const POLICIES_TIME_MAX: Duration = Duration::from_secs(8);

@@ -1,10 +1,11 @@
 //! A message that is held until it has come to its end, because what stands in front of it depends
 //! on all of it: the results of checks, signatures.
 //!
-//! Small messages are held in memory, within a budget that all connections share. What does not fit
-//! goes to the store, as a body that nobody names and the next sweep takes out, so a client that
-//! sends slowly occupies no memory. At its end a message comes back into memory, in its turn: no
-//! more octets are looked at at one time than the budget has.
+//! Small messages are held in memory, within a budget that all connections share. What does not
+//! fit goes to the store, as a body that nobody names and the next sweep takes out: a client that
+//! sends slowly occupies no more memory than one whose message is stored as it comes. At its end a
+//! message comes back into memory, in its turn: no more octets are looked at at one time than the
+//! budget has.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +26,9 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of so many octets, or of one message of the largest size if that is more.
-    pub fn new(octets: u64, message_bytes_max: u64) -> Self {
-        let units_max = units(octets.max(message_bytes_max));
+    /// A budget of so many octets. A message that is larger takes all of it.
+    pub fn new(octets: u64) -> Self {
+        let units_max = units(octets).max(1);
         Self { units: Arc::new(Semaphore::new(units_max as usize)), units_max }
     }
 
@@ -68,7 +69,7 @@ enum Text {
 /// A message in memory, and its share of the budget.
 pub(crate) struct Whole {
     pub(crate) text: Bytes,
-    _share: Option<OwnedSemaphorePermit>,
+    _share: OwnedSemaphorePermit,
 }
 
 impl Held {
@@ -108,16 +109,14 @@ impl Held {
     /// The message, whole.
     pub(crate) async fn finish(self) -> Result<Whole, Reply> {
         let staging = match self.text {
-            Text::Memory(bytes, share) => {
-                return Ok(Whole { text: bytes.into(), _share: Some(share) });
-            }
+            Text::Memory(bytes, share) => return Ok(Whole { text: bytes.into(), _share: share }),
             Text::Lost(error) => return Err(failed(&error)),
             Text::Store(staging) => staging,
         };
         let share = self.budget.wait(staging.size()).await.ok_or(TOO_BUSY)?;
         let read = read_again(&self.service, staging).await;
         let text = read.map_err(|error| failed(&error.into()))?;
-        Ok(Whole { text: text.into(), _share: Some(share) })
+        Ok(Whole { text: text.into(), _share: share })
     }
 }
 
@@ -177,7 +176,7 @@ mod tests {
     #[tokio::test]
     async fn a_message_is_the_same_wherever_it_was_held() {
         let service = service().await;
-        let budget = Arc::new(Budget::new(1 << 20, 0));
+        let budget = Arc::new(Budget::new(1 << 20));
         for size in [0, 1, HELD_BYTES_MAX, HELD_BYTES_MAX + 1, 700_000] {
             let text: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
             let held = hold(&service, &budget, &text).await;
@@ -190,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_fit_goes_to_the_store_and_nobody_is_refused_while_it_comes() {
         let service = service().await;
-        let budget = Arc::new(Budget::new(300_000, 0));
+        let budget = Arc::new(Budget::new(300_000));
         let text = vec![b'x'; 200_000];
         let mut all = Vec::new();
         for _ in 0..20 {
@@ -206,7 +205,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_too_long_for_his_turn_is_told_to_come_again() {
         let service = service().await;
-        let budget = Arc::new(Budget::new(0, 600_000));
+        let budget = Arc::new(Budget::new(400_000));
         let text = vec![b'x'; 500_000];
         let first = hold(&service, &budget, &text).await.finish().await.unwrap();
         let second = hold(&service, &budget, &text).await;

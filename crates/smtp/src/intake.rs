@@ -278,11 +278,11 @@ impl Intake {
             Role::Lmtp => Ok(None),
             Role::Mx => {
                 check_hops(&split.header)?;
+                if self.stranger.is_some() && split.end == End::TooLong {
+                    return Err(HEADER_TOO_LONG);
+                }
                 if self.stranger.is_none() || self.held.is_some() {
                     return Ok(None);
-                }
-                if split.end == End::TooLong {
-                    return Err(HEADER_TOO_LONG);
                 }
                 Ok(Some(cleaned(&split.header, &self.hostname, &Edits::default())))
             }

@@ -74,8 +74,7 @@ pub struct SmtpServer {
 impl SmtpServer {
     /// Serves the accounts of a service.
     pub fn new(service: Service, throttle: Arc<LoginThrottle>, settings: SmtpSettings) -> Self {
-        let bytes_max = service.config().message_bytes_max;
-        let own = || Arc::new(Budget::new(HELD_BUDGET_BYTES, bytes_max));
+        let own = || Arc::new(Budget::new(HELD_BUDGET_BYTES));
         let budget = settings.budget.clone().unwrap_or_else(own);
         Self { service, budget, throttle, settings }
     }

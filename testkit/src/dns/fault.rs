@@ -61,8 +61,8 @@ impl Faults {
         self.names.remove(&name(of));
     }
 
-    pub fn strip(&mut self, strip: bool) {
-        self.strip = strip;
+    pub fn strip(&mut self) {
+        self.strip = true;
     }
 
     /// The octets of an answer, or none; what is longer than `size` is cut as RFC 2181 §9 says.

@@ -2,7 +2,7 @@
 //!
 //! To tell something costs a lock and a few hundred bytes; nobody ever waits for the store. A task
 //! gathers what was told for a moment and commits it: with the local engine that commit shares its
-//! sync with those of the mail, with PostgreSQL it is one statement a second. When the store cannot
+//! sync with those of the mail, with PostgreSQL it is three statements a second. When the store cannot
 //! take it, it waits here, up to a limit; what is beyond that is counted and lost.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -119,7 +119,7 @@ impl Journal {
     pub(crate) async fn write_group(&self, shared: &Shared) -> Result<bool, StoreError> {
         let (group, lost) = self.lock().take_group();
         if lost > 0 {
-            tracing::warn!(lost, "stories of messages were told faster than they are written");
+            tracing::warn!(lost, "events of stories are lost: there were too many at one time");
         }
         if group.is_empty() {
             return Ok(false);
@@ -226,8 +226,8 @@ pub(crate) async fn write_stories(shared: Weak<Shared>, wake: Arc<Notify>) {
     }
 }
 
-/// How long what is told is gathered before it is written.
-const GATHER_PAUSE: Duration = Duration::from_secs(1);
+/// How long what is told is gathered before it is written: what a crash may take from stories.
+const GATHER_PAUSE: Duration = Duration::from_millis(300);
 
 /// How long a store that cannot take it is left alone.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(10);

@@ -34,7 +34,7 @@ pub struct Found {
 
 impl Service {
     /// The whole story: what was told of the message, of the entries of the queue that it became,
-    /// and of the notices about them. Of what happened on other nodes the last second may be
+    /// and of the notices about them. Of what happened on other nodes the last moment may be
     /// missing; of a node that died, what it had not written.
     ///
     /// # Errors
@@ -49,7 +49,8 @@ impl Service {
         let mut search = Search::default();
         search.ask(first);
         while let Some(hash) = search.asked.pop_front() {
-            let found = self.shared.read(move |view| events_of(view, hash)).await?;
+            let (found, is_whole) = self.shared.read(move |view| events_of(view, hash)).await?;
+            search.is_cut |= !is_whole;
             for (moment, event, bytes) in found {
                 search.note(&self.shared, moment, event, bytes);
             }
@@ -145,16 +146,21 @@ impl Search {
     }
 }
 
-/// The events that stand under a hash, of all days for which there are any, and how long they are.
+/// An event as it was found, and how long it is.
+type Stored = (Moment, Event, usize);
+
+/// The events that stand under a hash, of all days for which there are any, and whether these are
+/// all.
 fn events_of(
     view: &dyn View,
     hash: [u8; STORY_HASH_BYTES],
-) -> Result<Vec<(Moment, Event, usize)>, ServiceError> {
-    let mut events = Vec::new();
-    let Some((first, last)) = days(view)? else { return Ok(events) };
+) -> Result<(Vec<Stored>, bool), ServiceError> {
+    let (mut events, mut is_whole) = (Vec::new(), true);
+    let Some((first, last)) = days(view)? else { return Ok((events, is_whole)) };
     for day in first..=last {
         let range = keys::story_index_of(day, hash);
         let page = store::scan_page(view, &range, EVENTS_PER_SUBJECT_MAX)?;
+        is_whole &= page.rest.is_none();
         for (key, _) in &page.rows {
             let (_, moment) = keys::parse_story_index(key).ok_or_else(|| strange_key(key))?;
             let key = keys::story_event(moment);
@@ -164,7 +170,7 @@ fn events_of(
             }
         }
     }
-    Ok(events)
+    Ok((events, is_whole))
 }
 
 /// The first and the last day that anything is known of.

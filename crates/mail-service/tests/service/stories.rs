@@ -255,6 +255,23 @@ async fn a_store_that_takes_no_stories_takes_mail_and_tells_them_later() {
 }
 
 #[tokio::test]
+async fn of_what_happened_too_often_to_be_told_at_once_that_is_told() {
+    let service = setup(Sharing::Exclusive).open(Arc::new(Mem::new())).await;
+    let tell = |count: usize| {
+        for _ in 0..count {
+            let mut story = service.begin_story(arrival("1@x.example", &[]));
+            story.queued(&[QueueId::new(START, [1; 7])]);
+        }
+    };
+    tell(1000);
+    let found = service.story_of(&message("1@x.example")).await.unwrap();
+    assert_eq!((found.events.len(), found.is_cut), (1000, false));
+    tell(1);
+    let found = service.story_of(&message("1@x.example")).await.unwrap();
+    assert!(found.is_cut);
+}
+
+#[tokio::test]
 async fn what_was_refused_before_it_had_a_name_is_not_told() {
     let store: Arc<dyn Store> = Arc::new(Mem::new());
     let service = setup(Sharing::Exclusive).open(Arc::clone(&store)).await;

@@ -37,6 +37,7 @@ async fn a_signature_is_bound_to_its_tags_and_its_key() {
         ("s=s1", "s=s1; i=jane@xa.example", PermError),
         ("s=s1", "s=s1; t=soon", PermError),
         ("s=s1", "s=s1; x=5; t=9", Fail),
+        ("s=s1", "s=s1; t=1900000001; x=1900000000", PermError),
         ("h=from:", "h=", PermError),
         ("s=s1", "s=s2", PermError),
         ("a=ed25519-sha256", "a=rsa-sha256", PermError),
@@ -98,9 +99,9 @@ async fn s094_short_rsa_keys_fail() {
 
 #[tokio::test]
 async fn s094_an_expired_signature_fails() {
-    let tags = TAGS.replace("s=s1", &format!("s=s1; t=1; x={NOW}"));
+    let tags = TAGS.replace("s=s1", &format!("s=s1; t=1; x={}", NOW - 1));
     assert_eq!(with(&tags, "v=DKIM1;").await.1, "the signature has expired");
-    let tags = TAGS.replace("s=s1", &format!("s=s1; t=1; x={}", NOW + 1));
+    let tags = TAGS.replace("s=s1", &format!("s=s1; t=1; x={NOW}"));
     assert_eq!(with(&tags, "v=DKIM1;").await.0, DkimResult::Pass);
 }
 
@@ -145,7 +146,8 @@ async fn s094_only_ten_signatures_are_looked_at_and_long_headers_cost_little() {
     let padded = format!("{}{}", "A: b\r\n".repeat(40_000), message);
     let begin = Instant::now();
     let report = verified(asked, "", &padded).await;
-    assert_eq!(report.dkim[0].reason, "the header has too many fields");
+    assert_eq!(report.reason, "the header has too many fields");
+    assert_eq!(report.decision, Decision::Reject);
     assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
 }
 

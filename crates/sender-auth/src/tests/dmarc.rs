@@ -45,8 +45,9 @@ async fn the_policy_of_the_name_itself_goes_before_that_of_the_organization() {
         ),
         // A public suffix speaks for those below it that say nothing. RFC 9989 §4.10.1
         ("_dmarc.example TXT v=DMARC1; p=reject; psd=y", "a.example", Fail, Policy::Reject),
-        ("_dmarc.a.example TXT v=DMARC1; p=reject; t=y", "a.example", Fail, Policy::None),
-        ("_dmarc.a.example TXT v=DMARC1; p=reject; pct=0", "a.example", Fail, Policy::None),
+        ("_dmarc.a.example TXT v=DMARC1; p=reject; t=y", "a.example", Fail, Policy::Quarantine),
+        ("_dmarc.a.example TXT v=DMARC1; p=quarantine; t=y", "a.example", Fail, Policy::None),
+        ("_dmarc.a.example TXT v=DMARC1; p=reject; pct=0", "a.example", Fail, Policy::Quarantine),
         // Two records are as good as none.
         (
             "_dmarc.a.example TXT v=DMARC1; p=reject\n_dmarc.a.example TXT v=DMARC1; p=none",

@@ -4,6 +4,8 @@ mod arc;
 mod dkim;
 mod dmarc;
 mod evasions;
+mod noise;
+mod patience;
 mod spf;
 mod vectors;
 mod zone;

@@ -166,7 +166,8 @@ async fn s097_long_macros_make_short_names() {
     assert_eq!(asked.len(), 2, "{asked:?}");
     assert!(asked[1].len() <= "A ".len() + 253 && asked[1].ends_with(".example.end.example"));
     // A label that no name has is not asked for. RFC 7208 §4.8
-    let zone = Zone::new(&format!("a.example TXT v=spf1 exists:{} -all", "x".repeat(10_000)));
+    let label = "x".repeat(100);
+    let zone = Zone::new(&format!("a.example TXT v=spf1 exists:{label}.example -all"));
     assert_eq!(at(&zone).await, "fail");
     assert_eq!(zone.asked().len(), 1);
 }

@@ -12,11 +12,13 @@ pub(super) struct Zone {
     records: HashMap<(String, String), Vec<String>>,
     names: HashSet<String>,
     silent: HashSet<String>,
+    stuck: HashSet<String>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Zone {
-    /// Lines of name, kind and value; the kind `SILENT` makes a name that nobody answers for.
+    /// Lines of name, kind and value. The kind `SILENT` makes a name that nobody answers for, and
+    /// `STUCK` one whose question never comes back.
     pub(super) fn new(lines: &str) -> Self {
         let mut zone = Self::default();
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -25,6 +27,10 @@ impl Zone {
             let value = words.next().unwrap_or_default();
             if kind == "SILENT" {
                 zone.silent.insert(name.to_owned());
+                continue;
+            }
+            if kind == "STUCK" {
+                zone.stuck.insert(name.to_owned());
                 continue;
             }
             let mut rest = Some(name);
@@ -59,7 +65,12 @@ impl Zone {
 
 impl Source for Zone {
     fn txt<'a>(&'a self, name: &'a str) -> Lookup<'a, String> {
-        Box::pin(async move { self.answer(name, "TXT") })
+        Box::pin(async move {
+            if self.stuck.contains(name) {
+                std::future::pending::<()>().await;
+            }
+            self.answer(name, "TXT")
+        })
     }
 
     fn addresses<'a>(&'a self, name: &'a str, family: Family) -> Lookup<'a, IpAddr> {

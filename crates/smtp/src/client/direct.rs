@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dns::{DnsError, Resolver, Tlsa};
-use mail_service::queue::{Attempt, Job, Outcomes, Reply, Terms};
+use mail_service::queue::{Attempt, Job, Origin, Outcomes, Reply, Terms};
 use smtp_session::{Client, ClientTls, Errand, Fate, Response};
 use tracing::debug;
 
@@ -81,6 +81,11 @@ impl Direct {
     #[must_use]
     pub fn reports(&self) -> &TlsReports {
         &self.inner.reports
+    }
+
+    /// Who is asked for names.
+    pub(super) fn resolver(&self) -> &Resolver {
+        &self.inner.resolver
     }
 
     /// Tries to hand a message on to the servers of its recipients' domain.
@@ -403,7 +408,12 @@ impl<'a> Trip<'a> {
         }
     }
 
+    /// What this server sends by itself is not counted: reports on the way of reports would never
+    /// end.
     fn count(&self, subject: &Subject, result: Result<(), Failure>) {
+        if self.job.terms.origin == Origin::Server {
+            return;
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let day = now.map_or(0, |since| since.as_secs() / SECS_PER_DAY);
         self.inner.reports.count(i64::try_from(day).unwrap_or_default(), subject, result);

@@ -7,7 +7,7 @@
 //! - [`Routes`] has both.
 //! - [`OutboundTransport`]: hands over what the queue wants to leave. `dialogue` is one
 //!   connection, `pool` keeps some for the next message.
-//! - [`TlsReports`]: what became of TLS, for the owners of the domains.
+//! - [`TlsReports`]: what became of TLS, and [`TlsReporter`], who tells the owners of the domains.
 //! - [`QueueOutbound`]: puts into the queue what people hand in here.
 
 mod convert;
@@ -23,6 +23,8 @@ mod pool;
 mod queue;
 mod relay;
 mod report;
+mod report_mail;
+mod reporter;
 mod routes;
 mod sts;
 mod targets;
@@ -33,5 +35,6 @@ pub use direct::{Direct, DirectSettings};
 pub use queue::QueueOutbound;
 pub use relay::{Relay, RelayError, RelayLogin, RelayTls, Relays};
 pub use report::TlsReports;
+pub use reporter::TlsReporter;
 pub use routes::Routes;
 pub use transport::OutboundTransport;

@@ -65,7 +65,9 @@ impl Letter<'_> {
             format!("Date: {}", mail_date(*now)),
             format!("From: <{from}>"),
             format!("To: <{to}>"),
-            format!("Subject: Report Domain: {domain}\r\n Submitter: {submitter}\r\n Report-ID: <{id}>"),
+            format!(
+                "Subject: Report Domain: {domain}\r\n Submitter: {submitter}\r\n Report-ID: <{id}>"
+            ),
             format!("Message-ID: <{now}.{domain}@{submitter}>"),
             format!("TLS-Report-Domain: {domain}"),
             format!("TLS-Report-Submitter: {submitter}"),
@@ -73,7 +75,9 @@ impl Letter<'_> {
             "TLS-Required: No".to_owned(),
             "Auto-Submitted: auto-generated".to_owned(),
             "MIME-Version: 1.0".to_owned(),
-            format!("Content-Type: multipart/report; report-type=\"tlsrpt\";\r\n boundary=\"{BOUNDARY}\""),
+            format!(
+                "Content-Type: multipart/report; report-type=\"tlsrpt\";\r\n boundary=\"{BOUNDARY}\""
+            ),
             String::new(),
             format!("--{BOUNDARY}"),
             "Content-Type: text/plain; charset=us-ascii".to_owned(),
@@ -84,7 +88,9 @@ impl Letter<'_> {
             format!("--{BOUNDARY}"),
             "Content-Type: application/tlsrpt+json".to_owned(),
             "Content-Transfer-Encoding: base64".to_owned(),
-            format!("Content-Disposition: attachment;\r\n filename=\"{submitter}!{domain}!{now}.json\""),
+            format!(
+                "Content-Disposition: attachment;\r\n filename=\"{submitter}!{domain}!{now}.json\""
+            ),
             String::new(),
         ] {
             let _ = write!(text, "{field}\r\n");
@@ -127,7 +133,8 @@ mod tests {
 
     #[test]
     fn a_domain_says_where_it_wants_its_reports() {
-        let record = "v=TLSRPTv1;rua=mailto:a@example.net, https://x.example/r,mailto:b@example.org";
+        let record =
+            "v=TLSRPTv1;rua=mailto:a@example.net, https://x.example/r,mailto:b@example.org";
         assert_eq!(wanted(&["v=spf1 -all", record]), ["a@example.net", "b@example.org"]);
         assert_eq!(wanted(&["v=TLSRPTv1; rua=mailto:a@example.net;"]), ["a@example.net"]);
         for none in [
@@ -155,7 +162,7 @@ mod tests {
                 "start-datetime": "2024-10-04T00:00:00Z",
                 "end-datetime": "2024-10-04T23:59:59Z",
             },
-            "policies": ["x"; 50],
+            "policies": vec!["x"; 50],
         });
         let (from, to) = ("postmaster@example.com", "reports@example.net");
         let (domain, submitter) = ("example.net", "example.com");

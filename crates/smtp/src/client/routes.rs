@@ -19,6 +19,12 @@ impl Routes {
         Self { relays, direct }
     }
 
+    /// Who reaches the domains without a relay.
+    #[must_use]
+    pub fn direct(&self) -> Option<&Direct> {
+        self.direct.as_ref()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

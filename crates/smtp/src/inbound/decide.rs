@@ -93,7 +93,7 @@ const UNKNOWN_SENDER: Reply =
 
 const UNWANTED: Reply = Reply::new(550, "5.7.1", "Refused because of its content");
 
-pub(crate) const LATER: Reply = Reply::new(451, "4.7.1", "Not now, try again later");
+const LATER: Reply = Reply::new(451, "4.7.1", "Not now, try again later");
 
 const NO_FILTER: Reply = Reply::new(451, "4.7.1", "Mail cannot be filtered now, try again later");
 

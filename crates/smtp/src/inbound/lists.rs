@@ -2,8 +2,10 @@
 //! RFC 5782
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use dns::Resolver;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 /// A block list.
@@ -49,21 +51,24 @@ impl BlockLists {
     pub(crate) async fn look_up(&self, client: IpAddr) -> Listings {
         let asked = self.lists.iter().map(|list| {
             let (resolver, name) = (self.resolver.clone(), question(client, &list.zone));
-            tokio::spawn(async move { resolver.a_exists(&name).await })
+            tokio::spawn(async move { timeout(LIST_PATIENCE, resolver.a_exists(&name)).await })
         });
         let asked: Vec<_> = asked.collect();
         let mut listings = Listings::default();
         for (list, asked) in self.lists.iter().zip(asked) {
             match asked.await {
-                Ok(Ok(true)) => {
+                Ok(Ok(Ok(true))) => {
                     info!(%client, list = list.zone, "the client is listed");
                     match list.action {
                         ListAction::Reject => listings.is_rejected = true,
                         ListAction::Junk => listings.junk.push(list.zone.clone()),
                     }
                 }
-                Ok(Ok(false)) => {}
-                Ok(Err(error)) => warn!(?error, list = list.zone, "a block list does not answer"),
+                Ok(Ok(Ok(false))) => {}
+                Ok(Err(_)) => warn!(list = list.zone, "a block list does not answer in time"),
+                Ok(Ok(Err(error))) => {
+                    warn!(?error, list = list.zone, "a block list does not answer")
+                }
                 Err(error) => warn!(?error, list = list.zone, "a block list was not asked"),
             }
         }
@@ -88,6 +93,9 @@ fn question(client: IpAddr, zone: &str) -> String {
     name.push_str(zone);
     name
 }
+
+/// How long a client waits for the lists; one that takes longer has nobody.
+const LIST_PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,7 @@ use tracing::info;
 
 pub(crate) use self::answer::{Edits, FilterVerdict};
 pub(crate) use self::decide::NoVerdict;
-use self::decide::{Evidence, LATER, Outcome, decide};
+use self::decide::{Evidence, Outcome, decide};
 pub(crate) use self::fields::{cleaned, header_end};
 use self::filter::Question;
 pub use self::filter::{Filter, FilterError};
@@ -153,9 +153,6 @@ impl Inbound {
         };
         judgement.above.extend(fields::added(&judgement.edits));
         judgement.above.extend(fields::junk(&reasons));
-        if judgement.above.len() > ABOVE_BYTES_MAX {
-            return Err(LATER);
-        }
         Ok(judgement)
     }
 }
@@ -190,7 +187,11 @@ impl Stranger {
 async fn greylist(service: &Service, terms: GreylistTerms, visit: Visit<'_>) -> Result<(), Reply> {
     match service.greylist(terms, visit).await {
         Ok(Greylisting::Passes) => Ok(()),
-        Ok(Greylisting::ComeAgain) => Err(GREYLISTED),
+        Ok(Greylisting::ComeAgain) => {
+            let Visit { client, sender, recipient } = visit;
+            info!(%client, ?sender, ?recipient, "a stranger is to come again");
+            Err(GREYLISTED)
+        }
         Err(error) => Err(failed(&DeliverError::Temporary(error))),
     }
 }
@@ -204,5 +205,6 @@ const GREYLISTED: Reply = Reply::new(451, "4.7.1", "You are new here, try again 
 const FILTER_TERMS: GreylistTerms =
     GreylistTerms { delay_secs: 5 * 60, window_secs: 2 * 86_400, lifetime_secs: 36 * 86_400 };
 
-/// Octets of the fields that are put above a message.
+/// Octets of the fields that are put above a message: those of a filter ([`answer`] has their
+/// number and length), the reasons for junk, and results, of which a message has some KiB.
 pub(crate) const ABOVE_BYTES_MAX: usize = 48 * 1024;

@@ -333,3 +333,18 @@ async fn a_listed_client_is_refused_or_its_mail_is_junk_and_a_broken_list_has_no
         assert_eq!(harness.messages("home", "INBOX").await.len(), 3);
     }
 }
+
+#[tokio::test]
+#[ignore = "needs a real rspamd, whose address stands in the environment"]
+async fn a_real_rspamd_is_understood() {
+    let url = std::env::var("RSPAMD_URL").unwrap();
+    let filter = smtp::Filter::new(&url, Duration::from_secs(20)).ok();
+    let harness = Harness::inbound(Inbound { filter, ..Inbound::default() }).await;
+    let mut client = harness.connect().await;
+    let told = bring(&mut client, &[HOME], MESSAGE).await;
+    assert_eq!(told, "250 2.0.0 Accepted");
+    // What every filter of junk refuses.
+    let test = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
+    let told = bring(&mut client, &[HOME], &format!("{MESSAGE}{test}\n")).await;
+    assert_eq!(told, "550 5.7.1 Refused because of its content");
+}

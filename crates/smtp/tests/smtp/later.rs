@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mail_service::queue::Release;
 use mail_service::{SaveSent, ServiceConfig};
 use net::LoginThrottle;
-use smtp::{QueueOutbound, RateLimits, Rates, Relays, Role, SmtpServer, SmtpSettings};
+use smtp::{QueueOutbound, RateLimits, Rates, Role, Routes, SmtpServer, SmtpSettings};
 use store::mem::Mem;
 
 use crate::common::Harness;
@@ -15,8 +15,7 @@ use crate::submission::{hand_in, logged_in, plain};
 async fn with_queue(rates: RateLimits, config: ServiceConfig) -> Harness {
     let store = Arc::new(Mem::new());
     let mut harness = Harness::with_config(store, config, Role::Submission, |_| {}).await;
-    let outbound =
-        QueueOutbound::new(harness.service.clone(), Relays::new(Vec::new()).unwrap().into());
+    let outbound = QueueOutbound::new(harness.service.clone(), Routes::default());
     let settings = SmtpSettings {
         outbound: Some(Arc::new(outbound)),
         rates: Some(Arc::new(Rates::new(rates))),

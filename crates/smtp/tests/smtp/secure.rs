@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use smtp::Direct;
+use sender_auth::{Signer, SigningKey};
+use smtp::{Direct, TlsReporter};
 use testkit::dns::{Fault, NameServer, Zone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -81,10 +82,14 @@ fn policy(mode: &str, mx: &str) -> String {
 
 const STS: &str = "_mta-sts TXT \"v=STSv1; id=1\"\nmta-sts A 127.0.0.1\n";
 
+fn today() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs() / 86_400).unwrap()
+}
+
 /// The report of today for `far.example`.
 fn report(direct: &Direct) -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let day = i64::try_from(since.as_secs() / 86_400).unwrap();
+    let day = today();
     // The day may have changed meanwhile.
     let report = |day| direct.reports().report(day, "far.example", "Pillarbox", "a@b.example");
     report(day).or_else(|| report(day - 1)).map(|it| it.to_string()).unwrap_or_default()
@@ -371,5 +376,43 @@ async fn a_message_that_requires_tls_arrives_so_or_its_sender_is_told() {
                 assert!(notices[0].contains(&expected), "{case_name}: {}", notices[0]);
             }
         }
+    }
+}
+
+/// RFC 8460
+#[tokio::test]
+async fn the_owner_of_a_domain_is_told_once_what_became_of_tls_if_he_wants_to_know() {
+    let key = sender_auth::keys::generate_ed25519().unwrap();
+    let key = SigningKey { domain: "pillarbox.example".to_owned(), selector: "s".to_owned(), key };
+    let signer = Arc::new(Signer::new(vec![key]).unwrap());
+    let record = "_smtp._tls TXT \"v=TLSRPTv1; rua=mailto:tls@far.example\"\n";
+    for (record, signer, count) in [
+        (record, Some(Arc::clone(&signer)), 1),
+        ("", Some(signer), 0),
+        // Without a signature it would not be believed.
+        (record, None, 0),
+    ] {
+        let (case, _) = case("right name").await;
+        let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{record}");
+        let names = NameServer::start(&[Zone::parse("far.example", &zone)]);
+        let (routes, direct) = direct(&names, case.sink.port, |_| {});
+        let site = Site::new(routes).await;
+        site.queue("x@far.example", MESSAGE, |_| {}).await;
+        site.runner.run_due().await.unwrap();
+        let (service, domain) = (site.harness.service.clone(), "pillarbox.example".to_owned());
+        let mut reporter = TlsReporter::new(service, direct.clone(), domain, signer);
+        let tomorrow = today() + 1;
+        assert_eq!(reporter.report_until(tomorrow).await, count);
+        assert_eq!(reporter.report_until(tomorrow).await, 0, "once a day");
+        let before = report(&direct);
+        site.runner.run_due().await.unwrap();
+        let taken = case.sink.taken();
+        assert_eq!(taken.len(), 1 + count);
+        assert_eq!(report(&direct), before, "a report on the way of a report");
+        let Some(letter) = taken.get(1) else { continue };
+        assert_eq!(letter.mail, "MAIL FROM:<>");
+        assert_eq!(letter.to, ["RCPT TO:<tls@far.example>"]);
+        assert!(letter.text.starts_with("DKIM-Signature: "), "{}", letter.text);
+        assert!(letter.text.contains("TLS-Report-Domain: far.example\r\n"), "{}", letter.text);
     }
 }

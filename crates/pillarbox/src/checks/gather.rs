@@ -1,0 +1,246 @@
+//! Looks at everything that is judged. Questions to name servers are asked together, because a
+//! server that does not answer would else cost its time-out for each.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use tokio::task::JoinSet;
+
+use super::Finding;
+use super::facts::{DomainFacts, Facts, Listed, Moment, Outbound, Port, Reverse};
+use super::{Look, machine, probe};
+use crate::config::{Config, Listen, RelayPlace};
+use crate::records::{Data, Lookup, Site, compare, wanted};
+
+/// What is to be looked at.
+pub struct Questions {
+    /// When.
+    pub moment: Moment,
+    /// The server and its domains.
+    pub site: Site,
+    /// Where it is to listen.
+    pub listeners: Vec<Listen>,
+    /// Whether our own server runs.
+    pub is_running: bool,
+    /// Where mail is kept.
+    pub data: PathBuf,
+    /// The server to try whether mail can leave: `HOST` or `HOST:PORT`.
+    pub probe: Option<String>,
+    /// How mail is to leave.
+    pub way_out: WayOut,
+    /// Block lists to ask.
+    pub lists: Vec<String>,
+}
+
+/// How mail for other systems is to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayOut {
+    /// Straight to their servers.
+    Direct,
+    /// All of it through relays.
+    Relay,
+    /// Not at all.
+    Closed,
+}
+
+impl WayOut {
+    /// What a configuration says.
+    pub fn of(config: &Config) -> Self {
+        let is_for_all = |relay: &RelayPlace| relay.domains.iter().any(|domain| domain == "*");
+        match config.outbound.direct {
+            _ if config.relays.iter().any(is_for_all) => Self::Relay,
+            true => Self::Direct,
+            // What relays are named for leaves through them.
+            false if !config.relays.is_empty() => Self::Relay,
+            false => Self::Closed,
+        }
+    }
+}
+
+/// Looks at everything.
+pub async fn gather(look: &Look, questions: &Questions) -> Facts {
+    let site = &questions.site;
+    let (host, reverse, lists, domains, outbound, clock, validates) = tokio::join!(
+        look.addresses(&site.hostname),
+        reverse(look, &site.addresses),
+        listed(look, &site.addresses, &questions.lists),
+        domains(look, &site.domains),
+        outbound(look, questions),
+        machine::clock(),
+        look.validates(),
+    );
+    let port = |listen: &Listen| Port {
+        address: listen.address.to_string(),
+        protocol: listen.protocol.word(),
+        state: machine::port(&listen.address, questions.is_running),
+    };
+    Facts {
+        moment: questions.moment,
+        hostname: site.hostname.clone(),
+        addresses: site.addresses.clone(),
+        host,
+        reverse,
+        ports: questions.listeners.iter().map(port).collect(),
+        outbound,
+        clock,
+        memory_bytes: machine::memory_bytes(),
+        disk_bytes: machine::disk_bytes(&questions.data),
+        lists,
+        domains,
+        validates,
+    }
+}
+
+/// Compares every record that a site wants with what the world is told.
+pub async fn records(look: &Look, site: &Site) -> Vec<Finding> {
+    let records = wanted(site);
+    let asked = records.iter().cloned().map(|record| {
+        let look = look.clone();
+        async move { look.at(&record).await }
+    });
+    let found = together(asked).await;
+    records.iter().zip(&found).map(|(record, found)| compare(record, found, site)).collect()
+}
+
+/// Runs questions together; the answers are in the order of the questions. One that was lost counts
+/// as not answered.
+async fn together<T: Send + 'static>(
+    questions: impl Iterator<Item = impl Future<Output = Lookup<T>> + Send + 'static>,
+) -> Vec<Lookup<T>> {
+    let mut running = JoinSet::new();
+    let mut answers = Vec::new();
+    for (index, question) in questions.enumerate() {
+        answers.push(Lookup::Failed("the question was lost".to_owned()));
+        running.spawn(async move { (index, question.await) });
+    }
+    while let Some(done) = running.join_next().await {
+        if let Ok((index, answer)) = done
+            && let Some(place) = answers.get_mut(index)
+        {
+            *place = answer;
+        }
+    }
+    answers
+}
+
+async fn reverse(look: &Look, addresses: &[IpAddr]) -> Vec<Reverse> {
+    let mut all = Vec::new();
+    for address in addresses {
+        let names = look.names(*address).await;
+        let mut confirmed = Vec::new();
+        for name in names.records().iter().take(NAMES_MAX) {
+            if look.addresses(name).await.records().contains(address) {
+                confirmed.push(name.clone());
+            }
+        }
+        all.push(Reverse { address: *address, names, confirmed });
+    }
+    all
+}
+
+async fn listed(look: &Look, addresses: &[IpAddr], zones: &[String]) -> Vec<Listed> {
+    let pairs: Vec<(IpAddr, &String)> =
+        addresses.iter().flat_map(|address| zones.iter().map(|zone| (*address, zone))).collect();
+    let asked = pairs.iter().map(|(address, zone)| {
+        let (look, name) = (look.clone(), format!("{}.{zone}", reversed(*address)));
+        async move { look.listing(&name).await }
+    });
+    let answers = together(asked).await;
+    let listed = |((address, zone), answer): ((IpAddr, &String), _)| Listed {
+        zone: zone.clone(),
+        address,
+        answer,
+    };
+    pairs.into_iter().zip(answers).map(listed).collect()
+}
+
+/// How block lists name an address. RFC 5782 §2.1, §2.4
+fn reversed(address: IpAddr) -> String {
+    let labels: Vec<String> = match address {
+        IpAddr::V4(address) => address.octets().iter().rev().map(ToString::to_string).collect(),
+        IpAddr::V6(address) => {
+            let nibbles = |octet: &u8| [format!("{:x}", octet & 15), format!("{:x}", octet >> 4)];
+            address.octets().iter().rev().flat_map(nibbles).collect()
+        }
+    };
+    labels.join(".")
+}
+
+async fn domains(look: &Look, names: &[String]) -> Vec<DomainFacts> {
+    let mut all = Vec::new();
+    for name in names {
+        let (mx, txt) = tokio::join!(look.mx(name), look.txt(name));
+        all.push(DomainFacts { name: name.clone(), mx, txt });
+    }
+    all
+}
+
+async fn outbound(look: &Look, questions: &Questions) -> Outbound {
+    match questions.way_out {
+        WayOut::Direct => {}
+        WayOut::Relay => return Outbound::Relayed,
+        WayOut::Closed => return Outbound::Closed,
+    }
+    let (server, port) = match &questions.probe {
+        Some(target) => target_of(target),
+        None => match look.mx(PROBE_DOMAIN).await {
+            Lookup::Failed(reason) => return Outbound::NoTarget(reason),
+            found => match found.records().first() {
+                Some(Data::Mx { exchange, .. }) => (exchange.clone(), SMTP_PORT),
+                _ => return Outbound::NoTarget(format!("{PROBE_DOMAIN} has no MX record")),
+            },
+        },
+    };
+    let addresses = match server.parse::<IpAddr>() {
+        Ok(address) => vec![address],
+        Err(_) => look.addresses(&server).await.records().to_vec(),
+    };
+    let all: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
+    probe::probe(&server, &all).await
+}
+
+fn target_of(target: &str) -> (String, u16) {
+    if let Ok(address) = target.parse::<SocketAddr>() {
+        return (address.ip().to_string(), address.port());
+    }
+    match target.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+        Some((host, Ok(port))) if !host.contains(':') => (host.to_owned(), port),
+        _ => (target.to_owned(), SMTP_PORT),
+    }
+}
+
+/// Its mail servers are always there, and it minds no connection without mail.
+const PROBE_DOMAIN: &str = "gmail.com";
+
+/// RFC 5321 §4.5.4.2
+const SMTP_PORT: u16 = 25;
+
+/// Names of one address that are looked at: there is one, if all is well.
+const NAMES_MAX: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_turned_around_for_block_lists() {
+        assert_eq!(reversed("192.0.2.99".parse().unwrap()), "99.2.0.192");
+        // The example of RFC 5782 §2.4.
+        let expected = "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2";
+        let address = "2001:db8:1:2:3:4:567:89ab".parse().unwrap();
+        assert_eq!(reversed(address), expected);
+    }
+
+    #[test]
+    fn the_server_to_try_may_be_named_with_its_port() {
+        for (text, host, port) in [
+            ("mx.example.net", "mx.example.net", 25),
+            ("mx.example.net:2525", "mx.example.net", 2525),
+            ("127.0.0.1:2525", "127.0.0.1", 2525),
+            ("[::1]:2525", "::1", 2525),
+            ("::1", "::1", 25),
+        ] {
+            assert_eq!(target_of(text), (host.to_owned(), port), "{text}");
+        }
+    }
+}

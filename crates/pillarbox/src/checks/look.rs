@@ -1,0 +1,104 @@
+//! Asks the name servers, and makes of their answers what the checks compare.
+
+use std::net::IpAddr;
+
+use dns::{Answer, DnsError, Resolver, Validation};
+
+use crate::config::DnsPlace;
+use crate::failure::Failure;
+use crate::names;
+use crate::records::{Data, Lookup, Record};
+
+/// Who asks.
+#[derive(Clone)]
+pub struct Look {
+    names: Resolver,
+    /// Verifies no signatures, as the checks of mail that arrives do not for block lists.
+    plain: Resolver,
+}
+
+impl Look {
+    /// Asks those whom the server asks.
+    ///
+    /// # Errors
+    /// When the trust anchor cannot be read.
+    pub fn through(place: &DnsPlace) -> Result<Self, Failure> {
+        let servers = place.servers.clone();
+        let plain = DnsPlace { servers, trust_anchor: None, validation: Validation::Never };
+        Ok(Self { names: names::resolver(place)?, plain: names::resolver(&plain)? })
+    }
+
+    /// What stands under the name of a record.
+    pub async fn at(&self, record: &Record) -> Lookup<Data> {
+        match &record.data {
+            // An alias is followed, and what counts is where it leads.
+            Data::Address(_) | Data::Cname(_) => {
+                self.addresses(&record.name).await.map(Data::Address)
+            }
+            Data::Mx { .. } => self.mx(&record.name).await,
+            Data::Txt(_) => self.txt(&record.name).await,
+            Data::Srv { .. } => lookup(self.names.srv(&record.name).await).map(|srv| Data::Srv {
+                priority: srv.priority,
+                weight: srv.weight,
+                port: srv.port,
+                target: srv.target,
+            }),
+            Data::Tlsa { .. } => {
+                let host = record.name.strip_prefix("_25._tcp.").unwrap_or(&record.name);
+                lookup(self.names.tlsa(25, host).await).map(|tlsa| Data::Tlsa {
+                    usage: tlsa.usage,
+                    selector: tlsa.selector,
+                    matching: tlsa.matching,
+                    data: tlsa.data,
+                })
+            }
+            Data::Caa { .. } => {
+                lookup(self.names.issuers(&record.name).await).map(|issuer| Data::Caa { issuer })
+            }
+        }
+    }
+
+    /// The addresses of a name.
+    pub async fn addresses(&self, name: &str) -> Lookup<IpAddr> {
+        lookup(self.names.addresses(name).await)
+    }
+
+    /// What a block list says of a name below it.
+    pub async fn listing(&self, name: &str) -> Lookup<IpAddr> {
+        lookup(self.plain.addresses(name).await)
+    }
+
+    /// The mail exchangers of a domain.
+    pub async fn mx(&self, domain: &str) -> Lookup<Data> {
+        let found = lookup(self.names.mx(domain).await);
+        found.map(|mx| Data::Mx { preference: mx.preference, exchange: mx.exchange })
+    }
+
+    /// The texts of a name.
+    pub async fn txt(&self, name: &str) -> Lookup<Data> {
+        lookup(self.names.txt(name).await).map(Data::Txt)
+    }
+
+    /// The names of an address.
+    pub async fn names(&self, address: IpAddr) -> Lookup<String> {
+        lookup(self.names.ptr(address).await)
+    }
+
+    /// Whether signatures get through to here.
+    pub async fn validates(&self) -> bool {
+        self.names.validates().await
+    }
+}
+
+fn lookup<T>(answer: Result<Answer<Vec<T>>, DnsError>) -> Lookup<T> {
+    match answer {
+        Ok(answer) => {
+            let secure = answer.is_secure();
+            Lookup::Found { records: answer.records, secure }
+        }
+        Err(DnsError::NoSuchName { secure } | DnsError::NoRecords { secure }) => {
+            Lookup::Absent { secure }
+        }
+        Err(error) => Lookup::Failed(error.to_string()),
+    }
+}

@@ -1,0 +1,71 @@
+//! Mail on its way in: what the configuration wants of that of strangers, who signs that of the
+//! people here, and the memory for both.
+
+use std::sync::Arc;
+
+use dns::Resolver;
+use sender_auth::{Signer, Verifier};
+use smtp::{
+    BlockLists, Budget, Filter, HELD_BUDGET_BYTES, Inbound, Role, SenderChecks, SmtpSettings,
+};
+
+use crate::config::InboundPlace;
+use crate::failure::Failure;
+
+/// What all listeners for mail share.
+pub struct Inward {
+    inbound: Arc<Inbound>,
+    signer: Option<Arc<Signer>>,
+    budget: Arc<Budget>,
+}
+
+impl Inward {
+    /// What strangers must pass, as the configuration has it, and who signs what is submitted.
+    /// Nobody is asked yet.
+    ///
+    /// # Errors
+    /// When the filter's address cannot be used.
+    pub fn new(
+        place: &InboundPlace,
+        names: &Resolver,
+        hostname: &str,
+        signer: Option<Signer>,
+    ) -> Result<Self, Failure> {
+        let senders = place.senders.clone().map(|settings| -> Arc<dyn SenderChecks> {
+            let verifier = Verifier::new(names.clone(), hostname.to_owned());
+            Arc::new(verifier.with_settings(settings))
+        });
+        let filter = place.filter.as_ref().map(|(url, timeout)| Filter::new(url, *timeout));
+        let usage = |error| Failure::usage(format!("[inbound.filter]: {error}"));
+        let lists = || BlockLists::new(names.clone(), place.lists.clone());
+        let inbound = Inbound {
+            trusted: place.trusted.clone(),
+            senders,
+            lists: (!place.lists.is_empty()).then(lists),
+            greylist: place.greylist,
+            filter: filter.transpose().map_err(usage)?,
+        };
+        Ok(Self {
+            inbound: Arc::new(inbound),
+            signer: signer.map(Arc::new),
+            budget: Arc::new(Budget::new(HELD_BUDGET_BYTES)),
+        })
+    }
+
+    /// Who signs what is submitted, and what this server reports to others.
+    #[must_use]
+    pub fn signer(&self) -> Option<Arc<Signer>> {
+        self.signer.clone()
+    }
+
+    /// The settings of a listener, with what is shared.
+    #[must_use]
+    pub fn settings(&self, settings: SmtpSettings) -> SmtpSettings {
+        SmtpSettings {
+            inbound: (settings.role == Role::Mx).then(|| Arc::clone(&self.inbound)),
+            signer: self.signer.clone().filter(|_| settings.role == Role::Submission),
+            budget: Some(Arc::clone(&self.budget)),
+            ..settings
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! `setup`, `dns records` and `doctor` as they are called, against name servers of our own: from an
+//! empty folder to a server about which nothing is to be said.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails shall stop")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use testkit::dns::{NameServer, Zone};
+
+/// Where the world would reach the machine.
+const ADDRESS: &str = "192.0.2.25";
+
+const APEX: &str = "@ 60 IN SOA ns hostmaster 1 3600 600 86400 60\n@ 60 IN NS ns\n\
+                    ns 60 IN A 127.0.0.1\n";
+
+const REVERSE: &str = "25 60 IN PTR mail.example.org.\n";
+
+/// An empty machine, and the names around it.
+struct Machine {
+    folder: tempfile::TempDir,
+    names: NameServer,
+    /// A mail server elsewhere that greets.
+    probe: String,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let names = NameServer::start(&[
+            zone("example.org", "").signed(),
+            zone("2.0.192.in-addr.arpa", REVERSE),
+            zone("list.example", ""),
+        ]);
+        fs::write(folder.path().join("anchor"), names.trust_anchor()).unwrap();
+        Self { folder, names, probe: greeter() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.path("root/etc/pillarbox/pillarbox.toml")
+    }
+
+    /// What is set up so that it can be looked at from here.
+    fn outside(&self) -> Vec<String> {
+        let arguments =
+            ["--address", ADDRESS, "--probe", &self.probe, "--block-list", "list.example"];
+        arguments.map(str::to_owned).into()
+    }
+
+    fn setup(&self, more: &[&str]) -> Output {
+        let mut arguments =
+            ["setup", "you@example.org", "--self-signed"].map(str::to_owned).to_vec();
+        let prefix = self.path("root").display().to_string();
+        let (server, anchor) =
+            (self.names.address().to_string(), self.path("anchor").display().to_string());
+        for (name, value) in
+            [("--prefix", prefix), ("--name-server", server), ("--trust-anchor", anchor)]
+        {
+            arguments.extend([name.to_owned(), value]);
+        }
+        arguments.extend(self.outside());
+        arguments.extend(more.iter().map(|&argument| argument.to_owned()));
+        program(&arguments, "swordfish\n")
+    }
+
+    /// Sets up although the ports of mail may be taken on the machine that runs the test.
+    fn set_up(&self) -> String {
+        let output = self.setup(&["--yes", "--despite-failures", "--password-stdin"]);
+        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Lets the server that was set up listen at ports that nobody else has.
+    fn move_ports(&self) {
+        let mut config = fs::read_to_string(self.config()).unwrap();
+        for port in [25, 465, 587, 993, 443, 80] {
+            let free = TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap();
+            for any in ["[::]", "0.0.0.0"] {
+                config = config.replace(&format!("\"{any}:{port}\""), &format!("\"{free}\""));
+            }
+        }
+        fs::write(self.config(), config).unwrap();
+    }
+
+    fn with_config(&self, arguments: &[&str]) -> Vec<String> {
+        let mut all: Vec<String> = arguments.iter().map(|&it| it.to_owned()).collect();
+        all.extend(["--config".to_owned(), self.config().display().to_string()]);
+        all
+    }
+
+    fn doctor(&self, more: &[&str]) -> Output {
+        program(&self.doctor_arguments(more), "")
+    }
+
+    fn doctor_arguments(&self, more: &[&str]) -> Vec<String> {
+        let mut arguments = self.with_config(&["doctor"]);
+        arguments.extend(self.outside());
+        arguments.extend(more.iter().map(|&argument| argument.to_owned()));
+        arguments
+    }
+
+    /// The records as they are printed, as a zone.
+    fn records(&self) -> String {
+        let mut arguments = self.with_config(&["dns", "records", "--form", "zone"]);
+        arguments.extend(["--address".to_owned(), ADDRESS.to_owned()]);
+        let output = program(&arguments, "");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn serve(&self) -> Running {
+        let ready = self.path("ready.json");
+        let child = Command::new(env!("CARGO_BIN_EXE_pillarbox"))
+            .args(self.with_config(&["serve"]))
+            .arg("--ready-file")
+            .arg(&ready)
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let running = Running(child);
+        let begun = Instant::now();
+        while !ready.exists() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "not ready in time");
+            thread::sleep(Duration::from_millis(5));
+        }
+        running
+    }
+}
+
+/// A server, ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn zone(origin: &str, records: &str) -> Zone {
+    Zone::parse(origin, &format!("{APEX}{records}"))
+}
+
+fn greeter() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = stream.unwrap().write_all(b"220 mx.example.net ready\r\n");
+        }
+    });
+    address
+}
+
+fn program(arguments: &[String], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pillarbox"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that refuses its arguments does not read.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Every file below a folder, with what is in it.
+fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    let Ok(entries) = fs::read_dir(folder) else { return all };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => all.extend(tree(&path)),
+            false => all.push((path.clone(), fs::read(&path).unwrap())),
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_look_alone_writes_nothing_and_says_what_would_be_written() {
+    let machine = Machine::new();
+    let output = machine.setup(&["--dry-run"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    for part in [
+        "OK    outbound port 25: 127.0.0.1 greeted",
+        "WARN  host name mail.example.org: has no address yet",
+        "WARN  PTR of 192.0.2.25: is mail.example.org, which does not lead back to it",
+        "OK    192.0.2.25 in list.example: is not listed",
+        "OK    MX of example.org: there is none yet",
+        "OK    DNSSEC of example.org: the zone is signed",
+        "account        you@example.org, which gets mail for postmaster@example.org",
+        "Records that must be there:",
+        "Records that make it better:",
+        "@                        IN MX    10 mail.example.org.",
+    ] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    assert!(!machine.path("root").exists());
+}
+
+#[test]
+fn a_failure_stops_the_set_up_before_anything_is_written() {
+    let machine = Machine::new();
+    // This machine is not where the name leads.
+    let elsewhere = "mail 60 IN A 198.51.100.1\n";
+    machine.names.replace(zone("example.org", elsewhere).signed());
+    let output = machine.setup(&["--yes", "--password-stdin"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("nothing was written; mend what fails"));
+    let nobody = machine.setup(&["--despite-failures"]);
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(text(&nobody.stderr).contains("nobody can be asked; say --yes"));
+    assert!(!machine.path("root").exists());
+}
+
+#[test]
+fn a_set_up_that_is_run_again_changes_nothing_and_says_so() {
+    let machine = Machine::new();
+    let said = machine.set_up();
+    for part in ["wrote ", "rsa", "_domainkey", "the same, cut into strings:", "IN TXT   \"v=DKIM1"]
+    {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    let before = tree(&machine.path("root"));
+    let again = machine.setup(&["--yes", "--password-stdin"]);
+    assert!(again.status.success());
+    assert!(text(&again.stdout).contains("is set up already: nothing was changed"));
+    assert_eq!(tree(&machine.path("root")), before);
+    let mut other = vec!["setup".to_owned(), "you@example.net".to_owned(), "--yes".to_owned()];
+    other.extend(["--prefix".to_owned(), machine.path("root").display().to_string()]);
+    let other = program(&other, "");
+    assert_eq!(other.status.code(), Some(1));
+    assert!(text(&other.stderr).contains("is for example.org; add \"example.net\""));
+    assert_eq!(tree(&machine.path("root")), before);
+}
+
+#[test]
+fn what_is_set_up_can_be_served_and_the_doctor_is_content_once_the_records_are_set() {
+    let machine = Machine::new();
+    machine.set_up();
+    machine.move_ports();
+    let check = program(&machine.with_config(&["serve", "--check"]), "");
+    assert!(check.status.success(), "{}", text(&check.stderr));
+    let early = machine.doctor(&[]);
+    assert_eq!(early.status.code(), Some(2), "{}", text(&early.stdout));
+    assert!(text(&early.stdout).contains("nobody answers"), "{}", text(&early.stdout));
+    assert!(text(&early.stdout).contains("FAIL  MX example.org: is missing"));
+
+    // What is printed is what is set.
+    machine.names.replace(zone("example.org", &machine.records()).signed());
+    let _server = machine.serve();
+    // The certificate is signed by nobody else, and the clock of a container follows nobody.
+    let well = machine.doctor(&["--accept-warnings"]);
+    let said = text(&well.stdout);
+    assert_eq!(well.status.code(), Some(0), "{said}{}", text(&well.stderr));
+    assert!(said.contains("OK    MX example.org: mail comes here"), "{said}");
+    assert!(said.contains("OK    TLSA _25._tcp.mail.example.org: the certificate's key"), "{said}");
+    assert!(!said.contains("FAIL"), "{said}");
+    let records = said.lines().filter(|line| line.contains(" _") && line.starts_with("WARN"));
+    assert_eq!(records.collect::<Vec<_>>(), Vec::<&str>::new());
+    assert_eq!(machine.doctor(&[]).status.code(), Some(1));
+
+    let json = text(&machine.doctor(&["--json"]).stdout);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["worst"], "WARN");
+    assert!(json["findings"].as_array().unwrap().len() > 15);
+}
+
+#[test]
+fn the_doctor_that_watches_ends_when_the_last_record_is_right() {
+    let machine = Machine::new();
+    machine.set_up();
+    machine.move_ports();
+    let good = machine.records();
+    let without: String = good
+        .lines()
+        .filter(|line| !line.contains(" MX "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    machine.names.replace(zone("example.org", &without).signed());
+    let _server = machine.serve();
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_pillarbox"))
+        .args(machine.doctor_arguments(&["--watch", "--every", "1", "--accept-warnings"]))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(doctor.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("failures") {
+        assert_ne!(lines.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    assert!(said.contains("FAIL  MX example.org: is missing"), "{said}");
+    assert!(said.contains("1 failures"), "{said}");
+    machine.names.replace(zone("example.org", &good).signed());
+    let mut later = String::new();
+    lines.read_to_string(&mut later).unwrap();
+    assert!(doctor.wait().unwrap().success(), "{later}");
+    assert!(later.contains("OK    MX example.org: mail comes here"), "{later}");
+    // Only what has changed is told.
+    assert!(!later.contains("OK    memory"), "{later}");
+}
