@@ -1,8 +1,6 @@
 //! The ready file: what a script needs to know of a server that has just started.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -75,7 +73,7 @@ impl Ready {
         let write = || {
             let mut text = serde_json::to_vec_pretty(self)?;
             text.push(b'\n');
-            write_private(path, &text)
+            net::write_private(path, &text)
         };
         write().map_err(|error: io::Error| {
             Failure::failed(format!("ready file {}: {error}", path.display()))
@@ -83,23 +81,9 @@ impl Ready {
     }
 }
 
-/// Replaces a file by one that only its owner may read.
-pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    let draft = PathBuf::from(draft);
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

@@ -17,7 +17,7 @@ use crate::engine::{self, Place};
 use crate::failure::Failure;
 use crate::inward::Inward;
 use crate::names;
-use crate::ready::{self, ReadyAccount};
+use crate::ready::ReadyAccount;
 use crate::sample::{Addresses, Holder, SAMPLES};
 use crate::sample_loader;
 use crate::say;
@@ -124,7 +124,7 @@ async fn accounts(
     let kept = accounts.iter().map(|it| (it.name.clone(), it.password.clone())).collect();
     let text = serde_json::to_vec(&Kept { accounts: kept });
     let text = text.map_err(|error| failed(error.to_string()))?;
-    ready::write_private(&file, &text).map_err(|error| failed(error.to_string()))?;
+    net::write_private(&file, &text).map_err(|error| failed(error.to_string()))?;
     Ok(accounts)
 }
 

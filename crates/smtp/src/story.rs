@@ -2,6 +2,7 @@
 
 use mail_service::story::{Arrival, LISTED_MAX, Line, Story};
 use net::Peer;
+use sender_auth::Decision;
 use smtp_session::{Reply, Transaction};
 
 use crate::inbound::{FilterVerdict, NoVerdict, SenderResult};
@@ -38,7 +39,17 @@ pub(crate) fn checked(story: &mut Story, found: &SenderResult) {
     for (method, result) in results(&found.fields) {
         story.check(&method, &result);
     }
-    story.check("sender", &format!("{:?}, {}", found.decision, found.reason));
+    let decision = match found.decision {
+        Decision::Accept => "accept",
+        Decision::Quarantine => "quarantine",
+        Decision::Defer => "defer",
+        Decision::Reject => "reject",
+    };
+    if found.reason.is_empty() {
+        story.check("sender", decision);
+    } else {
+        story.check("sender", &format!("{decision}, {}", found.reason));
+    }
 }
 
 /// Tells what the content filter said.
