@@ -68,7 +68,7 @@ const RULES: &[Rule] = &[
     Rule { name: "dns",          nature: Worldly, imports: &[] },
     Rule { name: "sender-auth",  nature: Worldly, imports: &["mail-types", "mime", "dns"] },
     Rule { name: "acme",         nature: Worldly, imports: &["net"] },
-    Rule { name: "http-server",  nature: Worldly, imports: &["mail-types", "mail-service", "net"] },
+    Rule { name: "http-server",  nature: Worldly, imports: &["net"] },
     Rule { name: "imap-server",  nature: Worldly,
            imports: &["mail-types", "mime", "imap-proto", "mailbox", "imap-session", "mail-service", "net"] },
     Rule { name: "oauth",        nature: Worldly, imports: &["mail-types", "mail-service"] },

@@ -126,7 +126,11 @@ impl<A: Authority> Runner<A> {
     async fn turn(&mut self) {
         self.take_advice().await;
         let now = (self.clock)();
-        let wait = self.next(now).saturating_sub(now);
+        let settled = schedule::settled(self.attempts, now);
+        if settled != self.attempts {
+            self.note(settled);
+        }
+        let wait = self.next().saturating_sub(now);
         if wait <= 0 {
             // Whoever else must know hears of it by the log and the status.
             let _ = self.attempt().await;
@@ -147,7 +151,7 @@ impl<A: Authority> Runner<A> {
         self.tls.facts().filter(|facts| !facts.is_self_issued)
     }
 
-    fn next(&self, now: i64) -> i64 {
+    fn next(&self) -> i64 {
         let held = self.held();
         let situation = Situation {
             names: &self.names,
@@ -155,7 +159,7 @@ impl<A: Authority> Runner<A> {
             advice: self.advice,
             attempts: self.attempts,
         };
-        schedule::next(&situation, now)
+        schedule::next(&situation)
     }
 
     /// Asks the authority when it wants the certificate to be renewed. RFC 9773 §4.3
@@ -256,7 +260,7 @@ impl<A: Authority> Runner<A> {
         self.status.send_replace(Status {
             wanted: self.names.clone(),
             not_after: held.as_ref().map(|held| held.not_after),
-            next: self.next((self.clock)()),
+            next: self.next(),
             held: held.map(|held| held.names).unwrap_or_default(),
             trouble,
         });
@@ -496,6 +500,20 @@ mod tests {
     async fn an_authority_that_talks_nonsense_is_not_asked_in_a_loop() {
         let bench = Bench::new(Script { is_confused: true, ..Script::default() });
         tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(bench.orders().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_was_set_back_holds_nothing_up() {
+        let bench = Bench::new(Script { is_down: true, ..Script::default() });
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        bench.orders();
+        let ahead = format!("{{\"failed\":1,\"last\":{}}}", BEGIN + 1000 * DAY);
+        fs::write(bench.folder.path().join("attempts.json"), ahead).unwrap();
+        let bench = bench.restart().await;
+        tokio::time::sleep(Duration::from_secs(14 * 60)).await;
+        assert_eq!(bench.orders().len(), 0);
+        tokio::time::sleep(Duration::from_secs(12 * 60)).await;
         assert_eq!(bench.orders().len(), 1);
     }
 

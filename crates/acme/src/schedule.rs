@@ -30,13 +30,21 @@ pub struct Attempts {
 }
 
 /// When the next order is to be made, in seconds since 1970; it may have passed.
-pub fn next(situation: &Situation<'_>, now: i64) -> i64 {
+pub fn next(situation: &Situation<'_>) -> i64 {
     let due = due(situation);
-    match situation.attempts.last {
-        None => due,
-        // A clock that was ahead then does not make the pause longer now.
-        Some(last) => due.max(last.min(now).saturating_add(pause_secs(situation.attempts.failed))),
-    }
+    let Some(last) = situation.attempts.last else { return due };
+    let pause = pause_secs(situation.attempts.failed);
+    // What ends soon cannot wait for a day.
+    let longest = situation.certificate.map_or(PAUSE_SECS_MAX, |facts| {
+        (facts.not_after.saturating_sub(last) / 4).max(URGENT_PAUSE_SECS)
+    });
+    due.max(last.saturating_add(pause.min(longest)))
+}
+
+/// The attempts as this clock can use them: one that was ahead at the last attempt shall not hold
+/// up the next, so the pause counts from now. The result is to be kept.
+pub fn settled(attempts: Attempts, now: i64) -> Attempts {
+    Attempts { last: attempts.last.map(|last| last.min(now)), ..attempts }
 }
 
 /// When there is a reason to order.
@@ -90,6 +98,9 @@ const AFTER_SUCCESS_SECS: i64 = 3600;
 const FIRST_PAUSE_SECS: i64 = 15 * 60;
 const PAUSE_SECS_MAX: i64 = 24 * 3600;
 
+/// The longest pause while a certificate is in its last hours, or has ended.
+const URGENT_PAUSE_SECS: i64 = 4 * 3600;
+
 /// A longer window is no advice.
 const WINDOW_SECS_MAX: i64 = 366 * 24 * 3600;
 
@@ -121,11 +132,11 @@ mod tests {
     #[test]
     fn without_a_certificate_or_a_name_it_is_due_at_once() {
         let wanted = names(&["mail.example", "mta-sts.example"]);
-        assert!(next(&situation(&wanted, None), 5) <= 5);
+        assert!(next(&situation(&wanted, None)) <= 5);
         let held = facts(&["mail.example"], 90 * DAY);
-        assert!(next(&situation(&wanted, Some(&held)), 5) <= 5);
+        assert!(next(&situation(&wanted, Some(&held))) <= 5);
         let held = facts(&["MTA-STS.example", "Mail.example", "more.example"], 90 * DAY);
-        assert_eq!(next(&situation(&wanted, Some(&held)), 5), 1000 + 60 * DAY);
+        assert_eq!(next(&situation(&wanted, Some(&held))), 1000 + 60 * DAY);
     }
 
     #[test]
@@ -133,7 +144,7 @@ mod tests {
         let wanted = names(&["a.example"]);
         for days in [6, 45, 90, 398] {
             let held = facts(&["a.example"], days * DAY);
-            let at = next(&situation(&wanted, Some(&held)), 0);
+            let at = next(&situation(&wanted, Some(&held)));
             assert_eq!(at, 1000 + days * DAY / 3 * 2);
         }
     }
@@ -144,7 +155,7 @@ mod tests {
         let mut held = facts(&["a.example"], 90 * DAY);
         let advice = |start, end| Some(Advice { start, end, ask_again_secs: 0 });
         let at =
-            |held: &Facts, advice| next(&Situation { advice, ..situation(&wanted, Some(held)) }, 0);
+            |held: &Facts, advice| next(&Situation { advice, ..situation(&wanted, Some(held)) });
         // The last octets are drawn as 0x0080 of 0x10000.
         assert_eq!(at(&held, advice(5000, 5000 + (1 << 16))), 5000 + 0x80);
         held.serial = vec![9, 0xff, 0xff];
@@ -165,17 +176,41 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_ordered_in_a_loop_even_if_the_clock_jumps() {
+    fn nothing_is_ordered_in_a_loop() {
         let wanted = names(&["a.example"]);
         let mut now = situation(&wanted, None);
         now.attempts = Attempts { failed: 2, last: Some(10_000) };
-        assert_eq!(next(&now, 10_001), 10_000 + 30 * 60);
-        assert_eq!(next(&now, 400), 400 + 30 * 60);
+        assert_eq!(next(&now), 10_000 + 30 * 60);
         now.attempts = Attempts { failed: 0, last: Some(10_000) };
-        assert_eq!(next(&now, 10_001), 10_000 + 3600);
+        assert_eq!(next(&now), 10_000 + 3600);
         // A certificate that was born old is not ordered again at once.
         let old = facts(&["a.example"], 1);
-        let held = Situation { certificate: Some(&old), ..now };
-        assert_eq!(next(&held, 10_001), 10_000 + 3600);
+        assert_eq!(next(&Situation { certificate: Some(&old), ..now }), 10_000 + 3600);
+    }
+
+    #[test]
+    fn a_certificate_that_ends_soon_does_not_wait_for_a_day() {
+        let wanted = names(&["a.example"]);
+        let held = facts(&["a.example"], 6 * DAY);
+        let end = held.not_after;
+        let pause = |left: i64| {
+            let attempts = Attempts { failed: 20, last: Some(end - left) };
+            next(&Situation { attempts, ..situation(&wanted, Some(&held)) }) - (end - left)
+        };
+        assert_eq!(pause(DAY), 6 * 3600);
+        assert_eq!(pause(3600), 4 * 3600);
+        assert_eq!(pause(-DAY), 4 * 3600);
+        let long = facts(&["a.example"], 90 * DAY);
+        let attempts = Attempts { failed: 20, last: Some(1000 + 60 * DAY) };
+        let at = next(&Situation { attempts, ..situation(&wanted, Some(&long)) });
+        assert_eq!(at, 1000 + 61 * DAY);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_does_not_hold_up_the_next_attempt() {
+        let ahead = Attempts { failed: 1, last: Some(10_000) };
+        assert_eq!(settled(ahead, 400), Attempts { failed: 1, last: Some(400) });
+        assert_eq!(settled(ahead, 10_001), ahead);
+        assert_eq!(settled(Attempts::default(), 5), Attempts::default());
     }
 }

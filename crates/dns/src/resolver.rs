@@ -29,7 +29,7 @@ pub struct Resolver {
 struct Shared {
     /// Verifies signatures.
     validating: hickory_resolver::Resolver<Narrow>,
-    /// Takes answers as they come.
+    /// Takes answers as they come: of block lists, and where nothing can be verified.
     plain: TokioResolver,
     validation: Validation,
     path: Path,
@@ -77,17 +77,32 @@ impl Resolver {
     /// If it has none, if those of one kind are forged, or if nobody answered and there is no
     /// address of the other kind either.
     pub async fn addresses(&self, host: &str) -> Result<Answer<Vec<IpAddr>>, DnsError> {
-        let name = name::parse(host)?;
-        let six = self.records(&name, RecordType::AAAA, |data| match data {
-            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-            _ => None,
-        });
-        let four = self.records(&name, RecordType::A, |data| match data {
+        let (six, four) = tokio::join!(self.ipv6(host), self.ipv4(host));
+        both(six, four)
+    }
+
+    /// The IPv4 addresses of a host. SPF asks for one kind only, RFC 7208 §5.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn ipv4(&self, host: &str) -> Result<Answer<Vec<IpAddr>>, DnsError> {
+        let address = |data: &RData| match data {
             RData::A(address) => Some(IpAddr::V4(address.0)),
             _ => None,
-        });
-        let (six, four) = tokio::join!(six, four);
-        both(six, four)
+        };
+        self.records(&name::parse(host)?, RecordType::A, address).await
+    }
+
+    /// The IPv6 addresses of a host.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn ipv6(&self, host: &str) -> Result<Answer<Vec<IpAddr>>, DnsError> {
+        let address = |data: &RData| match data {
+            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+            _ => None,
+        };
+        self.records(&name::parse(host)?, RecordType::AAAA, address).await
     }
 
     /// The texts of a name; the strings of one record are one text.
@@ -177,12 +192,6 @@ impl Resolver {
         let this = self.clone();
         let asking = async move { this.shared.path.find_out(this.probe()).await };
         tokio::spawn(asking).await.unwrap_or_default()
-    }
-
-    /// The resolver beneath, for the library that verifies senders. It verifies no signatures:
-    /// neither SPF nor DKIM nor DMARC asks for them.
-    pub fn hickory(&self) -> &TokioResolver {
-        &self.shared.plain
     }
 
     /// Asks for what every chain of signatures begins with. The question that waits for it shall

@@ -249,7 +249,9 @@ mod tests {
             began.elapsed()
         };
         took(1000);
-        let (one, ten) = (took(10_000).max(took(10_000)), took(100_000));
+        // The best of three: the machine may have been busy with something else.
+        let best = |count| [took(count), took(count), took(count)].into_iter().min().unwrap();
+        let (one, ten) = (best(10_000), best(100_000));
         // Ten times as long, with room for a busy machine; square time would be a hundred times.
         assert!(ten < one * 40 + std::time::Duration::from_millis(50), "{one:?} {ten:?}");
     }

@@ -226,6 +226,7 @@ async fn told(event: &Event, names: &mut Names<'_>) -> Told {
                 Order::Hold => "hold",
                 Order::Retry => "retry",
                 Order::Drop => "drop",
+                Order::Cancel => "cancel",
             };
             told.facts.insert("order".to_owned(), order.to_owned());
         }

@@ -5,7 +5,6 @@ use crate::dkim::{Dkim, DkimResult};
 use crate::domain;
 use crate::names::{Failure, Source, or_none};
 use crate::spf::{Spf, SpfResult};
-use crate::tags::Tags;
 
 /// What DMARC says about one domain of the From field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,18 +178,25 @@ impl Record {
     /// Reads a record; `None` if it is none. What is wrong in a tag counts as if the tag were not
     /// there, and does not undo the rest. RFC 9989 §4.7, §4.8
     fn parse(text: &str) -> Option<Self> {
-        let tags = Tags::parse(text.as_bytes())?;
-        if tags.first() != Some(b"v") || tags.get("v") != Some(b"DMARC1") {
+        // Not the lists of DKIM: there a part that cannot be read spoils all of it.
+        let mut tags = text.split(';').take(TAGS_MAX).map(|part| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            (name.trim(), value.trim())
+        });
+        if tags.next() != Some(("v", "DMARC1")) {
             return None;
         }
-        let is = |tag: &str, value: &[u8]| {
-            tags.get(tag).is_some_and(|found| found.eq_ignore_ascii_case(value))
+        let tags: Vec<(&str, &str)> = tags.collect();
+        let get = |name: &str| tags.iter().find(|tag| tag.0.eq_ignore_ascii_case(name));
+        let is = |tag: &str, value: &str| {
+            get(tag).is_some_and(|(_, found)| found.eq_ignore_ascii_case(value))
         };
-        let policy = policy(tags.get("p")).unwrap_or(Policy::None);
-        let subdomains = self::policy(tags.get("sp")).unwrap_or(policy);
-        let psd = if is("psd", b"y") {
+        let read = |tag| get(tag).and_then(|(_, value)| policy(value));
+        let policy = read("p").unwrap_or(Policy::None);
+        let subdomains = read("sp").unwrap_or(policy);
+        let psd = if is("psd", "y") {
             Psd::Yes
-        } else if is("psd", b"n") {
+        } else if is("psd", "n") {
             Psd::No
         } else {
             Psd::Unsaid
@@ -198,10 +204,10 @@ impl Record {
         Some(Self {
             policy,
             subdomains,
-            absent: self::policy(tags.get("np")).unwrap_or(subdomains),
-            is_dkim_strict: is("adkim", b"s"),
-            is_spf_strict: is("aspf", b"s"),
-            is_test: is("t", b"y") || is("pct", b"0"),
+            absent: read("np").unwrap_or(subdomains),
+            is_dkim_strict: is("adkim", "s"),
+            is_spf_strict: is("aspf", "s"),
+            is_test: is("t", "y") || is("pct", "0"),
             psd,
         })
     }
@@ -216,11 +222,11 @@ fn one_below(policy: Policy) -> Policy {
     }
 }
 
-fn policy(value: Option<&[u8]>) -> Option<Policy> {
-    match value?.to_ascii_lowercase().as_slice() {
-        b"none" => Some(Policy::None),
-        b"quarantine" => Some(Policy::Quarantine),
-        b"reject" => Some(Policy::Reject),
+fn policy(value: &str) -> Option<Policy> {
+    match value.to_ascii_lowercase().as_str() {
+        "none" => Some(Policy::None),
+        "quarantine" => Some(Policy::Quarantine),
+        "reject" => Some(Policy::Reject),
         _ => None,
     }
 }
@@ -285,6 +291,9 @@ async fn exists(source: &dyn Source, domain: &str) -> Result<bool, Unanswered> {
     }
 }
 
+/// Most tags of a record; RFC 9989 knows eleven.
+const TAGS_MAX: usize = 40;
+
 /// Where the walk goes on from a longer name. RFC 9989 §4.10
 const WALK_LABELS_MAX: usize = 7;
 
@@ -302,6 +311,9 @@ mod tests {
         assert_eq!((record.subdomains, record.absent), (Policy::Reject, Policy::None));
         assert!(record.is_dkim_strict && !record.is_spf_strict && record.is_test);
         assert_eq!(Record::parse("v=DMARC1; p=bounce").unwrap().policy, Policy::None);
+        let record =
+            Record::parse("v=DMARC1;; p=reject; rua; =; \u{e4}; p=none; P=none;;").unwrap();
+        assert_eq!(record.policy, Policy::Reject);
         assert!(Record::parse("v=DMARC1; pct=0; p=reject").unwrap().is_test);
         for text in ["v=dmarc1; p=reject", "p=reject; v=DMARC1", "v=DMARC12; p=none", "v=spf1"] {
             assert_eq!(Record::parse(text), None, "{text:?}");

@@ -14,9 +14,10 @@ impl Source for dns::Resolver {
 
     fn addresses<'a>(&'a self, name: &'a str, family: Family) -> Lookup<'a, IpAddr> {
         Box::pin(async move {
-            let mut found = read(dns::Resolver::addresses(self, name).await)?;
-            found.retain(|address| Family::of(*address) == family);
-            Ok(found)
+            read(match family {
+                Family::Ipv4 => self.ipv4(name).await,
+                Family::Ipv6 => self.ipv6(name).await,
+            })
         })
     }
 

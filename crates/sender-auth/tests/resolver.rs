@@ -95,3 +95,29 @@ async fn a_server_that_fails_puts_mail_off_and_never_lets_it_in() {
     let report = verified(&verifier(&server), "192.0.2.1", MESSAGE.as_bytes()).await;
     assert_eq!(report.decision, Decision::Accept);
 }
+
+/// What a stranger's record makes us ask of servers. The name of EHLO and policies are not counted.
+#[tokio::test]
+async fn s097_a_record_that_asks_for_more_costs_no_more_than_twelve_questions() {
+    for term in
+        ["a:h#.a.example", "include:a.example", "exists:%{i}.x#.a.example", "mx:n#.a.example"]
+    {
+        let numbered = |number: usize| format!(" \"{} \"", term.replace('#', &number.to_string()));
+        let terms: String = (0..20).map(numbered).collect();
+        let hosts: String = (0..20).map(|number| format!("h{number} A 192.0.2.9\n")).collect();
+        let zone = format!("@ TXT \"v=spf1 \"{terms} \"-all\"\n{hosts}");
+        let server = NameServer::start(&[Zone::parse("a.example", &zone)]);
+        let settings = dns::Settings {
+            servers: vec![server.address()],
+            validation: dns::Validation::Never,
+            ..dns::Settings::default()
+        };
+        let resolver = dns::Resolver::new(&settings).unwrap();
+        let verifier = Verifier::new(resolver, "mx.here.example".to_owned());
+        let report = verified(&verifier, "192.0.2.1", MESSAGE.as_bytes()).await;
+        assert_eq!(report.spf.result, SpfResult::PermError, "{term}");
+        let is_spf = |name: &str| name != "client.example" && !name.starts_with("_dmarc");
+        let asked = server.questions().into_iter().filter(|(name, _)| is_spf(name)).count();
+        assert!((1..=12).contains(&asked), "{term}: {asked}");
+    }
+}

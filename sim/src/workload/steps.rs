@@ -123,7 +123,7 @@ impl Run {
                 continue;
             }
             let outcome = match self.service.deliver(&route, &staged).await {
-                Ok(()) => Ok(()),
+                Ok(_) => Ok(()),
                 Err(DeliverError::Temporary(error)) => Err(error),
                 Err(_) => Err(ServiceError::NoSuchMailbox),
             };

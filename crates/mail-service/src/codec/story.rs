@@ -39,6 +39,7 @@ pub fn encode_event(what: &What) -> Vec<u8> {
                 Order::Hold => 0,
                 Order::Retry => 1,
                 Order::Drop => 2,
+                Order::Cancel => 3,
             });
         }
     }
@@ -67,6 +68,7 @@ pub fn decode_event(key: &[u8], value: &[u8]) -> Result<What, CorruptRecord> {
                 0 => Order::Hold,
                 1 => Order::Retry,
                 2 => Order::Drop,
+                3 => Order::Cancel,
                 _ => return Err("what was wanted is not known"),
             };
             Ok(What::Ordered { id, order })
@@ -247,6 +249,7 @@ mod tests {
             What::Attempted { id: id(1), tried: vec![tried(), ended] },
             What::Told { id: id(1), notice: id(2), told: vec![(recipient, line("failed"))] },
             What::Ordered { id: id(1), order: Order::Drop },
+            What::Ordered { id: id(1), order: Order::Cancel },
         ] {
             let bytes = encode_event(&what);
             assert_eq!(decode_event(b"k", &bytes), Ok(what));

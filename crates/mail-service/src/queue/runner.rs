@@ -132,6 +132,9 @@ impl QueueRunner {
                 () = wake.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
+            // Room for all that have ended meanwhile is filled at once, and not one by one: looking
+            // and claiming cost the same for many.
+            while working.try_join_next().is_some() {}
         }
         let rest = async { while working.join_next().await.is_some() {} };
         if tokio::time::timeout(self.settings.patience, rest).await.is_err() {

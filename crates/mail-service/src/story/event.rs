@@ -62,6 +62,8 @@ pub enum Order {
     Retry,
     /// To throw it away.
     Drop,
+    /// To take it back, by who sent it.
+    Cancel,
 }
 
 /// How a message came here and what was done with it.
@@ -206,6 +208,7 @@ pub(crate) fn of_change(
         mail_queue::Event::Hold => all.push(What::Ordered { id, order: Order::Hold }),
         mail_queue::Event::Retry => all.push(What::Ordered { id, order: Order::Retry }),
         mail_queue::Event::Drop => all.push(What::Ordered { id, order: Order::Drop }),
+        mail_queue::Event::Cancel { .. } => all.push(What::Ordered { id, order: Order::Cancel }),
         _ => {}
     }
     if let (Some(notice), Some(decided)) = (notice, &decision.notice) {

@@ -2,8 +2,8 @@
 //!
 //! To tell something costs a lock and a few hundred bytes; nobody ever waits for the store. A task
 //! gathers what was told for a moment and commits it: with the local engine that commit shares its
-//! sync with those of the mail, with PostgreSQL it is three statements a second. When the store cannot
-//! take it, it waits here, up to a limit; what is beyond that is counted and lost.
+//! sync with those of the mail, with PostgreSQL it is three statements a second. When the store
+//! cannot take it, it waits here, up to a limit; what is beyond that is counted and lost.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;

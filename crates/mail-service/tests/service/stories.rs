@@ -167,7 +167,7 @@ async fn what_an_address_was_sent_is_found_by_time() {
 }
 
 #[tokio::test]
-async fn what_the_operator_did_to_a_message_is_part_of_its_story() {
+async fn what_the_operator_and_the_sender_did_to_a_message_is_part_of_its_story() {
     let service = setup(Sharing::Exclusive).open(Arc::new(Mem::new())).await;
     let ids = submit(&service, "1@mail.example", &["a@x.example"]).await;
     service.hold_queued(ids[0]).await.unwrap();
@@ -181,6 +181,12 @@ async fn what_the_operator_did_to_a_message_is_part_of_its_story() {
         })
         .collect();
     assert_eq!(orders, [Order::Hold, Order::Drop]);
+    let dock = account_of(&service, "dock").await;
+    let ids = submit(&service, "2@mail.example", &["a@x.example"]).await;
+    service.cancel_queued(dock.id(), ids[0]).await.unwrap();
+    let told = story(&service, message("2@mail.example")).await;
+    let is_cancel = |what: &What| matches!(what, What::Ordered { order: Order::Cancel, .. });
+    assert_eq!(told.iter().filter(|event| is_cancel(&event.what)).count(), 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use dns::Tlsa;
+use mail_service::queue::Terms;
 
+use super::convert::requires_tls;
 use super::dane::Associations;
 use super::sts::{Mode, Policy};
 
@@ -59,6 +61,17 @@ pub(super) enum Wish {
     Required,
     /// `TLS-Required: No`: arriving is more important than being unread.
     Optional,
+}
+
+impl Wish {
+    /// Of a message with these terms.
+    pub(super) fn of(terms: &Terms) -> Self {
+        match (requires_tls(terms), terms.tls_optional) {
+            (true, _) => Self::Required,
+            (false, true) => Self::Optional,
+            (false, false) => Self::Usual,
+        }
+    }
 }
 
 /// How a server is to be spoken to.

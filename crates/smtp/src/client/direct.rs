@@ -11,11 +11,10 @@ use mail_service::queue::{Attempt, Job, Origin, Outcomes, Reply};
 use smtp_session::{Client, ClientTls, Errand, Fate, Response};
 use tracing::debug;
 
-use super::convert::{all, errand, outcomes, reply, requires_tls, why};
+use super::convert::{all, errand, outcomes, reply, why};
 use super::demand::{Barred, Demand, Known, Plan, Ruler, Wish, plan};
 use super::destinations::Destinations;
 use super::dialogue::{Broken, Peer, Talk};
-use super::header::wants_no_tls;
 use super::link::Link;
 use super::mta_sts::{Found, Policies};
 use super::pool::{Line, Pool};
@@ -100,10 +99,7 @@ impl Direct {
             Ok(route) => route,
             Err(attempt) => return all(job, &attempt),
         };
-        let wish = match inner.wish(job, &route).await {
-            Ok(wish) => wish,
-            Err(attempt) => return all(job, &attempt),
-        };
+        let wish = Wish::of(&job.terms);
         let mut trip = Trip::new(inner, job, &route, wish, pool);
         trip.count_policy_fault();
         for host in &route.hosts {
@@ -152,21 +148,6 @@ impl Inner {
             Err(error) => return Err(unresolved(&domain, &error)),
         };
         Ok(Route { domain, hosts, is_signed, literal: None, policy })
-    }
-
-    /// What the sender wants, in so far as it makes a difference.
-    async fn wish(&self, job: &Job, route: &Route) -> Result<Wish, Attempt> {
-        if requires_tls(&job.terms) {
-            // RFC 8689 §4.1: the header field is ignored.
-            return Ok(Wish::Required);
-        }
-        if !route.is_signed && route.policy.policy.is_none() {
-            return Ok(Wish::Usual);
-        }
-        let start = job.body.read(0..HEADER_BYTES_MAX).await.map_err(|error| {
-            Attempt::Deferred(Reply::own([4, 3, 0], format!("the message cannot be read: {error}")))
-        })?;
-        Ok(if wants_no_tls(&start) { Wish::Optional } else { Wish::Usual })
     }
 
     async fn addresses(&self, route: &Route, host: &str) -> Result<(Vec<IpAddr>, bool), DnsError> {
@@ -492,8 +473,5 @@ fn unresolved(domain: &str, error: &DnsError) -> Attempt {
 
 /// Connections that are tried for one message.
 const DIALS_MAX: usize = 16;
-
-/// Octets in which `TLS-Required` is looked for: headers are shorter.
-const HEADER_BYTES_MAX: u64 = 64 * 1024;
 
 const SECS_PER_DAY: u64 = 86_400;

@@ -16,7 +16,6 @@ mod demand;
 mod destinations;
 mod dialogue;
 mod direct;
-mod header;
 mod link;
 mod mta_sts;
 mod noted;

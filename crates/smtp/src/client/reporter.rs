@@ -99,7 +99,7 @@ impl TlsReporter {
         let staged = staging.finish().await.map_err(|error| error.to_string())?;
         // Nobody is told if it fails, and nothing is counted of its way (see `Trip::count`): or
         // two servers would report on each other's reports for ever.
-        let terms = Terms::new(None, Origin::Server);
+        let terms = Terms { tls_optional: true, ..Terms::new(None, Origin::Server) };
         let recipients = vec![Recipient::new(to)];
         let envelope = Envelope { terms, recipients, hold_until: None };
         let queued = self.service.enqueue(&staged, envelope).await;

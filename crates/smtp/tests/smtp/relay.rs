@@ -241,3 +241,42 @@ async fn notifications_are_the_relays_task_if_it_can_and_ours_if_not() {
         assert!(told.iter().all(|told| told.contains("Action: relayed")), "{told:?}");
     }
 }
+
+/// RFC 8689 §4.2.1
+#[tokio::test]
+async fn a_message_that_requires_tls_goes_through_a_relay_that_promises_it() {
+    for (tls, offers, status) in [
+        (RelayTls::Required, vec!["STARTTLS", "REQUIRETLS"], None),
+        (RelayTls::Required, vec!["STARTTLS"], Some("5.7.30")),
+        (RelayTls::Opportunistic, vec!["STARTTLS", "REQUIRETLS"], Some("5.7.10")),
+    ] {
+        let sink = Sink::new(Manners { offers, ..Manners::default() }).await;
+        let relay = match tls {
+            RelayTls::Required => verified(&sink, tls),
+            _ => relay(&sink, tls),
+        };
+        let site = site(vec![relay]).await;
+        let message = "From: home@pillarbox.example\r\n\r\nbody\r\n";
+        site.queue("a@far.example", message, |terms| terms.require_tls = true).await;
+        site.runner.run_due().await.unwrap();
+        match status {
+            None => assert!(sink.taken()[0].mail.ends_with(" REQUIRETLS")),
+            Some(status) => {
+                assert!(sink.taken().is_empty());
+                let notices = site.notices().await;
+                assert!(notices[0].contains(&format!("Status: {status}")), "{}", notices[0]);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_relay_takes_several_messages_over_one_connection() {
+    let sink = Sink::new(Manners::default()).await;
+    let site = site(vec![relay(&sink, RelayTls::None)]).await;
+    for to in ["<a@far.example>", "<b@other.example>"] {
+        site.hand_in(&[to], "body\r\n").await;
+        site.runner.run_due().await.unwrap();
+    }
+    assert_eq!((sink.taken().len(), sink.connections()), (2, 1));
+}

@@ -124,14 +124,14 @@ const WAYS: [&str; 6] =
 
 /// Sends one message; whether it was taken, and the report. What is not taken waits, and nothing
 /// of it was said.
-async fn outcome(case: &Case, zone: Zone, policy_port: u16, message: &str) -> (bool, String) {
+async fn outcome(case: &Case, zone: Zone, policy_port: u16, wish: Wish) -> (bool, String) {
     let names = NameServer::start(&[zone]);
     let (routes, direct) = direct(&names, case.sink.port, |settings| {
         settings.policy_port = policy_port;
         settings.authorities = Some(case.authority.pem.clone().into_bytes());
     });
     let site = Site::new(routes).await;
-    site.queue("x@far.example", message, |_| {}).await;
+    site.queue("x@far.example", MESSAGE, |terms| terms.tls_optional = wish == Wish::Optional).await;
     site.runner.run_due().await.unwrap();
     let is_taken = !case.sink.taken().is_empty();
     assert_eq!(site.waiting().await.len(), usize::from(!is_taken));
@@ -142,9 +142,15 @@ async fn outcome(case: &Case, zone: Zone, policy_port: u16, message: &str) -> (b
     (is_taken, report(&direct))
 }
 
-const MESSAGE: &str = "From: home@pillarbox.example\r\n\r\nbody\r\n";
+/// What the sender wants of TLS.
+#[derive(PartialEq)]
+enum Wish {
+    Usual,
+    /// `TLS-Required: No`
+    Optional,
+}
 
-const OPTIONAL: &str = "From: home@pillarbox.example\r\nTLS-Required: No\r\n\r\nbody\r\n";
+const MESSAGE: &str = "From: home@pillarbox.example\r\n\r\nbody\r\n";
 
 #[tokio::test]
 async fn s013_mta_sts_that_is_enforced_delivers_to_the_right_server_only() {
@@ -155,7 +161,7 @@ async fn s013_mta_sts_that_is_enforced_delivers_to_the_right_server_only() {
             let web = PolicyServer::new(&web, &policy(mode, MX)).await;
             let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{STS}");
             let zone = Zone::parse("far.example", &zone);
-            let (is_taken, report) = outcome(&case, zone, web.port, MESSAGE).await;
+            let (is_taken, report) = outcome(&case, zone, web.port, Wish::Usual).await;
             let is_right = matches!(how, "right name" | "wrong TLSA");
             assert_eq!(is_taken, is_right || mode != "enforce", "{mode}, {how}: {report}");
             let word = match how {
@@ -186,7 +192,7 @@ async fn s013_dane_delivers_to_the_server_that_the_zone_names_only() {
             let tlsa = format!("_{}._tcp.mx TLSA {usage} {digest}", case.sink.port);
             let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{tlsa}\n");
             let zone = Zone::parse("far.example", &zone).signed();
-            let (is_taken, report) = outcome(&case, zone, 9, MESSAGE).await;
+            let (is_taken, report) = outcome(&case, zone, 9, Wish::Usual).await;
             let is_right = match how {
                 "right name" => true,
                 // RFC 7672 §3.1.1
@@ -206,7 +212,7 @@ async fn s013_opportunistic_mail_is_delivered_whatever_the_certificate() {
         // The zone is not signed: its TLSA records prove nothing.
         let tlsa = format!("_{}._tcp.mx TLSA 3 1 1 {key}", case.sink.port);
         let zone = Zone::parse("far.example", &format!("@ MX 10 mx\nmx A 127.0.0.1\n{tlsa}\n"));
-        let (is_taken, report) = outcome(&case, zone, 9, MESSAGE).await;
+        let (is_taken, report) = outcome(&case, zone, 9, Wish::Usual).await;
         assert!(is_taken, "{how}");
         assert_eq!(case.sink.taken()[0].is_tls, how != "no STARTTLS", "{how}");
         assert!(report.contains("no-policy-found"), "{report}");
@@ -222,7 +228,7 @@ async fn s013_dane_goes_before_mta_sts() {
     let tlsa = format!("_{}._tcp.mx TLSA 3 1 1 {key}", case.sink.port);
     let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{STS}{tlsa}\n");
     let zone = Zone::parse("far.example", &zone).signed();
-    assert!(!outcome(&case, zone, web.port, MESSAGE).await.0);
+    assert!(!outcome(&case, zone, web.port, Wish::Usual).await.0);
 }
 
 #[tokio::test]
@@ -232,7 +238,7 @@ async fn s013_records_that_cannot_be_used_still_demand_tls() {
         let tlsa = format!("_{}._tcp.mx TLSA 1 1 1 {key}", case.sink.port);
         let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{tlsa}\n");
         let zone = Zone::parse("far.example", &zone).signed();
-        assert_eq!(outcome(&case, zone, 9, MESSAGE).await.0, expected, "{how}");
+        assert_eq!(outcome(&case, zone, 9, Wish::Usual).await.0, expected, "{how}");
     }
 }
 
@@ -276,7 +282,7 @@ async fn s013_a_policy_is_taken_from_its_own_server_only() {
     for (n, web) in servers.iter().enumerate() {
         let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{STS}");
         let zone = Zone::parse("far.example", &zone);
-        let (is_taken, report) = outcome(&case, zone, web.port, MESSAGE).await;
+        let (is_taken, report) = outcome(&case, zone, web.port, Wish::Usual).await;
         assert!(is_taken, "{n}");
         assert!(report.contains("sts-policy-fetch-error"), "{n}: {report}");
     }
@@ -316,7 +322,7 @@ async fn s013_a_server_that_the_policy_does_not_name_gets_nothing() {
         let web = PolicyServer::new(&web, &policy("enforce", pattern)).await;
         let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{STS}");
         let zone = Zone::parse("far.example", &zone);
-        assert_eq!(outcome(&case, zone, web.port, MESSAGE).await.0, expected, "{pattern}");
+        assert_eq!(outcome(&case, zone, web.port, Wish::Usual).await.0, expected, "{pattern}");
     }
 }
 
@@ -329,7 +335,7 @@ async fn a_message_may_say_that_arriving_is_more_important() {
         let web = PolicyServer::new(&web, &policy("enforce", MX)).await;
         let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{STS}");
         let zone = Zone::parse("far.example", &zone);
-        assert!(outcome(&case, zone, web.port, OPTIONAL).await.0, "{how}");
+        assert!(outcome(&case, zone, web.port, Wish::Optional).await.0, "{how}");
     }
 }
 
@@ -358,8 +364,7 @@ async fn a_message_that_requires_tls_arrives_so_or_its_sender_is_told() {
             settings.authorities = Some(authority.pem.clone().into_bytes());
         });
         let site = Site::new(routes).await;
-        // The header field counts for nothing then.
-        site.queue("x@far.example", OPTIONAL, |terms| terms.require_tls = true).await;
+        site.queue("x@far.example", MESSAGE, |terms| terms.require_tls = true).await;
         site.runner.run_due().await.unwrap();
         assert!(site.waiting().await.is_empty(), "{case_name}: {:?}", site.waiting().await);
         let notices = site.notices().await;
