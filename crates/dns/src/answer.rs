@@ -150,3 +150,23 @@ pub fn ptr(data: &RData) -> Option<String> {
 
 /// Longer chains of aliases are not followed; none that serves mail is near.
 pub const ALIASES_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::rr::rdata::CAA;
+    use hickory_resolver::proto::rr::rdata::caa::KeyValue;
+
+    use super::*;
+
+    #[test]
+    fn an_issuer_is_told_without_its_parameters_and_other_properties_are_none() {
+        let name = Name::from_ascii("LetsEncrypt.org").unwrap();
+        let parameters = vec![KeyValue::new("accounturi", "https://acme.example/1")];
+        let named = CAA::new_issue(false, Some(name.clone()), parameters);
+        assert_eq!(issuer(&RData::CAA(named)).as_deref(), Some("letsencrypt.org"));
+        let nobody = CAA::new_issue(false, None, Vec::new());
+        assert_eq!(issuer(&RData::CAA(nobody)).as_deref(), Some(""));
+        let wild = CAA::new_issuewild(false, Some(name), Vec::new());
+        assert_eq!(issuer(&RData::CAA(wild)), None);
+    }
+}
