@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use dns::Tlsa;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
+use rustls::{CertificateError, OtherError};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert, spki_for_anchor};
 
 /// What the certificate of a server is to be.
@@ -104,7 +103,7 @@ impl Associations {
     }
 
     /// Whether a certificate and what came with it is what they say.
-    fn verify(
+    pub(super) fn verify(
         &self,
         end_entity: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -170,53 +169,6 @@ fn told(error: webpki::Error) -> CertificateError {
         webpki::Error::CertNotValidYet { .. } => CertificateError::NotValidYet,
         webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
         error => CertificateError::Other(OtherError(Arc::new(error))),
-    }
-}
-
-/// Takes the certificates that the zone names, and no others.
-#[derive(Debug)]
-pub(super) struct DaneVerifier {
-    pub(super) provider: Arc<CryptoProvider>,
-    pub(super) associations: Arc<Associations>,
-}
-
-impl ServerCertVerifier for DaneVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.associations.verify(end_entity, others, now, &self.provider) {
-            Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err(fault) => Err(rustls::Error::InvalidCertificate(fault)),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

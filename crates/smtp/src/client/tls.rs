@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::BuilderVerifierExt;
 
-use super::dane::DaneVerifier;
+use super::dane::Associations;
 use super::demand::Demand;
 
 /// A configuration for each demand that servers of strangers are met with.
@@ -36,8 +36,8 @@ impl Sides {
             Demand::Certificate => Some(Arc::clone(&self.verified)),
             Demand::Dane(associations) => {
                 let provider = Arc::clone(self.unverified.crypto_provider());
-                let associations = Arc::clone(associations);
-                let verifier = Arc::new(DaneVerifier { provider, associations });
+                let associations = Some(Arc::clone(associations));
+                let verifier = Arc::new(Verifier { provider, associations });
                 // Of its own, with its own sessions: what was verified by other records, or not at
                 // all, is not resumed.
                 let mut config = ClientConfig::clone(&self.unverified);
@@ -72,7 +72,7 @@ pub(super) fn verified(authorities: Option<&[u8]>) -> Result<ClientConfig, Strin
 /// Any certificate will do: it keeps out who only listens. RFC 7435 §3
 pub(super) fn unverified() -> Result<ClientConfig, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Arc::new(Anybody(Arc::clone(&provider)));
+    let verifier = Arc::new(Verifier { provider: Arc::clone(&provider), associations: None });
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
@@ -80,19 +80,28 @@ pub(super) fn unverified() -> Result<ClientConfig, String> {
     Ok(builder.with_no_client_auth())
 }
 
-/// Verifies that the other side has the key of its certificate, and not whose it is.
+/// Verifies that the other side has the key of its certificate; and whose it is only if a zone
+/// says so.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    /// The certificates that the zone names, and no others.
+    associations: Option<Arc<Associations>>,
+}
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
+        end_entity: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
-        _: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(associations) = &self.associations {
+            let verified = associations.verify(end_entity, others, now, &self.provider);
+            verified.map_err(rustls::Error::InvalidCertificate)?;
+        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -102,7 +111,7 @@ impl ServerCertVerifier for Anybody {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
@@ -112,11 +121,11 @@ impl ServerCertVerifier for Anybody {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
