@@ -77,14 +77,13 @@ pub struct Outward {
     running: JoinHandle<()>,
     /// Tells the owners of other domains what became of TLS.
     reporting: Option<JoinHandle<()>>,
-    /// For the listeners; `None` if none of it leaves: then mail for other systems is refused, and
-    /// mail for the people here goes to their mailboxes at once.
-    pub outbound: Option<Arc<dyn Outbound>>,
+    /// For the listeners: all that is handed in goes through the queue, for the people here too.
+    pub outbound: Arc<dyn Outbound>,
 }
 
 impl Outward {
-    /// Begins to work on the queue. That is done without routes, too: what was taken while there
-    /// were some is not forgotten, and its senders hear of it.
+    /// Begins to work on the queue. That is done without routes, too: it carries mail of the people
+    /// here to each other, and what was taken while there were some routes is not forgotten.
     ///
     /// # Errors
     /// When the system has no randomness.
@@ -103,9 +102,7 @@ impl Outward {
             // It fails when nobody is left who could stop it.
             let _ = stopped.await;
         }));
-        let outbound: Arc<dyn Outbound> =
-            Arc::new(QueueOutbound::new(service.clone(), routes.clone()));
-        let outbound = (!routes.is_empty()).then_some(outbound);
+        let outbound = Arc::new(QueueOutbound::new(service.clone(), routes.clone()));
         let reporting = routes.direct().map(|direct| {
             let domain = service.config().domains.first().map_or(hostname, String::as_str);
             let (service, direct) = (service.clone(), direct.clone());

@@ -234,7 +234,7 @@ impl Server {
                 // elsewhere, as their addresses are not known to be theirs. RFC 3834 §2
                 let sends = role == Role::Submission;
                 let settings = SmtpSettings {
-                    outbound: self.outward.outbound.clone().filter(|_| sends),
+                    outbound: sends.then(|| Arc::clone(&self.outward.outbound)),
                     rates: Some(Arc::clone(&self.rates)),
                     ..SmtpSettings::new(role, hostname.to_owned(), starttls)
                 };

@@ -323,7 +323,7 @@ impl<'a> Connection<'a> {
                 let outbound = self.server.settings.outbound.as_ref();
                 let can_leave =
                     |out: &Arc<dyn Outbound>| found.remote.iter().all(|to| out.carries(to));
-                (!outbound.is_some_and(can_leave)).then_some(NOT_YET)
+                (!outbound.is_some_and(can_leave)).then_some(NO_ROUTE)
             }
         }
     }
@@ -342,8 +342,8 @@ fn too_much(excess: TooMuch, account: AccountId) -> Reply {
     }
 }
 
-const NOT_YET: Reply =
-    Reply::new(550, "5.7.1", "This server does not send mail to other systems yet");
+const NO_ROUTE: Reply =
+    Reply::new(550, "5.7.1", "This server has no way to the domain of the recipient");
 
 /// It may be emptied: the sender tries again. RFC 3463 §3.3
 pub(crate) const FULL_MAILBOX: Reply = Reply::new(452, "4.2.2", "Mailbox full");

@@ -110,12 +110,6 @@ impl Relays {
         Ok(Self { by_domain: Arc::new(by_domain) })
     }
 
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_domain.is_empty()
-    }
-
     /// Whether mail for an address is taken by one of them.
     #[must_use]
     pub fn carry(&self, address: &str) -> bool {

@@ -25,12 +25,6 @@ impl Routes {
         self.direct.as_ref()
     }
 
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.relays.is_empty() && self.direct.is_none()
-    }
-
     /// Whether mail for an address can leave.
     #[must_use]
     pub fn carry(&self, address: &str) -> bool {

@@ -207,7 +207,7 @@ async fn mail_for_the_people_here_goes_to_their_mailboxes_and_the_rest_to_the_re
     let mut client = site.client().await;
     client.say("MAIL FROM:<home@pillarbox.example>").await;
     let refused = client.say("RCPT TO:<a@other.example>").await;
-    assert_eq!(refused, "550 5.7.1 This server does not send mail to other systems yet");
+    assert_eq!(refused, "550 5.7.1 This server has no way to the domain of the recipient");
     let refused = client.say("RCPT TO:<nobody@pillarbox.example>").await;
     assert!(refused.starts_with("550 5.1.1"), "{refused}");
     site.hand_in(&["<work@pillarbox.example>", "<a@far.example>"], "body\r\n").await;

@@ -104,7 +104,7 @@ async fn without_somebody_who_sends_it_mail_for_others_is_refused() {
     let mut client = logged_in(&harness).await;
     client.say("MAIL FROM:<home@pillarbox.example>").await;
     let reply = client.say("RCPT TO:<x@elsewhere.example>").await;
-    assert_eq!(reply, "550 5.7.1 This server does not send mail to other systems yet");
+    assert_eq!(reply, "550 5.7.1 This server has no way to the domain of the recipient");
     assert_eq!(
         client.say("RCPT TO:<nobody@pillarbox.example>").await,
         "550 5.1.1 No such user here"
