@@ -1,16 +1,22 @@
 """Measures mail coming in and going out, beside Debian's Postfix in the same run.
 
-    PILLARBOX=path/to/pillarbox python3 e2e/mailflow.py [lmtp|smtp|out ...] [--count N] [--rounds N]
+    PILLARBOX=path/to/pillarbox python3 e2e/mailflow.py [lmtp|smtp|checked|out|direct ...] [--count N] [--rounds N]
 
-lmtp   eight LMTP connections, 4 to 300 KiB, each message durable when it is answered
-smtp   Postfix's own smtp-source (eight sessions, 5 KiB) into Pillarbox's mailboxes, and into Postfix's queue
-out    mail handed in by eight clients, until the last message has reached Postfix's smtp-sink
+lmtp     eight LMTP connections, 4 to 300 KiB, each message durable when it is answered
+smtp     Postfix's own smtp-source (eight sessions, 5 KiB) into Pillarbox's mailboxes, and into Postfix's queue
+checked  eight connections bring a message of 5 KiB that dkimpy has signed (RSA 2048), with SPF, DKIM and DMARC and without
+out      mail handed in by eight clients, until the last message has reached Postfix's smtp-sink through a relay
+direct   the same by MX
+
+`checked` and `direct` ask a name server of our own: PILLARBOX_ZONES names it (cargo build --release -p testkit --features dns);
+PILLARBOX_CLIENTS has dkimpy.
 
 Server, clients and sink share this machine's cores. What the server has computed for a message is said too: that
 depends less on what else the machine does.
 """
 
 import argparse
+import base64
 import json
 import multiprocessing
 import os
@@ -23,9 +29,11 @@ import statistics
 import subprocess
 import time
 
+import languages
 import postfix
 import server
 import throughput
+import zones
 
 CLIENTS = 8
 DRAIN_SECONDS = 300
@@ -36,6 +44,19 @@ domains = ["*"]
 host = "127.0.0.1"
 port = {port}
 tls = "none"
+"""
+
+
+DIRECT = """
+[outbound]
+direct = true
+allow_private = true
+port = {port}
+"""
+
+STRANGERS = """
+[inbound]
+trusted_networks = []
 """
 
 
@@ -90,6 +111,14 @@ def at_once(work, *arguments):
 def deliver_by_lmtp(number, gate, port, count):
     dice = random.Random(number)
     texts = [throughput.message(dice) for _ in range(min(count, 40))]
+    deliver(number, gate, port, count, b"LHLO", texts)
+
+
+def deliver_by_smtp(number, gate, port, count, text):
+    deliver(number, gate, port, count, b"EHLO", [text])
+
+
+def deliver(number, gate, port, count, hello, texts):
     with socket.create_connection(("127.0.0.1", port)) as line:
         replies = line.makefile("rb")
 
@@ -99,8 +128,8 @@ def deliver_by_lmtp(number, gate, port, count):
             if not text.startswith(code):
                 raise RuntimeError(text)
 
-        line.sendall(b"LHLO bench.example\r\n")
         reply(b"220")
+        line.sendall(hello + b" bench.example\r\n")
         reply(b"250")
         gate.wait()
         for step in range(count):
@@ -109,6 +138,25 @@ def deliver_by_lmtp(number, gate, port, count):
                 reply(code)
             line.sendall(texts[step % len(texts)] + b".\r\n")
             reply(b"250")
+
+
+def signed_message():
+    """A message that dkimpy has signed, and the zone of its author."""
+    languages.python("dkim")
+    import dkim
+
+    made = subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], check=True, capture_output=True
+    ).stdout
+    public = subprocess.run(
+        ["openssl", "pkey", "-pubout", "-outform", "DER"], input=made, check=True, capture_output=True
+    ).stdout
+    record = "v=DKIM1; k=rsa; p=" + base64.b64encode(public).decode()
+    text = b"From: a@far.example\r\nTo: b@mail.example\r\nSubject: in\r\nMessage-ID: <1@far.example>\r\n"
+    text += b"Date: Thu, 26 Nov 2026 05:00:00 +0000\r\n\r\n" + (b"y" * 70 + b"\r\n") * 70
+    zone = '$TTL 3600\n@ TXT "v=spf1 ip4:127.0.0.1 -all"\n_dmarc TXT "v=DMARC1; p=reject"\n'
+    zone += f'k._domainkey TXT "{record[:255]}" "{record[255:]}"\n'
+    return dkim.sign(text, b"k", b"far.example", made) + text, zone
 
 
 def submit(number, gate, port, count):
@@ -197,6 +245,27 @@ default_transport = smtp
 """
 
 
+def checked(count):
+    text, zone = signed_message()
+    names = zones.Zones({"far.example": zone})
+    figures = {}
+    try:
+        for what, settings in (("unchecked", ""), ("SPF, DKIM and DMARC", STRANGERS)):
+            ours = pillarbox_with(CLIENTS, names.config() + settings)
+            try:
+                with Measured(ours) as measured:
+                    seconds = at_once(deliver_by_smtp, ours.smtp, count // CLIENTS, text)
+                measured.seconds = seconds
+                for name, figure in measured.figures(count).items():
+                    figures[f"SMTP, signed 5 KiB, {what}: {name}"] = figure
+            finally:
+                ours.stop()
+                ours.remove()
+    finally:
+        names.stop()
+    return figures
+
+
 def drain(left, what):
     deadline = time.monotonic() + DRAIN_SECONDS
     while left():
@@ -206,39 +275,59 @@ def drain(left, what):
 
 
 def out(count):
-    figures = {}
     sink = Sink()
-    ours = pillarbox_with(CLIENTS, RELAY.format(port=sink.port))
     theirs = postfix.Postfix("postfix.example", f"relay_domains = far.example\nrelayhost = [127.0.0.1]:{sink.port}\n").start()
     try:
-        with Measured(ours) as measured:
-            handed_in = at_once(submit, ours.submission, count // CLIENTS)
-            drain(lambda: b"@" in ours.run("queue", "list").encode(), "Pillarbox")
-        figures["submission into the queue: messages/s"] = count / handed_in
-        for name, figure in measured.figures(count).items():
-            figures[f"submission, queue and out to smtp-sink: {name}"] = figure
+        figures = through_queue(count, "a relay", RELAY.format(port=sink.port))
         began = time.monotonic()
         smtp_source(theirs.port, "b@far.example", count)
         drain(theirs.queued, "Postfix")
         figures["smtp-source, Postfix's queue and out to smtp-sink: messages/s"] = count / (time.monotonic() - began)
+        return figures
+    finally:
+        theirs.stop()
+        sink.stop()
+
+
+def direct(count):
+    sink = Sink()
+    names = zones.Zones({"far.example": "$TTL 3600\n@ MX 10 mx\nmx A 127.0.0.1\n"})
+    try:
+        return through_queue(count, "MX", names.config() + DIRECT.format(port=sink.port))
+    finally:
+        names.stop()
+        sink.stop()
+
+
+def through_queue(count, what, settings):
+    ours = pillarbox_with(CLIENTS, settings)
+    figures = {}
+    try:
+        with Measured(ours) as measured:
+            handed_in = at_once(submit, ours.submission, count // CLIENTS)
+            drain(lambda: b"@" in ours.run("queue", "list").encode(), "Pillarbox")
+        figures[f"submission into the queue, {what}: messages/s"] = count / handed_in
+        for name, figure in measured.figures(count).items():
+            figures[f"submission, queue and out by {what} to smtp-sink: {name}"] = figure
+        return figures
     finally:
         ours.stop()
         ours.remove()
-        theirs.stop()
-        sink.stop()
-    return figures
+
+
+PARTS = {"lmtp": lmtp, "smtp": smtp, "checked": checked, "out": out, "direct": direct}
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("parts", nargs="*", default=["lmtp", "smtp", "out"])
+    parser.add_argument("parts", nargs="*", default=list(PARTS))
     parser.add_argument("--count", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     measured = {}
     for _ in range(asked.rounds):
         for part in asked.parts:
-            for name, figure in {"lmtp": lmtp, "smtp": smtp, "out": out}[part](asked.count).items():
+            for name, figure in PARTS[part](asked.count).items():
                 measured.setdefault(name, []).append(figure)
     print(f"| {asked.count} messages, {asked.rounds} rounds | median | least | most |")
     print("|---|---|---|---|")
