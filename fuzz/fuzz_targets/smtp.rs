@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
         0 => serve(Role::Lmtp, pieces),
         1 => serve(Role::Mx, pieces),
         2 => serve(Role::Submission, pieces),
-        _ => send(pieces),
+        _ => send(pieces, usize::from(first / 4)),
     }
 });
 
@@ -100,24 +100,20 @@ fn check_replies(replies: &[u8]) {
     }
 }
 
-fn send<'a>(pieces: impl Iterator<Item = &'a [u8]>) {
-    let addressee = |address: &str| Addressee { address: address.to_owned(), dsn: String::new() };
-    let errand = Errand {
-        name: "mail.harbour.example".to_owned(),
-        tls: ClientTls::Opportunistic,
-        credentials: None,
-        sender: "office@harbour.example".to_owned(),
-        recipients: vec![addressee("pilot@sea.example"), addressee("crew@sea.example")],
-        size: 100,
-        has_8bit: false,
-        smtputf8: false,
-        dsn: String::new(),
-    };
-    let mut client = Client::new(errand);
+/// Says one message, and over the same connection more if it rests.
+fn send<'a>(pieces: impl Iterator<Item = &'a [u8]>, choice: usize) {
+    let mut client = Client::new(errand(choice));
     let mut was_sent = false;
     for piece in pieces {
-        match client.push(piece) {
-            ClientStep::Read => {}
+        let mut step = client.push(piece);
+        if step == ClientStep::Rest {
+            let Some(standing) = client.standing() else { panic!("it rests and does not stand") };
+            check_fates(client, was_sent);
+            (client, step) = Client::resume(errand(choice), standing);
+            was_sent = false;
+        }
+        match step {
+            ClientStep::Read | ClientStep::Rest => {}
             ClientStep::StartTls => client.tls_started(),
             ClientStep::Text => {
                 was_sent = true;
@@ -126,6 +122,27 @@ fn send<'a>(pieces: impl Iterator<Item = &'a [u8]>) {
             ClientStep::Close => break,
         }
     }
+    check_fates(client, was_sent);
+}
+
+fn errand(choice: usize) -> Errand {
+    let addressee = |address: &str| Addressee { address: address.to_owned(), dsn: String::new() };
+    Errand {
+        name: "mail.harbour.example".to_owned(),
+        tls: ClientTls::Opportunistic,
+        credentials: None,
+        sender: "office@harbour.example".to_owned(),
+        recipients: vec![addressee("pilot@sea.example"), addressee("crew@sea.example")],
+        size: 100,
+        has_8bit: false,
+        smtputf8: false,
+        require_tls: choice % 4 == 3,
+        dsn: String::new(),
+        stays: choice % 2 == 0,
+    }
+}
+
+fn check_fates(client: Client, was_sent: bool) {
     let fates = client.into_fates(&Response::local(421, [4, 4, 2], "gone"));
     assert_eq!(fates.len(), 2);
     let is_taken = fates.iter().any(|fate| matches!(fate, Fate::Taken(_)));
