@@ -33,6 +33,7 @@ import languages
 import postfix
 import server
 import throughput
+import wire
 import zones
 
 CLIENTS = 8
@@ -256,6 +257,9 @@ def checked(count):
                 with Measured(ours) as measured:
                     seconds = at_once(deliver_by_smtp, ours.smtp, count // CLIENTS, text)
                 measured.seconds = seconds
+                results = first_message(ours).split(b"\r\nReceived:")[0]
+                if (b"dkim=pass" in results and b"dmarc=pass" in results) != (settings == STRANGERS):
+                    raise RuntimeError(f"{what}: {results}")
                 for name, figure in measured.figures(count).items():
                     figures[f"SMTP, signed 5 KiB, {what}: {name}"] = figure
             finally:
@@ -264,6 +268,14 @@ def checked(count):
     finally:
         names.stop()
     return figures
+
+
+def first_message(ours):
+    client = wire.Client(ours.imap, "client0@mail.example", server.PASSWORD)
+    client.run(b"EXAMINE INBOX")
+    reply = client.run(b"FETCH 1 (BODY.PEEK[])")
+    client.logout()
+    return wire.fetched(reply.all(b"FETCH")[0])[b"BODY[]"]
 
 
 def drain(left, what):
