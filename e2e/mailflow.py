@@ -302,8 +302,8 @@ def out(count):
 
 
 def direct(count):
-    sink = Sink()
     names = zones.Zones({"far.example": "$TTL 3600\n@ MX 10 mx\nmx A 127.0.0.1\n"})
+    sink = Sink()
     try:
         return through_queue(count, "MX", names.config() + DIRECT.format(port=sink.port))
     finally:
