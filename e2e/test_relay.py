@@ -62,15 +62,21 @@ class Sink(socketserver.StreamRequestHandler):
                 self.reply(b"250 ok")
 
 
+def start_sink(test):
+    """A sink that lives as long as the test."""
+    sink = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sink)
+    sink.daemon_threads = True
+    sink.taken, sink.silences = [], 0
+    threading.Thread(target=sink.serve_forever, daemon=True).start()
+    test.addCleanup(sink.server_close)
+    test.addCleanup(sink.shutdown)
+    return sink
+
+
 @unittest.skipIf("PILLARBOX_AT" in os.environ, "starts servers of its own")
 class Relay(unittest.TestCase):
     def setUp(self):
-        self.sink = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sink)
-        self.sink.daemon_threads = True
-        self.sink.taken, self.sink.silences = [], 0
-        threading.Thread(target=self.sink.serve_forever, daemon=True).start()
-        self.addCleanup(self.sink.server_close)
-        self.addCleanup(self.sink.shutdown)
+        self.sink = start_sink(self)
         # Another server of the same kind, for another domain.
         self.far = server.Server()
         self.far.config.write_text(self.far.config.read_text().replace("mail.example", "far.example"))

@@ -7,17 +7,15 @@ import os
 import pathlib
 import shutil
 import smtplib
-import socketserver
 import subprocess
 import tempfile
-import threading
 import time
 import unittest
 
 import engines
 import server
 import wire
-from test_relay import Sink
+from test_relay import start_sink
 from test_smtp import UNVOUCHED
 
 BODY = ".\r\n..dots\r\n\r\nbody sei\u00df\r\n"
@@ -165,12 +163,7 @@ class Later(unittest.TestCase):
     """What is handed in to leave later, and what is sent without being handed in."""
 
     def setUp(self):
-        self.sink = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sink)
-        self.sink.daemon_threads = True
-        self.sink.taken, self.sink.silences = [], 0
-        threading.Thread(target=self.sink.serve_forever, daemon=True).start()
-        self.addCleanup(self.sink.server_close)
-        self.addCleanup(self.sink.shutdown)
+        self.sink = start_sink(self)
         self.server = server.Server()
         with open(self.server.config, "a") as config:
             config.write(RELAY.format(port=self.sink.server_address[1]))

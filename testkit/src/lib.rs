@@ -10,3 +10,4 @@ pub mod pure;
 #[cfg(feature = "s3")]
 pub mod s3;
 pub mod script;
+pub mod smuggling;

@@ -4,6 +4,7 @@ use smtp_session::{
     Dsn, Event, IDLE_COMMANDS_MAX, MAILS_MAX, Notify, Offer, RECIPIENTS_MAX, Ret, Role, Session,
     StartTls,
 };
+use testkit::smuggling::LOOKALIKES;
 
 use crate::common::{Harness, codes, offer, ready};
 
@@ -143,50 +144,6 @@ fn s004_a_group_of_commands_after_ehlo_is_answered_in_order() {
     );
     assert_eq!(codes(&replies), ["250", "250", "250", "550", "250", "221"]);
 }
-
-/// What some server once took for the end of a message, each with a command behind it.
-const LOOKALIKES: &[&str] = &[
-    "\n.\n",
-    "\n.\r\n",
-    "\r\n.\n",
-    "\r.\r",
-    "\r\n.\r",
-    "\r.\r\n",
-    "\n.\r",
-    "\r.\n",
-    "\r\n.\r\r\n",
-    "\r\r\n.\r\r\n",
-    "\r\n\0.\r\n",
-    "\r\n.\0\r\n",
-    "\r\n.\r\0\n",
-    "\r\0\n.\r\n",
-    "\n\n.\r\n",
-    "\n.\n\n",
-    "\r\n .\r\n",
-    "\r\n. \r\n",
-    "\r\n..\r\n",
-    "\r\n.\x0b\r\n",
-    "\r\n.\x0c\r\n",
-    "\r\n.\u{85}",
-    "\r\n.\u{2028}",
-    "\u{85}.\u{85}",
-    "\r\n.\r.\r\n",
-    "\n\r.\r\n",
-    "\n\r.\n\r",
-    "\r\n.\n\r\n",
-    "\r\n\r.\r\n",
-    "\r\n.=0D=0A",
-    "=0D=0A.\r\n",
-    "\\r\\n.\\r\\n",
-    "\r\n.\t\r\n",
-    "\t.\r\n",
-    "\0\r\0\n.\0\r\0\n",
-    "\r\n\x08.\r\n",
-    "\x1a",
-    "\x04",
-    "\r\n.\0",
-    "\r\n.\r\n\n",
-];
 
 #[test]
 fn s005_a_message_in_a_message_is_one_message_or_none() {

@@ -8,45 +8,17 @@ use std::time::Duration;
 use net::Peer;
 use smtp::{Inbound, Role};
 use smtp_session::Content;
+use testkit::smuggling::LOOKALIKES;
 
 use crate::common::{Client, Harness};
 use crate::filter::{FakeFilter, Manner, answer};
 
 const HOME: &str = "home@pillarbox.example";
 
-/// Everything that some server once took for the end of a message, as far as it is text.
-const LOOKALIKES: &[&str] = &[
-    "\n.\n",
-    "\n.\r\n",
-    "\r\n.\n",
-    "\r.\r",
-    "\r\n.\r",
-    "\r.\r\n",
-    "\n.\r",
-    "\r.\n",
-    "\r\n.\r\r\n",
-    "\r\r\n.\r\r\n",
-    "\r\n\0.\r\n",
-    "\r\n.\0\r\n",
-    "\n\n.\r\n",
-    "\r\n .\r\n",
-    "\r\n. \r\n",
-    "\r\n..\r\n",
-    "\r\n.\x0b\r\n",
-    "\r\n.\x0c\r\n",
-    "\r\n.\u{85}",
-    "\r\n.\u{2028}",
-    "\u{85}.\u{85}",
-    "\n\r.\r\n",
-    "\r\n\r.\r\n",
-    "\r\n.=0D=0A",
-    "\\r\\n.\\r\\n",
-    "\r\n.\t\r\n",
-    "\t.\r\n",
-    "\r\n\x08.\r\n",
-    "\x1a",
-    "\x04",
-];
+/// What does not end a message, whoever reads it as we do.
+fn lookalikes() -> impl Iterator<Item = &'static str> {
+    LOOKALIKES.iter().copied().filter(|it| !it.starts_with("\r\n.\r\n"))
+}
 
 async fn envelope(client: &mut Client) {
     assert!(client.say("MAIL FROM:<a@b.example>").await.starts_with("250"));
@@ -67,7 +39,7 @@ fn text_with(lookalike: &str) -> (String, Vec<u8>) {
 async fn s007_lmtp_and_the_store_agree_where_a_message_ends() {
     let harness = Harness::of(Role::Lmtp).await;
     let mut client = harness.connect().await;
-    for lookalike in LOOKALIKES {
+    for lookalike in lookalikes() {
         let (text, plain) = text_with(lookalike);
         let before = harness.messages("home", "INBOX").await.len();
         envelope(&mut client).await;
@@ -87,7 +59,7 @@ async fn s007_the_filter_is_shown_exactly_what_is_stored() {
     let harness = Harness::inbound(Inbound { filter, ..Inbound::default() }).await;
     let mut client = harness.connect().await;
     let mut taken = 0;
-    for lookalike in LOOKALIKES {
+    for lookalike in lookalikes() {
         let (text, plain) = text_with(lookalike);
         envelope(&mut client).await;
         client.send(&text).await;
@@ -105,7 +77,7 @@ async fn s007_the_filter_is_shown_exactly_what_is_stored() {
         }
         assert_eq!(messages.len(), taken, "{lookalike:?}");
     }
-    assert!((5..LOOKALIKES.len()).contains(&taken), "{taken}");
+    assert!((5..lookalikes().count()).contains(&taken), "{taken}");
 }
 
 #[tokio::test]
