@@ -18,25 +18,29 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::delivery::failed;
 
-/// Memory for the messages that are held, for all connections together.
+/// Memory for the messages that are held, for all connections together: so much for those that
+/// arrive, and as much for those that are whole. Clients decide how long a message arrives, so what
+/// they fill must not be what others wait for.
 #[derive(Debug)]
 pub struct Budget {
+    arriving: Arc<Semaphore>,
     units: Arc<Semaphore>,
     units_max: u32,
 }
 
 impl Budget {
-    /// A budget of so many octets. A message that is larger takes all of it.
+    /// A budget of so many octets of each kind. A message that is larger takes all of it.
     pub fn new(octets: u64) -> Self {
         let units_max = units(octets).max(1);
-        Self { units: Arc::new(Semaphore::new(units_max as usize)), units_max }
+        let semaphore = || Arc::new(Semaphore::new(units_max as usize));
+        Self { arriving: semaphore(), units: semaphore(), units_max }
     }
 
     /// More of it for `share`, if there is more now.
     fn grow(&self, share: &mut OwnedSemaphorePermit, octets: usize) -> bool {
         let held = u32::try_from(share.num_permits()).unwrap_or(u32::MAX);
         let missing = units(octets as u64).saturating_sub(held);
-        match Arc::clone(&self.units).try_acquire_many_owned(missing) {
+        match Arc::clone(&self.arriving).try_acquire_many_owned(missing) {
             Ok(more) => {
                 share.merge(more);
                 true
@@ -74,7 +78,7 @@ pub(crate) struct Whole {
 
 impl Held {
     pub(crate) fn new(service: Service, budget: Arc<Budget>) -> Self {
-        let text = match Arc::clone(&budget.units).try_acquire_many_owned(0) {
+        let text = match Arc::clone(&budget.arriving).try_acquire_many_owned(0) {
             Ok(nothing) => Text::Memory(Vec::new(), nothing),
             Err(_) => Text::Store(service.stage_outgoing()),
         };
@@ -150,8 +154,8 @@ const HELD_BYTES_MAX: usize = 256 * 1024;
 /// (RFC 5321 §4.5.3.2.6), and longer than any look at one takes.
 const TURN_PATIENCE: Duration = Duration::from_secs(120);
 
-/// The usual budget: two messages of the largest usual size, or thousands of the usual one.
-pub const HELD_BUDGET_BYTES: u64 = 128 * 1024 * 1024;
+/// The usual budget of each kind: a message of the largest usual size, or thousands of usual ones.
+pub const HELD_BUDGET_BYTES: u64 = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -200,6 +204,18 @@ mod tests {
         for held in all {
             assert_eq!(held.finish().await.unwrap().text.len(), text.len());
         }
+    }
+
+    #[tokio::test]
+    async fn messages_that_never_come_to_their_end_hold_up_nobody() {
+        let service = service().await;
+        let budget = Arc::new(Budget::new(300_000));
+        let slow = hold(&service, &budget, &vec![b'x'; 250_000]).await;
+        assert!(matches!(slow.text, Text::Memory(..)));
+        let other = hold(&service, &budget, &vec![b'y'; 290_000]).await;
+        assert!(matches!(other.text, Text::Store(_)));
+        assert_eq!(other.finish().await.unwrap().text.len(), 290_000);
+        drop(slow);
     }
 
     #[tokio::test(start_paused = true)]
