@@ -145,9 +145,9 @@ impl Policies {
         }
         if slots.len() >= DOMAINS_MAX {
             // What is being looked at counts as needed.
-            let is_needed = |slot: &Arc<Slot>| {
-                slot.try_lock().map_or(true, |known| known.kept.is_some() || known.failed.is_some())
-            };
+            let now = Instant::now();
+            let is_needed =
+                |slot: &Arc<Slot>| slot.try_lock().map_or(true, |known| known.is_needed(now));
             slots.retain(|_, slot| is_needed(slot));
         }
         let slot = Arc::new(Slot::default());
@@ -159,6 +159,12 @@ impl Policies {
 }
 
 impl Known {
+    /// Whether forgetting it would change anything.
+    fn is_needed(&self, now: Instant) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.is_valid(now))
+            || self.failed.as_ref().is_some_and(|(_, until, _)| *until > now)
+    }
+
     /// Whether the policy of this id is to be fetched now.
     fn needs(&self, id: &str, now: Instant) -> bool {
         let is_kept = self.kept.as_ref().is_some_and(|kept| {

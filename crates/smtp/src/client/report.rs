@@ -56,6 +56,7 @@ impl Failure {
         address: Option<IpAddr>,
         reason: String,
     ) -> Self {
+        let reason = reason.chars().take(REASON_CHARS_MAX).collect();
         Self { kind, host: host.map(str::to_owned), address, reason }
     }
 }
@@ -158,16 +159,16 @@ impl TlsReports {
         subjects.sort_by_key(|(subject, _)| *subject);
         let policies: Vec<Value> =
             subjects.iter().map(|(subject, counts)| policy(subject, counts)).collect();
-        let date = iso_date(day);
+        let start = InternalDate::rfc3339(day * DAY_SECS);
         (!policies.is_empty()).then(|| {
             json!({
                 "organization-name": organization,
                 "date-range": {
-                    "start-datetime": format!("{date}T00:00:00Z"),
-                    "end-datetime": format!("{date}T23:59:59Z"),
+                    "start-datetime": start,
+                    "end-datetime": InternalDate::rfc3339(day * DAY_SECS + DAY_SECS - 1),
                 },
                 "contact-info": contact,
-                "report-id": format!("{date}T00:00:00Z_{domain}"),
+                "report-id": format!("{start}_{domain}"),
                 "policies": policies,
             })
         })
@@ -216,19 +217,10 @@ fn policy(subject: &Subject, counts: &Counts) -> Value {
     report
 }
 
-/// RFC 3339 §5.6
-fn iso_date(day: i64) -> String {
-    // `2-Feb-1994`
-    let text = InternalDate::format_date(day);
-    let mut parts = text.split('-');
-    let mut next = || parts.next().unwrap_or_default();
-    let (day, month, year) = (next(), next(), next());
-    let month = MONTHS.iter().position(|name| *name == month).unwrap_or_default() + 1;
-    format!("{year}-{month:02}-{day:0>2}")
-}
+const DAY_SECS: i64 = 24 * 60 * 60;
 
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+/// A reason may repeat what a server said.
+const REASON_CHARS_MAX: usize = 300;
 
 /// Days that are kept before the current one.
 const DAYS_KEPT: i64 = 2;
