@@ -1,6 +1,8 @@
 //! What is done to the header of a stranger's message before it is delivered: fields that claim to
 //! be ours go, and those in which we say what we found out stand in front.
 
+use std::collections::HashSet;
+
 use mime::header::{Field, fields};
 
 use super::answer::Edits;
@@ -25,9 +27,10 @@ pub(crate) fn cleaned(header: &[u8], hostname: &str, edits: &Edits) -> Vec<u8> {
     let all: Vec<Field<'_>> = fields(&header).collect();
     let block: usize = all.iter().map(|field| field.raw.len()).sum();
     let mut out = Vec::with_capacity(header.len());
+    let removed = removed(&all, edits);
     for (index, field) in all.iter().enumerate() {
         let is_ours = field.is_named(JUNK_FIELD.as_bytes());
-        if !is_ours && !is_removed(&all, index, edits) {
+        if !is_ours && !removed.contains(&index) {
             out.extend_from_slice(field.raw);
         }
     }
@@ -35,20 +38,22 @@ pub(crate) fn cleaned(header: &[u8], hostname: &str, edits: &Edits) -> Vec<u8> {
     out
 }
 
-fn is_removed(all: &[Field<'_>], index: usize, edits: &Edits) -> bool {
-    let Some(field) = all.get(index) else { return false };
-    let like = |name: &str, part: &[Field<'_>]| {
-        part.iter().filter(|it| it.is_named(name.as_bytes())).count() as i64
-    };
-    let (before, behind) = all.split_at(index);
-    edits.remove.iter().any(|(name, which)| {
-        field.is_named(name.as_bytes())
-            && match *which {
-                0 => true,
-                from_top @ 1.. => like(name, before) + 1 == from_top,
-                from_bottom => like(name, behind) == -from_bottom,
-            }
-    })
+/// The fields that a filter takes away, by their place among all: each edit looks at them once,
+/// because a stranger decides how many there are.
+fn removed(all: &[Field<'_>], edits: &Edits) -> HashSet<usize> {
+    let mut removed = HashSet::new();
+    for (name, which) in &edits.remove {
+        let is_named = |(_, field): &(usize, &Field<'_>)| field.is_named(name.as_bytes());
+        let named = all.iter().enumerate().filter(is_named).map(|(index, _)| index);
+        let named: Vec<usize> = named.collect();
+        let place = |nth: i64| usize::try_from(nth).ok().and_then(|nth| named.get(nth));
+        match *which {
+            0 => removed.extend(&named),
+            from_top @ 1.. => removed.extend(place(from_top - 1)),
+            from_bottom => removed.extend(place((named.len() as i64).saturating_add(from_bottom))),
+        }
+    }
+    removed
 }
 
 /// The lines of the fields that a filter adds.
