@@ -49,7 +49,9 @@ impl Service {
         let mut search = Search::default();
         search.ask(first);
         while let Some(hash) = search.asked.pop_front() {
-            let (found, is_whole) = self.shared.read(move |view| events_of(view, hash)).await?;
+            let room = TOLD_BYTES_MAX.saturating_sub(search.bytes);
+            let read = self.shared.read(move |view| events_of(view, hash, room));
+            let (found, is_whole) = read.await?;
             search.is_cut |= !is_whole;
             for (moment, event, bytes) in found {
                 search.note(&self.shared, moment, event, bytes);
@@ -149,11 +151,12 @@ impl Search {
 /// An event as it was found, and how long it is.
 type Stored = (Moment, Event, usize);
 
-/// The events that stand under a hash, of all days for which there are any, and whether these are
-/// all.
+/// The events that stand under a hash, of all days for which there are any, as far as there is room
+/// for them, and whether these are all.
 fn events_of(
     view: &dyn View,
     hash: [u8; STORY_HASH_BYTES],
+    mut room: usize,
 ) -> Result<(Vec<Stored>, bool), ServiceError> {
     let (mut events, mut is_whole) = (Vec::new(), true);
     let Some((first, last)) = days(view)? else { return Ok((events, is_whole)) };
@@ -165,9 +168,10 @@ fn events_of(
             let (_, moment) = keys::parse_story_index(key).ok_or_else(|| strange_key(key))?;
             let key = keys::story_event(moment);
             // The sweep may have come between.
-            if let Some(value) = view.get(&key)? {
-                events.push((moment, read_event(&key, &value)?, value.len()));
-            }
+            let Some(value) = view.get(&key)? else { continue };
+            let Some(left) = room.checked_sub(value.len()) else { return Ok((events, false)) };
+            room = left;
+            events.push((moment, read_event(&key, &value)?, value.len()));
         }
     }
     Ok((events, is_whole))
