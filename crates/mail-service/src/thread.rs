@@ -16,7 +16,7 @@ use crate::codec::{CorruptRecord, Writer, decode};
 use crate::error::ServiceError;
 use crate::keys::{AccountKey, AccountKeys, THREAD_HASH_BYTES};
 
-/// The hash that stands for a Message-ID.
+/// The hash that stands for a Message-ID, or another text, in a key.
 pub(crate) type IdHash = [u8; THREAD_HASH_BYTES];
 
 /// What a message tells of its conversation.
@@ -106,7 +106,7 @@ fn encode_thread(thread: ThreadId) -> Vec<u8> {
     writer.finish()
 }
 
-/// The hash that stands for a Message-ID.
+/// The hash that stands for a Message-ID, or another text, in a key.
 pub(crate) fn hash(id: &[u8]) -> IdHash {
     let digest = *store::BlobId::of(id).as_bytes();
     let mut hash = IdHash::default();

@@ -172,13 +172,7 @@ fn write_recipient(w: &mut Writer, recipient: &QueuedRecipient) {
         w.bytes(original.kind.as_bytes());
         w.bytes(original.address.as_bytes());
     });
-    w.byte(match recipient.progress {
-        Progress::Waiting => 0,
-        Progress::InProgress => 1,
-        Progress::Delivered => 2,
-        Progress::Failed => 3,
-        Progress::Expired => 4,
-    });
+    write_progress(w, recipient.progress);
     w.number(u64::from(recipient.attempts));
     w.signed(recipient.since);
     w.signed(recipient.next);
@@ -205,14 +199,7 @@ fn read_recipient(r: &mut Reader<'_>) -> Result<QueuedRecipient, Fault> {
         _ => return Err("what is to be told is not known"),
     };
     let original = r.option(|r| Ok(OriginalRecipient { kind: owned(r)?, address: owned(r)? }))?;
-    let progress = match r.byte()? {
-        0 => Progress::Waiting,
-        1 => Progress::InProgress,
-        2 => Progress::Delivered,
-        3 => Progress::Failed,
-        4 => Progress::Expired,
-        _ => return Err("how far a recipient is is not known"),
-    };
+    let progress = read_progress(r)?;
     let (attempts, since, next) = (r.number_u32()?, r.signed()?, r.signed()?);
     let waited_secs = r.signed()?;
     let warned = match r.byte()? {
@@ -230,6 +217,27 @@ fn read_recipient(r: &mut Reader<'_>) -> Result<QueuedRecipient, Fault> {
 
 fn owned(r: &mut Reader<'_>) -> Result<String, Fault> {
     r.text().map(str::to_owned)
+}
+
+pub(super) fn write_progress(w: &mut Writer, progress: Progress) {
+    w.byte(match progress {
+        Progress::Waiting => 0,
+        Progress::InProgress => 1,
+        Progress::Delivered => 2,
+        Progress::Failed => 3,
+        Progress::Expired => 4,
+    });
+}
+
+pub(super) fn read_progress(r: &mut Reader<'_>) -> Result<Progress, Fault> {
+    match r.byte()? {
+        0 => Ok(Progress::Waiting),
+        1 => Ok(Progress::InProgress),
+        2 => Ok(Progress::Delivered),
+        3 => Ok(Progress::Failed),
+        4 => Ok(Progress::Expired),
+        _ => Err("how far a recipient is is not known"),
+    }
 }
 
 /// The mark that an entry was delivered: when, so that the sweep knows when it is old.

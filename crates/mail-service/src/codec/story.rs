@@ -1,8 +1,9 @@
 //! Rows of stories.
 
-use mail_queue::{Progress, QueueId};
+use mail_queue::QueueId;
 use mail_types::{AccountId, Uid};
 
+use super::queue::{read_progress, write_progress};
 use super::{CorruptRecord, Fault, Reader, Writer, decode};
 use crate::story::{Arrival, Line, Order, Placement, Tried, What};
 
@@ -132,13 +133,7 @@ fn read_place(r: &mut Reader<'_>) -> Result<Placement, Fault> {
 
 fn write_tried(w: &mut Writer, tried: &Tried) {
     write_line(w, &tried.recipient);
-    w.byte(match tried.progress {
-        Progress::Waiting => 0,
-        Progress::InProgress => 1,
-        Progress::Delivered => 2,
-        Progress::Failed => 3,
-        Progress::Expired => 4,
-    });
+    write_progress(w, tried.progress);
     w.number(u64::from(tried.attempts));
     w.option(tried.next, |w, next| w.signed(next));
     w.option(tried.remote.as_ref(), write_line);
@@ -147,14 +142,7 @@ fn write_tried(w: &mut Writer, tried: &Tried) {
 
 fn read_tried(r: &mut Reader<'_>) -> Result<Tried, Fault> {
     let recipient = read_line(r)?;
-    let progress = match r.byte()? {
-        0 => Progress::Waiting,
-        1 => Progress::InProgress,
-        2 => Progress::Delivered,
-        3 => Progress::Failed,
-        4 => Progress::Expired,
-        _ => return Err("how far a recipient is is not known"),
-    };
+    let progress = read_progress(r)?;
     let (attempts, next) = (r.number_u32()?, r.option(|r| r.signed())?);
     let (remote, reply) = (r.option(read_line)?, r.option(read_line)?);
     Ok(Tried { recipient, progress, attempts, next, remote, reply })
@@ -191,6 +179,8 @@ const VERSION: u8 = 1;
 
 #[cfg(test)]
 mod tests {
+    use mail_queue::Progress;
+
     use super::super::tests::assert_damage_is_noticed;
     use super::*;
     use crate::story::{CHECKS_MAX, LINE_BYTES_MAX, LISTED_MAX};
