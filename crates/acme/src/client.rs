@@ -16,7 +16,7 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::pki_types::Der;
 use tracing::{info, warn};
 
-use crate::hook::Action;
+use crate::hook::{Action, HOOK_TIME_MAX};
 use crate::tokens::Presented;
 use crate::{Advice, Authority, Challenge, Hook, Issued, OrderError, Settings, Tokens};
 
@@ -35,7 +35,8 @@ impl Authority for Client {
         replaced: Option<&Facts>,
     ) -> Result<Issued, OrderError> {
         let order = self.issue(names, replaced);
-        match tokio::time::timeout(ORDER_TIME_MAX, order).await {
+        let time_max = ORDER_TIME_MAX + 2 * self.hooks_time(names);
+        match tokio::time::timeout(time_max, order).await {
             Ok(done) => done,
             Err(_) => Err(OrderError::new("the authority took too long")),
         }
@@ -78,7 +79,9 @@ impl Client {
         let order = new_order(&account, &identifiers, replaced).await;
         let mut order = order.map_err(|error| self.looked_at(error))?;
         let mut proofs = Vec::new();
-        let proved = self.prove(&mut order, &mut proofs).await;
+        let time_max = ORDER_TIME_MAX / 2 + self.hooks_time(names);
+        let proving = tokio::time::timeout(time_max, self.prove(&mut order, &mut proofs)).await;
+        let proved = proving.unwrap_or_else(|_| Err(OrderError::new("the proof took too long")));
         // Whether or not it went well, what was made for it goes.
         for proof in proofs {
             proof.end().await;
@@ -88,6 +91,14 @@ impl Client {
         order.finalize_csr(&request).await.map_err(OrderError::new)?;
         let chain = order.poll_certificate(&POLLS).await.map_err(OrderError::new)?;
         Ok(Issued { chain, key: key.serialize_pem() })
+    }
+
+    /// How long programs may take to set records, one after the other; and again to remove them.
+    fn hooks_time(&self, names: &[String]) -> Duration {
+        match self.settings.challenge {
+            Challenge::Dns01(_) => HOOK_TIME_MAX * u32::try_from(names.len()).unwrap_or(u32::MAX),
+            Challenge::Http01 | Challenge::TlsAlpn01 => Duration::ZERO,
+        }
     }
 
     /// Proves what is not proved yet, all names at once, and waits for the verdict.

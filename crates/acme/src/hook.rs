@@ -94,7 +94,7 @@ impl Drop for Running {
 }
 
 /// A record takes some minutes to reach all name servers.
-const HOOK_TIME_MAX: Duration = Duration::from_secs(300);
+pub(crate) const HOOK_TIME_MAX: Duration = Duration::from_secs(300);
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 

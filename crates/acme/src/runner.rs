@@ -178,6 +178,8 @@ impl<A: Authority> Runner<A> {
             }
         };
         self.ask_at = now.saturating_add(pause.clamp(ASK_SECS_MIN, ASK_SECS_MAX));
+        let next = self.next();
+        self.status.send_modify(|status| status.next = next);
     }
 
     /// Orders for all names; if some are refused, for the others, as far as that helps.
