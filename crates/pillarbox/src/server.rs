@@ -300,13 +300,7 @@ impl Server {
 
 fn shown(listen: &Listen, address: &Address) -> ReadyAddress {
     ReadyAddress {
-        protocol: match listen.protocol {
-            Protocol::Http => "http",
-            Protocol::Imap => "imap",
-            Protocol::Smtp(Role::Lmtp) => "lmtp",
-            Protocol::Smtp(Role::Mx) => "smtp",
-            Protocol::Smtp(Role::Submission) => "submission",
-        },
+        protocol: listen.protocol.word(),
         address: address.to_string(),
         tls: match listen.tls {
             TlsMode::Implicit => "implicit",

@@ -28,7 +28,12 @@ impl Policy {
     pub fn read(text: &str, domain: &str, site: &Site) -> Self {
         let terms: Vec<&str> = text.split_ascii_whitespace().skip(1).collect();
         let mut is_unknown = false;
-        let mut lets = vec![false; site.addresses.len()];
+        // A machine behind a router may not know its address: then only names can let it.
+        let addresses: Vec<Option<IpAddr>> = match site.addresses.is_empty() {
+            true => vec![None],
+            false => site.addresses.iter().copied().map(Some).collect(),
+        };
+        let mut lets = vec![false; addresses.len()];
         for term in &terms {
             let (qualifier, mechanism) = match term.strip_prefix(['+', '-', '~', '?']) {
                 Some(mechanism) => (term.chars().next().unwrap_or('+'), mechanism),
@@ -43,7 +48,8 @@ impl Policy {
             }
             let is_elsewhere = ["include:", "exists:", "redirect=", "ptr"];
             is_unknown |= is_elsewhere.iter().any(|name| mechanism.starts_with(name));
-            for (lets, address) in lets.iter_mut().zip(&site.addresses) {
+            is_unknown |= addresses == [None] && qualifier == '+' && mechanism.starts_with("ip");
+            for (lets, address) in lets.iter_mut().zip(&addresses) {
                 *lets |= qualifier == '+' && matches(&mechanism, *address, domain, site);
             }
         }
@@ -62,7 +68,7 @@ pub fn is_policy(text: &str) -> bool {
 }
 
 /// The mail exchanger of a domain of ours is the server, as another check sees to.
-fn matches(mechanism: &str, address: IpAddr, domain: &str, site: &Site) -> bool {
+fn matches(mechanism: &str, address: Option<IpAddr>, domain: &str, site: &Site) -> bool {
     let (name, argument) = match mechanism.split_once(':') {
         Some((name, argument)) => (name, argument),
         None => (mechanism, domain),
@@ -70,7 +76,7 @@ fn matches(mechanism: &str, address: IpAddr, domain: &str, site: &Site) -> bool 
     match name {
         "mx" => site.domains.iter().any(|ours| ours == argument),
         "a" => argument == site.hostname,
-        "ip4" | "ip6" => is_within(argument, address),
+        "ip4" | "ip6" => address.is_some_and(|address| is_within(argument, address)),
         _ => false,
     }
 }
@@ -100,6 +106,15 @@ mod tests {
 
     fn read(text: &str) -> Policy {
         Policy::read(text, "example.org", &site())
+    }
+
+    #[test]
+    fn a_server_that_does_not_know_its_address_is_let_by_its_names_alone() {
+        let site = Site { addresses: Vec::new(), ..site() };
+        let read = |text| Policy::read(text, "example.org", &site);
+        assert_eq!(read("v=spf1 mx -all"), Policy::Lets);
+        assert_eq!(read("v=spf1 ip4:192.0.2.1 -all"), Policy::Unknown);
+        assert_eq!(read("v=spf1 -all"), Policy::Refuses);
     }
 
     #[test]
