@@ -167,8 +167,10 @@ class Relay(unittest.TestCase):
     def test_what_was_not_answered_waits_over_a_restart_and_is_sent_again(self):
         self.sink.silences = 1
         self.assertEqual(self.hand_in("a@plain.example"), {})
-        self.wait_for(lambda: "1 to reach" in self.near.run("queue", "list"))
+        # It waits before its first attempt, too: so the attempt is awaited first.
+        self.wait_for(lambda: self.sink.taken)
         self.wait_for(lambda: " waiting " in self.near.run("queue", "list"))
+        self.assertIn("1 to reach", self.near.run("queue", "list"))
         self.assertEqual(len(self.sink.taken), 1)
         self.near.kill()
         self.near.start()
