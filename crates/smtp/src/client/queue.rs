@@ -5,7 +5,7 @@ use mail_service::queue::{
     QueueError, QueueId, Recipient, Release, Ret, Terms,
 };
 use mail_service::{Service, ServiceError};
-use smtp_session::ReleaseRequest;
+use smtp_session::{ReleaseRequest, Transaction};
 use tracing::{error, info};
 
 use super::noted::{Noted, Traits};
@@ -76,38 +76,46 @@ impl Outgoing for Taking {
 
 fn queue_envelope(envelope: Envelope, traits: Traits) -> QueueEnvelope {
     let Envelope { transaction, account, .. } = envelope;
-    let sender = Some(transaction.reverse_path).filter(|path| !path.is_empty());
     let origin = match account {
         Some(name) => Origin::Account(name.as_str().to_owned()),
         None => Origin::Stranger,
     };
     let terms = Terms {
-        envid: transaction.envelope_id.filter(|id| !id.is_empty()),
-        ret: transaction.ret.map(|ret| match ret {
-            smtp_session::Ret::Full => Ret::Full,
-            smtp_session::Ret::Headers => Ret::Headers,
-        }),
         // What is there counts, and not only what was said of it: text that was named by a URL has
         // octets that its sender never saw. RFC 4468 §4
         body: match transaction.eight_bit || traits.has_8bit {
             true => Body::EightBitMime,
             false => Body::SevenBit,
         },
-        smtputf8: transaction.utf8,
-        require_tls: transaction.require_tls,
         // RFC 8689 §4.1: the parameter goes before the field.
         tls_optional: traits.is_tls_optional && !transaction.require_tls,
         release: transaction.release.map(|release| match release.request {
             ReleaseRequest::For(secs) => Release::For(secs),
             ReleaseRequest::Until(at) => Release::Until(at),
         }),
-        ..Terms::new(sender, origin)
+        ..terms(&transaction, origin)
     };
     let recipients = transaction.recipients.into_iter().map(recipient).collect();
     QueueEnvelope { terms, recipients, hold_until: transaction.release.map(|it| it.at) }
 }
 
-fn recipient(to: smtp_session::Recipient) -> Recipient {
+/// What of MAIL a notice depends on.
+pub(crate) fn terms(said: &Transaction, origin: Origin) -> Terms {
+    let sender = Some(said.reverse_path.clone()).filter(|path| !path.is_empty());
+    Terms {
+        envid: said.envelope_id.clone().filter(|id| !id.is_empty()),
+        ret: said.ret.map(|ret| match ret {
+            smtp_session::Ret::Full => Ret::Full,
+            smtp_session::Ret::Headers => Ret::Headers,
+        }),
+        smtputf8: said.utf8,
+        require_tls: said.require_tls,
+        ..Terms::new(sender, origin)
+    }
+}
+
+/// What RCPT said.
+pub(crate) fn recipient(to: smtp_session::Recipient) -> Recipient {
     let notify = match to.notify {
         None => Notify::Unasked,
         Some(smtp_session::Notify { success: false, failure: false, delay: false }) => {
@@ -125,7 +133,6 @@ fn recipient(to: smtp_session::Recipient) -> Recipient {
 #[cfg(test)]
 mod tests {
     use mail_service::AccountName;
-    use smtp_session::Transaction;
 
     use super::*;
 

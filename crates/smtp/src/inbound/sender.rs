@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 
-use sender_auth::{Decision, Incoming, Verifier};
+use sender_auth::{Decision, Incoming, SpfResult, Verifier};
 
 /// A message whose sender is to be checked.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,9 @@ pub struct SenderResult {
     pub reason: String,
     /// The fields that tell the results, whole lines.
     pub fields: Vec<u8>,
+    /// Whether MAIL FROM is proved to be of those who may use it: SPF passed for its own domain,
+    /// and not only for EHLO. RFC 7208 §2.6.3
+    pub is_sender_proved: bool,
 }
 
 /// Checks senders.
@@ -53,8 +56,11 @@ impl SenderChecks for Verifier {
                 now: claim.now,
             };
             let report = self.verify(&incoming).await;
+            // Without a MAIL FROM it is the result of EHLO.
+            let is_sender_proved =
+                incoming.mail_from.is_some() && report.spf.result == SpfResult::Pass;
             let (decision, reason) = (report.decision, report.reason);
-            SenderResult { decision, reason, fields: report.fields }
+            SenderResult { decision, reason, fields: report.fields, is_sender_proved }
         })
     }
 }
