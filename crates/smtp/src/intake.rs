@@ -350,8 +350,8 @@ impl Intake {
             let story = &mut self.story;
             let judged = inbound.judge(&self.service, stranger, text, now_secs(), story).await?;
             self.verdict = judged.verdict;
-            if let Some(receipt) = self.receipt.as_mut().filter(|_| judged.is_sender_proved) {
-                receipt.proved(Voucher::Vouched);
+            if judged.is_sender_proved {
+                self.vouch();
             }
             header = cleaned(&header, &self.hostname, &judged.edits).into();
             self.open(&judged.above).await;
@@ -365,6 +365,16 @@ impl Intake {
             self.store(piece).await;
         }
         Ok(())
+    }
+
+    /// The sender is a stranger who is proved.
+    fn vouch(&mut self) {
+        if let Some(receipt) = &mut self.receipt {
+            receipt.proved(Voucher::Vouched);
+        }
+        if let Some(Ok(outgoing)) = &mut self.outgoing {
+            outgoing.vouch();
+        }
     }
 
     /// The message is whole: delivers it, and says what became of it.

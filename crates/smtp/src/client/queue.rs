@@ -35,7 +35,11 @@ impl Outbound for QueueOutbound {
     fn begin(&self, envelope: Envelope) -> Box<dyn Outgoing> {
         let service = self.service.clone();
         let staging = service.stage_outgoing();
-        Box::new(Taking { service, staging, envelope, noted: Noted::default() })
+        let origin = match &envelope.account {
+            Some(name) => Origin::Account(name.as_str().to_owned()),
+            None => Origin::Stranger,
+        };
+        Box::new(Taking { service, staging, envelope, origin, noted: Noted::default() })
     }
 }
 
@@ -43,6 +47,7 @@ struct Taking {
     service: Service,
     staging: OutgoingStaging,
     envelope: Envelope,
+    origin: Origin,
     noted: Noted,
 }
 
@@ -52,13 +57,19 @@ impl Outgoing for Taking {
         Box::pin(self.staging.push(bytes))
     }
 
+    fn vouch(&mut self) {
+        if self.origin == Origin::Stranger {
+            self.origin = Origin::Vouched;
+        }
+    }
+
     fn commit(self: Box<Self>) -> Pending<'static, Vec<QueueId>> {
         Box::pin(async move {
-            let Self { service, staging, envelope, noted } = *self;
+            let Self { service, staging, envelope, origin, noted } = *self;
             let message = envelope.id;
             let staged = staging.finish().await?;
-            let queued = service.enqueue(&staged, queue_envelope(envelope, noted.finish())).await;
-            match queued {
+            let envelope = queue_envelope(envelope.transaction, origin, noted.finish());
+            match service.enqueue(&staged, envelope).await {
                 Ok(ids) => {
                     ids.iter().for_each(|id| info!(%id, message, "queued"));
                     Ok(ids)
@@ -74,12 +85,7 @@ impl Outgoing for Taking {
     }
 }
 
-fn queue_envelope(envelope: Envelope, traits: Traits) -> QueueEnvelope {
-    let Envelope { transaction, account, .. } = envelope;
-    let origin = match account {
-        Some(name) => Origin::Account(name.as_str().to_owned()),
-        None => Origin::Stranger,
-    };
+fn queue_envelope(transaction: Transaction, origin: Origin, traits: Traits) -> QueueEnvelope {
     let terms = Terms {
         // What is there counts, and not only what was said of it: text that was named by a URL has
         // octets that its sender never saw. RFC 4468 §4
@@ -132,8 +138,6 @@ pub(crate) fn recipient(to: smtp_session::Recipient) -> Recipient {
 
 #[cfg(test)]
 mod tests {
-    use mail_service::AccountName;
-
     use super::*;
 
     #[test]
@@ -159,10 +163,10 @@ mod tests {
             release: Some(smtp_session::Release { at: 9, request: ReleaseRequest::For(4) }),
             require_tls: true,
         };
-        let account = AccountName::new("dock").ok();
+        let origin = Origin::Account("dock".to_owned());
         let traits = Traits { has_8bit: false, is_tls_optional: true };
         let QueueEnvelope { terms, recipients, hold_until } =
-            queue_envelope(Envelope { transaction, account, id: 1 }, traits);
+            queue_envelope(transaction, origin, traits);
         assert_eq!((terms.sender.as_deref(), hold_until), (None, Some(9)));
         assert_eq!(terms.release, Some(Release::For(4)));
         assert!(terms.require_tls && !terms.tls_optional);
@@ -183,8 +187,7 @@ mod tests {
             vec![smtp_session::Recipient { address: "b@x.example".into(), ..Default::default() }];
         let transaction = Transaction { recipients, ..Transaction::default() };
         let traits = Traits { has_8bit: true, is_tls_optional: true };
-        let envelope = Envelope { transaction, account: None, id: 1 };
-        let queued = queue_envelope(envelope, traits);
+        let queued = queue_envelope(transaction, Origin::Stranger, traits);
         assert_eq!((queued.terms.body, queued.hold_until), (Body::EightBitMime, None));
         assert!(queued.terms.tls_optional && !queued.terms.require_tls);
     }

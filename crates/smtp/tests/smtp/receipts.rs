@@ -326,6 +326,33 @@ async fn who_hands_in_for_one_who_stands_for_several_is_told_once_and_not_by_eac
     assert!(messages[2].contains("Action: delivered\r\n"), "{}", messages[2]);
 }
 
+/// RFC 3461 §5.2.7.2: it goes on with all that was asked for, and who is proved hears of the end.
+#[tokio::test]
+async fn who_stands_for_one_elsewhere_is_told_of_by_the_queue_to_who_is_proved() {
+    let place = Place::new().await;
+    let service = &place.harness.service;
+    let away = ["me@elsewhere.example".to_owned()];
+    service.set_alias("away@pillarbox.example", &away).await.unwrap();
+    let mut client = place.harness.connect().await;
+    for (sender, origin) in
+        [("a@pass.example", Origin::Vouched), ("a@none.example", Origin::Stranger)]
+    {
+        let asks = "<away@pillarbox.example> NOTIFY=SUCCESS";
+        let told = bring(&mut client, &format!("<{sender}>"), &[asks], TEXT).await;
+        assert_eq!(told, "250 2.0.0 Accepted");
+        let listed = service.list_queue(None).await.unwrap();
+        assert_eq!(listed.len(), 1, "{sender}");
+        assert_eq!(listed[0].entry.terms.origin, origin);
+        assert!(listed[0].entry.recipients[0].to.notify.wants_success());
+        place.left().await;
+        place.left().await;
+    }
+    let left = place.left().await;
+    let of = |to: &str| left.iter().filter(|it| it.to[0] == format!("RCPT TO:<{to}>")).count();
+    assert_eq!((of("me@elsewhere.example"), of("a@pass.example"), left.len()), (2, 1, 3));
+    assert!(left[1].text.contains("Action: relayed\r\n"), "{}", left[1].text);
+}
+
 #[tokio::test]
 async fn strangers_have_their_measure_and_the_mail_is_taken_beyond_it() {
     let place = Place::new().await;
