@@ -56,8 +56,6 @@ pub struct Report {
     pub dmarc: Vec<Dmarc>,
     /// The chain of earlier servers.
     pub arc: Arc,
-    /// The author's domain, if there is exactly one.
-    pub from_domain: Option<String>,
     /// What is to be done.
     pub decision: Decision,
     /// Why, in words that may stand in a reply; empty with [`Decision::Accept`].
@@ -128,11 +126,7 @@ impl Verifier {
         };
         let results = Results::new(&told);
         let fields = told.fields(&results);
-        let from_domain = match authors.iter().flatten().collect::<Vec<_>>().as_slice() {
-            [only] => Some((*only).clone()),
-            _ => None,
-        };
-        Report { spf, helo, dkim, dmarc, arc, from_domain, decision, reason, results, fields }
+        Report { spf, helo, dkim, dmarc, arc, decision, reason, results, fields }
     }
 
     /// SPF of EHLO, and of the sender if there is one. RFC 7208 §2.3, §2.4

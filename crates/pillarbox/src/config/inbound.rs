@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mail_service::GreylistTerms;
+use mail_service::{GreylistTerms, LIFETIME_DAYS_MAX, WINDOW_HOURS_MAX};
 use sender_auth::{Enforcement, Settings as SenderSettings, SpfFail};
 use smtp::{BlockList, Filter, ListAction, Network};
 
@@ -132,8 +132,8 @@ fn greylist(table: &Table<'_>) -> GreylistTerms {
     let number = |key, range, usual: u32| i64::from(table.number(key, range).unwrap_or(usual));
     // RFC 6647 §5: between a minute and a day.
     let delay_secs = 60 * number("delay_minutes", 1..=24 * 60, 5);
-    let window_secs = 3600 * number("window_hours", 1..=7 * 24, 48);
-    let lifetime_secs = 86_400 * number("lifetime_days", 1..=100, 36);
+    let window_secs = 3600 * number("window_hours", 1..=WINDOW_HOURS_MAX, 48);
+    let lifetime_secs = 86_400 * number("lifetime_days", 1..=LIFETIME_DAYS_MAX, 36);
     if delay_secs >= window_secs
         && let Some(line) = table.line_of("delay_minutes").or(table.line_of("window_hours"))
     {
