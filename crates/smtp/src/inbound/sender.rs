@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 
-use sender_auth::{Decision, Incoming, SpfResult, Verifier};
+use sender_auth::{Decision, Incoming, Results, SpfResult, Verifier};
 
 /// A message whose sender is to be checked.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub struct SenderResult {
     pub decision: Decision,
     /// Why, in a few words.
     pub reason: String,
+    /// What was found, for stories and seals.
+    pub results: Results,
     /// The fields that tell the results, whole lines.
     pub fields: Vec<u8>,
     /// Whether MAIL FROM is proved to be of those who may use it: SPF passed for its own domain,
@@ -59,8 +61,13 @@ impl SenderChecks for Verifier {
             // Without a MAIL FROM it is the result of EHLO.
             let is_sender_proved =
                 incoming.mail_from.is_some() && report.spf.result == SpfResult::Pass;
-            let (decision, reason) = (report.decision, report.reason);
-            SenderResult { decision, reason, fields: report.fields, is_sender_proved }
+            SenderResult {
+                decision: report.decision,
+                reason: report.reason,
+                results: report.results,
+                fields: report.fields,
+                is_sender_proved,
+            }
         })
     }
 }
