@@ -4,9 +4,9 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dns::{DnsError, Resolver, Tlsa};
+use dns::{Answer, DnsError, Resolver, Security, Tlsa};
 use mail_service::queue::{Attempt, Job, Origin, Outcomes, Reply};
 use smtp_session::{Client, ClientTls, Errand, Fate, Response};
 use tracing::debug;
@@ -21,7 +21,7 @@ use super::pool::{Line, Pool};
 use super::relay::RelayError;
 use super::report::{Failure, FailureKind, Subject, TlsReports};
 use super::targets::{NoHost, Reach, interleave, literal, rank};
-use super::tls::Sides;
+use super::tls::{Sides, handshake_fault};
 
 /// How servers of other domains are reached.
 #[derive(Clone, Debug)]
@@ -103,6 +103,9 @@ impl Direct {
         let mut trip = Trip::new(inner, job, &route, wish, pool);
         trip.count_policy_fault();
         for host in &route.hosts {
+            if !trip.can_dial() {
+                break;
+            }
             if let Some(outcomes) = trip.ask(host).await {
                 inner.destinations.reached(&job.domain);
                 return outcomes;
@@ -150,24 +153,57 @@ impl Inner {
         Ok(Route { domain, hosts, is_signed, literal: None, policy })
     }
 
-    async fn addresses(&self, route: &Route, host: &str) -> Result<(Vec<IpAddr>, bool), DnsError> {
-        if let Some(address) = route.literal {
-            return Ok((vec![address], false));
+    async fn addresses(&self, route: &Route, host: &str) -> Result<Answer<Vec<IpAddr>>, DnsError> {
+        match route.literal {
+            None => self.resolver.addresses(host).await,
+            Some(address) => {
+                let (records, security, owner) = (vec![address], Security::Insecure, host.into());
+                Ok(Answer { records, security, ttl: Duration::ZERO, owner })
+            }
         }
-        let answer = self.resolver.addresses(host).await?;
-        let is_signed = answer.is_secure();
-        Ok((answer.records, is_signed))
     }
 
-    /// The signed TLSA records of a server. RFC 7672 §2.1, §2.2
-    async fn tlsa(&self, host: &str) -> Result<Vec<Tlsa>, DnsError> {
-        match self.resolver.tlsa(self.settings.port, host).await {
-            Ok(answer) if answer.is_secure() => Ok(answer.records),
-            Ok(_) => Ok(Vec::new()),
-            Err(error) if error.is_absent() => Ok(Vec::new()),
-            // RFC 7672 §2.1.2: whoever could hide the records could also read the mail.
-            Err(error) => Err(error),
+    /// The names below which the TLSA records of a server may stand, the best first; none if
+    /// nobody vouches for the server, whose records prove nothing then. RFC 7672 §2.2.1, §2.2.2
+    async fn tlsa_bases(
+        &self,
+        route: &Route,
+        host: &str,
+        found: &Answer<Vec<IpAddr>>,
+    ) -> Result<Vec<String>, DnsError> {
+        let is_alias = found.owner != host;
+        if !route.is_signed || !(found.is_secure() || is_alias) {
+            return Ok(Vec::new());
         }
+        let mut bases = vec![host.to_owned()];
+        if found.is_secure() && is_alias {
+            bases.insert(0, found.owner.clone());
+        } else if is_alias && present(self.resolver.alias(host).await)?.is_none() {
+            // It is not the alias that is not signed, but where it leads.
+            bases.clear();
+        }
+        Ok(bases)
+    }
+
+    /// The signed TLSA records of a server, and below which of these names they stand.
+    /// RFC 7672 §2.1, §2.2
+    async fn tlsa(&self, bases: Vec<String>) -> Result<Option<(String, Vec<Tlsa>)>, DnsError> {
+        for base in bases {
+            let answer = self.resolver.tlsa(self.settings.port, &base).await;
+            if let Some(records) = present(answer)? {
+                return Ok(Some((base, records)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What is there and signed. RFC 7672 §2.1.2: whoever could hide it could also read the mail.
+fn present<T>(answer: Result<Answer<T>, DnsError>) -> Result<Option<T>, DnsError> {
+    match answer {
+        Ok(answer) => Ok(answer.is_secure().then_some(answer.records)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -235,7 +271,10 @@ impl<'a> Trip<'a> {
         }
         for address in &place.addresses {
             for demand in &place.plan.ladder {
-                self.dials_left = self.dials_left.checked_sub(1)?;
+                if !self.can_dial() {
+                    return None;
+                }
+                self.dials_left -= 1;
                 match self.attempt(&place, demand, Some(*address)).await {
                     Some(Ended::Spoken(outcomes)) => return Some(outcomes),
                     Some(Ended::Unsafe) => {}
@@ -244,6 +283,12 @@ impl<'a> Trip<'a> {
             }
         }
         None
+    }
+
+    /// Whether another connection may be tried. Nothing is final of servers that were not asked.
+    fn can_dial(&mut self) -> bool {
+        self.is_final &= self.dials_left > 0;
+        self.dials_left > 0
     }
 
     /// Finds out where a server is, and how it has to be spoken to.
@@ -258,24 +303,26 @@ impl<'a> Trip<'a> {
             problem(status, format!("{host}: {error}"), !error.is_temporary())
         };
         let found = self.inner.addresses(self.route, host).await.map_err(unresolved)?;
-        let (mut addresses, has_signed_addresses) = found;
-        addresses.retain(|address| self.inner.reach.allows(*address));
-        let addresses = interleave(&addresses);
+        let mut reached = found.records.clone();
+        reached.retain(|address| self.inner.reach.allows(*address));
+        let addresses = interleave(&reached);
         if addresses.is_empty() {
             let text = format!("{host} has no address that may be dialled");
             return Err(problem([4, 4, 4], text, true));
         }
-        // RFC 7672 §2.2.1, §2.2.2: records of a server that nobody vouches for prove nothing.
-        let tlsa = match self.route.is_signed && has_signed_addresses {
-            true => self.inner.tlsa(host).await.map_err(|error| {
-                self.count_lookup_failure(host, &error);
-                unresolved(error)
-            })?,
-            false => Vec::new(),
+        let tlsa = async {
+            let bases = self.inner.tlsa_bases(self.route, host, &found).await?;
+            self.inner.tlsa(bases).await
         };
+        let tlsa = tlsa.await.map_err(|error| {
+            self.count_lookup_failure(host, &error);
+            unresolved(error)
+        })?;
+        let (base, tlsa) = tlsa.unwrap_or_else(|| (host.to_owned(), Vec::new()));
         let policy = self.route.policy.policy.as_deref();
         let (domain, is_signed) = (self.route.domain.as_str(), self.route.is_signed);
-        let known = Known { host, domain, is_signed, tlsa: &tlsa, policy, wish: self.wish };
+        let (base, tlsa, wish) = (base.as_str(), tlsa.as_slice(), self.wish);
+        let known = Known { host, domain, is_signed, tlsa, base, policy, wish };
         let plan = plan(&known).map_err(|barred| match barred {
             Barred::NotNamed => {
                 let text = format!("{host} is not named by the policy of {domain}");
@@ -303,7 +350,7 @@ impl<'a> Trip<'a> {
         let config = self.inner.sides.of(demand);
         let errand = self.errand(demand);
         let line = &Line::Server { host: place.host.to_owned(), demand: demand.clone() };
-        let peer = Peer { host: place.host, tls: config.as_ref() };
+        let peer = Peer { host: &place.plan.name, tls: config.as_ref() };
         let talk = Talk { job: self.job, errand: &errand, peer, line, pool: self.pool };
         let (client, talked) = match address {
             None => talk.resume().await?,
@@ -334,12 +381,13 @@ impl<'a> Trip<'a> {
     ) -> Ended {
         let host = place.host;
         self.was_heard |= client.was_heard();
-        let failure = failure(&client, &talked, demand).map(|(kind, reason)| {
-            let failure = Failure::new(kind, Some(host), address, reason);
+        let fault = fault(&client, &talked);
+        if let Some(Fault { kind, reason, .. }) = &fault {
+            let failure = Failure::new(*kind, Some(host), address, reason.clone());
             self.count(&place.subject, Err(failure));
-        });
+        }
         let is_first = place.plan.ladder.first() == Some(demand);
-        if failure.is_none() && is_first && client.is_protected() && client.has_begun() {
+        if fault.is_none() && is_first && client.is_protected() && client.has_begun() {
             self.count(&place.subject, Ok(()));
         }
         if client.has_begun() || matches!(talked, Err(Broken::Body(_))) {
@@ -353,14 +401,15 @@ impl<'a> Trip<'a> {
             Some(Fate::Deferred(response) | Fate::Taken(response)) => (response, false),
             None => (why, false),
         };
-        // What REQUIRETLS wants is not there, and will not be. RFC 8689 §4.2.1
-        let is_final = self.wish == Wish::Required && (is_refused || failure.is_some());
-        let response = match failure {
-            Some(()) if is_final => Response::local(550, [5, 7, 10], response.text()),
-            _ => response,
+        // What REQUIRETLS wants is not there, as the server itself has told. RFC 8689 §4.2.1
+        let is_lasting = fault.as_ref().is_some_and(|fault| fault.is_lasting);
+        let is_final = self.wish == Wish::Required && (is_refused || is_lasting);
+        let response = match is_lasting && is_final {
+            true => Response::local(550, [5, 7, 10], response.text()),
+            false => response,
         };
         self.note(Problem { host: host.to_owned(), response, is_final });
-        if failure.is_some() { Ended::Unsafe } else { Ended::Away }
+        if fault.is_some() { Ended::Unsafe } else { Ended::Away }
     }
 
     fn note(&mut self, problem: Problem) {
@@ -409,10 +458,8 @@ impl<'a> Trip<'a> {
     }
 
     fn count_lookup_failure(&self, host: &str, error: &DnsError) {
-        let kind = match error {
-            DnsError::Bogus(_) => FailureKind::DnssecInvalid,
-            _ => FailureKind::TlsaInvalid,
-        };
+        // RFC 8460 §4.3.2: whatever came, it was no valid record.
+        let kind = FailureKind::DnssecInvalid;
         let failure = Failure::new(kind, Some(host), None, error.to_string());
         self.count(&self.subject(Ruler::Tlsa), Err(failure));
     }
@@ -428,16 +475,26 @@ impl<'a> Trip<'a> {
 }
 
 /// What was wrong with the TLS of a dialogue.
-fn failure(
-    client: &Client,
-    talked: &Result<(), Broken>,
-    demand: &Demand,
-) -> Option<(FailureKind, String)> {
+struct Fault {
+    kind: FailureKind,
+    reason: String,
+    /// Whether it was the server that said so: it does not offer TLS, or has another certificate.
+    /// A handshake that breaks may succeed another time.
+    is_lasting: bool,
+}
+
+fn fault(client: &Client, talked: &Result<(), Broken>) -> Option<Fault> {
     match talked {
-        Err(Broken::Tls(error)) => Some((FailureKind::of(error, demand), error.to_string())),
+        Err(Broken::Tls(error)) => {
+            let kind = FailureKind::of(error);
+            let is_lasting = kind != FailureKind::ValidationFailure;
+            Some(Fault { kind, reason: handshake_fault(error), is_lasting })
+        }
         _ if client.lacks_tls() => {
-            let text = "the server does not offer TLS".to_owned();
-            Some((FailureKind::StarttlsNotSupported, text))
+            let is_lasting = !client.offers_tls();
+            let word = if is_lasting { "offer" } else { "begin" };
+            let reason = format!("the server does not {word} TLS");
+            Some(Fault { kind: FailureKind::StarttlsNotSupported, reason, is_lasting })
         }
         _ => None,
     }

@@ -9,7 +9,9 @@ use mail_types::InternalDate;
 use rustls::CertificateError;
 use serde_json::{Value, json};
 
-use super::demand::{Demand, Ruler};
+use super::dane::Mismatch;
+use super::demand::Ruler;
+use super::tls::certificate_fault;
 
 /// What is counted. Clones share it.
 #[derive(Clone, Default)]
@@ -88,12 +90,9 @@ impl FailureKind {
         }
     }
 
-    /// What a handshake failed for that had this to prove.
-    pub(super) fn of(error: &std::io::Error, demand: &Demand) -> Self {
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        let Some(rustls::Error::InvalidCertificate(fault)) = inner else {
-            return Self::ValidationFailure;
-        };
+    /// What a handshake failed for.
+    pub(super) fn of(error: &std::io::Error) -> Self {
+        let Some(fault) = certificate_fault(error) else { return Self::ValidationFailure };
         match fault {
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
@@ -102,9 +101,8 @@ impl FailureKind {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Self::CertificateHostMismatch
             }
-            CertificateError::UnknownIssuer if matches!(demand, Demand::Dane(_)) => {
-                Self::TlsaInvalid
-            }
+            // None of the records was found to be valid for it.
+            CertificateError::Other(other) if other.0.is::<Mismatch>() => Self::TlsaInvalid,
             _ => Self::CertificateNotTrusted,
         }
     }

@@ -125,7 +125,11 @@ const WAYS: [&str; 6] =
 /// Sends one message; whether it was taken, and the report. What is not taken waits, and nothing
 /// of it was said.
 async fn outcome(case: &Case, zone: Zone, policy_port: u16, wish: Wish) -> (bool, String) {
-    let names = NameServer::start(&[zone]);
+    outcome_in(case, &[zone], policy_port, wish).await
+}
+
+async fn outcome_in(case: &Case, zones: &[Zone], policy_port: u16, wish: Wish) -> (bool, String) {
+    let names = NameServer::start(zones);
     let (routes, direct) = direct(&names, case.sink.port, |settings| {
         settings.policy_port = policy_port;
         settings.authorities = Some(case.authority.pem.clone().into_bytes());
@@ -201,6 +205,43 @@ async fn s013_dane_delivers_to_the_server_that_the_zone_names_only() {
             };
             assert_eq!(is_taken, is_right, "{usage}, {how}: {report}");
             assert!(report.contains("\"policy-type\":\"tlsa\""), "{report}");
+            let word = match (usage, how) {
+                (_, "no STARTTLS") => "starttls-not-supported",
+                (_, "wrong TLSA") | ("2 0 1", "self-signed") => "tlsa-invalid",
+                ("2 0 1", "wrong name") => "certificate-host-mismatch",
+                ("2 0 1", "expired") => "certificate-expired",
+                _ => "\"total-successful-session-count\":1",
+            };
+            assert!(report.contains(word), "{usage}, {how}: {report}");
+            let told = "invalid peer certificate: it matches none of the TLSA records";
+            assert_eq!(report.contains(told), word == "tlsa-invalid", "{report}");
+        }
+    }
+}
+
+/// RFC 7672 §2.2.2
+#[tokio::test]
+async fn s013_a_server_by_another_name_is_asked_for_below_both_names() {
+    // Where the real server is, where its records stand, and whether they are to be held.
+    for (target, records, is_held) in [
+        ("real.far.example.", "real.far.example.", true),
+        ("real.far.example.", "mx.far.example.", true),
+        ("real.open.example.", "mx.far.example.", true),
+        ("real.open.example.", "real.open.example.", false),
+    ] {
+        for how in ["right name", "wrong TLSA"] {
+            let (case, key) = case(how).await;
+            let tlsa = format!("_{}._tcp.{records} TLSA 3 1 1 {key}\n", case.sink.port);
+            let real = "real A 127.0.0.1\n".to_owned();
+            let mut far = format!("@ MX 10 mx\nmx CNAME {target}\n{real}");
+            let mut open = real;
+            if records.contains("far") { &mut far } else { &mut open }.push_str(&tlsa);
+            let zones =
+                [Zone::parse("far.example", &far).signed(), Zone::parse("open.example", &open)];
+            let (is_taken, report) = outcome_in(&case, &zones, 9, Wish::Usual).await;
+            assert_eq!(is_taken, how == "right name" || !is_held, "{target} {records}: {report}");
+            let kind = if is_held { "tlsa" } else { "no-policy-found" };
+            assert!(report.contains(&format!("\"policy-type\":\"{kind}\"")), "{report}");
         }
     }
 }
@@ -378,6 +419,38 @@ async fn a_message_that_requires_tls_arrives_so_or_its_sender_is_told() {
                 let expected = format!("Status: {status}");
                 assert!(notices[0].contains(&expected), "{case_name}: {}", notices[0]);
             }
+        }
+    }
+}
+
+/// RFC 8689 §4.2.1: nobody can say yet that the server cannot do what is required.
+#[tokio::test]
+async fn a_message_that_requires_tls_waits_while_the_handshake_breaks() {
+    let authority = Authority::new();
+    for is_broken in [true, false] {
+        let later = ("STARTTLS", "454 4.7.0 no entropy today");
+        let manners = Manners {
+            offers: vec!["STARTTLS", "REQUIRETLS"],
+            breaks_at: Some("handshake"),
+            breaks: usize::from(is_broken),
+            replies: if is_broken { Vec::new() } else { vec![later] },
+            certificate: Some(authority.sign(MX)),
+            ..Manners::default()
+        };
+        let sink = Sink::new(manners).await;
+        let zone = Zone::parse("far.example", "@ MX 10 mx\nmx A 127.0.0.1\n").signed();
+        let names = NameServer::start(&[zone]);
+        let (routes, _) = direct(&names, sink.port, |settings| {
+            settings.authorities = Some(authority.pem.clone().into_bytes());
+        });
+        let site = Site::new(routes).await;
+        site.queue("x@far.example", MESSAGE, |terms| terms.require_tls = true).await;
+        site.runner.run_due().await.unwrap();
+        assert_eq!(site.waiting().await.len(), 1, "{:?}", site.notices().await);
+        assert!(site.notices().await.is_empty() && sink.taken().is_empty());
+        if is_broken {
+            site.retry().await;
+            assert!(sink.taken()[0].mail.ends_with(" REQUIRETLS"), "{:?}", site.waiting().await);
         }
     }
 }
