@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dns::Tlsa;
 use mail_service::queue::Terms;
+use mail_service::tls::Ruler;
 
 use super::convert::requires_tls;
 use super::dane::Associations;
@@ -23,17 +24,6 @@ pub(super) enum Demand {
     Certificate,
     /// The certificate is what the zone says.
     Dane(Arc<Associations>),
-}
-
-/// What rules over a connection, for reports. RFC 8460 §4.4
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Ruler {
-    /// Nothing does.
-    Nobody,
-    /// MTA-STS.
-    Sts,
-    /// DANE.
-    Tlsa,
 }
 
 /// What is known of a server and of the message that is to go there.

@@ -4,24 +4,28 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use dns::{Answer, DnsError, Resolver, Security, Tlsa};
 use mail_service::queue::{Attempt, Job, Origin, Outcomes, Reply};
+use mail_service::tls::{Failure, FailureKind, Ruler, Subject};
+use mail_service::{Service, keys};
 use smtp_session::{Client, ClientTls, Errand, Fate, Response};
 use tracing::debug;
 
 use super::convert::{all, errand, outcomes, reply, why};
-use super::demand::{Barred, Demand, Known, Plan, Ruler, Wish, plan};
+use super::demand::{Barred, Demand, Known, Plan, Wish, plan};
 use super::destinations::Destinations;
 use super::dialogue::{Broken, Peer, Talk};
 use super::link::Link;
-use super::mta_sts::{Found, Policies};
+use super::mta_sts::{Found, Policies, PolicyFault};
 use super::pool::{Line, Pool};
 use super::relay::RelayError;
-use super::report::{Failure, FailureKind, Subject, TlsReports};
+use super::report::{TlsCounts, failure_kind, tlsa_lines};
+use super::sts::Policy;
 use super::targets::{NoHost, Reach, interleave, literal, rank};
 use super::tls::{Sides, handshake_fault};
+use super::web::Web;
 
 /// How servers of other domains are reached.
 #[derive(Clone, Debug)]
@@ -57,9 +61,10 @@ struct Inner {
     reach: Reach,
     resolver: Resolver,
     sides: Sides,
+    web: Web,
     policies: Policies,
     destinations: Destinations,
-    reports: TlsReports,
+    counts: TlsCounts,
 }
 
 impl Direct {
@@ -71,36 +76,35 @@ impl Direct {
         let sides = Sides::new(settings.authorities.as_deref()).map_err(RelayError)?;
         let reach = if settings.allow_private { Reach::Private } else { Reach::Public };
         let tls = Arc::clone(&sides.verified);
-        let policies = Policies::new(resolver.clone(), tls, settings.policy_port, reach);
-        let (destinations, reports) = (Destinations::default(), TlsReports::default());
-        let inner = Inner { settings, reach, resolver, sides, policies, destinations, reports };
+        let web = Web::new(resolver.clone(), tls, settings.policy_port, reach);
+        let (policies, destinations) = (Policies::default(), Destinations::default());
+        let counts = TlsCounts::default();
+        let inner = Inner { settings, reach, resolver, sides, web, policies, destinations, counts };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What became of TLS so far.
-    #[must_use]
-    pub fn reports(&self) -> &TlsReports {
-        &self.inner.reports
+    pub(super) fn counts(&self) -> &TlsCounts {
+        &self.inner.counts
     }
 
-    /// Who is asked for names.
-    pub(super) fn resolver(&self) -> &Resolver {
-        &self.inner.resolver
+    /// Who asks web servers.
+    pub(super) fn web(&self) -> &Web {
+        &self.inner.web
     }
 
     /// Tries to hand a message on to the servers of its recipients' domain.
-    pub(super) async fn send(&self, job: &Job, pool: &Pool) -> Outcomes {
+    pub(super) async fn send(&self, service: &Service, job: &Job, pool: &Pool) -> Outcomes {
         let inner = &self.inner;
         let _seat = match inner.destinations.enter(&job.domain).await {
             Ok(seat) => seat,
             Err(reply) => return all(job, &Attempt::Deferred(reply)),
         };
-        let route = match inner.route(&job.domain).await {
+        let route = match inner.route(service, &job.domain).await {
             Ok(route) => route,
             Err(attempt) => return all(job, &attempt),
         };
-        let wish = Wish::of(&job.terms);
-        let mut trip = Trip::new(inner, job, &route, wish, pool);
+        let mut trip = Trip::new(inner, service, job, &route, pool);
         trip.count_policy_fault();
         for host in &route.hosts {
             if !trip.can_dial() {
@@ -130,7 +134,7 @@ struct Route {
 
 impl Inner {
     /// RFC 5321 §5.1
-    async fn route(&self, domain: &str) -> Result<Route, Attempt> {
+    async fn route(&self, service: &Service, domain: &str) -> Result<Route, Attempt> {
         if domain.starts_with('[') {
             let address = literal(domain).ok_or_else(|| no_domain("this is no address"))?;
             let (hosts, policy) = (vec![address.to_string()], Found::default());
@@ -138,7 +142,13 @@ impl Inner {
             return Ok(Route { domain, hosts, is_signed: false, literal, policy });
         }
         let domain = dns::ascii(domain).ok_or_else(|| no_domain("this is no name of a domain"))?;
-        let (mx, policy) = tokio::join!(self.resolver.mx(&domain), self.policies.of(&domain));
+        let policy = self.policies.of(service, &self.web, &domain);
+        let (mx, policy) = tokio::join!(self.resolver.mx(&domain), policy);
+        // A policy may be there that must not be passed over.
+        let policy = policy.map_err(|error| {
+            let text = format!("what {domain} demands cannot be looked up: {error}");
+            Attempt::Deferred(Reply::own([4, 3, 0], text))
+        })?;
         let (hosts, is_signed) = match mx {
             Ok(answer) => {
                 // Any number will do that others cannot foretell.
@@ -210,6 +220,7 @@ fn present<T>(answer: Result<Answer<T>, DnsError>) -> Result<Option<T>, DnsError
 /// One message on its way from server to server.
 struct Trip<'a> {
     inner: &'a Inner,
+    service: &'a Service,
     job: &'a Job,
     route: &'a Route,
     wish: Wish,
@@ -249,10 +260,16 @@ enum Ended {
 }
 
 impl<'a> Trip<'a> {
-    fn new(inner: &'a Inner, job: &'a Job, route: &'a Route, wish: Wish, pool: &'a Pool) -> Self {
-        let (dials_left, problem) = (DIALS_MAX, None);
+    fn new(
+        inner: &'a Inner,
+        service: &'a Service,
+        job: &'a Job,
+        route: &'a Route,
+        pool: &'a Pool,
+    ) -> Self {
+        let (wish, dials_left, problem) = (Wish::of(&job.terms), DIALS_MAX, None);
         let (is_final, was_heard) = (true, false);
-        Self { inner, job, route, wish, pool, dials_left, problem, is_final, was_heard }
+        Self { inner, service, job, route, wish, pool, dials_left, problem, is_final, was_heard }
     }
 
     /// Asks one server, at each of its addresses and in each way that its plan allows.
@@ -327,8 +344,8 @@ impl<'a> Trip<'a> {
             Barred::NotNamed => {
                 let text = format!("{host} is not named by the policy of {domain}");
                 let kind = FailureKind::ValidationFailure;
-                let failure = Failure::new(kind, Some(host), None, text.clone());
-                self.count(&self.subject(Ruler::Sts), Err(failure));
+                let failure = Failure::new(kind, Some(host), None, &text);
+                self.count(&self.subject(Ruler::Sts, &[]), Err(failure));
                 problem([4, 7, 5], text, false)
             }
             Barred::NotVouched => {
@@ -336,7 +353,7 @@ impl<'a> Trip<'a> {
                 problem([4, 7, 10], text, true)
             }
         })?;
-        let subject = self.subject(plan.ruler);
+        let subject = self.subject(plan.ruler, tlsa);
         Ok(Place { host, addresses, plan, subject })
     }
 
@@ -383,7 +400,7 @@ impl<'a> Trip<'a> {
         self.was_heard |= client.was_heard();
         let fault = fault(&client, &talked);
         if let Some(Fault { kind, reason, .. }) = &fault {
-            let failure = Failure::new(*kind, Some(host), address, reason.clone());
+            let failure = Failure::new(*kind, Some(host), address, reason);
             self.count(&place.subject, Err(failure));
         }
         let is_first = place.plan.ladder.first() == Some(demand);
@@ -436,40 +453,37 @@ impl<'a> Trip<'a> {
         all(self.job, &Attempt::Deferred(reply))
     }
 
-    fn subject(&self, ruler: Ruler) -> Subject {
-        let policy = self.route.policy.policy.as_deref().filter(|_| ruler == Ruler::Sts);
-        Subject {
-            domain: self.route.domain.clone(),
-            ruler,
-            policy: policy.map(|policy| policy.lines()).unwrap_or_default(),
-            hosts: policy.map(|policy| policy.mx.clone()).unwrap_or_default(),
-        }
+    fn subject(&self, ruler: Ruler, tlsa: &[Tlsa]) -> Subject {
+        let policy = self.route.policy.policy.as_deref();
+        let lines = match ruler {
+            Ruler::Nobody => Vec::new(),
+            Ruler::Sts => policy.map(Policy::lines).unwrap_or_default(),
+            Ruler::Tlsa => tlsa_lines(tlsa),
+        };
+        Subject::new(&self.route.domain, ruler, lines)
     }
 
     /// What this server sends by itself is not counted: reports on the way of reports would never
-    /// end.
+    /// end. Nor is what goes to an address, whose owner cannot say that he wants to know.
     fn count(&self, subject: &Subject, result: Result<(), Failure>) {
-        if self.job.terms.origin == Origin::Server {
+        if self.job.terms.origin == Origin::Server || self.route.literal.is_some() {
             return;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let day = now.map_or(0, |since| since.as_secs() / SECS_PER_DAY);
-        self.inner.reports.count(i64::try_from(day).unwrap_or_default(), subject, result);
+        self.inner.counts.count(keys::story_day(self.service.now_secs()), subject, result);
     }
 
     fn count_lookup_failure(&self, host: &str, error: &DnsError) {
         // RFC 8460 §4.3.2: whatever came, it was no valid record.
         let kind = FailureKind::DnssecInvalid;
-        let failure = Failure::new(kind, Some(host), None, error.to_string());
-        self.count(&self.subject(Ruler::Tlsa), Err(failure));
+        let failure = Failure::new(kind, Some(host), None, &error.to_string());
+        self.count(&self.subject(Ruler::Tlsa, &[]), Err(failure));
     }
 
     /// The policy that the domain announces cannot be had, and none rules instead of it.
     fn count_policy_fault(&self) {
-        if let Some(fault) = &self.route.policy.fault {
-            let kind = FailureKind::StsPolicyFetchError;
-            let failure = Failure::new(kind, None, None, fault.clone());
-            self.count(&self.subject(Ruler::Sts), Err(failure));
+        if let Some(PolicyFault { kind, reason }) = &self.route.policy.fault {
+            let failure = Failure::new(*kind, None, None, reason);
+            self.count(&self.subject(Ruler::Sts, &[]), Err(failure));
         }
     }
 }
@@ -486,7 +500,7 @@ struct Fault {
 fn fault(client: &Client, talked: &Result<(), Broken>) -> Option<Fault> {
     match talked {
         Err(Broken::Tls(error)) => {
-            let kind = FailureKind::of(error);
+            let kind = failure_kind(error);
             let is_lasting = kind != FailureKind::ValidationFailure;
             Some(Fault { kind, reason: handshake_fault(error), is_lasting })
         }
@@ -530,5 +544,3 @@ fn unresolved(domain: &str, error: &DnsError) -> Attempt {
 
 /// Connections that are tried for one message.
 const DIALS_MAX: usize = 16;
-
-const SECS_PER_DAY: u64 = 86_400;
