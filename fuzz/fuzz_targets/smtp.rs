@@ -138,7 +138,6 @@ fn errand(choice: usize) -> Errand {
         smtputf8: false,
         require_tls: choice % 4 == 3,
         dsn: String::new(),
-        stays: choice % 2 == 0,
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Answer<T> {
     pub records: T,
     /// Whether they are signed.
     pub security: Security,
+    /// Whose records they are: the name that was asked for, or the end of its aliases.
+    pub owner: String,
 }
 
 /// Whether an answer is signed.
@@ -86,7 +88,7 @@ pub fn read<T>(
         }
         if !records.is_empty() {
             let security = if secure { Security::Secure } else { Security::Insecure };
-            return Ok(Answer { records, security });
+            return Ok(Answer { records, security, owner: name::write(owner) });
         }
         let alias = told.iter().find_map(|record| match &record.data {
             RData::CNAME(target) if record.name == *owner => Some((record, &target.0)),
@@ -134,6 +136,11 @@ pub fn issuer(data: &RData) -> Option<String> {
     let value = String::from_utf8_lossy(&caa.value);
     let issuer = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     caa.tag.eq_ignore_ascii_case("issue").then_some(issuer)
+}
+
+pub fn alias(data: &RData) -> Option<String> {
+    let RData::CNAME(target) = data else { return None };
+    Some(name::write(&target.0))
 }
 
 pub fn ptr(data: &RData) -> Option<String> {

@@ -105,6 +105,14 @@ impl Resolver {
         self.records(&name::parse(host)?, RecordType::AAAA, address).await
     }
 
+    /// What a name itself is an alias of: whether that is signed does not depend on where it leads.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn alias(&self, name: &str) -> Result<Answer<Vec<String>>, DnsError> {
+        self.records(&name::parse(name)?, RecordType::CNAME, answer::alias).await
+    }
+
     /// The texts of a name; the strings of one record are one text.
     ///
     /// # Errors
@@ -314,7 +322,8 @@ mod tests {
 
     fn answer(text: &str, security: Security) -> Answer<Vec<IpAddr>> {
         let records = vec![text.parse().unwrap()];
-        Answer { records, security }
+        let owner = "host.example.org".to_owned();
+        Answer { records, security, owner }
     }
 
     #[test]

@@ -128,6 +128,23 @@ async fn an_alias_is_secure_only_if_both_its_ends_are() {
 }
 
 #[tokio::test]
+async fn an_alias_itself_is_told_wherever_it_leads() {
+    let server = zones();
+    let resolver = resolver(&server);
+    for (name, end, is_secure) in [
+        ("alias.example.org", "mx.example.org", true),
+        ("away.example.org", "host.unsigned.example", true),
+        ("alias.unsigned.example", "mx.example.org", false),
+    ] {
+        let alias = resolver.alias(name).await.unwrap();
+        assert_eq!(alias.is_secure(), is_secure, "{name}");
+        assert_eq!(alias.records, [end]);
+        assert_eq!(resolver.addresses(name).await.unwrap().owner, end);
+    }
+    assert!(resolver.alias("mx.example.org").await.unwrap_err().is_absent());
+}
+
+#[tokio::test]
 async fn absence_is_proven_by_either_kind_of_denial() {
     for (how, zone) in [
         ("NSEC", Zone::parse("example.org", SIGNED).signed()),

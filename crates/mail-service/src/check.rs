@@ -30,6 +30,7 @@ use crate::rows::read_row;
 use crate::sharing::read_grant;
 use crate::story::check_stories;
 use crate::thread::decode_thread;
+use crate::tls::check_tls;
 
 /// Something that does not agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +105,7 @@ pub fn check(store: &dyn Store) -> Result<Report, StoreError> {
     check_greylist(store, &mut report)?;
     check_queue(store, &mut report)?;
     check_stories(store, &mut report)?;
+    check_tls(store, &mut report)?;
     Ok(report)
 }
 

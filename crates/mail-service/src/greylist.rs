@@ -9,15 +9,14 @@
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use store::{Commit, Expected, KeyRange, Store, StoreError, View, Write};
+use store::{Commit, KeyRange, Store, StoreError, View, Write};
 
 use crate::check::Report;
 use crate::codec::{CorruptRecord, Writer, decode};
 use crate::error::ServiceError;
 use crate::keys::{self, GREYLIST, GREYLIST_HASH_BYTES};
-use crate::limits::{GREYLIST_ROWS_MAX, SWEEP_STEP_ROWS};
+use crate::room::sweep_rows;
 use crate::service::{Service, blocking};
 use crate::thread;
 
@@ -50,16 +49,6 @@ pub enum Greylisting {
     Passes,
     /// He is to come again later.
     ComeAgain,
-}
-
-/// How many rows there are, as far as this process knows.
-#[derive(Debug)]
-pub(crate) struct GreylistRows(AtomicU64);
-
-impl Default for GreylistRows {
-    fn default() -> Self {
-        Self(AtomicU64::new(UNCOUNTED))
-    }
 }
 
 /// What is to be done about a visit.
@@ -99,7 +88,10 @@ impl Service {
             Step::Learn => {
                 Commit::new().write(Write::put(client, encode(now))).write(Write::delete(visit))
             }
-            Step::Note if seen.is_none() && !self.has_greylist_room().await? => {
+            Step::Note
+                if seen.is_none() && !self.shared.greylist_room.take(&self.shared).await? =>
+            {
+                tracing::warn!("no room for another greylisted stranger, who is let in at once");
                 return Ok(Greylisting::Passes);
             }
             Step::Note => {
@@ -112,34 +104,13 @@ impl Service {
         Ok(Greylisting::Passes)
     }
 
-    /// Whether another row may be written; counts it if so.
-    async fn has_greylist_room(&self) -> Result<bool, ServiceError> {
-        let rows = &self.shared.greylist_rows.0;
-        if rows.load(Ordering::Relaxed) == UNCOUNTED {
-            let count = self.shared.read(|view| {
-                let mut count = 0;
-                view.scan(&KeyRange::prefix(GREYLIST), &mut |_, _| {
-                    count += 1;
-                    ControlFlow::Continue(())
-                })?;
-                Ok(count)
-            });
-            rows.store(count.await?, Ordering::Relaxed);
-        }
-        if rows.fetch_add(1, Ordering::Relaxed) < GREYLIST_ROWS_MAX {
-            return Ok(true);
-        }
-        rows.fetch_sub(1, Ordering::Relaxed);
-        tracing::warn!("no room for another greylisted stranger, who is let in at once");
-        Ok(false)
-    }
-
     /// Deletes what has expired, by the longest terms that can be set.
     pub(crate) async fn sweep_greylist(&self) -> Result<(), ServiceError> {
         let store = Arc::clone(&self.shared.store);
         let now = self.shared.world.clock.now_secs();
-        let left = blocking(move || sweep(&*store, now)).await?;
-        self.shared.greylist_rows.0.store(left, Ordering::Relaxed);
+        let rows = KeyRange::prefix(GREYLIST);
+        let sweep = move || sweep_rows(&*store, rows, |key, value| is_over(key, value, now));
+        self.shared.greylist_room.recount(blocking(sweep).await?);
         Ok(())
     }
 }
@@ -165,37 +136,12 @@ fn decide(terms: GreylistTerms, now: i64, known: Option<i64>, seen: Option<i64>)
     }
 }
 
-/// Deletes rows that no terms would let count; how many are left.
-fn sweep(store: &dyn Store, now: i64) -> Result<u64, ServiceError> {
+/// Whether no terms would let a row count any more.
+fn is_over(key: &[u8], value: &[u8], now: i64) -> bool {
     let window_max = 3600 * i64::from(WINDOW_HOURS_MAX);
     let lifetime_max = 86_400 * i64::from(LIFETIME_DAYS_MAX);
-    let mut left = 0;
-    let mut range = Some(KeyRange::prefix(GREYLIST));
-    while let Some(part) = range.take() {
-        let page = store::scan_page(&*store.view()?, &part, SWEEP_STEP_ROWS)?;
-        let mut commit = Commit::new();
-        let mut is_due = false;
-        for (key, value) in page.rows {
-            let lasts = if keys::is_greylist_client(&key) { lifetime_max } else { window_max };
-            // What cannot be read is found by the check, and stops nothing here.
-            let is_over = parse(&key, &value).is_ok_and(|at| now.saturating_sub(at) > lasts);
-            if !is_over {
-                left += 1;
-                continue;
-            }
-            is_due = true;
-            commit = commit.when(key.clone(), Expected::Value(value)).write(Write::delete(key));
-        }
-        if is_due {
-            match store.commit_wait(commit) {
-                // Somebody came again meanwhile: the next sweep looks again.
-                Ok(_) | Err(StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        range = page.rest;
-    }
-    Ok(left)
+    let lasts = if keys::is_greylist_client(key) { lifetime_max } else { window_max };
+    parse(key, value).is_ok_and(|at| now.saturating_sub(at) > lasts)
 }
 
 /// Every row can be read.
@@ -245,8 +191,6 @@ fn parse(key: &[u8], value: &[u8]) -> Result<i64, CorruptRecord> {
 }
 
 const VERSION: u8 = 1;
-
-const UNCOUNTED: u64 = u64::MAX;
 
 /// How often it is written down that a known network was here.
 const RENEW_SECS: i64 = 86_400;

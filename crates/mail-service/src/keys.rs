@@ -19,6 +19,9 @@
 //! | `qf` time id | an entry that is to leave then | mail is queued |
 //! | `r` account | why its rows are or may have to be removed | an account is made or removed |
 //! | `s` | the secret behind invented SCRAM salts | the store is first opened |
+//! | `tc` day domain process number | what a process counted of TLS to a domain | every minute |
+//! | `tp` domain | the policy of a domain (MTA-STS) | it is fetched |
+//! | `tr` day domain | that the report on TLS of a day was made | it is |
 //! | `w` account | a move to another shard that has begun | an account is moved |
 //! | `v` | the highest UIDVALIDITY of any removed account | an account is removed |
 //! | `yc` network | a network of clients that came again after greylisting | it does |
@@ -367,6 +370,78 @@ pub fn is_greylist_client(key: &[u8]) -> bool {
 }
 
 const GREYLIST_CLIENT: &[u8] = b"yc";
+
+/// What the keys of counts of TLS begin with.
+pub const TLS_COUNT: &[u8] = b"tc";
+
+/// What the keys of policies begin with.
+pub const TLS_POLICY: &[u8] = b"tp";
+
+/// What the keys of reports on TLS begin with.
+pub const TLS_REPORT: &[u8] = b"tr";
+
+/// What tells the processes of one store apart.
+pub type ProcessId = [u8; 8];
+
+/// What a process counted of one subject of a domain on a day since 1970.
+#[must_use]
+pub fn tls_count(day: u32, domain: &str, process: ProcessId, number: u32) -> Vec<u8> {
+    // No domain has a NUL, so none begins with another.
+    [&tls_counts_before(domain, day)[..], &process, &number.to_be_bytes()].concat()
+}
+
+/// The domain in the key of a count.
+#[must_use]
+pub fn tls_count_domain(key: &[u8]) -> Option<&str> {
+    let rest = key.strip_prefix(TLS_COUNT)?.get(4..)?;
+    let (domain, tail) = rest.split_at_checked(rest.len().checked_sub(TLS_COUNT_TAIL_BYTES)?)?;
+    let is_whole = tail.first() == Some(&0) && !domain.contains(&0);
+    std::str::from_utf8(domain).ok().filter(|_| is_whole)
+}
+
+/// What was counted of a domain on a day.
+#[must_use]
+pub fn tls_counts_of(day: u32, domain: &str) -> KeyRange {
+    KeyRange::prefix(&tls_counts_before(domain, day))
+}
+
+fn tls_counts_before(domain: &str, day: u32) -> Vec<u8> {
+    [TLS_COUNT, &day.to_be_bytes(), domain.as_bytes(), &[0]].concat()
+}
+
+/// NUL, process and number.
+const TLS_COUNT_TAIL_BYTES: usize = 13;
+
+/// What of a kind, [`TLS_COUNT`] or [`TLS_REPORT`], is from a day.
+#[must_use]
+pub fn tls_day(kind: &[u8], day: u32) -> KeyRange {
+    KeyRange::prefix(&[kind, &day.to_be_bytes()].concat())
+}
+
+/// What of a kind is from before a day.
+#[must_use]
+pub fn tls_days_before(kind: &[u8], day: u32) -> KeyRange {
+    let end = [kind, &day.to_be_bytes()[..]].concat();
+    KeyRange { end: Some(end), ..KeyRange::prefix(kind) }
+}
+
+/// The policy of a domain.
+#[must_use]
+pub fn tls_policy(domain: &str) -> Vec<u8> {
+    [TLS_POLICY, domain.as_bytes()].concat()
+}
+
+/// That the report on a domain of a day was made.
+#[must_use]
+pub fn tls_report(day: u32, domain: &str) -> Vec<u8> {
+    [TLS_REPORT, &day.to_be_bytes(), domain.as_bytes()].concat()
+}
+
+/// The domain in the key of a report.
+#[must_use]
+pub fn tls_report_domain(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(TLS_REPORT)?.get(4..)?).ok()
+}
 
 /// Makes the keys of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,6 +31,7 @@ pub mod queue;
 mod registry;
 mod relocate;
 mod repair;
+mod room;
 mod rows;
 mod scrub;
 mod sent;
@@ -42,6 +43,7 @@ pub mod story;
 mod sweep;
 
 mod thread;
+pub mod tls;
 mod urlauth;
 
 pub use accounts::app_passwords::AppPasswordSummary;

@@ -191,6 +191,13 @@ pub const GRANTS_PER_LOOK_MAX: usize = 1000;
 /// Rows of greylisting: strangers of some days, and networks that came again. Some 40 MB at most.
 pub const GREYLIST_ROWS_MAX: u64 = 400_000;
 
+/// Rows of counts of TLS ([`crate::tls`]): one for each process, day, domain and policy.
+pub const TLS_COUNT_ROWS_MAX: u64 = 50_000;
+
+/// Policies of domains that are kept: one for each domain that mail went to lately and that has
+/// one. Mostly some 200 bytes each.
+pub const TLS_POLICY_ROWS_MAX: u64 = 10_000;
+
 /// Rows that one step of a sweep looks at, so that it never holds a view or a commit for long.
 pub const SWEEP_STEP_ROWS: usize = 2000;
 

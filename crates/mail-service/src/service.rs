@@ -11,10 +11,12 @@ use crate::auth::password;
 use crate::clock::World;
 use crate::contents::Contents;
 use crate::error::ServiceError;
-use crate::greylist::GreylistRows;
 use crate::keys;
-use crate::limits::{ServiceConfig, WAITING_LOGINS_MAX};
+use crate::limits::{
+    GREYLIST_ROWS_MAX, ServiceConfig, TLS_COUNT_ROWS_MAX, TLS_POLICY_ROWS_MAX, WAITING_LOGINS_MAX,
+};
 use crate::registry::Registry;
+use crate::room::Room;
 use crate::rows::RowCache;
 use crate::scrub::ScrubTally;
 use crate::story::{Journal, write_stories};
@@ -38,7 +40,9 @@ pub(crate) struct Shared {
     /// What scrubs have seen.
     pub(crate) scrubs: ScrubTally,
     pub(crate) credentials: CredentialCache,
-    pub(crate) greylist_rows: GreylistRows,
+    pub(crate) greylist_room: Room,
+    pub(crate) tls_count_room: Room,
+    pub(crate) tls_policy_room: Room,
     /// Claims of the queue whose nodes may be dead.
     pub(crate) vigil: Mutex<Vigil>,
     /// One permit for each argon2 computation that may run.
@@ -75,7 +79,9 @@ impl Service {
         let shared = Shared {
             journal,
             credentials: CredentialCache::new(&*world.random)?,
-            greylist_rows: GreylistRows::default(),
+            greylist_room: Room::new(keys::GREYLIST, GREYLIST_ROWS_MAX),
+            tls_count_room: Room::new(keys::TLS_COUNT, TLS_COUNT_ROWS_MAX),
+            tls_policy_room: Room::new(keys::TLS_POLICY, TLS_POLICY_ROWS_MAX),
             vigil: Mutex::default(),
             registry: Registry::default(),
             contents: Contents::new(config.cached_entries_max),

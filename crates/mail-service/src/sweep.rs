@@ -88,6 +88,10 @@ impl Service {
             tracing::warn!(%error, "stories of messages were not swept");
             result = Err(error);
         }
+        if let Err(error) = self.sweep_tls().await {
+            tracing::warn!(%error, "what is known of TLS to other domains was not swept");
+            result = Err(error);
+        }
         report.blobs += self.sweep_queue().await?;
         report.blobs += self.sweep_strays().await?;
         let store = Arc::clone(&self.shared.store);

@@ -76,7 +76,7 @@ pub struct Outward {
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
     /// Tells the owners of other domains what became of TLS.
-    reporting: Option<JoinHandle<()>>,
+    reporting: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     /// For the listeners: all that is handed in goes through the queue, for the people here too.
     pub outbound: Arc<dyn Outbound>,
 }
@@ -93,7 +93,8 @@ impl Outward {
         hostname: &str,
         signer: Option<Arc<Signer>>,
     ) -> Result<Self, Failure> {
-        let transport = OutboundTransport::new(routes.clone(), hostname.to_owned());
+        let transport =
+            OutboundTransport::new(service.clone(), routes.clone(), hostname.to_owned());
         let settings = RunnerSettings::default();
         let runner = QueueRunner::new(service.clone(), Arc::new(transport), settings);
         let runner = runner.map_err(|error| Failure::failed(format!("queue: {error}")))?;
@@ -107,20 +108,28 @@ impl Outward {
             let domain = service.config().domains.first().map_or(hostname, String::as_str);
             let (service, direct) = (service.clone(), direct.clone());
             let reporter = TlsReporter::new(service, direct, domain.to_owned(), signer);
-            tokio::spawn(reporter.run())
+            let (stop, stopped) = oneshot::channel::<()>();
+            let running = tokio::spawn(reporter.run(async {
+                let _ = stopped.await;
+            }));
+            (stop, running)
         });
         Ok(Self { stop, running, reporting, outbound })
     }
 
     /// Takes nothing new; what is under way is finished or given back.
     pub async fn end(self) {
-        if let Some(reporting) = self.reporting {
-            reporting.abort();
-        }
         // It fails when the runner has ended.
         let _ = self.stop.send(());
         if let Err(error) = self.running.await {
             error!(%error, "the queue did not end as it should");
+        }
+        // Behind the queue, whose last connections are counted, too.
+        if let Some((stop, reporting)) = self.reporting {
+            let _ = stop.send(());
+            if let Err(error) = reporting.await {
+                error!(%error, "what became of TLS is not written");
+            }
         }
     }
 }

@@ -32,8 +32,6 @@ pub struct Errand {
     pub require_tls: bool,
     /// RET and ENVID as they are written, in xtext. RFC 3461 §4.3, §4.4
     pub dsn: String,
-    /// Whether the connection may stay open for another message.
-    pub stays: bool,
 }
 
 /// One recipient of an [`Errand`].
@@ -231,6 +229,12 @@ impl Client {
     /// Whether the server did not protect the connection when it was asked to.
     pub fn lacks_tls(&self) -> bool {
         self.lacks_tls
+    }
+
+    /// Whether the server says that it can protect the connection: one that does not is asked again
+    /// in vain.
+    pub fn offers_tls(&self) -> bool {
+        self.offer.starttls
     }
 
     /// Whether TLS protects the connection.
@@ -541,7 +545,7 @@ impl Client {
             }
         }
         // Who says more than he was asked is not to be trusted with another message.
-        if self.errand.stays && response.is_success() && !self.responses.has_more() {
+        if response.is_success() && !self.responses.has_more() {
             self.state = State::Rest;
             return ClientStep::Rest;
         }
@@ -742,7 +746,6 @@ mod tests {
             smtputf8: false,
             require_tls: false,
             dsn: " RET=HDRS".to_owned(),
-            stays: false,
         }
     }
 
@@ -788,10 +791,10 @@ mod tests {
                 ("250 ok", "RCPT TO:<b@example.net>|"),
                 ("550 5.1.1 no such user", "DATA|"),
                 ("354 go on", ""),
-                ("250 taken", "QUIT|"),
+                ("250 taken", ""),
             ],
         );
-        assert_eq!(step, ClientStep::Close);
+        assert_eq!(step, ClientStep::Rest);
         assert_eq!(codes(client), [('t', 250), ('r', 550)]);
     }
 
@@ -826,7 +829,7 @@ mod tests {
                     "MAIL FROM:<dock@example.org>|RCPT TO:<a@example.net>|DATA|",
                 ),
                 ("250 ok\r\n550 no\r\n354 go", ".|"),
-                ("250 thanks", "QUIT|"),
+                ("250 thanks", ""),
             ],
         );
         assert_eq!(codes(client), [('r', 550)]);
@@ -882,7 +885,7 @@ mod tests {
 
     #[test]
     fn a_connection_rests_after_a_message_and_takes_another() {
-        let errand = Errand { stays: true, ..errand(&["a@example.net"]) };
+        let errand = errand(&["a@example.net"]);
         let (client, step) = talk(
             errand.clone(),
             &[
@@ -913,7 +916,7 @@ mod tests {
     #[test]
     fn only_a_connection_that_is_in_order_rests() {
         for last in ["451 later", "554 no", "250 taken\r\n250 and more", "250 taken\r\n2"] {
-            let errand = Errand { stays: true, ..errand(&["a@example.net"]) };
+            let errand = errand(&["a@example.net"]);
             let begin = [
                 ("220 net", "EHLO mail.example.org|"),
                 ("250 net", "MAIL FROM:<dock@example.org>|"),
@@ -1078,7 +1081,7 @@ mod tests {
         }
         assert_eq!(said, [50, 50, 2]);
         client.text_sent();
-        assert_eq!(client.push(b"250 taken\r\n"), ClientStep::Close);
+        assert_eq!(client.push(b"250 taken\r\n"), ClientStep::Rest);
         assert!(codes(client).iter().all(|fate| *fate == ('t', 250)));
     }
 

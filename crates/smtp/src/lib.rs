@@ -27,7 +27,7 @@ mod trace;
 
 pub use client::{
     Direct, DirectSettings, OutboundTransport, QueueOutbound, Relay, RelayError, RelayLogin,
-    RelayTls, Relays, Routes, TlsReporter, TlsReports,
+    RelayTls, Relays, Routes, TlsReporter,
 };
 pub use held::{Budget, HELD_BUDGET_BYTES};
 pub use inbound::{

@@ -12,6 +12,7 @@ pub mod queue;
 pub mod rows;
 pub mod sent;
 pub mod story;
+pub mod tls;
 
 use std::fmt;
 use std::sync::Arc;

@@ -21,4 +21,5 @@ mod sent;
 mod sharing;
 mod stories;
 mod sweeping;
+mod tls;
 mod urls;

@@ -20,7 +20,6 @@ fn errand(recipients: usize) -> Errand {
         smtputf8: false,
         require_tls: false,
         dsn: String::new(),
-        stays: true,
     }
 }
 

@@ -10,6 +10,7 @@ use smtp_session::{Addressee, Client, ClientTls, Errand, Fate, Response};
 use tracing::{debug, info, warn};
 
 use super::dialogue::Broken;
+use super::tls::handshake_fault;
 
 /// What is to be said to a server; `name` is that of this one.
 pub(super) fn errand(job: &Job, name: &str, tls: ClientTls) -> Errand {
@@ -28,7 +29,6 @@ pub(super) fn errand(job: &Job, name: &str, tls: ClientTls) -> Errand {
         smtputf8: job.terms.smtputf8,
         require_tls: requires_tls(&job.terms),
         dsn: mail_parameters(&job.terms),
-        stays: true,
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) fn why(host: &str, talked: &Result<(), Broken>) -> Response {
         Ok(()) => ([4, 4, 2], "the dialogue has ended".to_owned()),
         Err(Broken::Body(error)) => ([4, 3, 0], error.to_string()),
         Err(Broken::Unreachable(error)) => ([4, 4, 1], error.to_string()),
-        Err(Broken::Tls(error)) => ([4, 7, 5], error.to_string()),
+        Err(Broken::Tls(error)) => ([4, 7, 5], handshake_fault(error)),
         Err(Broken::Io(error)) => ([4, 4, 2], error.to_string()),
     };
     Response::local(421, status, format!("connection to {host}: {why}"))

@@ -1,5 +1,6 @@
 //! DANE for SMTP: a server's certificate is what its signed zone says. RFC 7672
 
+use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -115,7 +116,7 @@ impl Associations {
         if of(Usage::Server).any(|record| record.matches(end_entity)) {
             return Ok(());
         }
-        let mut fault = CertificateError::UnknownIssuer;
+        let mut fault = CertificateError::Other(OtherError(Arc::new(Mismatch)));
         for record in of(Usage::Authority) {
             // An authority that the zone itself holds need not be sent. RFC 7671 §5.2.2
             let held = CertificateDer::from(record.data.as_slice());
@@ -162,6 +163,18 @@ impl Associations {
         }
     }
 }
+
+/// A certificate is none of those that the zone names.
+#[derive(Debug)]
+pub(super) struct Mismatch;
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it matches none of the TLSA records of the server")
+    }
+}
+
+impl std::error::Error for Mismatch {}
 
 fn told(error: webpki::Error) -> CertificateError {
     match error {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dns::Tlsa;
 use mail_service::queue::Terms;
+use mail_service::tls::Ruler;
 
 use super::convert::requires_tls;
 use super::dane::Associations;
@@ -25,17 +26,6 @@ pub(super) enum Demand {
     Dane(Arc<Associations>),
 }
 
-/// What rules over a connection, for reports. RFC 8460 §4.4
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Ruler {
-    /// Nothing does.
-    Nobody,
-    /// MTA-STS.
-    Sts,
-    /// DANE.
-    Tlsa,
-}
-
 /// What is known of a server and of the message that is to go there.
 pub(super) struct Known<'a> {
     /// Its name.
@@ -46,6 +36,8 @@ pub(super) struct Known<'a> {
     pub(super) is_signed: bool,
     /// Its TLSA records, if they are signed; empty if there are none.
     pub(super) tlsa: &'a [Tlsa],
+    /// The name below which they stand: its own, or that of which it is an alias.
+    pub(super) base: &'a str,
     /// The policy of the domain.
     pub(super) policy: Option<&'a Policy>,
     /// What the sender wants.
@@ -81,6 +73,8 @@ pub(super) struct Plan {
     pub(super) ladder: Vec<Demand>,
     /// Who wants it so.
     pub(super) ruler: Ruler,
+    /// The name that its certificate is asked for by.
+    pub(super) name: String,
 }
 
 /// Why a server is not spoken to at all.
@@ -96,7 +90,8 @@ pub(super) enum Barred {
 pub(super) fn plan(known: &Known<'_>) -> Result<Plan, Barred> {
     let policy = known.policy.filter(|policy| policy.mode != Mode::None);
     let is_named = policy.is_some_and(|policy| policy.names(known.host));
-    let names = vec![known.host.to_owned(), known.domain.to_owned()];
+    // RFC 7672 §3.2.2
+    let names = vec![known.base.to_owned(), known.domain.to_owned()];
     let (demand, ruler) = match Associations::new(known.tlsa, names) {
         Some(associations) => (Demand::Dane(Arc::new(associations)), Ruler::Tlsa),
         None if !known.tlsa.is_empty() => (Demand::Encryption, Ruler::Tlsa),
@@ -110,7 +105,7 @@ pub(super) fn plan(known: &Known<'_>) -> Result<Plan, Barred> {
         }
         let is_proven = matches!(demand, Demand::Dane(_));
         let demand = if is_proven { demand } else { Demand::Certificate };
-        return Ok(Plan { ladder: vec![demand], ruler });
+        return Ok(known.plan(vec![demand], ruler));
     }
     let is_enforced = match ruler {
         Ruler::Tlsa => true,
@@ -120,12 +115,21 @@ pub(super) fn plan(known: &Known<'_>) -> Result<Plan, Barred> {
     if is_enforced && known.wish == Wish::Usual {
         return match demand {
             Demand::Nothing | Demand::Clear => Err(Barred::NotNamed),
-            demand => Ok(Plan { ladder: vec![demand], ruler }),
+            demand => Ok(known.plan(vec![demand], ruler)),
         };
     }
     let mut ladder = vec![demand, Demand::Nothing, Demand::Clear];
     ladder.dedup();
-    Ok(Plan { ladder, ruler })
+    Ok(known.plan(ladder, ruler))
+}
+
+impl Known<'_> {
+    /// RFC 7672 §8.1: by DANE a server is asked for by the name that its records stand below.
+    fn plan(&self, ladder: Vec<Demand>, ruler: Ruler) -> Plan {
+        let is_dane = matches!(ladder.first(), Some(Demand::Dane(_)));
+        let name = if is_dane { self.base } else { self.host }.to_owned();
+        Plan { ladder, ruler, name }
+    }
 }
 
 #[cfg(test)]
@@ -157,7 +161,7 @@ mod tests {
 
     fn known<'a>(tlsa: &'a [Tlsa], policy: Option<&'a Policy>, wish: Wish) -> Known<'a> {
         let (host, domain) = ("mx.example.net", "example.net");
-        Known { host, domain, is_signed: !tlsa.is_empty(), tlsa, policy, wish }
+        Known { host, domain, is_signed: !tlsa.is_empty(), tlsa, base: host, policy, wish }
     }
 
     #[test]
@@ -171,6 +175,16 @@ mod tests {
         assert_eq!(planned(unusable), Ok((vec!["encryption"], Ruler::Tlsa)));
         let stranger = Known { host: "mx.evil.example", ..known(&[], Some(&enforce), Wish::Usual) };
         assert_eq!(planned(stranger), Err(Barred::NotNamed));
+    }
+
+    #[test]
+    fn a_server_is_asked_for_by_the_name_that_its_records_stand_below() {
+        let usable = [usable()];
+        let base = "real.example.org";
+        let by_alias = Known { base, ..known(&usable, None, Wish::Usual) };
+        assert_eq!(plan(&by_alias).unwrap().name, base);
+        let unusable = Known { base, ..known(UNUSABLE, None, Wish::Required) };
+        assert_eq!(plan(&unusable).unwrap().name, "mx.example.net");
     }
 
     #[test]

@@ -4,24 +4,27 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use dns::{DnsError, Resolver, Tlsa};
+use dns::{Answer, DnsError, Resolver, Security, Tlsa};
 use mail_service::queue::{Attempt, Job, Origin, Outcomes, Reply};
+use mail_service::tls::{Failure, FailureKind, Ruler, Subject};
+use mail_service::{Service, keys};
 use smtp_session::{Client, ClientTls, Errand, Fate, Response};
 use tracing::debug;
 
 use super::convert::{all, errand, outcomes, reply, why};
-use super::demand::{Barred, Demand, Known, Plan, Ruler, Wish, plan};
+use super::demand::{Barred, Demand, Known, Plan, Wish, plan};
 use super::destinations::Destinations;
 use super::dialogue::{Broken, Peer, Talk};
 use super::link::Link;
-use super::mta_sts::{Found, Policies};
+use super::mta_sts::{Found, Policies, PolicyFault};
 use super::pool::{Line, Pool};
 use super::relay::RelayError;
-use super::report::{Failure, FailureKind, Subject, TlsReports};
+use super::report::{TlsCounts, failure_kind, tlsa_lines};
+use super::sts::Policy;
 use super::targets::{NoHost, Reach, interleave, literal, rank};
-use super::tls::Sides;
+use super::tls::{Sides, handshake_fault};
+use super::web::Web;
 
 /// How servers of other domains are reached.
 #[derive(Clone, Debug)]
@@ -57,9 +60,10 @@ struct Inner {
     reach: Reach,
     resolver: Resolver,
     sides: Sides,
+    web: Web,
     policies: Policies,
     destinations: Destinations,
-    reports: TlsReports,
+    counts: TlsCounts,
 }
 
 impl Direct {
@@ -71,38 +75,40 @@ impl Direct {
         let sides = Sides::new(settings.authorities.as_deref()).map_err(RelayError)?;
         let reach = if settings.allow_private { Reach::Private } else { Reach::Public };
         let tls = Arc::clone(&sides.verified);
-        let policies = Policies::new(resolver.clone(), tls, settings.policy_port, reach);
-        let (destinations, reports) = (Destinations::default(), TlsReports::default());
-        let inner = Inner { settings, reach, resolver, sides, policies, destinations, reports };
+        let web = Web::new(resolver.clone(), tls, settings.policy_port, reach);
+        let (policies, destinations) = (Policies::default(), Destinations::default());
+        let counts = TlsCounts::default();
+        let inner = Inner { settings, reach, resolver, sides, web, policies, destinations, counts };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What became of TLS so far.
-    #[must_use]
-    pub fn reports(&self) -> &TlsReports {
-        &self.inner.reports
+    pub(super) fn counts(&self) -> &TlsCounts {
+        &self.inner.counts
     }
 
-    /// Who is asked for names.
-    pub(super) fn resolver(&self) -> &Resolver {
-        &self.inner.resolver
+    /// Who asks web servers.
+    pub(super) fn web(&self) -> &Web {
+        &self.inner.web
     }
 
     /// Tries to hand a message on to the servers of its recipients' domain.
-    pub(super) async fn send(&self, job: &Job, pool: &Pool) -> Outcomes {
+    pub(super) async fn send(&self, service: &Service, job: &Job, pool: &Pool) -> Outcomes {
         let inner = &self.inner;
         let _seat = match inner.destinations.enter(&job.domain).await {
             Ok(seat) => seat,
             Err(reply) => return all(job, &Attempt::Deferred(reply)),
         };
-        let route = match inner.route(&job.domain).await {
+        let route = match inner.route(service, &job.domain).await {
             Ok(route) => route,
             Err(attempt) => return all(job, &attempt),
         };
-        let wish = Wish::of(&job.terms);
-        let mut trip = Trip::new(inner, job, &route, wish, pool);
+        let mut trip = Trip::new(inner, service, job, &route, pool);
         trip.count_policy_fault();
         for host in &route.hosts {
+            if !trip.can_dial() {
+                break;
+            }
             if let Some(outcomes) = trip.ask(host).await {
                 inner.destinations.reached(&job.domain);
                 return outcomes;
@@ -127,7 +133,7 @@ struct Route {
 
 impl Inner {
     /// RFC 5321 §5.1
-    async fn route(&self, domain: &str) -> Result<Route, Attempt> {
+    async fn route(&self, service: &Service, domain: &str) -> Result<Route, Attempt> {
         if domain.starts_with('[') {
             let address = literal(domain).ok_or_else(|| no_domain("this is no address"))?;
             let (hosts, policy) = (vec![address.to_string()], Found::default());
@@ -135,7 +141,13 @@ impl Inner {
             return Ok(Route { domain, hosts, is_signed: false, literal, policy });
         }
         let domain = dns::ascii(domain).ok_or_else(|| no_domain("this is no name of a domain"))?;
-        let (mx, policy) = tokio::join!(self.resolver.mx(&domain), self.policies.of(&domain));
+        let policy = self.policies.of(service, &self.web, &domain);
+        let (mx, policy) = tokio::join!(self.resolver.mx(&domain), policy);
+        // A policy may be there that must not be passed over.
+        let policy = policy.map_err(|error| {
+            let text = format!("what {domain} demands cannot be looked up: {error}");
+            Attempt::Deferred(Reply::own([4, 3, 0], text))
+        })?;
         let (hosts, is_signed) = match mx {
             Ok(answer) => {
                 // Any number will do that others cannot foretell.
@@ -150,30 +162,64 @@ impl Inner {
         Ok(Route { domain, hosts, is_signed, literal: None, policy })
     }
 
-    async fn addresses(&self, route: &Route, host: &str) -> Result<(Vec<IpAddr>, bool), DnsError> {
-        if let Some(address) = route.literal {
-            return Ok((vec![address], false));
+    async fn addresses(&self, route: &Route, host: &str) -> Result<Answer<Vec<IpAddr>>, DnsError> {
+        match route.literal {
+            None => self.resolver.addresses(host).await,
+            Some(address) => {
+                let (records, security, owner) = (vec![address], Security::Insecure, host.into());
+                Ok(Answer { records, security, owner })
+            }
         }
-        let answer = self.resolver.addresses(host).await?;
-        let is_signed = answer.is_secure();
-        Ok((answer.records, is_signed))
     }
 
-    /// The signed TLSA records of a server. RFC 7672 §2.1, §2.2
-    async fn tlsa(&self, host: &str) -> Result<Vec<Tlsa>, DnsError> {
-        match self.resolver.tlsa(self.settings.port, host).await {
-            Ok(answer) if answer.is_secure() => Ok(answer.records),
-            Ok(_) => Ok(Vec::new()),
-            Err(error) if error.is_absent() => Ok(Vec::new()),
-            // RFC 7672 §2.1.2: whoever could hide the records could also read the mail.
-            Err(error) => Err(error),
+    /// The names below which the TLSA records of a server may stand, the best first; none if
+    /// nobody vouches for the server, whose records prove nothing then. RFC 7672 §2.2.1, §2.2.2
+    async fn tlsa_bases(
+        &self,
+        route: &Route,
+        host: &str,
+        found: &Answer<Vec<IpAddr>>,
+    ) -> Result<Vec<String>, DnsError> {
+        let is_alias = found.owner != host;
+        if !route.is_signed || !(found.is_secure() || is_alias) {
+            return Ok(Vec::new());
         }
+        let mut bases = vec![host.to_owned()];
+        if found.is_secure() && is_alias {
+            bases.insert(0, found.owner.clone());
+        } else if is_alias && present(self.resolver.alias(host).await)?.is_none() {
+            // It is not the alias that is not signed, but where it leads.
+            bases.clear();
+        }
+        Ok(bases)
+    }
+
+    /// The signed TLSA records of a server, and below which of these names they stand.
+    /// RFC 7672 §2.1, §2.2
+    async fn tlsa(&self, bases: Vec<String>) -> Result<Option<(String, Vec<Tlsa>)>, DnsError> {
+        for base in bases {
+            let answer = self.resolver.tlsa(self.settings.port, &base).await;
+            if let Some(records) = present(answer)? {
+                return Ok(Some((base, records)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What is there and signed. RFC 7672 §2.1.2: whoever could hide it could also read the mail.
+fn present<T>(answer: Result<Answer<T>, DnsError>) -> Result<Option<T>, DnsError> {
+    match answer {
+        Ok(answer) => Ok(answer.is_secure().then_some(answer.records)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
 /// One message on its way from server to server.
 struct Trip<'a> {
     inner: &'a Inner,
+    service: &'a Service,
     job: &'a Job,
     route: &'a Route,
     wish: Wish,
@@ -213,10 +259,16 @@ enum Ended {
 }
 
 impl<'a> Trip<'a> {
-    fn new(inner: &'a Inner, job: &'a Job, route: &'a Route, wish: Wish, pool: &'a Pool) -> Self {
-        let (dials_left, problem) = (DIALS_MAX, None);
+    fn new(
+        inner: &'a Inner,
+        service: &'a Service,
+        job: &'a Job,
+        route: &'a Route,
+        pool: &'a Pool,
+    ) -> Self {
+        let (wish, dials_left, problem) = (Wish::of(&job.terms), DIALS_MAX, None);
         let (is_final, was_heard) = (true, false);
-        Self { inner, job, route, wish, pool, dials_left, problem, is_final, was_heard }
+        Self { inner, service, job, route, wish, pool, dials_left, problem, is_final, was_heard }
     }
 
     /// Asks one server, at each of its addresses and in each way that its plan allows.
@@ -235,7 +287,10 @@ impl<'a> Trip<'a> {
         }
         for address in &place.addresses {
             for demand in &place.plan.ladder {
-                self.dials_left = self.dials_left.checked_sub(1)?;
+                if !self.can_dial() {
+                    return None;
+                }
+                self.dials_left -= 1;
                 match self.attempt(&place, demand, Some(*address)).await {
                     Some(Ended::Spoken(outcomes)) => return Some(outcomes),
                     Some(Ended::Unsafe) => {}
@@ -244,6 +299,12 @@ impl<'a> Trip<'a> {
             }
         }
         None
+    }
+
+    /// Whether another connection may be tried. Nothing is final of servers that were not asked.
+    fn can_dial(&mut self) -> bool {
+        self.is_final &= self.dials_left > 0;
+        self.dials_left > 0
     }
 
     /// Finds out where a server is, and how it has to be spoken to.
@@ -258,30 +319,32 @@ impl<'a> Trip<'a> {
             problem(status, format!("{host}: {error}"), !error.is_temporary())
         };
         let found = self.inner.addresses(self.route, host).await.map_err(unresolved)?;
-        let (mut addresses, has_signed_addresses) = found;
-        addresses.retain(|address| self.inner.reach.allows(*address));
-        let addresses = interleave(&addresses);
+        let mut reached = found.records.clone();
+        reached.retain(|address| self.inner.reach.allows(*address));
+        let addresses = interleave(&reached);
         if addresses.is_empty() {
             let text = format!("{host} has no address that may be dialled");
             return Err(problem([4, 4, 4], text, true));
         }
-        // RFC 7672 §2.2.1, §2.2.2: records of a server that nobody vouches for prove nothing.
-        let tlsa = match self.route.is_signed && has_signed_addresses {
-            true => self.inner.tlsa(host).await.map_err(|error| {
-                self.count_lookup_failure(host, &error);
-                unresolved(error)
-            })?,
-            false => Vec::new(),
+        let tlsa = async {
+            let bases = self.inner.tlsa_bases(self.route, host, &found).await?;
+            self.inner.tlsa(bases).await
         };
+        let tlsa = tlsa.await.map_err(|error| {
+            self.count_lookup_failure(host, &error);
+            unresolved(error)
+        })?;
+        let (base, tlsa) = tlsa.unwrap_or_else(|| (host.to_owned(), Vec::new()));
         let policy = self.route.policy.policy.as_deref();
         let (domain, is_signed) = (self.route.domain.as_str(), self.route.is_signed);
-        let known = Known { host, domain, is_signed, tlsa: &tlsa, policy, wish: self.wish };
+        let (base, tlsa, wish) = (base.as_str(), tlsa.as_slice(), self.wish);
+        let known = Known { host, domain, is_signed, tlsa, base, policy, wish };
         let plan = plan(&known).map_err(|barred| match barred {
             Barred::NotNamed => {
                 let text = format!("{host} is not named by the policy of {domain}");
                 let kind = FailureKind::ValidationFailure;
-                let failure = Failure::new(kind, Some(host), None, text.clone());
-                self.count(&self.subject(Ruler::Sts), Err(failure));
+                let failure = Failure::new(kind, Some(host), None, &text);
+                self.count(&self.subject(Ruler::Sts, &[]), Err(failure));
                 problem([4, 7, 5], text, false)
             }
             Barred::NotVouched => {
@@ -289,7 +352,7 @@ impl<'a> Trip<'a> {
                 problem([4, 7, 10], text, true)
             }
         })?;
-        let subject = self.subject(plan.ruler);
+        let subject = self.subject(plan.ruler, tlsa);
         Ok(Place { host, addresses, plan, subject })
     }
 
@@ -303,7 +366,7 @@ impl<'a> Trip<'a> {
         let config = self.inner.sides.of(demand);
         let errand = self.errand(demand);
         let line = &Line::Server { host: place.host.to_owned(), demand: demand.clone() };
-        let peer = Peer { host: place.host, tls: config.as_ref() };
+        let peer = Peer { host: &place.plan.name, tls: config.as_ref() };
         let talk = Talk { job: self.job, errand: &errand, peer, line, pool: self.pool };
         let (client, talked) = match address {
             None => talk.resume().await?,
@@ -334,12 +397,13 @@ impl<'a> Trip<'a> {
     ) -> Ended {
         let host = place.host;
         self.was_heard |= client.was_heard();
-        let failure = failure(&client, &talked, demand).map(|(kind, reason)| {
-            let failure = Failure::new(kind, Some(host), address, reason);
+        let fault = fault(&client, &talked);
+        if let Some(Fault { kind, reason, .. }) = &fault {
+            let failure = Failure::new(*kind, Some(host), address, reason);
             self.count(&place.subject, Err(failure));
-        });
+        }
         let is_first = place.plan.ladder.first() == Some(demand);
-        if failure.is_none() && is_first && client.is_protected() && client.has_begun() {
+        if fault.is_none() && is_first && client.is_protected() && client.has_begun() {
             self.count(&place.subject, Ok(()));
         }
         if client.has_begun() || matches!(talked, Err(Broken::Body(_))) {
@@ -353,14 +417,15 @@ impl<'a> Trip<'a> {
             Some(Fate::Deferred(response) | Fate::Taken(response)) => (response, false),
             None => (why, false),
         };
-        // What REQUIRETLS wants is not there, and will not be. RFC 8689 §4.2.1
-        let is_final = self.wish == Wish::Required && (is_refused || failure.is_some());
-        let response = match failure {
-            Some(()) if is_final => Response::local(550, [5, 7, 10], response.text()),
-            _ => response,
+        // What REQUIRETLS wants is not there, as the server itself has told. RFC 8689 §4.2.1
+        let is_lasting = fault.as_ref().is_some_and(|fault| fault.is_lasting);
+        let is_final = self.wish == Wish::Required && (is_refused || is_lasting);
+        let response = match is_lasting && is_final {
+            true => Response::local(550, [5, 7, 10], response.text()),
+            false => response,
         };
         self.note(Problem { host: host.to_owned(), response, is_final });
-        if failure.is_some() { Ended::Unsafe } else { Ended::Away }
+        if fault.is_some() { Ended::Unsafe } else { Ended::Away }
     }
 
     fn note(&mut self, problem: Problem) {
@@ -387,57 +452,62 @@ impl<'a> Trip<'a> {
         all(self.job, &Attempt::Deferred(reply))
     }
 
-    fn subject(&self, ruler: Ruler) -> Subject {
-        let policy = self.route.policy.policy.as_deref().filter(|_| ruler == Ruler::Sts);
-        Subject {
-            domain: self.route.domain.clone(),
-            ruler,
-            policy: policy.map(|policy| policy.lines()).unwrap_or_default(),
-            hosts: policy.map(|policy| policy.mx.clone()).unwrap_or_default(),
-        }
+    fn subject(&self, ruler: Ruler, tlsa: &[Tlsa]) -> Subject {
+        let policy = self.route.policy.policy.as_deref();
+        let lines = match ruler {
+            Ruler::Nobody => Vec::new(),
+            Ruler::Sts => policy.map(Policy::lines).unwrap_or_default(),
+            Ruler::Tlsa => tlsa_lines(tlsa),
+        };
+        Subject::new(&self.route.domain, ruler, lines)
     }
 
     /// What this server sends by itself is not counted: reports on the way of reports would never
-    /// end.
+    /// end. Nor is what goes to an address, whose owner cannot say that he wants to know.
     fn count(&self, subject: &Subject, result: Result<(), Failure>) {
-        if self.job.terms.origin == Origin::Server {
+        if self.job.terms.origin == Origin::Server || self.route.literal.is_some() {
             return;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let day = now.map_or(0, |since| since.as_secs() / SECS_PER_DAY);
-        self.inner.reports.count(i64::try_from(day).unwrap_or_default(), subject, result);
+        self.inner.counts.count(keys::story_day(self.service.now_secs()), subject, result);
     }
 
     fn count_lookup_failure(&self, host: &str, error: &DnsError) {
-        let kind = match error {
-            DnsError::Bogus(_) => FailureKind::DnssecInvalid,
-            _ => FailureKind::TlsaInvalid,
-        };
-        let failure = Failure::new(kind, Some(host), None, error.to_string());
-        self.count(&self.subject(Ruler::Tlsa), Err(failure));
+        // RFC 8460 §4.3.2: whatever came, it was no valid record.
+        let kind = FailureKind::DnssecInvalid;
+        let failure = Failure::new(kind, Some(host), None, &error.to_string());
+        self.count(&self.subject(Ruler::Tlsa, &[]), Err(failure));
     }
 
     /// The policy that the domain announces cannot be had, and none rules instead of it.
     fn count_policy_fault(&self) {
-        if let Some(fault) = &self.route.policy.fault {
-            let kind = FailureKind::StsPolicyFetchError;
-            let failure = Failure::new(kind, None, None, fault.clone());
-            self.count(&self.subject(Ruler::Sts), Err(failure));
+        if let Some(PolicyFault { kind, reason }) = &self.route.policy.fault {
+            let failure = Failure::new(*kind, None, None, reason);
+            self.count(&self.subject(Ruler::Sts, &[]), Err(failure));
         }
     }
 }
 
 /// What was wrong with the TLS of a dialogue.
-fn failure(
-    client: &Client,
-    talked: &Result<(), Broken>,
-    demand: &Demand,
-) -> Option<(FailureKind, String)> {
+struct Fault {
+    kind: FailureKind,
+    reason: String,
+    /// Whether it was the server that said so: it does not offer TLS, or has another certificate.
+    /// A handshake that breaks may succeed another time.
+    is_lasting: bool,
+}
+
+fn fault(client: &Client, talked: &Result<(), Broken>) -> Option<Fault> {
     match talked {
-        Err(Broken::Tls(error)) => Some((FailureKind::of(error, demand), error.to_string())),
+        Err(Broken::Tls(error)) => {
+            let kind = failure_kind(error);
+            let is_lasting = kind != FailureKind::ValidationFailure;
+            Some(Fault { kind, reason: handshake_fault(error), is_lasting })
+        }
         _ if client.lacks_tls() => {
-            let text = "the server does not offer TLS".to_owned();
-            Some((FailureKind::StarttlsNotSupported, text))
+            let is_lasting = !client.offers_tls();
+            let word = if is_lasting { "offer" } else { "begin" };
+            let reason = format!("the server does not {word} TLS");
+            Some(Fault { kind: FailureKind::StarttlsNotSupported, reason, is_lasting })
         }
         _ => None,
     }
@@ -473,5 +543,3 @@ fn unresolved(domain: &str, error: &DnsError) -> Attempt {
 
 /// Connections that are tried for one message.
 const DIALS_MAX: usize = 16;
-
-const SECS_PER_DAY: u64 = 86_400;

@@ -7,7 +7,7 @@
 //! - [`Routes`] has both.
 //! - [`OutboundTransport`]: hands over what the queue wants to leave. `dialogue` is one
 //!   connection, `pool` keeps some for the next message.
-//! - [`TlsReports`]: what became of TLS, and [`TlsReporter`], who tells the owners of the domains.
+//! - [`TlsReporter`]: tells the owners of the domains what became of TLS.
 //! - [`QueueOutbound`]: puts into the queue what people hand in here.
 
 mod convert;
@@ -30,12 +30,12 @@ mod sts;
 mod targets;
 mod tls;
 mod transport;
+mod web;
 
 pub use direct::{Direct, DirectSettings};
 pub use queue::QueueOutbound;
 pub(crate) use queue::{recipient as queued_recipient, terms as queued_terms};
 pub use relay::{Relay, RelayError, RelayLogin, RelayTls, Relays};
-pub use report::TlsReports;
 pub use reporter::TlsReporter;
 pub use routes::Routes;
 pub use transport::OutboundTransport;

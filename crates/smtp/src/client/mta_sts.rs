@@ -1,26 +1,24 @@
-//! The policies of domains (MTA-STS): found by a record, fetched over HTTPS, and kept. RFC 8461
+//! The policies of domains (MTA-STS): found by a record, fetched over HTTPS, and kept in memory and
+//! in the store, where a restart does not forget them and other nodes find them. RFC 8461
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::error::Error;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dns::Resolver;
-use reqwest::{Client, Response, StatusCode, redirect};
-use rustls::ClientConfig;
+use mail_service::tls::{FailureKind, KeptPolicy};
+use mail_service::{Service, ServiceError};
+use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::sts::{self, Mode, Policy};
-use super::targets::Reach;
+use super::web::{Web, causes};
 
 /// All policies that are known.
+#[derive(Default)]
 pub(super) struct Policies {
-    resolver: Resolver,
-    /// Verifies the certificates of the servers that tell policies.
-    tls: Arc<ClientConfig>,
-    port: u16,
-    reach: Reach,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
 }
 
@@ -30,20 +28,18 @@ type Slot = tokio::sync::Mutex<Known>;
 #[derive(Default)]
 struct Known {
     kept: Option<Kept>,
+    /// When the store was asked last.
+    looked: Option<Instant>,
     /// The id for which no policy could be had, until when, and why.
-    failed: Option<(String, Instant, String)>,
+    failed: Option<(String, Instant, PolicyFault)>,
 }
 
+/// Times in seconds since 1970.
 struct Kept {
     id: String,
     policy: Arc<Policy>,
-    fetched: Instant,
-}
-
-impl Kept {
-    fn is_valid(&self, now: Instant) -> bool {
-        now.duration_since(self.fetched) < Duration::from_secs(self.policy.max_age_secs)
-    }
+    fetched_at: i64,
+    ends_at: i64,
 }
 
 /// What rules over the mail for a domain.
@@ -51,27 +47,55 @@ impl Kept {
 pub(super) struct Found {
     /// Its policy.
     pub(super) policy: Option<Arc<Policy>>,
-    /// Why the policy that is announced cannot be had, for reports. RFC 8460 §4.3.2.1
-    pub(super) fault: Option<String>,
+    /// Why the policy that is announced cannot be had, for reports.
+    pub(super) fault: Option<PolicyFault>,
+}
+
+/// Why a policy cannot be had. RFC 8460 §4.3.2.2
+#[derive(Clone, Debug)]
+pub(super) struct PolicyFault {
+    pub(super) kind: FailureKind,
+    pub(super) reason: String,
+}
+
+impl From<String> for PolicyFault {
+    fn from(reason: String) -> Self {
+        Self { kind: FailureKind::StsPolicyFetchError, reason }
+    }
+}
+
+impl From<reqwest::Error> for PolicyFault {
+    fn from(error: reqwest::Error) -> Self {
+        let kind = match is_of_certificate(&error) {
+            true => FailureKind::StsWebpkiInvalid,
+            false => FailureKind::StsPolicyFetchError,
+        };
+        Self { kind, reason: causes(&error) }
+    }
 }
 
 impl Policies {
-    pub(super) fn new(resolver: Resolver, tls: Arc<ClientConfig>, port: u16, reach: Reach) -> Self {
-        Self { resolver, tls, port, reach, slots: Mutex::default() }
-    }
-
     /// The policy of a domain, if it has one that is still valid.
-    pub(super) async fn of(&self, domain: &str) -> Found {
-        let slot = self.slot(domain);
+    ///
+    /// # Errors
+    /// When the store cannot be asked: a policy may be there that must not be passed over.
+    pub(super) async fn of(
+        &self,
+        service: &Service,
+        web: &Web,
+        domain: &str,
+    ) -> Result<Found, ServiceError> {
+        let now = service.now_secs();
+        let slot = self.slot(domain, now);
         let mut known = slot.lock().await;
-        let record = self.resolver.txt(&format!("_mta-sts.{domain}")).await;
+        let record = web.resolver().txt(&format!("_mta-sts.{domain}")).await;
         let announced = record.ok().and_then(|answer| sts::announced(&answer.records));
-        let now = Instant::now();
-        if known.kept.as_ref().is_some_and(|kept| !kept.is_valid(now)) {
-            known.kept = None;
+        if !known.is_current(announced.as_deref(), now) {
+            known.look(service, domain).await?;
         }
+        known.kept = known.kept.take().filter(|kept| kept.is_valid(now));
         let fault = match announced {
-            Some(id) if known.needs(&id, now) => self.renew(domain, id, &mut known).await.err(),
+            Some(id) if known.needs(&id, now) => known.renew(service, web, domain, id).await.err(),
             Some(id) => known.failure(&id),
             // RFC 8461 §3.3: who takes the record away, or forges that, does not end a policy.
             None => None,
@@ -80,72 +104,16 @@ impl Policies {
         let policy = policy.filter(|policy| policy.mode != Mode::None);
         // The old policy holds while the new one cannot be had. RFC 8461 §5.1
         let fault = fault.filter(|_| policy.is_none());
-        Found { policy, fault }
+        Ok(Found { policy, fault })
     }
 
-    async fn renew(&self, domain: &str, id: String, known: &mut Known) -> Result<(), String> {
-        match self.fetch(domain).await {
-            Ok(policy) => {
-                debug!(domain, id, ?policy, "policy fetched");
-                let (policy, fetched) = (Arc::new(policy), Instant::now());
-                (known.kept, known.failed) = (Some(Kept { id, policy, fetched }), None);
-                Ok(())
-            }
-            Err(why) => {
-                warn!(domain, id, why, "the policy of a domain cannot be had");
-                known.failed = Some((id, Instant::now() + FAILURE_PAUSE, why.clone()));
-                Err(why)
-            }
-        }
-    }
-
-    /// RFC 8461 §3.3: the certificate is verified, and nothing is followed to another place.
-    async fn fetch(&self, domain: &str) -> Result<Policy, String> {
-        let host = format!("mta-sts.{domain}");
-        let found = self.resolver.addresses(&host).await.map_err(|error| format!("{error}"))?;
-        let allowed = found.records.into_iter().filter(|address| self.reach.allows(*address));
-        let addresses: Vec<IpAddr> = allowed.take(ADDRESSES_MAX).collect();
-        if addresses.is_empty() {
-            return Err(format!("{host} has no address that may be asked"));
-        }
-        let addresses: Vec<SocketAddr> =
-            addresses.into_iter().map(|address| (address, self.port).into()).collect();
-        let told = |error: reqwest::Error| causes(&error);
-        let client = Client::builder()
-            .tls_backend_preconfigured(ClientConfig::clone(&self.tls))
-            .redirect(redirect::Policy::none())
-            .https_only(true)
-            .no_proxy()
-            .referer(false)
-            .resolve_to_addrs(&host, &addresses)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
-            .user_agent("Pillarbox")
-            .build()
-            .map_err(told)?;
-        let url = format!("https://{host}:{}/.well-known/mta-sts.txt", self.port);
-        let response = client.get(url).send().await.map_err(told)?;
-        if response.status() != StatusCode::OK {
-            return Err(format!("{host} answers {}", response.status()));
-        }
-        let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
-        let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
-        if !kind.eq_ignore_ascii_case("text/plain") {
-            // RFC 8461 §3.2: a guard against places where strangers leave files.
-            return Err(format!("{host} tells its policy as {kind:?}"));
-        }
-        let text = bounded(response).await?;
-        sts::parse(&text).map_err(str::to_owned)
-    }
-
-    fn slot(&self, domain: &str) -> Arc<Slot> {
+    fn slot(&self, domain: &str, now: i64) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.get(domain) {
             return Arc::clone(slot);
         }
         if slots.len() >= DOMAINS_MAX {
             // What is being looked at counts as needed.
-            let now = Instant::now();
             let is_needed =
                 |slot: &Arc<Slot>| slot.try_lock().map_or(true, |known| known.is_needed(now));
             slots.retain(|_, slot| is_needed(slot));
@@ -158,68 +126,160 @@ impl Policies {
     }
 }
 
-impl Known {
-    /// Whether forgetting it would change anything.
-    fn is_needed(&self, now: Instant) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.is_valid(now))
-            || self.failed.as_ref().is_some_and(|(_, until, _)| *until > now)
+impl Kept {
+    /// `None` if a later version has kept what this one cannot read.
+    fn read(kept: KeptPolicy) -> Option<Self> {
+        let KeptPolicy { id, fetched_at, ends_at, text } = kept;
+        let policy = Arc::new(sts::parse(text.as_bytes()).ok()?);
+        Some(Self { id, policy, fetched_at, ends_at })
     }
 
-    /// Whether the policy of this id is to be fetched now.
-    fn needs(&self, id: &str, now: Instant) -> bool {
-        let is_kept = self.kept.as_ref().is_some_and(|kept| {
-            kept.id == id && now.duration_since(kept.fetched) < REFRESH_INTERVAL
-        });
-        // RFC 8461 §3.3: not over and over.
-        let has_failed =
-            |(failed, until, _): &(String, Instant, String)| failed == id && *until > now;
-        !is_kept && !self.failed.as_ref().is_some_and(has_failed)
+    fn is_valid(&self, now: i64) -> bool {
+        now < self.ends_at
     }
 
-    fn failure(&self, id: &str) -> Option<String> {
-        let failed = self.failed.as_ref().filter(|(failed, _, _)| failed == id);
-        failed.map(|(_, _, why)| why.clone())
+    /// Whether it is what this id announces, and was fetched lately.
+    fn is_fresh(&self, id: &str, now: i64) -> bool {
+        self.id == id && now.saturating_sub(self.fetched_at) < REFRESH_SECS
     }
 }
 
+impl Known {
+    /// Whether forgetting it would change anything.
+    fn is_needed(&self, now: i64) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.is_valid(now))
+            || self.failed.as_ref().is_some_and(|(_, until, _)| *until > Instant::now())
+    }
+
+    /// Whether nothing in the store can be better.
+    fn is_current(&self, announced: Option<&str>, now: i64) -> bool {
+        let is_fresh = |kept: &Kept| announced.is_none_or(|id| kept.is_fresh(id, now));
+        self.kept.as_ref().is_some_and(|kept| kept.is_valid(now) && is_fresh(kept))
+            || self.looked.is_some_and(|looked| looked.elapsed() < LOOK_PAUSE)
+    }
+
+    /// Looks for what was fetched before this process, or by another one.
+    async fn look(&mut self, service: &Service, domain: &str) -> Result<(), ServiceError> {
+        let stored = match service.tls_policy(domain).await {
+            Ok(stored) => stored.and_then(Kept::read),
+            // It is fetched again, and written over.
+            Err(error @ ServiceError::Corrupt(_)) => {
+                warn!(domain, %error, "the policy of a domain cannot be read");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        self.looked = Some(Instant::now());
+        let is_newer = |stored: &Kept| {
+            self.kept.as_ref().is_none_or(|kept| kept.fetched_at < stored.fetched_at)
+        };
+        if let Some(stored) = stored.filter(is_newer) {
+            self.kept = Some(stored);
+        }
+        Ok(())
+    }
+
+    /// Whether the policy of this id is to be fetched now.
+    fn needs(&self, id: &str, now: i64) -> bool {
+        let is_kept = self.kept.as_ref().is_some_and(|kept| kept.is_fresh(id, now));
+        // RFC 8461 §3.3: not over and over.
+        let has_failed = |(failed, until, _): &(String, Instant, PolicyFault)| {
+            failed == id && *until > Instant::now()
+        };
+        !is_kept && !self.failed.as_ref().is_some_and(has_failed)
+    }
+
+    fn failure(&self, id: &str) -> Option<PolicyFault> {
+        let failed = self.failed.as_ref().filter(|(failed, _, _)| failed == id);
+        failed.map(|(_, _, why)| why.clone())
+    }
+
+    async fn renew(
+        &mut self,
+        service: &Service,
+        web: &Web,
+        domain: &str,
+        id: String,
+    ) -> Result<(), PolicyFault> {
+        let policy = match fetch(web, domain).await {
+            Ok(policy) => policy,
+            Err(why) => {
+                warn!(domain, id, why = why.reason, "the policy of a domain cannot be had");
+                self.failed = Some((id, Instant::now() + FAILURE_PAUSE, why.clone()));
+                return Err(why);
+            }
+        };
+        debug!(domain, id, ?policy, "policy fetched");
+        let fetched_at = service.now_secs();
+        let ends_at = fetched_at.saturating_add(policy.max_age_secs.cast_signed());
+        let text = policy.lines().join("\n");
+        let kept = KeptPolicy { id: id.clone(), fetched_at, ends_at, text };
+        if let Err(error) = service.keep_tls_policy(domain, &kept).await {
+            warn!(domain, %error, "a restart will forget the policy of a domain");
+        }
+        let policy = Arc::new(policy);
+        (self.kept, self.failed) = (Some(Kept { id, policy, fetched_at, ends_at }), None);
+        Ok(())
+    }
+}
+
+/// RFC 8461 §3.3: the certificate is verified, and nothing is followed to another place.
+async fn fetch(web: &Web, domain: &str) -> Result<Policy, PolicyFault> {
+    let host = format!("mta-sts.{domain}");
+    let client = web.client(&host).await?;
+    let url = format!("https://{host}:{}/.well-known/mta-sts.txt", web.port());
+    let response = client.get(url).send().await?;
+    if response.status() != StatusCode::OK {
+        return Err(format!("{host} answers {}", response.status()).into());
+    }
+    let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("text/plain") {
+        // RFC 8461 §3.2: a guard against places where strangers leave files.
+        return Err(format!("{host} tells its policy as {kind:?}").into());
+    }
+    let text = bounded(response).await?;
+    let invalid = FailureKind::StsPolicyInvalid;
+    sts::parse(&text).map_err(|why| PolicyFault { kind: invalid, reason: why.to_owned() })
+}
+
 /// RFC 8461 §3.3 suggests a limit of 64 kilobytes.
-async fn bounded(mut response: Response) -> Result<Vec<u8>, String> {
+async fn bounded(mut response: Response) -> Result<Vec<u8>, PolicyFault> {
     let mut text = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| causes(&error))? {
+    while let Some(piece) = response.chunk().await? {
         if text.len() + piece.len() > POLICY_BYTES_MAX {
-            return Err("the policy is too long".to_owned());
+            return Err("the policy is too long".to_owned().into());
         }
         text.extend_from_slice(&piece);
     }
     Ok(text)
 }
 
-/// An error with its causes, in which the real one is.
-fn causes(error: &dyn std::error::Error) -> String {
-    let (mut text, mut source) = (error.to_string(), error.source());
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+/// Whether it is the certificate of the server that is wrong.
+fn is_of_certificate(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        // What an error of the system holds it does not call its source.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = held.map(|held| held as &(dyn Error + 'static)).or_else(|| error.source());
     }
-    text
+    false
 }
 
 const POLICY_BYTES_MAX: usize = 64 * 1024;
-
-/// Addresses of one server that are tried.
-const ADDRESSES_MAX: usize = 4;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// RFC 8461 §3.3 suggests a minute.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// RFC 8461 §3.3: at most one attempt in five minutes for each id.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// RFC 8461 §3.3, §10.2: fetched again long before it ends, so that blocking one fetch is not
 /// enough to be rid of it.
-const REFRESH_INTERVAL: Duration = Duration::from_secs(86_400);
+const REFRESH_SECS: i64 = 86_400;
+
+/// How long nobody asks the store again for a domain of which it had nothing better.
+const LOOK_PAUSE: Duration = Duration::from_secs(60);
 
 /// Domains that are remembered.
 const DOMAINS_MAX: usize = 10_000;

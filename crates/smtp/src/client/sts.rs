@@ -66,6 +66,9 @@ pub(super) fn parse(text: &[u8]) -> Result<Policy, &'static str> {
             "mode" => mode = mode.or(Some(value)),
             "max_age" => max_age = max_age.or(Some(value)),
             "mx" if mx.len() == PATTERNS_MAX => return Err("the policy names too many servers"),
+            "mx" if value.len() > PATTERN_BYTES_MAX => {
+                return Err("the policy names what is no server");
+            }
             "mx" => mx.push(value.trim_end_matches('.').to_ascii_lowercase()),
             _ => {}
         }
@@ -119,6 +122,9 @@ const MAX_AGE_SECS_MAX: u64 = 31_557_600;
 
 /// Servers that a policy may name.
 const PATTERNS_MAX: usize = 100;
+
+/// Octets of one of them: a name has 253, and `*.` may stand before it. RFC 1035 §2.3.4
+const PATTERN_BYTES_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -175,6 +181,8 @@ mod tests {
             assert!(parse(wrong.as_bytes()).is_err(), "{wrong}");
         }
         assert!(parse(b"version: STSv1\xff\n").is_err());
+        let long = "m".repeat(PATTERN_BYTES_MAX + 1);
+        assert!(parse(format!("version: STSv1\nmx: {long}\n").as_bytes()).is_err());
         let many = format!("version: STSv1\n{}", "mx: a\n".repeat(PATTERNS_MAX + 1));
         assert!(parse(many.as_bytes()).is_err());
     }

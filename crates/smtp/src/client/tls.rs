@@ -1,5 +1,6 @@
 //! TLS as a client: who the other side has to be. RFC 7817, RFC 7435
 
+use std::io;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
@@ -7,7 +8,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::dane::Associations;
@@ -78,6 +81,22 @@ pub(super) fn unverified() -> Result<ClientConfig, String> {
         .map_err(|error| error.to_string())?;
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     Ok(builder.with_no_client_auth())
+}
+
+/// What is wrong with the certificate of the other side, if that is why a handshake failed.
+pub(super) fn certificate_fault(error: &io::Error) -> Option<&CertificateError> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(fault) => Some(fault),
+        _ => None,
+    }
+}
+
+/// Why a handshake failed, in words. What is not rustls' own it shows as it is written in Rust.
+pub(super) fn handshake_fault(error: &io::Error) -> String {
+    match certificate_fault(error) {
+        Some(CertificateError::Other(fault)) => format!("invalid peer certificate: {fault}"),
+        _ => error.to_string(),
+    }
 }
 
 /// Verifies that the other side has the key of its certificate; and whose it is only if a zone

@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 
+use mail_service::Service;
 use mail_service::queue::{Attempt, Job, Outcomes, Reply, Transport};
 use smtp_session::{ClientTls, Credentials, Errand};
 
@@ -15,6 +16,7 @@ use super::routes::Routes;
 
 /// Sends through relays, and to the servers of the recipients' domains.
 pub struct OutboundTransport {
+    service: Service,
     routes: Routes,
     /// The name by which this server calls itself.
     hostname: String,
@@ -25,8 +27,8 @@ impl OutboundTransport {
     /// A transport for what these routes carry. Mail for others waits until something does, or
     /// until its time is up.
     #[must_use]
-    pub fn new(routes: Routes, hostname: String) -> Self {
-        Self { routes, hostname, pool: Pool::default() }
+    pub fn new(service: Service, routes: Routes, hostname: String) -> Self {
+        Self { service, routes, hostname, pool: Pool::default() }
     }
 
     async fn send(&self, job: &Job) -> Outcomes {
@@ -37,7 +39,7 @@ impl OutboundTransport {
             return self.send_through(way, job).await;
         }
         if let Some(direct) = &self.routes.direct {
-            return direct.send(job, &self.pool).await;
+            return direct.send(&self.service, job, &self.pool).await;
         }
         let reply = Reply::own([4, 4, 4], "no relay is configured for the domain");
         all(job, &Attempt::Deferred(reply))

@@ -61,6 +61,25 @@ async fn another_address_of_a_server_is_dialled_where_one_is_dead() {
 }
 
 #[tokio::test]
+async fn servers_that_will_not_be_dialled_are_not_looked_up() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let mut records = String::new();
+    for host in 0..10 {
+        records.push_str(&format!("@ MX {host} h{host}\n"));
+        (1..5).for_each(|n| records.push_str(&format!("h{host} A 127.0.{host}.{n}\n")));
+    }
+    let names = far(&records);
+    let site = site(&names, port).await;
+    send(&site, "<x@far.example>").await;
+    assert_eq!(site.waiting().await.len(), 1);
+    let asked = |host: &str| names.questions().iter().any(|it| format!("{it:?}").contains(host));
+    // Sixteen connections, four to each.
+    assert!(asked("h0.far") && asked("h3.far") && !asked("h4.far"), "{:?}", names.questions());
+}
+
+#[tokio::test]
 async fn a_domain_without_mx_records_is_its_own_server() {
     let sink = Sink::new(Manners::default()).await;
     let names = far("@ A 127.0.0.1\n");

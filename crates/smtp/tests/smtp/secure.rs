@@ -1,14 +1,17 @@
 //! TLS on the way to other domains: what is enforced is delivered as it is to be, or not at all.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
 
+use flate2::read::GzDecoder;
+use mail_service::keys;
+use mail_service::queue::{QueueRunner, RunnerSettings};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sender_auth::{Signer, SigningKey};
-use smtp::{Direct, TlsReporter};
+use serde_json::Value;
+use smtp::{Direct, OutboundTransport, TlsReporter};
 use testkit::dns::{Fault, NameServer, Zone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -16,14 +19,15 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::authority::{Authority, Certificate};
 use crate::sink::{Manners, Sink};
-use crate::site::{Site, direct};
+use crate::site::{HOSTNAME, Site, direct};
 
 const MX: &str = "mx.far.example";
 
-/// A server that tells one policy.
+/// A web server that says one thing: a policy, mostly.
 struct PolicyServer {
     port: u16,
     answers: Arc<AtomicBool>,
+    requests: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl PolicyServer {
@@ -53,27 +57,44 @@ impl PolicyServer {
         let port = listener.local_addr().unwrap().port();
         let answers = Arc::new(AtomicBool::new(true));
         let is_up = Arc::clone(&answers);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let asked = Arc::clone(&requests);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 if !is_up.load(Ordering::SeqCst) {
                     continue;
                 }
                 let (acceptor, response) = (acceptor.clone(), response.clone());
+                let asked = Arc::clone(&asked);
                 tokio::spawn(async move {
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
                     let mut request = Vec::new();
-                    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                    while !is_whole(&request) {
                         if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
                             return;
                         }
                     }
+                    asked.lock().unwrap().push(request);
                     let _ = stream.write_all(response.as_bytes()).await;
                     let _ = stream.shutdown().await;
                 });
             }
         });
-        Self { port, answers }
+        Self { port, answers, requests }
     }
+
+    fn requests(&self) -> Vec<Vec<u8>> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+/// Whether a request has come with all of its body.
+fn is_whole(request: &[u8]) -> bool {
+    let Some(end) = request.windows(4).position(|it| it == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length: usize = length.map_or(0, |length| length.parse().unwrap());
+    request.len() >= end + 4 + length
 }
 
 fn policy(mode: &str, mx: &str) -> String {
@@ -82,18 +103,28 @@ fn policy(mode: &str, mx: &str) -> String {
 
 const STS: &str = "_mta-sts TXT \"v=STSv1; id=1\"\nmta-sts A 127.0.0.1\n";
 
-fn today() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_secs() / 86_400).unwrap()
+/// A reporter without keys, which writes what was counted.
+fn reporter(site: &Site, direct: &Direct, signer: Option<Arc<Signer>>) -> TlsReporter {
+    let (service, domain) = (site.harness.service.clone(), "pillarbox.example".to_owned());
+    TlsReporter::new(service, direct.clone(), domain, signer)
 }
 
-/// The report of today for `far.example`.
-fn report(direct: &Direct) -> String {
-    let day = today();
+/// What was counted today for `far.example`, as it is in the store.
+async fn counted(site: &Site, direct: &Direct) -> String {
+    let service = &site.harness.service;
+    let now = service.now_secs();
+    // No day of which something was counted is over.
+    assert_eq!(reporter(site, direct, None).report_until(now - DAY_SECS).await, 0);
+    let mut told = String::new();
     // The day may have changed meanwhile.
-    let report = |day| direct.reports().report(day, "far.example", "Pillarbox", "a@b.example");
-    report(day).or_else(|| report(day - 1)).map(|it| it.to_string()).unwrap_or_default()
+    for day in [keys::story_day(now) - 1, keys::story_day(now)] {
+        let counts = service.tls_counts(day, "far.example").await.unwrap();
+        counts.iter().for_each(|it| told.push_str(&format!("{it:?}")));
+    }
+    told
 }
+
+const DAY_SECS: i64 = 86_400;
 
 struct Case {
     authority: Authority,
@@ -125,7 +156,11 @@ const WAYS: [&str; 6] =
 /// Sends one message; whether it was taken, and the report. What is not taken waits, and nothing
 /// of it was said.
 async fn outcome(case: &Case, zone: Zone, policy_port: u16, wish: Wish) -> (bool, String) {
-    let names = NameServer::start(&[zone]);
+    outcome_in(case, &[zone], policy_port, wish).await
+}
+
+async fn outcome_in(case: &Case, zones: &[Zone], policy_port: u16, wish: Wish) -> (bool, String) {
+    let names = NameServer::start(zones);
     let (routes, direct) = direct(&names, case.sink.port, |settings| {
         settings.policy_port = policy_port;
         settings.authorities = Some(case.authority.pem.clone().into_bytes());
@@ -139,7 +174,7 @@ async fn outcome(case: &Case, zone: Zone, policy_port: u16, wish: Wish) -> (bool
         let said = case.sink.said();
         assert!(!said.iter().any(|line| line.starts_with("MAIL")), "{said:?}");
     }
-    (is_taken, report(&direct))
+    (is_taken, counted(&site, &direct).await)
 }
 
 /// What the sender wants of TLS.
@@ -165,15 +200,15 @@ async fn s013_mta_sts_that_is_enforced_delivers_to_the_right_server_only() {
             let is_right = matches!(how, "right name" | "wrong TLSA");
             assert_eq!(is_taken, is_right || mode != "enforce", "{mode}, {how}: {report}");
             let word = match how {
-                "wrong name" => "certificate-host-mismatch",
-                "expired" => "certificate-expired",
-                "self-signed" => "certificate-not-trusted",
-                "no STARTTLS" => "starttls-not-supported",
-                _ => "\"total-successful-session-count\":1",
+                "wrong name" => "CertificateHostMismatch",
+                "expired" => "CertificateExpired",
+                "self-signed" => "CertificateNotTrusted",
+                "no STARTTLS" => "StarttlsNotSupported",
+                _ => "successes: 1",
             };
             if mode != "none" {
                 assert!(report.contains(word), "{mode}, {how}: {report}");
-                assert!(report.contains("\"policy-type\":\"sts\""), "{report}");
+                assert!(report.contains("ruler: Sts"), "{report}");
             }
         }
     }
@@ -200,7 +235,44 @@ async fn s013_dane_delivers_to_the_server_that_the_zone_names_only() {
                 _ => false,
             };
             assert_eq!(is_taken, is_right, "{usage}, {how}: {report}");
-            assert!(report.contains("\"policy-type\":\"tlsa\""), "{report}");
+            assert!(report.contains("ruler: Tlsa"), "{report}");
+            let word = match (usage, how) {
+                (_, "no STARTTLS") => "StarttlsNotSupported",
+                (_, "wrong TLSA") | ("2 0 1", "self-signed") => "TlsaInvalid",
+                ("2 0 1", "wrong name") => "CertificateHostMismatch",
+                ("2 0 1", "expired") => "CertificateExpired",
+                _ => "successes: 1",
+            };
+            assert!(report.contains(word), "{usage}, {how}: {report}");
+            let told = "invalid peer certificate: it matches none of the TLSA records";
+            assert_eq!(report.contains(told), word == "TlsaInvalid", "{report}");
+        }
+    }
+}
+
+/// RFC 7672 §2.2.2
+#[tokio::test]
+async fn s013_a_server_by_another_name_is_asked_for_below_both_names() {
+    // Where the real server is, where its records stand, and whether they are to be held.
+    for (target, records, is_held) in [
+        ("real.far.example.", "real.far.example.", true),
+        ("real.far.example.", "mx.far.example.", true),
+        ("real.open.example.", "mx.far.example.", true),
+        ("real.open.example.", "real.open.example.", false),
+    ] {
+        for how in ["right name", "wrong TLSA"] {
+            let (case, key) = case(how).await;
+            let tlsa = format!("_{}._tcp.{records} TLSA 3 1 1 {key}\n", case.sink.port);
+            let real = "real A 127.0.0.1\n".to_owned();
+            let mut far = format!("@ MX 10 mx\nmx CNAME {target}\n{real}");
+            let mut open = real;
+            if records.contains("far") { &mut far } else { &mut open }.push_str(&tlsa);
+            let zones =
+                [Zone::parse("far.example", &far).signed(), Zone::parse("open.example", &open)];
+            let (is_taken, report) = outcome_in(&case, &zones, 9, Wish::Usual).await;
+            assert_eq!(is_taken, how == "right name" || !is_held, "{target} {records}: {report}");
+            let kind = if is_held { "Tlsa" } else { "Nobody" };
+            assert!(report.contains(&format!("ruler: {kind}")), "{report}");
         }
     }
 }
@@ -215,7 +287,7 @@ async fn s013_opportunistic_mail_is_delivered_whatever_the_certificate() {
         let (is_taken, report) = outcome(&case, zone, 9, Wish::Usual).await;
         assert!(is_taken, "{how}");
         assert_eq!(case.sink.taken()[0].is_tls, how != "no STARTTLS", "{how}");
-        assert!(report.contains("no-policy-found"), "{report}");
+        assert!(report.contains("Nobody"), "{report}");
     }
 }
 
@@ -278,13 +350,19 @@ async fn s013_a_policy_is_taken_from_its_own_server_only() {
         PolicyServer::saying(&good, response("200 OK", "Content-Type: text/html", &enforce)).await,
         PolicyServer::saying(&good, response("302 Found", "Location: /other", "")).await,
         PolicyServer::saying(&good, response("200 OK", text, &long)).await,
+        PolicyServer::new(&good, "version: STSv2\n").await,
     ];
     for (n, web) in servers.iter().enumerate() {
         let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{STS}");
         let zone = Zone::parse("far.example", &zone);
         let (is_taken, report) = outcome(&case, zone, web.port, Wish::Usual).await;
         assert!(is_taken, "{n}");
-        assert!(report.contains("sts-policy-fetch-error"), "{n}: {report}");
+        let word = match n {
+            0 | 1 => "StsWebpkiInvalid",
+            6 => "StsPolicyInvalid",
+            _ => "StsPolicyFetchError",
+        };
+        assert!(report.contains(word), "{n}: {report}");
     }
 }
 
@@ -310,6 +388,18 @@ async fn s013_a_policy_holds_until_it_ends_whoever_hides_it() {
         names.replace(zone(sts));
         site.retry().await;
     }
+    assert!(case.sink.taken().is_empty());
+    assert_eq!(site.waiting().await.len(), 1);
+    // Nor does a restart forget it, or another node not know it.
+    let (routes, _) = direct(&names, case.sink.port, |_| {});
+    let service = site.harness.service.clone();
+    let transport = OutboundTransport::new(service.clone(), routes, HOSTNAME.to_owned());
+    let settings = RunnerSettings::default();
+    let runner = QueueRunner::new(service.clone(), Arc::new(transport), settings).unwrap();
+    for listed in service.list_queue(None).await.unwrap() {
+        service.retry_queued(listed.id).await.unwrap();
+    }
+    runner.run_due().await.unwrap();
     assert!(case.sink.taken().is_empty());
     assert_eq!(site.waiting().await.len(), 1);
 }
@@ -382,6 +472,38 @@ async fn a_message_that_requires_tls_arrives_so_or_its_sender_is_told() {
     }
 }
 
+/// RFC 8689 §4.2.1: nobody can say yet that the server cannot do what is required.
+#[tokio::test]
+async fn a_message_that_requires_tls_waits_while_the_handshake_breaks() {
+    let authority = Authority::new();
+    for is_broken in [true, false] {
+        let later = ("STARTTLS", "454 4.7.0 no entropy today");
+        let manners = Manners {
+            offers: vec!["STARTTLS", "REQUIRETLS"],
+            breaks_at: Some("handshake"),
+            breaks: usize::from(is_broken),
+            replies: if is_broken { Vec::new() } else { vec![later] },
+            certificate: Some(authority.sign(MX)),
+            ..Manners::default()
+        };
+        let sink = Sink::new(manners).await;
+        let zone = Zone::parse("far.example", "@ MX 10 mx\nmx A 127.0.0.1\n").signed();
+        let names = NameServer::start(&[zone]);
+        let (routes, _) = direct(&names, sink.port, |settings| {
+            settings.authorities = Some(authority.pem.clone().into_bytes());
+        });
+        let site = Site::new(routes).await;
+        site.queue("x@far.example", MESSAGE, |terms| terms.require_tls = true).await;
+        site.runner.run_due().await.unwrap();
+        assert_eq!(site.waiting().await.len(), 1, "{:?}", site.notices().await);
+        assert!(site.notices().await.is_empty() && sink.taken().is_empty());
+        if is_broken {
+            site.retry().await;
+            assert!(sink.taken()[0].mail.ends_with(" REQUIRETLS"), "{:?}", site.waiting().await);
+        }
+    }
+}
+
 /// RFC 8460
 #[tokio::test]
 async fn the_owner_of_a_domain_is_told_once_what_became_of_tls_if_he_wants_to_know() {
@@ -402,20 +524,66 @@ async fn the_owner_of_a_domain_is_told_once_what_became_of_tls_if_he_wants_to_kn
         let site = Site::new(routes).await;
         site.queue("x@far.example", MESSAGE, |_| {}).await;
         site.runner.run_due().await.unwrap();
-        let (service, domain) = (site.harness.service.clone(), "pillarbox.example".to_owned());
-        let mut reporter = TlsReporter::new(service, direct.clone(), domain, signer);
-        let tomorrow = today() + 1;
-        assert_eq!(reporter.report_until(tomorrow).await, count);
-        assert_eq!(reporter.report_until(tomorrow).await, 0, "once a day");
-        let before = report(&direct);
+        let tomorrow = site.harness.service.now_secs() + DAY_SECS;
+        let mut one = reporter(&site, &direct, signer.clone());
+        assert_eq!(one.report_until(tomorrow).await, count);
+        assert_eq!(one.report_until(tomorrow).await, 0, "once a day");
+        assert_eq!(reporter(&site, &direct, signer).report_until(tomorrow).await, 0, "by all");
+        let before = counted(&site, &direct).await;
         site.runner.run_due().await.unwrap();
         let taken = case.sink.taken();
         assert_eq!(taken.len(), 1 + count);
-        assert_eq!(report(&direct), before, "a report on the way of a report");
+        assert_eq!(counted(&site, &direct).await, before, "a report on the way of a report");
         let Some(letter) = taken.get(1) else { continue };
         assert_eq!(letter.mail, "MAIL FROM:<>");
         assert_eq!(letter.to, ["RCPT TO:<tls@far.example>"]);
         assert!(letter.text.starts_with("DKIM-Signature: "), "{}", letter.text);
         assert!(letter.text.contains("TLS-Report-Domain: far.example\r\n"), "{}", letter.text);
+    }
+}
+
+/// RFC 8460 §5.4, §5.5
+#[tokio::test]
+async fn a_report_is_left_at_a_place_of_https_and_tried_again_if_that_fails() {
+    let record = "_smtp._tls TXT \"v=TLSRPTv1; rua=https://tls.far.example/in?a=b\"\n\
+                  tls A 127.0.0.1\n";
+    let (case, _) = case("right name").await;
+    let place = case.authority.sign("tls.far.example");
+    let answer = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let elsewhere = "HTTP/1.1 307 No\r\nLocation: https://tls.far.example/\r\n\
+                     Content-Length: 0\r\nConnection: close\r\n\r\n";
+    for is_led_astray in [false, true] {
+        let answer = if is_led_astray { elsewhere } else { answer };
+        let web = PolicyServer::saying(&place, answer.to_owned()).await;
+        let zone = format!("@ MX 10 mx\nmx A 127.0.0.1\n{record}");
+        let names = NameServer::start(&[Zone::parse("far.example", &zone)]);
+        let (routes, direct) = direct(&names, case.sink.port, |settings| {
+            settings.policy_port = web.port;
+            settings.authorities = Some(case.authority.pem.clone().into_bytes());
+        });
+        let site = Site::new(routes).await;
+        site.queue("x@far.example", MESSAGE, |_| {}).await;
+        site.runner.run_due().await.unwrap();
+        let tomorrow = site.harness.service.now_secs() + DAY_SECS;
+        // It needs no keys, as mail does.
+        let mut reporter = reporter(&site, &direct, None);
+        web.answers.store(false, Ordering::SeqCst);
+        assert_eq!(reporter.report_until(tomorrow).await, 0);
+        web.answers.store(true, Ordering::SeqCst);
+        assert_eq!(reporter.report_until(tomorrow + 3599).await, 0, "too early");
+        assert!(web.requests().is_empty());
+        let taken = reporter.report_until(tomorrow + 3600).await;
+        assert_eq!(taken, usize::from(!is_led_astray));
+        assert_eq!(reporter.report_until(tomorrow + 3600).await, 0, "once");
+        let requests = web.requests();
+        assert_eq!(requests.len(), 1, "nothing is followed");
+        let split = requests[0].windows(4).position(|it| it == b"\r\n\r\n").unwrap();
+        let (head, body) = requests[0].split_at(split + 4);
+        let head = String::from_utf8(head.to_vec()).unwrap().to_lowercase();
+        assert!(head.starts_with("post /in?a=b http/1.1\r\n"), "{head}");
+        assert!(head.contains("content-type: application/tlsrpt+gzip\r\n"), "{head}");
+        let report: Value = serde_json::from_reader(GzDecoder::new(body)).unwrap();
+        assert_eq!(report["policies"][0]["policy"]["policy-domain"], "far.example", "{report}");
+        assert_eq!(report["policies"][0]["summary"]["total-successful-session-count"], 1);
     }
 }

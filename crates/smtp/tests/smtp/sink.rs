@@ -18,7 +18,8 @@ pub struct Manners {
     /// Keywords of the reply to EHLO.
     pub offers: Vec<&'static str>,
     /// The connection is closed instead of the reply to a command that begins so: `greeting` and
-    /// `.` are the first and the last, `text` is in the middle of the text.
+    /// `.` are the first and the last, `text` is in the middle of the text, `handshake` is before
+    /// that of TLS.
     pub breaks_at: Option<&'static str>,
     /// So often; then it behaves.
     pub breaks: usize,
@@ -152,6 +153,7 @@ impl Talk {
                 "STARTTLS" if reply.starts_with("220") => {
                     let early = std::mem::take(&mut self.input);
                     assert!(early.is_empty(), "sent behind STARTTLS");
+                    self.break_at("handshake")?;
                     stream = stream.start_tls(early, &tls, HANDSHAKE_PATIENCE).await?;
                     self.message.is_tls = true;
                 }

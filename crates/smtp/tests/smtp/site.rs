@@ -33,7 +33,7 @@ impl Site {
         };
         let throttle = Arc::new(LoginThrottle::default());
         harness.server = Arc::new(SmtpServer::new(service.clone(), throttle, settings));
-        let transport = Arc::new(OutboundTransport::new(routes, hostname));
+        let transport = Arc::new(OutboundTransport::new(service.clone(), routes, hostname));
         let runner = QueueRunner::new(service, transport, RunnerSettings::default()).unwrap();
         Self { harness, runner }
     }
