@@ -80,7 +80,8 @@ impl Place {
         let throttle = Arc::new(LoginThrottle::default());
         harness.server = Arc::new(SmtpServer::new(service.clone(), throttle, settings));
         harness.peer = Peer::Ip([192, 0, 2, 7].into());
-        let transport = Arc::new(OutboundTransport::new(routes, HOSTNAME.to_owned()));
+        let transport = OutboundTransport::new(service.clone(), routes, HOSTNAME.to_owned());
+        let transport = Arc::new(transport);
         let runner = QueueRunner::new(service, transport, RunnerSettings::default()).unwrap();
         Self { harness, runner, sink, _names: names }
     }
