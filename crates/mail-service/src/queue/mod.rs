@@ -19,6 +19,7 @@ mod enqueue;
 mod holding;
 mod local;
 mod notice;
+mod receipt;
 mod runner;
 mod staging;
 mod sweep;
@@ -37,9 +38,10 @@ pub use holding::Leave;
 pub use local::LocalDelivery;
 pub(crate) use local::is_old_mark;
 pub use mail_queue::{
-    Attempt, Body, Entry, Envelope, Handover, Hold, Notify, Origin, OriginalRecipient, Progress,
-    QueueId, Recipient, Release, Reply, Ret, Schedule, Terms,
+    Action, Attempt, Body, Entry, Envelope, Handover, Hold, Notify, Origin, OriginalRecipient,
+    Progress, QueueId, Recipient, Release, Reply, Ret, Schedule, Terms,
 };
+pub use receipt::Receipt;
 pub use runner::{Job, Outcomes, QueueRunner, RunnerSettings, Transport};
 pub use staging::{OutgoingStaging, StagedOutgoing};
 pub(crate) use sweep::check_queue;
