@@ -13,7 +13,7 @@ use mail_service::{
 };
 use mail_types::{MailboxId, MessageId, Secret};
 use mailbox::{Account, Operation, Outcome};
-use net::{Peer, Verdict};
+use net::Verdict;
 use tokio::sync::watch;
 use tracing::info;
 
@@ -301,7 +301,7 @@ impl Connection {
             },
         };
         if let Input::First(Some(response)) | Input::Later(response) = &input {
-            exchange.note_claim(response.expose(), self.peer);
+            exchange.note_claim(response.expose());
         }
         let is_counted = exchange.session.has_failed();
         if !is_counted && self.throttled(&exchange.claimed) {
@@ -527,30 +527,11 @@ async fn catenate(
 }
 
 impl Exchange {
-    /// Remembers who the client says it is, for the count of failures. PLAIN: RFC 4616 §2;
-    /// SCRAM: RFC 5802 §7.
-    fn note_claim(&mut self, response: &[u8], peer: Peer) {
-        if !self.claimed.is_empty() {
-            return;
+    /// Remembers who the client says it is.
+    fn note_claim(&mut self, response: &[u8]) {
+        if self.claimed.is_empty() {
+            self.claimed = self.mechanism.claimed(response).unwrap_or_default().to_vec();
         }
-        if self.mechanism.takes_token() {
-            // Tokens cannot be guessed. Those that are refused are old ones, and must not make
-            // passwords of the account be refused as well; they count where they come from.
-            self.claimed = format!("\u{1}token {peer}").into_bytes();
-            return;
-        }
-        let claimed = match self.mechanism {
-            Mechanism::Plain => response.split(|byte| *byte == 0).nth(1),
-            Mechanism::Login | Mechanism::External => Some(response),
-            Mechanism::OAuthBearer | Mechanism::XOAuth2 => None,
-            Mechanism::ScramSha256
-            | Mechanism::ScramSha256Plus
-            | Mechanism::ScramSha1
-            | Mechanism::ScramSha1Plus => {
-                response.split(|byte| *byte == b',').find_map(|part| part.strip_prefix(b"n="))
-            }
-        };
-        self.claimed = claimed.unwrap_or_default().to_vec();
     }
 }
 

@@ -38,6 +38,7 @@ mod sent;
 mod sequencer;
 mod service;
 mod sharing;
+mod spool;
 mod staging;
 pub mod story;
 mod sweep;

@@ -99,7 +99,7 @@ impl Service {
             }
         };
         for name in names.iter().take(CERTIFIED_NAMES_MAX) {
-            if let Some(found) = shared.find_credential(name).await?
+            if let Some(found) = shared.find_exactly(name).await?
                 && wanted.is_none_or(|wanted| wanted == found.account)
             {
                 let hidden = found.credential.hidden;
@@ -303,8 +303,8 @@ impl Shared {
     }
 
     /// The credential of the account of exactly this name, in any letter case. The other spellings
-    /// that a person may use do not count: whoever names people elsewhere, and takes these for
-    /// different ones, would name our accounts by accident.
+    /// that a person may use do not count: a provider or an authority that names people, and takes
+    /// these for different ones, would name our accounts by accident.
     async fn find_exactly(self: &Arc<Self>, text: &str) -> Result<Option<Found>, ServiceError> {
         let Ok(name) = AccountName::new(text) else { return Ok(None) };
         if name.as_str() != text.to_lowercase() {

@@ -3,6 +3,8 @@
 //! Failures are counted by network and by account, so neither one machine that tries many names
 //! nor many machines that try one name get far. A network from which an account has been used
 //! before is not held up by what others do to that account: guessing must not lock its owner out.
+//! A client that names no account (its certificate or token does) has an empty name, and counts
+//! where it comes from alone.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -50,7 +52,7 @@ impl LoginThrottle {
         let counts = self.lock();
         let over = |key, max| counts.recent(key, now) >= max;
         let from_network = keys.network.is_some_and(|key| over(key, NETWORK_FAILURES_MAX));
-        let of_account = over(keys.account, ACCOUNT_FAILURES_MAX)
+        let of_account = keys.account.is_some_and(|key| over(key, ACCOUNT_FAILURES_MAX))
             && !peer.is_local()
             && !counts.known.contains_key(&keys.pair);
         if from_network || of_account { Verdict::Refuse } else { Verdict::Try }
@@ -62,7 +64,7 @@ impl LoginThrottle {
         let mut counts = self.lock();
         counts.make_room(now);
         let network = keys.network.map_or(1, |key| counts.add(key, now));
-        let account = counts.add(keys.account, now);
+        let account = keys.account.map_or(1, |key| counts.add(key, now));
         let doublings = network.max(account).saturating_sub(1).min(DOUBLINGS_MAX);
         FIRST_DELAY * 2_u32.pow(doublings)
     }
@@ -72,7 +74,8 @@ impl LoginThrottle {
         let keys = self.keys(peer, account);
         let mut counts = self.lock();
         counts.make_room(now);
-        counts.failures.remove(&keys.account);
+        let Some(account) = keys.account else { return };
+        counts.failures.remove(&account);
         counts.known.insert(keys.pair, now);
     }
 
@@ -83,7 +86,7 @@ impl LoginThrottle {
             // Everyone behind a proxy on this machine has its address: it counts nothing.
             network: network.filter(|_| !peer.is_local()).map(|it| self.hash(&("network", it))),
             pair: self.hash(&("pair", network, &account)),
-            account: self.hash(&("account", account)),
+            account: (!account.is_empty()).then(|| self.hash(&("account", account))),
         }
     }
 
@@ -98,7 +101,7 @@ impl LoginThrottle {
 
 struct Keys {
     network: Option<u64>,
-    account: u64,
+    account: Option<u64>,
     pair: u64,
 }
 
@@ -181,6 +184,19 @@ mod tests {
 
     fn peer(text: &str) -> Peer {
         Peer::Ip(text.parse().unwrap())
+    }
+
+    #[test]
+    fn who_names_no_account_counts_where_he_comes_from() {
+        let (throttle, now) = (LoginThrottle::default(), Instant::now());
+        for index in 0..200 {
+            throttle.failed(peer(&format!("10.{index}.0.1")), b"", now);
+        }
+        assert_eq!(throttle.check(peer("10.7.0.1"), b"", now), Verdict::Try);
+        for _ in 0..NETWORK_FAILURES_MAX {
+            throttle.failed(peer("192.0.2.1"), b"", now);
+        }
+        assert_eq!(throttle.check(peer("192.0.2.2"), b"", now), Verdict::Refuse);
     }
 
     #[test]

@@ -40,7 +40,9 @@ impl Connection<'_> {
             exchange.note_claim(response.expose());
         }
         let (peer, now) = (self.peer, std::time::Instant::now());
-        if self.server.throttle.check(peer, &exchange.claimed, now) == Verdict::Refuse {
+        let is_counted = exchange.session.has_failed();
+        let verdict = || self.server.throttle.check(peer, &exchange.claimed, now);
+        if !is_counted && verdict() == Verdict::Refuse {
             return AuthAnswer::Refused(TOO_MANY);
         }
         let bytes = response.as_ref().map(mail_types::Secret::expose);
@@ -50,6 +52,10 @@ impl Connection<'_> {
         };
         match progress {
             Ok(SaslProgress::Challenge(challenge)) => {
+                // It counts now: the client may never answer what it is told of a refused token.
+                if exchange.session.has_failed() {
+                    self.count_failure(&exchange.claimed).await;
+                }
                 self.exchange = Some(exchange);
                 AuthAnswer::Challenge(challenge)
             }
@@ -59,34 +65,29 @@ impl Connection<'_> {
                 self.account = Some(account.id());
                 AuthAnswer::Done { data }
             }
-            Err(error) => AuthAnswer::Refused(self.failed(&error, &exchange.claimed).await),
+            Err(error) => {
+                if !is_counted && matches!(error, AuthError::Denied | AuthError::NotAuthorized) {
+                    self.count_failure(&exchange.claimed).await;
+                }
+                AuthAnswer::Refused(refusal(&error))
+            }
         }
     }
 
-    async fn failed(&mut self, error: &AuthError, claimed: &[u8]) -> Reply {
-        if matches!(error, AuthError::Denied | AuthError::NotAuthorized) {
-            info!(peer = %self.peer, "login refused");
-            let now = std::time::Instant::now();
-            let delay = self.server.throttle.failed(self.peer, claimed, now);
-            tokio::time::sleep(delay).await;
-        }
-        refusal(error)
+    async fn count_failure(&mut self, claimed: &[u8]) {
+        info!(peer = %self.peer, "login refused");
+        let now = std::time::Instant::now();
+        let delay = self.server.throttle.failed(self.peer, claimed, now);
+        tokio::time::sleep(delay).await;
     }
 }
 
 impl Exchange {
-    /// Notes the name in the first response that has one.
+    /// Remembers who the client says it is.
     fn note_claim(&mut self, response: &[u8]) {
-        if !self.claimed.is_empty() {
-            return;
+        if self.claimed.is_empty() {
+            self.claimed = self.mechanism.claimed(response).unwrap_or_default().to_vec();
         }
-        let claimed = match self.mechanism {
-            Mechanism::Plain => response.split(|byte| *byte == 0).nth(1),
-            Mechanism::Login => Some(response),
-            // SCRAM. RFC 5802 §7
-            _ => response.split(|byte| *byte == b',').find_map(|part| part.strip_prefix(b"n=")),
-        };
-        self.claimed = claimed.unwrap_or_default().to_vec();
     }
 }
 

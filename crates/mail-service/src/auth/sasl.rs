@@ -162,6 +162,22 @@ impl Mechanism {
     pub const fn is_bound(self) -> bool {
         matches!(self, Self::ScramSha256Plus | Self::ScramSha1Plus)
     }
+
+    /// The name that a response claims, for the count of failures; before anything of it is
+    /// verified. PLAIN: RFC 4616 §2; SCRAM: RFC 5802 §7.
+    #[must_use]
+    pub fn claimed(self, response: &[u8]) -> Option<&[u8]> {
+        match self {
+            Self::Plain => response.split(|byte| *byte == 0).nth(1),
+            Self::Login | Self::External => Some(response),
+            // Tokens cannot be guessed. Those that are refused are old ones, and must not make
+            // passwords of the account be refused as well.
+            Self::OAuthBearer | Self::XOAuth2 => None,
+            Self::ScramSha256 | Self::ScramSha256Plus | Self::ScramSha1 | Self::ScramSha1Plus => {
+                response.split(|byte| *byte == b',').find_map(|part| part.strip_prefix(b"n="))
+            }
+        }
+    }
 }
 
 impl Exchange {

@@ -2,27 +2,17 @@
 
 use std::sync::Arc;
 
-use store::{BlobLease, BlobWriter};
+use store::BlobLease;
 
 use crate::error::ServiceError;
 use crate::handle::MessageReader;
 use crate::keys::QUEUE_SCOPE;
-use crate::limits::STAGING_BUFFER_BYTES;
-use crate::service::{Service, Shared, blocking};
+use crate::service::{Service, blocking};
+use crate::spool::Spool;
 
 /// Takes the bytes of one message exactly as they come. Dropping it forgets them.
 pub struct OutgoingStaging {
-    shared: Arc<Shared>,
-    buffer: Vec<u8>,
-    size: u64,
-    /// `None` after an error: then nothing more is taken.
-    work: Option<Work>,
-}
-
-/// Begins with the first bytes that are written.
-#[derive(Default)]
-struct Work {
-    writer: Option<Box<dyn BlobWriter>>,
+    spool: Spool,
 }
 
 /// A message that is stored and may be queued by [`Service::enqueue`]. Its bytes are kept for as
@@ -56,8 +46,9 @@ impl Service {
     /// Begins to take a message for the queue.
     #[must_use]
     pub fn stage_outgoing(&self) -> OutgoingStaging {
-        let (shared, work) = (Arc::clone(&self.shared), Some(Work::default()));
-        OutgoingStaging { shared, buffer: Vec::new(), size: 0, work }
+        let bytes_max = self.shared.config.message_bytes_max;
+        let scopes = vec![QUEUE_SCOPE.to_vec()];
+        OutgoingStaging { spool: Spool::new(&self.shared, bytes_max, scopes, None) }
     }
 }
 
@@ -65,7 +56,7 @@ impl OutgoingStaging {
     /// Bytes taken so far.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.size
+        self.spool.size()
     }
 
     /// Takes the next bytes; waits for the disk when enough have come together.
@@ -73,55 +64,19 @@ impl OutgoingStaging {
     /// # Errors
     /// `MessageTooLarge`, `StorageFull`, `WriteRefused`; after an error nothing more is taken.
     pub async fn push(&mut self, bytes: &[u8]) -> Result<(), ServiceError> {
-        let bytes_max = self.shared.config.message_bytes_max;
-        self.size += bytes.len() as u64;
-        if self.size > bytes_max {
-            self.work = None;
-            return Err(ServiceError::MessageTooLarge { bytes_max });
-        }
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() < STAGING_BUFFER_BYTES {
-            return Ok(());
-        }
-        let (mut work, mut buffer) = (self.take()?, std::mem::take(&mut self.buffer));
-        let shared = Arc::clone(&self.shared);
-        let (work, buffer) = blocking(move || {
-            work.feed(&shared, &buffer)?;
-            buffer.clear();
-            Ok((work, buffer))
-        })
-        .await?;
-        (self.work, self.buffer) = (Some(work), buffer);
-        Ok(())
+        self.spool.push(bytes).await
     }
 
     /// Ends the message. It is durable with the commit that names it.
     ///
     /// # Errors
     /// As [`OutgoingStaging::push`].
-    pub async fn finish(mut self) -> Result<StagedOutgoing, ServiceError> {
-        let mut work = self.take()?;
-        blocking(move || {
-            work.feed(&self.shared, &self.buffer)?;
-            // `feed` has begun it.
-            let writer = work.writer.ok_or(ServiceError::Closed)?;
-            Ok(StagedOutgoing { lease: writer.finish()? })
-        })
-        .await
-    }
-
-    fn take(&mut self) -> Result<Work, ServiceError> {
-        let bytes_max = self.shared.config.message_bytes_max;
-        self.work.take().ok_or(ServiceError::MessageTooLarge { bytes_max })
-    }
-}
-
-impl Work {
-    fn feed(&mut self, shared: &Shared, bytes: &[u8]) -> Result<(), ServiceError> {
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            none => none.insert(shared.store.blob_writer(QUEUE_SCOPE)?),
-        };
-        Ok(writer.write(bytes)?)
+    pub async fn finish(self) -> Result<StagedOutgoing, ServiceError> {
+        let finished = self.spool.finish(|_, spooled| {
+            // It was given one scope.
+            let lease = spooled.leases.into_iter().next().ok_or(ServiceError::Closed)?;
+            Ok(StagedOutgoing { lease })
+        });
+        finished.await
     }
 }

@@ -277,6 +277,12 @@ async fn a_certificate_logs_in_to_the_account_it_is_made_out_for() {
         assert_eq!(login(&names, other).await, Err(AuthError::NotAuthorized));
     }
     assert_eq!(login(&["nobody@mail.example"], b"").await, Err(AuthError::Denied));
+    // Whoever is meant is named as he is: the authority may know another of this local part.
+    service.create_account("pier", secret("three")).await.unwrap();
+    for other in ["pier@mail.example", "pier@x.example", "p\u{ad}ier"] {
+        assert_eq!(login(&[other], b"").await, Err(AuthError::Denied), "{other}");
+    }
+    login(&["Pier"], b"").await.unwrap();
     assert_eq!(login(&[], b"").await, Err(AuthError::Denied));
     assert_eq!(login(&[], b"dock@mail.example").await, Err(AuthError::NotAuthorized));
 }
