@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::failures::{self, Failures};
 use crate::{corpus, crash, e2e, edges, faults, fuzz, garage, kills, run, tidy, tools};
 
 /// Runs the steps that the arguments choose, all by default.
@@ -18,14 +19,20 @@ pub fn run(arguments: &[String]) -> Result<()> {
     for step in plan.steps {
         println!("\n=== {} ===", step.name);
         let started = Instant::now();
-        let mut context = Context { fuzz_seconds: plan.fuzz_seconds, passed: 0, failed: 0 };
+        let mut context = Context {
+            fuzz_seconds: plan.fuzz_seconds,
+            passed: 0,
+            failed: 0,
+            failures: Failures::default(),
+        };
         let outcome = (step.run)(&mut context);
         if let Err(error) = &outcome {
             eprintln!("{}: {error}", step.name);
         }
         let spent = started.elapsed();
         println!("=== {}: {}, {} ===", step.name, word(outcome.is_ok()), shown(spent));
-        done.push(Done { name: step.name, ok: outcome.is_ok(), spent, context });
+        let error = outcome.err().map(|error| error.to_string());
+        done.push(Done { name: step.name, error, spent, context });
     }
     let violations = faults::table()?;
     summary(&done)?;
@@ -49,11 +56,12 @@ const STEPS: &[Step] = &[
     Step { name: "crash", run: |_| crash::share() },
     Step { name: "fuzz", run: fuzz_briefly },
     Step { name: "build", run: |_| e2e::build() },
-    Step { name: "e2e", run: |_| e2e::run(&[]) },
-    Step { name: "e2e-postgres", run: |_| e2e::on_engine("postgres", &[]) },
-    Step { name: "e2e-postgres-s3", run: |_| e2e::on_engine("postgres+s3", &[]) },
-    Step { name: "kills", run: |_| kills::run(&[]) },
-    Step { name: "queue-kills", run: |_| kills::queue_share() },
+    Step { name: "e2e", run: |it| e2e::on_engine("local", &[], &mut it.watch()) },
+    Step { name: "e2e-postgres", run: |it| e2e::on_engine("postgres", &[], &mut it.watch()) },
+    Step { name: "e2e-postgres-s3", run: |it| e2e::on_engine("postgres+s3", &[], &mut it.watch()) },
+    Step { name: "kills", run: |it| kills::run(&[], &mut it.watch()) },
+    Step { name: "queue-kills", run: |it| kills::queue_share(&mut it.watch()) },
+    Step { name: "queue-kills-nodes", run: |it| kills::queue_share_of_nodes(&mut it.watch()) },
 ];
 
 /// Only with `--garage`: it builds a program for a quarter of an hour.
@@ -64,11 +72,19 @@ struct Context {
     fuzz_seconds: u32,
     passed: u64,
     failed: u64,
+    failures: Failures,
+}
+
+impl Context {
+    /// Looks for failures in what a step prints.
+    fn watch(&mut self) -> impl FnMut(&str) {
+        |line| self.failures.watch(line)
+    }
 }
 
 struct Done {
     name: &'static str,
-    ok: bool,
+    error: Option<String>,
     spent: Duration,
     context: Context,
 }
@@ -93,6 +109,7 @@ fn test(context: &mut Context) -> Result<()> {
     // Some tests read the corpus when it is there; here it has to be.
     tests.env("PILLARBOX_CORPUS", corpus::fetch()?);
     run::watched(&mut tests, &mut |line| {
+        context.failures.watch(line);
         if let Some((passed, failed)) = test_result(line) {
             context.passed += passed;
             context.failed += failed;
@@ -175,10 +192,17 @@ fn summary(done: &[Done]) -> Result<()> {
             (0, 0) => String::new(),
             (passed, failed) => format!("  ({passed} tests passed, {failed} failed)"),
         };
-        println!("{:<16} {:<7} {:>9}{counts}", step.name, word(step.ok), shown(step.spent));
+        let (word, spent) = (word(step.error.is_none()), shown(step.spent));
+        println!("{:<18} {word:<7} {spent:>9}{counts}", step.name);
     }
-    println!("{:<16} {:<7} {:>9}", "all", "", shown(done.iter().map(|step| step.spent).sum()));
-    let failed: Vec<&str> = done.iter().filter(|step| !step.ok).map(|step| step.name).collect();
+    println!("{:<18} {:<7} {:>9}", "all", "", shown(done.iter().map(|step| step.spent).sum()));
+    let mut failed = Vec::new();
+    for step in done {
+        let Some(error) = &step.error else { continue };
+        failed.push(step.name);
+        println!("{}: {}", step.name, failures::cut(error));
+        step.context.failures.lines().iter().for_each(|line| println!("    {line}"));
+    }
     println!("{} passed, {} failed", done.len() - failed.len(), failed.len());
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
 }
@@ -212,7 +236,7 @@ mod tests {
         assert_eq!(names(&["--only", "tidy", "--only", "edges"]), ["tidy", "edges"]);
         let later = names(&["--from", "build"]);
         assert_eq!(later[..4], ["build", "e2e", "e2e-postgres", "e2e-postgres-s3"]);
-        assert_eq!(later[4..], ["kills", "queue-kills"]);
+        assert_eq!(later[4..], ["kills", "queue-kills", "queue-kills-nodes"]);
         assert!(!names(&["--skip", "fuzz"]).contains(&"fuzz"));
     }
 

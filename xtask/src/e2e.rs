@@ -17,14 +17,14 @@ pub fn run(arguments: &[String]) -> Result<()> {
         [option, engine, names @ ..] if option == "--engine" => (engine.as_str(), names),
         names => ("local", names),
     };
-    on_engine(engine, names)
+    on_engine(engine, names, &mut |_| {})
 }
 
-/// As [`run`], on one of the engines.
+/// As [`run`], on one of the engines, with each line that is printed shown to `watch`.
 ///
 /// # Errors
 /// When there is no such engine, or the build or a test fails.
-pub fn on_engine(engine: &str, names: &[String]) -> Result<()> {
+pub fn on_engine(engine: &str, names: &[String], watch: &mut dyn FnMut(&str)) -> Result<()> {
     if !ENGINES.contains(&engine) {
         return Err(format!("no engine {engine:?}; there are {}", ENGINES.join(", ")).into());
     }
@@ -41,7 +41,7 @@ pub fn on_engine(engine: &str, names: &[String]) -> Result<()> {
     if names.is_empty() || names.iter().any(|name| name == "corpus") {
         python.env("PILLARBOX_CORPUS", corpus::fetch()?);
     }
-    run::run(&mut python)
+    run::watched(&mut python, watch)
 }
 
 /// A program of testkit: the object store, or the name server.

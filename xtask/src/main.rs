@@ -6,6 +6,7 @@ mod corpus;
 mod crash;
 mod e2e;
 mod edges;
+mod failures;
 mod faults;
 mod fuzz;
 mod garage;
@@ -44,8 +45,8 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "e2e" => e2e::run(rest),
         "fuzz" => fuzz::run(rest),
         "garage" => garage::run(),
-        "kills" => kills::run(rest),
-        "queue-kills" => kills::queue(rest),
+        "kills" => kills::run(rest, &mut |_| {}),
+        "queue-kills" => kills::queue(rest, &mut |_| {}),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(())

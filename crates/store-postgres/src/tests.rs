@@ -24,7 +24,7 @@ fn settings(url: &str, heap: Option<Arc<dyn Heap>>) -> Settings {
     Settings {
         heap,
         connections_max: 24,
-        patience: Duration::from_secs(2),
+        patience: Duration::from_secs(10),
         garbage_grace: Duration::ZERO,
         orphan_grace: Duration::ZERO,
         ..Settings::new(url)

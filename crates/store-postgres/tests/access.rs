@@ -4,9 +4,9 @@
 mod common;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::settings;
+use common::{DEADLINE, hasty, patiently};
 use store::{Store, StoreError};
 use store_postgres::{Password, Postgres, Settings};
 use testkit::postgres::{Cluster, Durability};
@@ -29,9 +29,7 @@ fn server_must_show_a_certificate_that_is_trusted() {
     let (right, certificate, key) = authority(&folder, "right.pem");
     let (wrong, ..) = authority(&folder, "wrong.pem");
     let with = |ca_file: &PathBuf| {
-        let patience = Duration::from_millis(500);
-        let ca_file = Some(ca_file.clone());
-        Postgres::open(Settings { ca_file, patience, ..settings(&cluster.url()) })
+        Postgres::open(Settings { ca_file: Some(ca_file.clone()), ..hasty(&cluster.url()) })
     };
     let refused = with(&right).err();
     assert!(matches!(refused, Some(StoreError::Unavailable { .. })), "without TLS: {refused:?}");
@@ -39,15 +37,21 @@ fn server_must_show_a_certificate_that_is_trusted() {
     cluster.write("server.key", key.as_bytes()).unwrap();
     cluster.run_sql("ALTER SYSTEM SET ssl = on").unwrap();
     cluster.run_sql("SELECT pg_reload_conf()").unwrap();
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + DEADLINE;
     while cluster.run_sql("SHOW ssl").unwrap() != "on" {
-        assert!(std::time::Instant::now() < deadline);
+        assert!(Instant::now() < deadline);
     }
-    let refused = with(&wrong).err();
-    let is_right = matches!(&refused, Some(StoreError::Unavailable { reason })
-        if reason.contains("certificate"));
-    assert!(is_right, "another authority: {refused:?}");
-    let store = with(&right).unwrap();
+    // A machine that is busy may need longer than this patience before the certificate comes.
+    loop {
+        let refused = with(&wrong).err();
+        let is_right = matches!(&refused, Some(StoreError::Unavailable { reason })
+            if reason.contains("certificate"));
+        if is_right {
+            break;
+        }
+        assert!(Instant::now() < deadline, "another authority: {refused:?}");
+    }
+    let store = patiently(|| with(&right));
     let view = store.view().unwrap();
     let plain = "SELECT count(*) FROM pg_stat_activity a JOIN pg_stat_ssl s USING (pid)
         WHERE a.application_name = 'pillarbox' AND NOT s.ssl";
@@ -69,20 +73,19 @@ fn password_is_used_and_never_printed() {
     cluster.run_sql("SELECT pg_reload_conf()").unwrap();
     let url = cluster.url().replace("mail@", "keeper@") + "?options=-csearch_path%3Dkept";
     let with = |password: Option<&str>| {
-        let patience = Duration::from_millis(500);
         let password = password.map(Password::new);
-        let settings = Settings { password, patience, ..settings(&url) };
+        let settings = Settings { password, ..hasty(&url) };
         assert!(!format!("{settings:?} {:?}", settings.password).contains("tide"));
         Postgres::open(settings)
     };
     // The server may still be reading its new rules.
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + DEADLINE;
     while with(None).is_ok() {
-        assert!(std::time::Instant::now() < deadline);
+        assert!(Instant::now() < deadline);
     }
     let refused = with(Some("wrong")).err();
     assert!(matches!(refused, Some(StoreError::Unavailable { .. })), "{refused:?}");
-    with(Some("tide and sand")).unwrap().close().unwrap();
+    patiently(|| with(Some("tide and sand"))).close().unwrap();
 }
 
 #[test]

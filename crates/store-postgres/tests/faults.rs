@@ -11,7 +11,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::proxy::{Proxy, When, Which};
-use common::{Counter, Raise, counted, noise, open, report, schema, settings, through};
+use common::{
+    Counter, DEADLINE, Raise, Work, counted, hasty, noise, open, patiently, report, schema,
+    settings, through,
+};
 use store::mem_heap::{HeapCall, HeapFault, MemHeap};
 use store::{BlobId, Commit, Expected, Heap, KeyRange, Store, StoreError, Write};
 use store_postgres::{Postgres, Settings};
@@ -86,7 +89,7 @@ fn backend_killed_inside_commit_loses_and_doubles_nothing() {
         standby("nobody");
         let raised = thread::scope(|scope| {
             let raising = scope.spawn(|| counter.raise(number));
-            let deadline = Instant::now() + Duration::from_secs(20);
+            let deadline = Instant::now() + DEADLINE;
             // Until the commit is in its last wait, and the backend dies there.
             let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                 WHERE wait_event = 'SyncRep' AND query LIKE '%FROM pillarbox_slots%'";
@@ -119,18 +122,13 @@ fn outcome_that_cannot_be_found_out_is_called_unknown_and_the_store_goes_on() {
     let mut violations = 0;
     for (number, when) in (0..).zip(CUTS) {
         let direct = schema(&cluster, cluster.port());
-        let store = Postgres::open(Settings {
-            patience: Duration::from_millis(300),
-            outcome_patience: Duration::from_millis(300),
-            ..settings(&through(&direct, proxy.port()))
-        })
-        .unwrap();
+        let store = patiently(|| Postgres::open(hasty(&through(&direct, proxy.port()))));
         let counter = Counter { store: &store, client: 1 };
-        assert_eq!(counter.raise(100), Raise::Acknowledged);
+        assert_eq!(counter.raise_patiently(100), Raise::Acknowledged);
         proxy.cut(Which::Commits, 1, when);
         let watched = Arc::clone(&proxy);
         let parting = thread::spawn(move || {
-            let deadline = Instant::now() + Duration::from_secs(30);
+            let deadline = Instant::now() + DEADLINE;
             while !watched.has_cut() {
                 assert!(Instant::now() < deadline, "the commit did not pass the proxy");
                 thread::sleep(Duration::from_micros(100));
@@ -145,7 +143,7 @@ fn outcome_that_cannot_be_found_out_is_called_unknown_and_the_store_goes_on() {
         let is_away = |error: &Option<StoreError>| {
             matches!(error, Some(StoreError::Unavailable { .. } | StoreError::Busy))
         };
-        let again = counter.raise(200);
+        let again = counter.raise_patiently(200);
         let (count, rows) = counted(&store);
         let has_first = rows.contains(&Counter::row(1, number));
         // Where the cut came first, the commit may have been tried again before the parting, or
@@ -177,15 +175,12 @@ fn node_that_was_cut_off_works_again_by_itself() {
     let cluster = cluster(&[]);
     let proxy = Proxy::start(cluster.port());
     let direct = schema(&cluster, cluster.port());
-    let store = Postgres::open(Settings {
-        patience: Duration::from_millis(300),
-        ..settings(&through(&direct, proxy.port()))
-    })
-    .unwrap();
-    let lease = store.put_blob(b"a", &noise(1, 300_000)).unwrap();
+    let store = patiently(|| Postgres::open(hasty(&through(&direct, proxy.port()))));
+    let lease = patiently(|| store.put_blob(b"a", &noise(1, 300_000)));
     let id = lease.id();
-    store.commit_wait(Commit::new().write(Write::put(b"k", b"1")).naming(lease)).unwrap();
-    let open_view = store.view().unwrap();
+    let first = Commit::new().write(Write::put(b"k", b"1")).naming(lease);
+    patiently(|| store.commit_wait(first.clone()));
+    let open_view = patiently(|| store.view());
     proxy.part();
     let unavailable = |error: Option<StoreError>, call: &str| {
         let is_it = matches!(error, Some(StoreError::Unavailable { .. } | StoreError::Busy));
@@ -201,9 +196,9 @@ fn node_that_was_cut_off_works_again_by_itself() {
     proxy.join();
     let commit =
         Commit::new().when(b"k", Expected::Value(b"1".to_vec())).write(Write::put(b"k", b"3"));
-    store.commit_wait(commit).unwrap();
-    store.verify_blob(b"a", &id).unwrap();
-    assert_eq!(store.view().unwrap().get(b"k"), Ok(Some(b"3".to_vec())));
+    patiently(|| store.commit_wait(commit.clone()));
+    patiently(|| store.verify_blob(b"a", &id));
+    assert_eq!(patiently(|| store.view()?.get(b"k")), Some(b"3".to_vec()));
 }
 
 /// Does a little of everything. A call that fails is made again; whatever was acknowledged must be
@@ -330,7 +325,9 @@ fn every_request_may_be_cut_once_in_every_way() {
 #[test]
 fn views_beyond_the_pool_wait_and_are_refused_and_others_go_on() {
     let cluster = cluster(&[]);
-    let store = open(&schema(&cluster, cluster.port()));
+    let patience = Duration::from_secs(5);
+    let url = schema(&cluster, cluster.port());
+    let store = Postgres::open(Settings { patience, ..settings(&url) }).unwrap();
     let mut views: Vec<_> = (0..store.views_max()).map(|_| store.view().unwrap()).collect();
     let begun = Instant::now();
     assert_eq!(store.view().err(), Some(StoreError::Busy));
@@ -401,13 +398,13 @@ fn killed_sessions_under_load_lose_and_double_nothing() {
     let cluster = cluster(&[]);
     let url = schema(&cluster, cluster.port());
     let nodes = [open(&url), open(&url)];
-    let is_over = AtomicBool::new(false);
+    let (is_over, work) = (AtomicBool::new(false), Work::default());
     let mut acknowledged = Vec::new();
     thread::scope(|scope| {
         let clients: Vec<_> = (0..6_u32)
             .map(|client| {
                 let store = &nodes[client as usize % 2];
-                let is_over = &is_over;
+                let (is_over, work) = (&is_over, &work);
                 scope.spawn(move || {
                     let mut acknowledged = Vec::new();
                     for number in 0.. {
@@ -416,6 +413,7 @@ fn killed_sessions_under_load_lose_and_double_nothing() {
                         }
                         if (Counter { store, client }).raise(number) == Raise::Acknowledged {
                             acknowledged.push(Counter::row(client, number));
+                            work.done();
                         }
                     }
                     acknowledged
@@ -423,6 +421,7 @@ fn killed_sessions_under_load_lose_and_double_nothing() {
             })
             .collect();
         for _ in 0..KILLS {
+            work.wait_for(2);
             let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                 WHERE application_name = 'pillarbox' AND state = 'active'
                 ORDER BY random() LIMIT 2";

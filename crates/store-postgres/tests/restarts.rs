@@ -5,9 +5,8 @@ mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
-use common::{Counter, Raise, counted, noise, open, report, schema};
+use common::{Counter, Raise, Work, counted, noise, open, report, schema};
 use store::{BlobId, Commit, Store, Write};
 use testkit::postgres::{Cluster, Durability, Stop};
 
@@ -22,14 +21,17 @@ struct Told {
     refused: usize,
 }
 
-fn client(store: &dyn Store, client: u32, is_over: &AtomicBool) -> Told {
+fn client(store: &dyn Store, client: u32, is_over: &AtomicBool, work: &Work) -> Told {
     let mut told = Told::default();
     for number in 0.. {
         if is_over.load(Ordering::Relaxed) {
             break;
         }
         match (Counter { store, client }).raise(number) {
-            Raise::Acknowledged => told.acknowledged.push(Counter::row(client, number)),
+            Raise::Acknowledged => {
+                told.acknowledged.push(Counter::row(client, number));
+                work.done();
+            }
             Raise::Refused(_) => told.refused += 1,
             Raise::Unknown(_) => told.unknown += 1,
         }
@@ -52,17 +54,18 @@ fn restarts_under_load_lose_and_double_nothing() {
     let mut cluster = Cluster::start(Durability::Synced, &[]).unwrap();
     let url = schema(&cluster, cluster.port());
     let nodes = [open(&url), open(&url)];
-    let is_over = AtomicBool::new(false);
+    let (is_over, work) = (AtomicBool::new(false), Work::default());
     let told: Vec<Told> = thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|number| {
                 let (store, is_over) = (&nodes[number as usize % 2], &is_over);
-                scope.spawn(move || client(store, number, is_over))
+                let work = &work;
+                scope.spawn(move || client(store, number, is_over, work))
             })
             .collect();
         for _ in 0..restarts {
-            // Long enough that all have something under way again.
-            thread::sleep(Duration::from_millis(250));
+            // All have something under way again.
+            work.wait_for(2 * CLIENTS as usize);
             cluster.restart(Stop::Immediate).unwrap();
         }
         is_over.store(true, Ordering::Relaxed);

@@ -3,9 +3,9 @@
 
 pub mod proxy;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use store::{Commit, Expected, Heap, Store, StoreError, Write};
 use store_postgres::{Postgres, Settings};
@@ -30,14 +30,36 @@ pub fn through(url: &str, port: u16) -> String {
     format!("{before}127.0.0.1:{port}/{path}")
 }
 
+/// For what must happen, however busy the machine is: it costs nothing while all is well.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Makes a call until it is not refused for a reason that passes. For stores of little patience.
+pub fn patiently<T>(mut call: impl FnMut() -> Result<T, StoreError>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match call() {
+            Ok(value) => return value,
+            Err(StoreError::Unavailable { .. } | StoreError::Busy) if Instant::now() < deadline => {
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
 pub fn settings(url: &str) -> Settings {
     Settings {
         connections_max: 12,
-        patience: Duration::from_secs(2),
+        patience: DEADLINE / 4,
         garbage_grace: Duration::ZERO,
         orphan_grace: Duration::ZERO,
         ..Settings::new(url)
     }
+}
+
+/// As [`settings`], for tests that wait until a call is given up.
+pub fn hasty(url: &str) -> Settings {
+    let patience = Duration::from_secs(1);
+    Settings { patience, outcome_patience: patience, ..settings(url) }
 }
 
 pub fn open(url: &str) -> Postgres {
@@ -79,6 +101,14 @@ impl Counter<'_> {
         [&b"row"[..], &client.to_be_bytes(), &number.to_be_bytes()].concat()
     }
 
+    /// As [`Counter::raise`], until the store can be reached.
+    pub fn raise_patiently(&self, number: u32) -> Raise {
+        patiently(|| match self.raise(number) {
+            Raise::Refused(error) => Err(error),
+            decided => Ok(decided),
+        })
+    }
+
     /// Tries until it is decided, or the store cannot be reached.
     pub fn raise(&self, number: u32) -> Raise {
         loop {
@@ -102,21 +132,44 @@ impl Counter<'_> {
     }
 }
 
+/// What clients have done so far, for whoever disturbs them and wants them to be at work.
+#[derive(Default)]
+pub struct Work {
+    done: Mutex<usize>,
+    grew: Condvar,
+}
+
+impl Work {
+    pub fn done(&self) {
+        *self.done.lock().unwrap() += 1;
+        self.grew.notify_all();
+    }
+
+    /// Until so much more has been done.
+    pub fn wait_for(&self, more: usize) {
+        let done = self.done.lock().unwrap();
+        let enough = *done + more;
+        let waited = self.grew.wait_timeout_while(done, DEADLINE, |done| *done < enough).unwrap();
+        assert!(!waited.1.timed_out(), "no work is done");
+    }
+}
+
 pub fn number_of(bytes: &[u8]) -> u64 {
     u64::from_be_bytes(bytes.try_into().unwrap())
 }
 
 /// The counter, and the keys of its rows.
 pub fn counted(store: &dyn Store) -> (u64, Vec<Vec<u8>>) {
-    let view = store.view().unwrap();
-    let count = view.get(b"count").unwrap().as_deref().map_or(0, number_of);
-    let mut rows = Vec::new();
-    view.scan(&store::KeyRange::prefix(b"row"), &mut |key, _| {
-        rows.push(key.to_vec());
-        std::ops::ControlFlow::Continue(())
+    patiently(|| {
+        let view = store.view()?;
+        let count = view.get(b"count")?.as_deref().map_or(0, number_of);
+        let mut rows = Vec::new();
+        view.scan(&store::KeyRange::prefix(b"row"), &mut |key, _| {
+            rows.push(key.to_vec());
+            std::ops::ControlFlow::Continue(())
+        })?;
+        Ok((count, rows))
     })
-    .unwrap();
-    (count, rows)
 }
 
 /// Bytes that do not compress.
