@@ -20,9 +20,9 @@ use sender_auth::Signer;
 use smtp_session::{Recipient, Reply, Role, Transaction};
 use tracing::{debug, error};
 
-use crate::connection::FULL_MAILBOX;
+use crate::connection::{FULL_MAILBOX, cannot_forward};
 use crate::delivery::{deliver, deliver_patiently, failed, is_in_doubt};
-use crate::header::{Additions, End, HeaderBlock, Split, check_hops, submitted};
+use crate::header::{Additions, End, HeaderBlock, Split, check_circle, check_hops, submitted};
 use crate::held::{Budget, Held};
 use crate::inbound::{Edits, Inbound, Listings, Stranger, cleaned, header_end};
 use crate::outbound::{Envelope, Outgoing};
@@ -143,6 +143,7 @@ impl Intake {
             intake.add(recipient, all_out, &mut outward).await?;
         }
         if let Some(outbound) = outbound.filter(|_| !outward.is_empty()) {
+            let forwarded_as = intake.forwarding_path(&transaction.reverse_path)?;
             let transaction = Transaction { recipients: outward, ..transaction };
             let account = match account {
                 None => None,
@@ -151,7 +152,8 @@ impl Intake {
                     Some(name.map_err(|error| failed(&error.into()))?)
                 }
             };
-            intake.outgoing = Some(Ok(outbound.begin(Envelope { transaction, account, id })));
+            let envelope = Envelope { transaction, forwarded_as, account, id };
+            intake.outgoing = Some(Ok(outbound.begin(envelope)));
         }
         if intake.held.is_none() {
             intake.open(b"").await;
@@ -164,9 +166,34 @@ impl Intake {
         for delivery in self.deliveries.iter_mut().filter(|it| !it.own.is_empty()) {
             delivery.push(&self.trace.fields(&delivery.address, above)).await;
         }
+        let passed = self.passed();
+        self.push_out(&passed).await;
         self.push_out(above).await;
         let received = self.trace.received().to_vec();
         self.push_out(&received).await;
+    }
+
+    /// The field that says for whom the copy for other systems was forwarded, by which a circle is
+    /// found. Of several recipients none must learn of another one. RFC 5321 §6.3, §7.2
+    fn passed(&self) -> Vec<u8> {
+        let mut forwarded = self.forwarded();
+        match (forwarded.next(), forwarded.next()) {
+            (Some(only), None) => Trace::passed(only),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Recipients who stand for somebody elsewhere, of a message that a stranger has brought.
+    fn forwarded(&self) -> impl Iterator<Item = &str> {
+        let recipients = self.deliveries.iter().filter(|_| self.role != Role::Submission);
+        recipients.filter(|it| it.is_forwarded).map(|it| it.address.as_str())
+    }
+
+    /// Under which reverse-path the copy for other systems leaves, if not under the sender's own.
+    /// All of them have one: it is of the domain of the first who is forwarded.
+    fn forwarding_path(&self, sender: &str) -> Result<Option<String>, Reply> {
+        let Some(first) = self.forwarded().next() else { return Ok(None) };
+        self.service.forwarding_path(sender, first).map_err(cannot_forward)
     }
 
     async fn push_out(&mut self, text: &[u8]) {
@@ -192,7 +219,7 @@ impl Intake {
             staging: Ok(self.service.stage_delivery(&[])),
         };
         let found = self.service.destinations(&recipient.address).await;
-        let Destinations { local, remote } = found.map_err(|error| failed(&error))?;
+        let Destinations { local, remote, .. } = found.map_err(|error| failed(&error))?;
         delivery.is_forwarded = all_out || !remote.is_empty();
         for address in remote {
             // Elsewhere the letter case of a local part may matter. RFC 5321 §2.4
@@ -278,6 +305,7 @@ impl Intake {
             Role::Lmtp => Ok(None),
             Role::Mx => {
                 check_hops(&split.header)?;
+                check_circle(&split.header, self.forwarded())?;
                 if self.stranger.is_some() && split.end == End::TooLong {
                     return Err(HEADER_TOO_LONG);
                 }
@@ -337,6 +365,11 @@ impl Intake {
             let story = &mut self.story;
             let judged = inbound.judge(&self.service, stranger, text, now_secs(), story).await?;
             self.verdict = judged.verdict;
+            // One reply is for all, and nothing vanishes: who forwards junk is soon taken for its
+            // sender, and who drops the copy for elsewhere has lied with 250. So its sender is told.
+            if judged.verdict == Verdict::Junk && self.outgoing.is_some() {
+                return Err(JUNK_FOR_ELSEWHERE);
+            }
             header = cleaned(&header, &self.hostname, &judged.edits).into();
             self.open(&judged.above).await;
         } else if let (Some(signer), Some(domain)) = (self.signer.clone(), self.signed_for.take()) {
@@ -537,6 +570,9 @@ fn now_secs() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
+
+const JUNK_FOR_ELSEWHERE: Reply =
+    Reply::new(550, "5.7.1", "It looks like junk, and a recipient's mail is forwarded");
 
 const HEADER_TOO_LONG: Reply = Reply::new(552, "5.3.4", "Header too long");
 

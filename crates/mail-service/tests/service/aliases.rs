@@ -21,7 +21,7 @@ async fn set(service: &Service, address: &str, targets: &[&str]) {
 }
 
 async fn ids(service: &Service, recipient: &str) -> (Vec<AccountId>, Vec<String>) {
-    let Destinations { local, remote } = service.destinations(recipient).await.unwrap();
+    let Destinations { local, remote, .. } = service.destinations(recipient).await.unwrap();
     let mut ids: Vec<_> = local.into_iter().map(|kept| kept.route.account).collect();
     ids.sort_unstable();
     (ids, remote)
