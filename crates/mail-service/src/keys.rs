@@ -18,7 +18,7 @@
 //! | `qe` id | entry of the queue: envelope, recipients, blob | mail is queued, an attempt ends |
 //! | `qf` time id | an entry that is to leave then | mail is queued |
 //! | `r` account | why its rows are or may have to be removed | an account is made or removed |
-//! | `s` | the secret behind invented SCRAM salts and rewritten senders | the store is first opened |
+//! | `s` | the secret behind invented salts and rewritten senders | the store is first opened |
 //! | `w` account | a move to another shard that has begun | an account is moved |
 //! | `v` | the highest UIDVALIDITY of any removed account | an account is removed |
 //! | `yc` network | a network of clients that came again after greylisting | it does |

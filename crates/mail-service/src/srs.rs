@@ -2,7 +2,7 @@
 //! comes back to such a path goes.
 //!
 //! Who forwards mail under the stranger's own reverse-path sends from a host that the stranger's
-//! domain does not name, and SPF says so (RFC 7208 §11.2, Appendix D.3). So the path becomes an
+//! domain does not name, and SPF says so (RFC 7208 Appendix D). So the path becomes an
 //! address of ours that holds the stranger's. The names and the order of the parts are those that
 //! forwarders have agreed on (the Sender Rewriting Scheme), so that others know a path that was
 //! rewritten already and leave out whoever stands in the middle:

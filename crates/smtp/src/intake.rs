@@ -365,8 +365,8 @@ impl Intake {
             let story = &mut self.story;
             let judged = inbound.judge(&self.service, stranger, text, now_secs(), story).await?;
             self.verdict = judged.verdict;
-            // One reply is for all, and nothing vanishes: who forwards junk is soon taken for its
-            // sender, and who drops the copy for elsewhere has lied with 250. So its sender is told.
+            // Who forwards junk is soon taken for its sender, and who drops the copy for elsewhere
+            // has lied with 250: the one reply is for all recipients, and nothing vanishes.
             if judged.verdict == Verdict::Junk && self.outgoing.is_some() {
                 return Err(JUNK_FOR_ELSEWHERE);
             }
