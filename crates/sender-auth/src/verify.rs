@@ -15,7 +15,7 @@ use crate::dmarc::{self, Dmarc, DmarcResult, Policy, Proofs};
 use crate::domain;
 use crate::message::Message;
 use crate::names::Source;
-use crate::results::{Told, render};
+use crate::results::{Results, Told};
 use crate::spf::{self, Identity, Spf, SpfResult};
 
 /// Finds out who messages are really from.
@@ -61,6 +61,8 @@ pub struct Report {
     pub decision: Decision,
     /// Why, in words that may stand in a reply; empty with [`Decision::Accept`].
     pub reason: String,
+    /// All of this as it is told to others.
+    pub results: Results,
     /// Authentication-Results and Received-SPF, each ended by CRLF, to be put before the message.
     /// Foreign ones of our name are to be taken out first: [`crate::strip_results`].
     pub fields: Vec<u8>,
@@ -112,7 +114,7 @@ impl Verifier {
         let author = authors.as_ref().map(|_| ()).map_err(|problem| *problem);
         let findings = Findings { author, dmarc: &dmarc, spf: &spf, arc: &arc };
         let (decision, reason) = decide(&findings, &self.settings);
-        let fields = render(&Told {
+        let told = Told {
             id: &self.hostname,
             ip: incoming.ip,
             helo_name: incoming.helo,
@@ -122,12 +124,14 @@ impl Verifier {
             dkim: &dkim,
             dmarc: &dmarc,
             arc: &arc,
-        });
+        };
+        let results = Results::new(&told);
+        let fields = told.fields(&results);
         let from_domain = match authors.iter().flatten().collect::<Vec<_>>().as_slice() {
             [only] => Some((*only).clone()),
             _ => None,
         };
-        Report { spf, helo, dkim, dmarc, arc, from_domain, decision, reason, fields }
+        Report { spf, helo, dkim, dmarc, arc, from_domain, decision, reason, results, fields }
     }
 
     /// SPF of EHLO, and of the sender if there is one. RFC 7208 §2.3, §2.4

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 
-use sender_auth::{Decision, Incoming, Verifier};
+use sender_auth::{Decision, Incoming, Results, Verifier};
 
 /// A message whose sender is to be checked.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub struct SenderResult {
     pub decision: Decision,
     /// Why, in a few words.
     pub reason: String,
+    /// What was found, for stories and seals.
+    pub results: Results,
     /// The fields that tell the results, whole lines.
     pub fields: Vec<u8>,
 }
@@ -53,8 +55,12 @@ impl SenderChecks for Verifier {
                 now: claim.now,
             };
             let report = self.verify(&incoming).await;
-            let (decision, reason) = (report.decision, report.reason);
-            SenderResult { decision, reason, fields: report.fields }
+            SenderResult {
+                decision: report.decision,
+                reason: report.reason,
+                results: report.results,
+                fields: report.fields,
+            }
         })
     }
 }

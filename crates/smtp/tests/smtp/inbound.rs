@@ -32,7 +32,7 @@ impl Says {
     fn new(decision: Decision) -> Arc<Self> {
         let fields = b"Authentication-Results: mail.pillarbox.example; spf=none\r\n".to_vec();
         let reason = "the policy of harbour.example".to_owned();
-        let result = SenderResult { decision, reason, fields };
+        let result = SenderResult { decision, reason, fields, ..SenderResult::default() };
         Arc::new(Self { result, seen: Mutex::default() })
     }
 }
