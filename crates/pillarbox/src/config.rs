@@ -2,6 +2,7 @@
 //! and what to do about it.
 
 mod acme;
+mod aliases;
 mod dkim;
 mod dns;
 mod inbound;
@@ -26,6 +27,7 @@ use net::{Address, CertificateFiles};
 use smtp::Role;
 
 pub use self::acme::Acme;
+pub use self::aliases::Forwarding;
 pub use self::dkim::DkimPlace;
 pub use self::dns::DnsPlace;
 pub use self::inbound::InboundPlace;
@@ -80,6 +82,8 @@ pub struct Config {
     pub dns: DnsPlace,
     /// What mail of strangers must pass.
     pub inbound: InboundPlace,
+    /// Whether it goes on to addresses elsewhere.
+    pub forwarding: Forwarding,
     /// Days for which the stories of messages are kept.
     pub story_days: u32,
     /// Keys that sign what the people here send.
@@ -200,6 +204,7 @@ impl Config {
         let outbound = outbound::outbound(&root, &relays, folder);
         let dns = dns::dns(&root, folder);
         let inbound = inbound::inbound(&root);
+        let forwarding = aliases::forwarding(&root);
         let story_days = story::story_days(&root);
         let dkim = dkim::dkim(&root, folder, &domains);
         let submission = submission::submission(&root);
@@ -226,6 +231,7 @@ impl Config {
             outbound,
             dns,
             inbound,
+            forwarding,
             story_days,
             dkim,
             submission,
@@ -514,9 +520,9 @@ const TLS_MODES: &[(&str, TlsMode)] =
 /// What the file may have at its top.
 #[rustfmt::skip]
 const SECTIONS: &[&str] = &[
-    "acme", "auth", "bodies", "data", "dkim", "dns", "domains", "hostname", "imap", "inbound",
-    "listen", "mta_sts", "oauth", "outbound", "relay", "scrub", "shard", "store", "story",
-    "submission", "tls",
+    "acme", "aliases", "auth", "bodies", "data", "dkim", "dns", "domains", "hostname", "imap",
+    "inbound", "listen", "mta_sts", "oauth", "outbound", "relay", "scrub", "shard", "store",
+    "story", "submission", "tls",
 ];
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use crate::config::{Imap, Listen, Protocol, TlsMode};
+use crate::config::{Forwarding, Imap, Listen, Protocol, TlsMode};
 use crate::control::{self, ControlServer};
 use crate::engine::Opened;
 use crate::failure::Failure;
@@ -48,6 +48,8 @@ pub struct Setup {
     pub routes: Routes,
     /// What is told over HTTP, and where certificates come from.
     pub web: Web,
+    /// Whether mail of strangers is forwarded.
+    pub forwarding: Forwarding,
     /// How much one account may submit.
     pub rates: RateLimits,
 }
@@ -64,6 +66,7 @@ pub struct Server {
     imap: Imap,
     inward: Inward,
     outward: Outward,
+    forwarding: Forwarding,
     rates: Arc<Rates>,
     /// What a script may want to know of it.
     pub ready: Ready,
@@ -140,6 +143,7 @@ impl Server {
             imap: setup.imap,
             inward: setup.inward,
             outward,
+            forwarding: setup.forwarding,
             rates: Arc::new(Rates::new(setup.rates)),
         };
         let handle = renewal.as_ref().map(|(_, handle)| handle.clone());
@@ -230,9 +234,13 @@ impl Server {
                 self.spawn(listener, arrival, gate, Arc::new(imap));
             }
             Protocol::Smtp(role) => {
-                // Of mail that strangers bring nobody could be told that it failed on its way
-                // elsewhere, as their addresses are not known to be theirs. RFC 3834 §2
-                let sends = role == Role::Submission;
+                let sends = match role {
+                    Role::Submission => true,
+                    // For an address of ours that stands for one elsewhere.
+                    Role::Mx => self.forwarding == Forwarding::Allowed,
+                    // Whoever hands this over has forwarded what is to be forwarded.
+                    Role::Lmtp => false,
+                };
                 let settings = SmtpSettings {
                     outbound: sends.then(|| Arc::clone(&self.outward.outbound)),
                     rates: Some(Arc::clone(&self.rates)),

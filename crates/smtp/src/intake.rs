@@ -16,7 +16,7 @@ use mail_service::story::Story;
 use mail_service::{DeliverError, Destinations, Placed, Route, Service, Staged, Staging, Verdict};
 use mail_types::AccountId;
 use net::{Peer, Security};
-use sender_auth::Signer;
+use sender_auth::{Results, Signer};
 use smtp_session::{Recipient, Reply, Role, Transaction};
 use tracing::{debug, error};
 
@@ -60,7 +60,7 @@ pub(crate) struct Intake {
     /// The message as far as it has come, if it must be looked at as a whole.
     held: Option<Held>,
     budget: Arc<Budget>,
-    /// Who signs it, if it has its author here.
+    /// Who signs it, if it has its author here, or seals it, if it is forwarded.
     signer: Option<Arc<Signer>>,
     /// The domain that it is signed for.
     signed_for: Option<String>,
@@ -371,6 +371,10 @@ impl Intake {
                 return Err(JUNK_FOR_ELSEWHERE);
             }
             header = cleaned(&header, &self.hostname, &judged.edits).into();
+            if let Some((signer, domain)) = self.sealer() {
+                let text = [&header[..], &body[..]].concat();
+                self.push_out(&seal(signer, domain, judged.results, text).await).await;
+            }
             self.open(&judged.above).await;
         } else if let (Some(signer), Some(domain)) = (self.signer.clone(), self.signed_for.take()) {
             let signature = sign(signer, domain, whole.text.clone()).await?;
@@ -382,6 +386,13 @@ impl Intake {
             self.store(piece).await;
         }
         Ok(())
+    }
+
+    /// Who seals a message that is forwarded, and for which domain: the one that forwards it.
+    fn sealer(&self) -> Option<(Arc<Signer>, String)> {
+        let (_, domain) = self.forwarded().next()?.rsplit_once('@')?;
+        let signer = self.signer.clone()?;
+        signer.signs_for(domain).then(|| (signer, domain.to_owned()))
     }
 
     /// The message is whole: delivers it, and says what became of it.
@@ -541,6 +552,15 @@ async fn sign(signer: Arc<Signer>, domain: String, text: Bytes) -> Result<Vec<u8
             Err(NOT_SIGNED)
         }
     }
+}
+
+/// What was found out about a message that is forwarded, sealed, so that who trusts us takes it for
+/// what it was when it came here. Without a seal it goes all the same. RFC 8617 §5.1
+async fn seal(signer: Arc<Signer>, domain: String, results: Results, text: Vec<u8>) -> Vec<u8> {
+    let sealing =
+        tokio::task::spawn_blocking(move || signer.seal(&domain, &results, &text, now_secs()));
+    let sealed = sealing.await.inspect_err(|error| error!(%error, "a message was not sealed"));
+    sealed.ok().flatten().unwrap_or_default()
 }
 
 async fn finish(staging: Result<Staging, DeliverError>) -> Result<Staged, DeliverError> {

@@ -33,7 +33,7 @@ pub struct SmtpSettings {
     pub rates: Option<Arc<Rates>>,
     /// What strangers must pass at a server for mail from anywhere; without it nothing.
     pub inbound: Option<Arc<Inbound>>,
-    /// Who signs what the people here send; without it nothing is signed.
+    /// Who signs what the people here send, and seals what is forwarded; without it nobody does.
     pub signer: Option<Arc<Signer>>,
     /// Memory for messages that are held until they have come; shared by all listeners.
     pub budget: Option<Arc<Budget>>,
