@@ -5,6 +5,7 @@
 
 use mail_auth::dkim::Canonicalization;
 
+use crate::apart::apart;
 use crate::message::{Message, Signed};
 use crate::names::Source;
 use crate::signature::{Content, Fault, Signer, unsigned};
@@ -53,7 +54,7 @@ pub(crate) struct Instance<'m> {
 }
 
 /// Verifies the chain of a message. RFC 8617 §5.2
-pub(crate) async fn verify(source: &dyn Source, message: &mut Message<'_>) -> Arc {
+pub(crate) async fn verify(source: &dyn Source, message: &Message<'_>) -> Arc {
     let (result, reason, sets) = match chain(source, message).await {
         Ok(sets) if sets.is_empty() => (ArcResult::None, "", sets),
         Ok(sets) => (ArcResult::Pass, "", sets),
@@ -65,8 +66,8 @@ pub(crate) async fn verify(source: &dyn Source, message: &mut Message<'_>) -> Ar
     Arc { result, reason, sets }
 }
 
-async fn chain(source: &dyn Source, message: &mut Message<'_>) -> Result<Vec<ArcSet>, Fault> {
-    let instances = instances(message)?;
+async fn chain(source: &dyn Source, message: &Message<'_>) -> Result<Vec<ArcSet>, Fault> {
+    let instances = apart(message.octets, || instances(message))?;
     let Some(newest) = instances.last() else { return Ok(Vec::new()) };
     if message.has_too_many_fields() {
         return Err(Fault::Permanent("the header has too many fields"));
@@ -80,7 +81,8 @@ async fn chain(source: &dyn Source, message: &mut Message<'_>) -> Result<Vec<Arc
         let own = Instance { seal: (set.seal.0, &own), ..*set };
         let fields = sealed(instances.get(..at).unwrap_or_default(), own);
         let key = signer.key(source).await?;
-        signer.verify(&key, &fields, Canonicalization::Relaxed)?;
+        let verify = || signer.verify(&key, &fields, Canonicalization::Relaxed);
+        apart(message.octets, verify)?;
     }
     let set = |(set, (_, signer)): (&Instance<'_>, (_, Signer))| ArcSet {
         sealer: signer.domain,
@@ -180,20 +182,22 @@ fn seal<'m>(set: &Instance<'m>, at: usize) -> Result<(Tags<'m>, Signer), Fault> 
 /// Whether the newest signature covers the message as it is. RFC 8617 §5.2 step 4
 async fn check_signature(
     source: &dyn Source,
-    message: &mut Message<'_>,
+    message: &Message<'_>,
     (name, value): Signed<'_>,
 ) -> Result<(), Fault> {
     let tags = Tags::parse(value).ok_or(Fault::Permanent("a signature cannot be read"))?;
     let signer = Signer::read(&tags)?;
     let content = Content::read(&tags)?;
-    if message.body_hash(content.body) != content.body_hash {
+    if apart(message.octets, || message.body_hash(content.body)) != content.body_hash {
         return Err(Fault::Fail("the body hash did not verify"));
     }
     let key = signer.key(source).await?;
     let own = unsigned(&tags);
-    let mut fields = message.select(&content.names);
-    fields.push((name, &own));
-    signer.verify(&key, &fields, content.header)
+    apart(message.octets, || {
+        let mut fields = message.select(&content.names);
+        fields.push((name, &own));
+        signer.verify(&key, &fields, content.header)
+    })
 }
 
 /// RFC 8617 §4.1.1

@@ -11,6 +11,7 @@
 //! signature, which question is asked, how many, and what follows is decided here: every tag is
 //! read once, and every list has an end.
 
+mod apart;
 mod arc;
 mod author;
 mod decision;

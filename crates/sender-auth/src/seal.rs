@@ -7,6 +7,7 @@
 
 use mime::header::fields;
 
+use crate::apart::apart;
 use crate::arc::{
     ArcResult, INSTANCES_MAX, Instance, RESULTS, SEAL, SIGNATURE, highest_of_broken, instances,
     sealed,
@@ -14,7 +15,7 @@ use crate::arc::{
 use crate::domain;
 use crate::message::Message;
 use crate::results::Results;
-use crate::sign::{Content, Signer};
+use crate::sign::{Content, Ready, Signer};
 
 impl Signer {
     /// A set for a message that is sent on, in the name of this domain: three fields, each ended
@@ -38,28 +39,43 @@ impl Signer {
     ) -> Option<Vec<u8>> {
         let domain = domain::normal(domain)?;
         let ready = self.domains.get(&domain)?.iter().find(|ready| ready.key.is_rsa())?;
-        let message = Message::new(message);
-        if message.has_too_many_fields() || results.payload.is_empty() {
+        if results.payload.is_empty() {
             return None;
         }
-        let Place { earlier, number, status } = place(&message, results.chain)?;
-        let found = format!("{RESULTS}: i={number}; {}\r\n", results.payload);
-        let content = Content::new(&message, domain.clone(), now, &["DKIM-Signature"]);
-        let signature = content.field(SIGNATURE, &format!("i={number}"), ready)?;
-        let seal = format!(
-            " i={number}; a={}; cv={status};\r\n\td={domain};\r\n\ts={}; t={now};\r\n\tb=",
-            ready.key.algorithm(),
-            ready.selector,
-        );
-        let value = |text| fields(text).next().map(|field| (field.name, field.value));
-        let own = Instance {
-            results: value(found.as_bytes())?,
-            signature: value(&signature)?,
-            seal: (SEAL.as_bytes(), seal.as_bytes()),
-        };
-        let seal = ready.key.field(&sealed(&earlier, own))?;
-        Some([&seal, &signature, found.as_bytes()].concat())
+        apart(message.len(), || {
+            let message = Message::new(message);
+            let place = place(&message, results.chain)?;
+            let content = Content::new(&message, domain, now, &["DKIM-Signature"]);
+            set(&place, &content, ready, results)
+        })
     }
+}
+
+/// The three fields, the last one first, as they stand in a message. RFC 8617 §5.1 step 4
+fn set(
+    place: &Place<'_>,
+    content: &Content<'_>,
+    ready: &Ready,
+    results: &Results,
+) -> Option<Vec<u8>> {
+    let Place { earlier, number, status } = place;
+    let found = format!("{RESULTS}: i={number}; {}\r\n", results.payload);
+    let signature = content.field(SIGNATURE, &format!("i={number}"), ready)?;
+    let seal = format!(
+        " i={number}; a={}; cv={status};\r\n\td={};\r\n\ts={}; t={};\r\n\tb=",
+        ready.key.algorithm(),
+        content.domain,
+        ready.selector,
+        content.now,
+    );
+    let value = |text| fields(text).next().map(|field| (field.name, field.value));
+    let own = Instance {
+        results: value(found.as_bytes())?,
+        signature: value(&signature)?,
+        seal: (SEAL.as_bytes(), seal.as_bytes()),
+    };
+    let seal = ready.key.field(&sealed(earlier, own))?;
+    Some([&seal, &signature, found.as_bytes()].concat())
 }
 
 /// Where a new set belongs.
@@ -73,6 +89,9 @@ struct Place<'m> {
 
 /// The place of the next set, if there is one.
 fn place<'m>(message: &Message<'m>, chain: ArcResult) -> Option<Place<'m>> {
+    if message.has_too_many_fields() {
+        return None;
+    }
     let (earlier, highest, status) = match chain {
         ArcResult::None | ArcResult::Pass => {
             let earlier = instances(message).ok()?;

@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use smtp::Network;
+
 use super::Site;
 
 /// What a domain says of who sends for it.
@@ -76,24 +78,9 @@ fn matches(mechanism: &str, address: Option<IpAddr>, domain: &str, site: &Site) 
     match name {
         "mx" => site.domains.iter().any(|ours| ours == argument),
         "a" => argument == site.hostname,
-        "ip4" | "ip6" => address.is_some_and(|address| is_within(argument, address)),
-        _ => false,
-    }
-}
-
-fn is_within(network: &str, address: IpAddr) -> bool {
-    let (base, length) = network.split_once('/').unwrap_or((network, ""));
-    let length = length.parse::<u32>().ok();
-    match (base.parse(), address) {
-        (Ok(IpAddr::V4(base)), IpAddr::V4(address)) => {
-            let shift = 32_u32.saturating_sub(length.unwrap_or(32));
-            let mask = u32::MAX.checked_shl(shift).unwrap_or(0);
-            u32::from(base) & mask == u32::from(address) & mask
-        }
-        (Ok(IpAddr::V6(base)), IpAddr::V6(address)) => {
-            let shift = 128_u32.saturating_sub(length.unwrap_or(128));
-            let mask = u128::MAX.checked_shl(shift).unwrap_or(0);
-            u128::from(base) & mask == u128::from(address) & mask
+        "ip4" | "ip6" => {
+            let network = argument.parse::<Network>();
+            network.is_ok_and(|network| address.is_some_and(|it| network.contains(it)))
         }
         _ => false,
     }

@@ -13,6 +13,7 @@ mod fields;
 mod filter;
 mod lists;
 mod network;
+mod program;
 mod sender;
 
 use std::net::IpAddr;
@@ -35,6 +36,7 @@ pub use self::filter::{Filter, FilterError};
 pub(crate) use self::lists::Listings;
 pub use self::lists::{BlockList, BlockLists, ListAction};
 pub use self::network::{Network, NoNetwork};
+pub use self::program::FilterProgram;
 pub use self::sender::{Checking, Claim, SenderChecks, SenderResult};
 use crate::delivery::failed;
 use crate::story;
