@@ -216,6 +216,19 @@ impl Service {
         config.domains.iter().any(is) || is(&config.queue.hostname)
     }
 
+    /// Whether a domain may be of one owner with a domain of ours, because it is the same, above it
+    /// or below it: what is proved for one counts for the other. RFC 7489 §3.1.2
+    #[must_use]
+    pub fn is_kin(&self, domain: &str) -> bool {
+        let domain = domain.to_ascii_lowercase();
+        let is_below = |one: &str, other: &str| {
+            let rest = one.strip_suffix(other);
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        let is = |own: &String| is_below(own, &domain) || is_below(&domain, own);
+        self.shared.config.domains.iter().any(is)
+    }
+
     async fn walk_from(&self, recipient: &str) -> Result<Destinations, DeliverError> {
         let domains = self.shared.config.domains.clone();
         let Ok(name) = AccountName::new(recipient) else {

@@ -24,10 +24,9 @@ use http_server::Policy;
 use imap_server::{Language, ServerAnnotations, SharedFilter, UsersSetQuota};
 use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
-use smtp::Role;
+use smtp::{Forwarding, Role};
 
 pub use self::acme::Acme;
-pub use self::aliases::Forwarding;
 pub use self::dkim::DkimPlace;
 pub use self::dns::DnsPlace;
 pub use self::inbound::{FilterPlace, InboundPlace};

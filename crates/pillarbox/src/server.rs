@@ -13,12 +13,12 @@ use net::{
     LoginThrottle, Shutdown, Tls,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smtp::{RateLimits, Rates, Role, Routes, SmtpServer, SmtpSettings};
+use smtp::{Forwarding, RateLimits, Rates, Role, Routes, SmtpServer, SmtpSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use crate::config::{Forwarding, Imap, Listen, Protocol, TlsMode};
+use crate::config::{Imap, Listen, Protocol, TlsMode};
 use crate::control::{self, ControlServer};
 use crate::engine::Opened;
 use crate::failure::Failure;
@@ -234,15 +234,11 @@ impl Server {
                 self.spawn(listener, arrival, gate, Arc::new(imap));
             }
             Protocol::Smtp(role) => {
-                let sends = match role {
-                    Role::Submission => true,
-                    // For an address of ours that stands for one elsewhere.
-                    Role::Mx => self.forwarding == Forwarding::Allowed,
-                    // Whoever hands this over has forwarded what is to be forwarded.
-                    Role::Lmtp => false,
-                };
+                // Who hands mail over by LMTP has forwarded what is to be forwarded.
+                let sends = role != Role::Lmtp;
                 let settings = SmtpSettings {
                     outbound: sends.then(|| Arc::clone(&self.outward.outbound)),
+                    forwarding: self.forwarding,
                     rates: Some(Arc::clone(&self.rates)),
                     ..SmtpSettings::new(role, hostname.to_owned(), starttls)
                 };

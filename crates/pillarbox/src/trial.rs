@@ -9,10 +9,10 @@ use mail_service::{PasswordCost, Service, World};
 use mail_types::Secret;
 use net::{Access, Address, Listener};
 use serde::{Deserialize, Serialize};
-use smtp::{RateLimits, Role, Routes};
+use smtp::{Forwarding, RateLimits, Role, Routes};
 
 use crate::cli::Try;
-use crate::config::{DnsPlace, Forwarding, Imap, InboundPlace, Listen, Protocol, TlsMode};
+use crate::config::{DnsPlace, Imap, InboundPlace, Listen, Protocol, TlsMode};
 use crate::engine::{self, Place};
 use crate::failure::Failure;
 use crate::inward::Inward;

@@ -19,7 +19,7 @@ use crate::login::Exchange;
 use crate::outbound::Outbound;
 use crate::rates::{TooMuch, Wanted};
 use crate::sent::SentCopy;
-use crate::server::SmtpServer;
+use crate::server::{Forwarding, SmtpServer};
 
 /// Why a session has stopped.
 #[derive(PartialEq, Eq)]
@@ -320,6 +320,9 @@ impl<'a> Connection<'a> {
             (Role::Mx, AddressKind::Elsewhere) => return Some(NO_RELAYING),
             (_, AddressKind::ReturnPath) if !sender.is_empty() => return Some(NOT_A_NOTICE),
             _ if found.remote.is_empty() => return None,
+            (Role::Mx, AddressKind::Ours) if self.is_forwarding_refused() => {
+                return Some(NOT_FORWARDED);
+            }
             _ => {}
         }
         let outbound = self.server.settings.outbound.as_ref();
@@ -332,6 +335,10 @@ impl<'a> Connection<'a> {
         }
         let path = self.server.service.forwarding_path(sender, address);
         path.err().map(cannot_forward)
+    }
+
+    fn is_forwarding_refused(&self) -> bool {
+        self.server.settings.forwarding == Forwarding::Refused
     }
 }
 
@@ -361,6 +368,9 @@ fn too_much(excess: TooMuch, account: AccountId) -> Reply {
 }
 
 const NO_RELAYING: Reply = Reply::new(550, "5.7.1", "No relaying");
+
+const NOT_FORWARDED: Reply =
+    Reply::new(550, "5.7.1", "Mail for this address is not forwarded from here");
 
 const NOT_A_NOTICE: Reply =
     Reply::new(550, "5.7.1", "This address takes only what comes back from forwarded mail");

@@ -24,7 +24,7 @@ use crate::connection::{FULL_MAILBOX, cannot_forward};
 use crate::delivery::{deliver, deliver_patiently, failed, is_in_doubt};
 use crate::header::{Additions, End, HeaderBlock, Split, check_circle, check_hops, submitted};
 use crate::held::{Budget, Held};
-use crate::inbound::{Edits, Inbound, Listings, Stranger, cleaned, header_end};
+use crate::inbound::{Edits, Inbound, Judgement, Listings, Stranger, cleaned, header_end};
 use crate::outbound::{Envelope, Outgoing};
 use crate::server::SmtpServer;
 use crate::story;
@@ -365,10 +365,8 @@ impl Intake {
             let story = &mut self.story;
             let judged = inbound.judge(&self.service, stranger, text, now_secs(), story).await?;
             self.verdict = judged.verdict;
-            // Who forwards junk is soon taken for its sender, and who drops the copy for elsewhere
-            // has lied with 250: the one reply is for all recipients, and nothing vanishes.
-            if judged.verdict == Verdict::Junk && self.outgoing.is_some() {
-                return Err(JUNK_FOR_ELSEWHERE);
+            if let Some(refusal) = self.refuse_to_forward(&judged) {
+                return Err(refusal);
             }
             header = cleaned(&header, &self.hostname, &judged.edits).into();
             if let Some((signer, domain)) = self.sealer() {
@@ -386,6 +384,19 @@ impl Intake {
             self.store(piece).await;
         }
         Ok(())
+    }
+
+    /// Why a message that would be taken here is not forwarded, and so not taken: the one reply is
+    /// for all recipients, and nothing vanishes.
+    fn refuse_to_forward(&self, judged: &Judgement) -> Option<Reply> {
+        self.outgoing.as_ref()?;
+        // Who forwards junk is soon taken for its sender.
+        if judged.verdict == Verdict::Junk {
+            return Some(JUNK_FOR_ELSEWHERE);
+        }
+        // Under a path of ours SPF would prove that it is from here. RFC 7489 §3.1.2
+        let is_claimed = judged.unproved.iter().any(|domain| self.service.is_kin(domain));
+        is_claimed.then_some(NOT_FROM_HERE)
     }
 
     /// Who seals a message that is forwarded, and for which domain: the one that forwards it.
@@ -593,6 +604,9 @@ fn now_secs() -> i64 {
 
 const JUNK_FOR_ELSEWHERE: Reply =
     Reply::new(550, "5.7.1", "It looks like junk, and a recipient's mail is forwarded");
+
+const NOT_FROM_HERE: Reply =
+    Reply::new(550, "5.7.26", "It is not from the author it names, and would be forwarded as such");
 
 const HEADER_TOO_LONG: Reply = Reply::new(552, "5.3.4", "Header too long");
 

@@ -211,6 +211,16 @@ async fn mail_is_forwarded_under_its_own_path_where_that_finds_the_way() {
     assert_eq!(path("dock@Mail.Example"), Ok(None));
     assert_eq!(path("\"a b\"@x.example"), Err(SrsFault::Form));
     assert_eq!(path(&format!("{}@x.example", "a".repeat(220))), Err(SrsFault::TooLong));
+    for (domain, is_kin) in [
+        ("Mail.example", true),
+        ("a.mail.example", true),
+        ("example", true),
+        ("gmail.example", false),
+        ("il.example", false),
+        ("mail.example.net", false),
+    ] {
+        assert_eq!(service.is_kin(domain), is_kin, "{domain}");
+    }
     // An alias may have no domain, or one of which nobody knows that it is here.
     for recipient in ["postmaster", "info@strange.example"] {
         let path = service.forwarding_path("a@x.example", recipient).unwrap().unwrap();

@@ -1,16 +1,8 @@
 //! `[aliases]`: what becomes of strangers' mail for addresses here that stand for others.
 
-use super::reader::Table;
+use smtp::Forwarding;
 
-/// Whether mail of strangers goes on to addresses elsewhere for which one here stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Forwarding {
-    /// It does, where a way leads there.
-    #[default]
-    Allowed,
-    /// It is refused: who sends from another server sends to the other address.
-    Refused,
-}
+use super::reader::Table;
 
 /// Reads the section.
 pub fn forwarding(root: &Table<'_>) -> Forwarding {

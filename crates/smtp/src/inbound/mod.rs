@@ -76,6 +76,8 @@ pub(crate) struct Judgement {
     pub(crate) edits: Edits,
     /// What was found out about the sender, for a seal.
     pub(crate) results: Results,
+    /// As [`SenderResult`] has it.
+    pub(crate) unproved: Vec<String>,
 }
 
 impl Inbound {
@@ -133,6 +135,7 @@ impl Inbound {
             info!(id = stranger.id, decision = ?found.decision, why = ?found.reason, "checked");
             judgement.above.clone_from(&found.fields);
             judgement.results = found.results.clone();
+            judgement.unproved.clone_from(&found.unproved);
             story::checked(story, &found);
             evidence.sender = Some(found);
         }

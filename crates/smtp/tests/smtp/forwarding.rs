@@ -11,8 +11,8 @@ use sender_auth::{
     SpfResult, Verifier,
 };
 use smtp::{
-    Inbound, OutboundTransport, QueueOutbound, Relay, RelayTls, Relays, Role, Routes, SmtpServer,
-    SmtpSettings,
+    Forwarding, Inbound, OutboundTransport, QueueOutbound, Relay, RelayTls, Relays, Role, Routes,
+    SmtpServer, SmtpSettings,
 };
 use testkit::dns::{NameServer, Zone};
 
@@ -35,6 +35,9 @@ struct Host {
     names: NameServer,
     /// Of harbour.example.
     stranger: Signer,
+    /// Of pillarbox.example.
+    ours: Arc<Signer>,
+    routes: Routes,
 }
 
 impl Host {
@@ -42,31 +45,39 @@ impl Host {
         let (theirs, stranger) = keys("harbour.example");
         let (ours, signer) = keys("pillarbox.example");
         let names = NameServer::start(&[
-            domain("harbour.example", "192.0.2.7", &theirs),
-            domain("pillarbox.example", "192.0.2.9", &ours),
-            domain("forged.example", "192.0.2.1", ""),
+            domain("harbour.example", "192.0.2.7", "reject", &theirs),
+            domain("pillarbox.example", "192.0.2.9", "none", &ours),
+            domain("forged.example", "192.0.2.1", "quarantine", ""),
         ]);
         let sink = Sink::new(manners).await;
-        let senders = Some(Arc::new(verifier(&names)) as _);
-        let inbound = Some(Arc::new(Inbound { senders, ..Inbound::default() }));
         let mut harness = Harness::of(Role::Mx).await;
+        harness.peer = Peer::Ip([192, 0, 2, 7].into());
         let service = harness.service.clone();
         let routes = Routes::from(Relays::new(vec![relay(&sink)]).unwrap());
-        let settings = SmtpSettings {
-            outbound: Some(Arc::new(QueueOutbound::new(service.clone(), routes.clone()))),
-            inbound,
-            signer: Some(Arc::new(signer)),
-            greet_pause: std::time::Duration::ZERO,
-            ..SmtpSettings::new(Role::Mx, HOSTNAME.to_owned(), None)
-        };
-        let throttle = Arc::new(LoginThrottle::default());
-        harness.server = Arc::new(SmtpServer::new(service.clone(), throttle, settings));
-        harness.peer = Peer::Ip([192, 0, 2, 7].into());
-        let transport = Arc::new(OutboundTransport::new(routes, HOSTNAME.to_owned()));
+        let transport = Arc::new(OutboundTransport::new(routes.clone(), HOSTNAME.to_owned()));
         let runner =
             QueueRunner::new(service.clone(), transport, RunnerSettings::default()).unwrap();
         service.set_alias(INFO, &[FAR.to_owned()]).await.unwrap();
-        Self { harness, runner, sink, names, stranger }
+        let mut host =
+            Self { harness, runner, sink, names, stranger, ours: Arc::new(signer), routes };
+        host.serve(|_| {});
+        host
+    }
+
+    /// Serves with these settings from now on.
+    fn serve(&mut self, change: impl FnOnce(&mut SmtpSettings)) {
+        let service = self.harness.service.clone();
+        let senders = Some(Arc::new(verifier(&self.names)) as _);
+        let mut settings = SmtpSettings {
+            outbound: Some(Arc::new(QueueOutbound::new(service.clone(), self.routes.clone()))),
+            inbound: Some(Arc::new(Inbound { senders, ..Inbound::default() })),
+            signer: Some(Arc::clone(&self.ours)),
+            greet_pause: std::time::Duration::ZERO,
+            ..SmtpSettings::new(Role::Mx, HOSTNAME.to_owned(), None)
+        };
+        change(&mut settings);
+        let throttle = Arc::new(LoginThrottle::default());
+        self.harness.server = Arc::new(SmtpServer::new(service, throttle, settings));
     }
 
     /// Brings a message of a stranger; the last reply.
@@ -137,9 +148,8 @@ fn keys(domain: &str) -> (String, Signer) {
     (record, Signer::new(vec![SigningKey { domain, selector, key }]).unwrap())
 }
 
-/// A domain whose only client is this one, and whose policy is strict but for forged mail.
-fn domain(name: &str, client: &str, keys: &str) -> Zone {
-    let policy = if name.starts_with("forged") { "quarantine" } else { "reject" };
+/// A domain whose only client is this one.
+fn domain(name: &str, client: &str, policy: &str, keys: &str) -> Zone {
     let policy = format!("_dmarc IN TXT \"v=DMARC1; p={policy}\"\n");
     Zone::parse(name, &format!("@ IN TXT \"v=spf1 ip4:{client} -all\"\n{policy}{keys}"))
 }
@@ -280,6 +290,35 @@ async fn junk_is_not_forwarded_and_its_sender_knows() {
     assert!(host.left().await.is_empty());
     assert_eq!(host.harness.messages("home", "Junk").await.len(), 1);
     assert!(host.harness.messages("home", "INBOX").await.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_is_taken_for_one_of_ours_because_we_forward_his_mail() {
+    let host = Host::new(Manners::default()).await;
+    for author in [HOME, "ceo@staff.pillarbox.example"] {
+        let forged = MESSAGE.replace(NEWS, author);
+        let told = host.bring(NEWS, &[INFO], &forged).await;
+        assert!(told.starts_with("550 5.7.26 It is not from the author"), "{author}: {told}");
+        // Here it is seen for what it is: our domain has asked for nothing else.
+        assert_eq!(host.bring(NEWS, &[HOME], &forged).await, "250 2.0.0 Accepted", "{author}");
+    }
+    let written = MESSAGE.replace(NEWS, HOME);
+    let signature = host.ours.sign("pillarbox.example", written.as_bytes(), now()).unwrap();
+    let signed = String::from_utf8(signature).unwrap() + &written;
+    assert_eq!(host.bring(NEWS, &[INFO], &signed).await, "250 2.0.0 Accepted");
+    assert_eq!(host.left().await.len(), 1);
+}
+
+#[tokio::test]
+async fn who_does_not_want_to_forward_refuses_and_lets_come_back_what_was_forwarded() {
+    let mut host = Host::new(Manners::default()).await;
+    assert_eq!(host.bring(NEWS, &[INFO], MESSAGE).await, "250 2.0.0 Accepted");
+    let path = path_of(&host.left().await[0]).to_owned();
+    host.serve(|settings| settings.forwarding = Forwarding::Refused);
+    let told = host.bring(NEWS, &[INFO], MESSAGE).await;
+    assert_eq!(told, "550 5.7.1 Mail for this address is not forwarded from here");
+    assert_eq!(host.bring(NEWS, &[HOME], MESSAGE).await, "250 2.0.0 Accepted");
+    assert_eq!(host.bring("", &[&path], &host.signed(MESSAGE)).await, "250 2.0.0 Accepted");
 }
 
 #[tokio::test]
