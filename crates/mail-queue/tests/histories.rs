@@ -123,7 +123,7 @@ impl World {
                     assert!(notify.wants_delay() && until > self.now);
                     known.delays += 1;
                 }
-                Action::Delivered | Action::Relayed => {
+                Action::Delivered | Action::Relayed | Action::Expanded => {
                     assert!(notify.wants_success());
                     known.successes += 1;
                 }

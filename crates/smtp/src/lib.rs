@@ -19,6 +19,7 @@ mod intake;
 mod login;
 mod outbound;
 mod rates;
+mod receipt;
 mod sent;
 mod server;
 mod story;

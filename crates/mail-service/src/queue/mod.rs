@@ -17,6 +17,7 @@ mod change;
 mod enqueue;
 mod local;
 mod notice;
+mod receipt;
 mod runner;
 mod staging;
 mod sweep;
@@ -34,9 +35,10 @@ pub use change::{Claimed, Listed};
 pub use local::LocalDelivery;
 pub(crate) use local::is_old_mark;
 pub use mail_queue::{
-    Attempt, Body, Entry, Envelope, Handover, Hold, Notify, Origin, OriginalRecipient, Progress,
-    QueueId, Recipient, Release, Reply, Ret, Schedule, Terms,
+    Action, Attempt, Body, Entry, Envelope, Handover, Hold, Notify, Origin, OriginalRecipient,
+    Progress, QueueId, Recipient, Release, Reply, Ret, Schedule, Terms,
 };
+pub use receipt::Receipt;
 pub use runner::{Job, Outcomes, QueueRunner, RunnerSettings, Transport};
 pub use staging::{OutgoingStaging, StagedOutgoing};
 pub(crate) use sweep::check_queue;

@@ -78,6 +78,8 @@ pub(crate) struct Judgement {
     pub(crate) results: Results,
     /// As [`SenderResult`] has it.
     pub(crate) unproved: Vec<String>,
+    /// As [`SenderResult`] has it.
+    pub(crate) is_sender_proved: bool,
 }
 
 impl Inbound {
@@ -87,6 +89,11 @@ impl Inbound {
             Peer::Local => None,
             Peer::Ip(ip) => (!self.trusted.iter().any(|it| it.contains(ip))).then_some(ip),
         }
+    }
+
+    /// Whether it is found out of a client's messages who may be told what became of them.
+    pub(crate) fn proves_senders_of(&self, peer: Peer) -> bool {
+        self.senders.is_some() && self.stranger(peer).is_some()
     }
 
     /// Whether a message must have come to its end before anything is done with it.
@@ -136,6 +143,7 @@ impl Inbound {
             judgement.above.clone_from(&found.fields);
             judgement.results = found.results.clone();
             judgement.unproved.clone_from(&found.unproved);
+            judgement.is_sender_proved = found.is_sender_proved;
             story::checked(story, &found);
             evidence.sender = Some(found);
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 
 use sender_auth::{
-    Decision, Dkim, DkimResult, Dmarc, DmarcResult, Incoming, Report, Results, Verifier,
+    Decision, Dkim, DkimResult, Dmarc, DmarcResult, Incoming, Report, Results, SpfResult, Verifier,
 };
 
 /// A message whose sender is to be checked.
@@ -37,6 +37,9 @@ pub struct SenderResult {
     pub unproved: Vec<String>,
     /// The fields that tell the results, whole lines.
     pub fields: Vec<u8>,
+    /// Whether MAIL FROM is proved to be of those who may use it: SPF passed for its own domain,
+    /// and not only for EHLO. RFC 7208 §2.6.3
+    pub is_sender_proved: bool,
 }
 
 /// Checks senders.
@@ -65,6 +68,9 @@ impl SenderChecks for Verifier {
                 reason: report.reason,
                 results: report.results,
                 fields: report.fields,
+                // Without a MAIL FROM it is the result of EHLO.
+                is_sender_proved: incoming.mail_from.is_some()
+                    && report.spf.result == SpfResult::Pass,
             }
         })
     }

@@ -293,6 +293,25 @@ async fn junk_is_not_forwarded_and_its_sender_knows() {
 }
 
 #[tokio::test]
+async fn only_a_sender_who_is_proved_is_told_that_forwarding_failed() {
+    let replies = vec![("RCPT TO:<me@far", "550 5.1.1 no such user")];
+    let host = Host::new(Manners { replies, ..Manners::default() }).await;
+    // Of the one SPF says that he may, of the other nobody knows.
+    for (sender, count) in [("a@nobody.example", 0), (NEWS, 1)] {
+        let message = host.signed(MESSAGE);
+        assert_eq!(host.bring(sender, &[INFO], &message).await, "250 2.0.0 Accepted");
+        let left = host.left().await;
+        assert_eq!(left.len(), count, "{sender}: {left:?}");
+        assert!(host.harness.service.list_queue(None).await.unwrap().is_empty(), "{sender}");
+        for notice in left {
+            assert_eq!(path_of(&notice), "");
+            assert_eq!(notice.to, ["RCPT TO:<news@harbour.example>"]);
+            assert!(notice.text.contains("550 5.1.1 no such user"), "{}", notice.text);
+        }
+    }
+}
+
+#[tokio::test]
 async fn nobody_is_taken_for_one_of_ours_because_we_forward_his_mail() {
     let host = Host::new(Manners::default()).await;
     for author in [HOME, "ceo@staff.pillarbox.example"] {
