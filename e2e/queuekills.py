@@ -35,8 +35,8 @@ LOCALS = 6
 LIFE_MESSAGES = (10, 200)
 # Between two kills while no mail is handed in.
 PAUSE_SECONDS = (0.3, 1.5)
-# How long after its reply a server elsewhere may be asked to take a message again. A claim lasts ten minutes.
-SETTLE_SECONDS = 15 * 60
+# What a killed node was at goes on after a minute, at another one; and twice, if that one was killed as well.
+SETTLE_SECONDS = 5 * 60
 RELAY = """
 [[relay]]
 domains = ["*"]

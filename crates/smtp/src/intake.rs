@@ -17,7 +17,7 @@ use mail_service::{DeliverError, Destinations, Placed, Route, Service, Staged, S
 use mail_types::AccountId;
 use net::{Peer, Security};
 use sender_auth::{Results, Signer};
-use smtp_session::{Notify, Recipient, Reply, Role, Transaction};
+use smtp_session::{Notify, OriginalRecipient, Recipient, Reply, Role, Transaction};
 use tracing::{debug, error};
 
 use crate::connection::{FULL_MAILBOX, cannot_forward};
@@ -567,7 +567,8 @@ fn instead_of(recipient: &Recipient, address: String, count: usize) -> Recipient
     if address.eq_ignore_ascii_case(&recipient.address) {
         return Recipient { notify, ..recipient.clone() };
     }
-    let first = recipient.original.clone().unwrap_or_else(|| recipient.address.clone());
+    let named = || OriginalRecipient::mailbox(recipient.address.clone());
+    let first = recipient.original.clone().unwrap_or_else(named);
     Recipient { address, original: Some(first), notify }
 }
 

@@ -132,8 +132,10 @@ pub(crate) fn recipient(to: smtp_session::Recipient) -> Recipient {
             Notify::On { success, failure, delay }
         }
     };
-    let original = to.original.filter(|address| !address.is_empty());
-    let original = original.map(|address| OriginalRecipient { kind: "rfc822".to_owned(), address });
+    let original = to.original.map(|first| {
+        let smtp_session::OriginalRecipient { kind, address } = first;
+        OriginalRecipient { kind, address }
+    });
     Recipient { address: to.address, notify, original }
 }
 
@@ -146,7 +148,7 @@ mod tests {
         let said = |notify, original: Option<&str>| smtp_session::Recipient {
             address: "b@example.net".to_owned(),
             notify,
-            original: original.map(str::to_owned),
+            original: original.map(str::to_owned).map(smtp_session::OriginalRecipient::mailbox),
         };
         let never = smtp_session::Notify::default();
         let success = smtp_session::Notify { success: true, ..never };
@@ -154,7 +156,7 @@ mod tests {
             reverse_path: String::new(),
             recipients: vec![
                 said(None, None),
-                said(Some(never), Some("")),
+                said(Some(never), None),
                 said(Some(success), Some("a@example.org")),
             ],
             utf8: true,

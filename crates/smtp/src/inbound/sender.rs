@@ -62,15 +62,16 @@ impl SenderChecks for Verifier {
                 now: claim.now,
             };
             let report = self.verify(&incoming).await;
+            // Without a MAIL FROM it is the result of EHLO.
+            let is_sender_proved =
+                incoming.mail_from.is_some() && report.spf.result == SpfResult::Pass;
             SenderResult {
                 unproved: unproved(&report),
                 decision: report.decision,
                 reason: report.reason,
                 results: report.results,
                 fields: report.fields,
-                // Without a MAIL FROM it is the result of EHLO.
-                is_sender_proved: incoming.mail_from.is_some()
-                    && report.spf.result == SpfResult::Pass,
+                is_sender_proved,
             }
         })
     }
