@@ -66,9 +66,10 @@ impl Outgoing for Taking {
     fn commit(self: Box<Self>) -> Pending<'static, Vec<QueueId>> {
         Box::pin(async move {
             let Self { service, staging, envelope, origin, noted } = *self;
-            let message = envelope.id;
+            let Envelope { transaction, forwarded_as, id: message, .. } = envelope;
             let staged = staging.finish().await?;
-            let envelope = queue_envelope(envelope.transaction, origin, noted.finish());
+            let mut envelope = queue_envelope(transaction, origin, noted.finish());
+            envelope.terms.forwarded_as = forwarded_as;
             match service.enqueue(&staged, envelope).await {
                 Ok(ids) => {
                     ids.iter().for_each(|id| info!(%id, message, "queued"));
