@@ -19,6 +19,9 @@ pub struct Terms {
     /// The reverse-path without its brackets; `None` for `<>`: then nobody is told of anything.
     /// RFC 5321 §6.1
     pub sender: Option<String>,
+    /// What MAIL says in the sender's place, if the message is a stranger's that is forwarded: an
+    /// address of ours, by which what comes back finds the sender.
+    pub forwarded_as: Option<String>,
     /// Who vouches for the sender's address.
     pub origin: Origin,
     /// ENVID, without its xtext coding. RFC 3461 §4.4
@@ -157,6 +160,7 @@ impl Terms {
     pub fn new(sender: Option<String>, origin: Origin) -> Self {
         Self {
             sender,
+            forwarded_as: None,
             origin,
             envid: None,
             ret: None,
@@ -166,6 +170,12 @@ impl Terms {
             tls_optional: false,
             release: None,
         }
+    }
+
+    /// The reverse-path on the way to the next server; `None` for `<>`.
+    #[must_use]
+    pub fn reverse_path(&self) -> Option<&str> {
+        self.forwarded_as.as_deref().or(self.sender.as_deref())
     }
 
     /// Whom to tell what became of the message; `None` if nobody may be told.
@@ -203,8 +213,8 @@ impl Envelope {
             _ => {}
         }
         let terms = &self.terms;
-        if let Some(sender) = &terms.sender {
-            check_text(sender, ADDRESS_BYTES_MAX)?;
+        for path in terms.sender.iter().chain(&terms.forwarded_as) {
+            check_text(path, ADDRESS_BYTES_MAX)?;
         }
         if let Origin::Account(name) = &terms.origin {
             check_text(name, ADDRESS_BYTES_MAX)?;
@@ -283,6 +293,9 @@ mod tests {
         let mut none = envelope("a");
         none.terms.envid = Some("x\n".into());
         assert_eq!(none.check(), Err(EnvelopeFault::Character));
+        let mut forwarded = envelope("a");
+        forwarded.terms.forwarded_as = Some("x>\r\nRCPT".into());
+        assert_eq!(forwarded.check(), Err(EnvelopeFault::Character));
         none.recipients.clear();
         assert_eq!(none.check(), Err(EnvelopeFault::NoRecipient));
         none.recipients = vec![Recipient::new("a"); RECIPIENTS_MAX + 1];
@@ -298,6 +311,16 @@ mod tests {
         assert_eq!(Terms::new(None, Origin::Vouched).told(), None);
         assert!(Terms::new(sender.clone(), Origin::Account("dock".into())).told().is_some());
         assert_eq!(Terms::new(sender, Origin::Vouched).told(), Some("dock@mail.example"));
+    }
+
+    #[test]
+    fn a_forwarded_message_has_a_path_of_ours_on_its_way_and_its_sender_is_told() {
+        let mut terms = Terms::new(Some("a@x.example".into()), Origin::Account("dock".into()));
+        assert_eq!(terms.reverse_path(), Some("a@x.example"));
+        terms.forwarded_as = Some("SRS0=t=d=x.example=a@mail.example".into());
+        assert_eq!(terms.reverse_path(), Some("SRS0=t=d=x.example=a@mail.example"));
+        assert_eq!(terms.told(), Some("a@x.example"));
+        assert_eq!(Terms::new(None, Origin::Server).reverse_path(), None);
     }
 
     #[test]

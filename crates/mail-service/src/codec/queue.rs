@@ -105,6 +105,7 @@ fn write_terms(w: &mut Writer, terms: &Terms) {
         (terms.smtputf8, SMTPUTF8),
         (terms.require_tls, REQUIRE_TLS),
         (terms.tls_optional, TLS_OPTIONAL),
+        (terms.forwarded_as.is_some(), FORWARDED),
     ];
     let set = marks.iter().filter(|(is_set, _)| *is_set);
     w.byte(set.fold(release, |marks, (_, mark)| marks | mark));
@@ -112,6 +113,9 @@ fn write_terms(w: &mut Writer, terms: &Terms) {
         None => {}
         Some(Release::For(secs)) => w.number(u64::from(secs)),
         Some(Release::Until(at)) => w.signed(at),
+    }
+    if let Some(path) = &terms.forwarded_as {
+        text(w, path);
     }
 }
 
@@ -148,8 +152,10 @@ fn read_terms(r: &mut Reader<'_>) -> Result<Terms, Fault> {
     if marks > MARKS_MAX {
         return Err("its marks are not known");
     }
+    let forwarded_as = if has(FORWARDED) { Some(owned(r)?) } else { None };
     Ok(Terms {
         sender,
+        forwarded_as,
         origin,
         envid,
         ret,
@@ -266,7 +272,8 @@ const REQUIRE_TLS: u8 = 2;
 const TLS_OPTIONAL: u8 = 4;
 const RELEASE_FOR: u8 = 8;
 const RELEASE_UNTIL: u8 = 16;
-const MARKS_MAX: u8 = 31;
+const FORWARDED: u8 = 32;
+const MARKS_MAX: u8 = 63;
 
 const VERSION: u8 = 1;
 
@@ -310,9 +317,11 @@ mod tests {
         let mut plain = small.clone();
         plain.entry.terms.tls_optional = true;
         plain.entry.terms.release = Some(Release::Until(1_800_000_300));
+        let mut forwarded = plain.clone();
+        forwarded.entry.terms.forwarded_as = Some("SRS0=t=d=x.example=a@mail.example".into());
         let mut vouched = full();
         vouched.entry.terms.origin = Origin::Vouched;
-        for entry in [full(), small, held, plain, vouched] {
+        for entry in [full(), small, held, plain, forwarded, vouched] {
             let bytes = entry.encode();
             assert_eq!(StoredEntry::decode(b"k", &bytes), Ok(entry));
             assert_damage_is_noticed(&bytes, |bytes| StoredEntry::decode(b"k", bytes));
@@ -360,6 +369,7 @@ mod tests {
         let recipient = recipient.clone();
         stored.entry.recipients = vec![recipient; mail_queue::ENTRY_RECIPIENTS_MAX];
         stored.entry.terms.sender = Some(text(320));
+        stored.entry.terms.forwarded_as = Some(text(320));
         stored.entry.terms.origin = Origin::Account(text(320));
         let envelope = mail_queue::Envelope {
             terms: stored.entry.terms.clone(),

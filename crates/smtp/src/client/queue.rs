@@ -68,7 +68,7 @@ impl Outgoing for Taking {
             let Self { service, staging, envelope, origin, noted } = *self;
             let message = envelope.id;
             let staged = staging.finish().await?;
-            let envelope = queue_envelope(envelope.transaction, origin, noted.finish());
+            let envelope = queue_envelope(envelope, origin, noted.finish());
             match service.enqueue(&staged, envelope).await {
                 Ok(ids) => {
                     ids.iter().for_each(|id| info!(%id, message, "queued"));
@@ -85,8 +85,10 @@ impl Outgoing for Taking {
     }
 }
 
-fn queue_envelope(transaction: Transaction, origin: Origin, traits: Traits) -> QueueEnvelope {
+fn queue_envelope(envelope: Envelope, origin: Origin, traits: Traits) -> QueueEnvelope {
+    let Envelope { transaction, forwarded_as, .. } = envelope;
     let terms = Terms {
+        forwarded_as,
         // What is there counts, and not only what was said of it: text that was named by a URL has
         // octets that its sender never saw. RFC 4468 §4
         body: match transaction.eight_bit || traits.has_8bit {
@@ -142,6 +144,10 @@ pub(crate) fn recipient(to: smtp_session::Recipient) -> Recipient {
 mod tests {
     use super::*;
 
+    fn envelope(transaction: Transaction) -> Envelope {
+        Envelope { transaction, forwarded_as: None, account: None, id: 1 }
+    }
+
     #[test]
     fn the_queue_is_told_all_that_the_client_said() {
         let said = |notify, original: Option<&str>| smtp_session::Recipient {
@@ -168,7 +174,7 @@ mod tests {
         let origin = Origin::Account("dock".to_owned());
         let traits = Traits { has_8bit: false, is_tls_optional: true };
         let QueueEnvelope { terms, recipients, hold_until } =
-            queue_envelope(transaction, origin, traits);
+            queue_envelope(envelope(transaction), origin, traits);
         assert_eq!((terms.sender.as_deref(), hold_until), (None, Some(9)));
         assert_eq!(terms.release, Some(Release::For(4)));
         assert!(terms.require_tls && !terms.tls_optional);
@@ -189,7 +195,7 @@ mod tests {
             vec![smtp_session::Recipient { address: "b@x.example".into(), ..Default::default() }];
         let transaction = Transaction { recipients, ..Transaction::default() };
         let traits = Traits { has_8bit: true, is_tls_optional: true };
-        let queued = queue_envelope(transaction, Origin::Stranger, traits);
+        let queued = queue_envelope(envelope(transaction), Origin::Stranger, traits);
         assert_eq!((queued.terms.body, queued.hold_until), (Body::EightBitMime, None));
         assert!(queued.terms.tls_optional && !queued.terms.require_tls);
     }

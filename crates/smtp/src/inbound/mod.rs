@@ -23,6 +23,7 @@ use bytes::Bytes;
 use mail_service::story::Story;
 use mail_service::{DeliverError, GreylistTerms, Greylisting, Service, Verdict, Visit};
 use net::Peer;
+use sender_auth::Results;
 use smtp_session::Reply;
 use tracing::info;
 
@@ -75,6 +76,10 @@ pub(crate) struct Judgement {
     pub(crate) edits: Edits,
     /// As [`SenderResult`] has it.
     pub(crate) is_sender_proved: bool,
+    /// What was found out about the sender, for a seal.
+    pub(crate) results: Results,
+    /// As [`SenderResult`] has it.
+    pub(crate) unproved: Vec<String>,
 }
 
 impl Inbound {
@@ -137,6 +142,8 @@ impl Inbound {
             info!(id = stranger.id, decision = ?found.decision, why = ?found.reason, "checked");
             judgement.above.clone_from(&found.fields);
             judgement.is_sender_proved = found.is_sender_proved;
+            judgement.results = found.results.clone();
+            judgement.unproved.clone_from(&found.unproved);
             story::checked(story, &found);
             evidence.sender = Some(found);
         }
