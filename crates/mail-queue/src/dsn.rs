@@ -43,13 +43,15 @@ pub struct Notification {
 }
 
 /// How much of the message goes back. All of it only with a failure and if that was asked for
-/// (RFC 3461 §6.2), and not past a server that may not see it (RFC 8689 §5).
+/// (RFC 3461 §6.2), and not past a server that may not see it (RFC 8689 §5). A stranger has his
+/// header: nobody gets this server to send megabytes by asking for them.
 #[must_use]
 pub fn returned(entry: &Entry, notice: &Notice) -> Ret {
     let is_failure = notice.told.iter().any(|told| told.action.is_failure());
     let is_plain = entry.terms.body != Body::BinaryMime && !entry.terms.require_tls;
+    let is_ours = matches!(entry.terms.origin, Origin::Account(_));
     match entry.terms.ret {
-        Some(Ret::Full) if is_failure && is_plain => Ret::Full,
+        Some(Ret::Full) if is_failure && is_plain && is_ours => Ret::Full,
         _ => Ret::Headers,
     }
 }
@@ -413,6 +415,15 @@ mod tests {
         }
         let text = write(&entry, delivered(Action::Delivered), b"").bytes;
         assert!(String::from_utf8(text).unwrap().contains("Status: 2.0.0\r\n"));
+    }
+
+    #[test]
+    fn a_stranger_has_his_header_back_whatever_he_asked_for() {
+        let notice = Notice { told: vec![Told { index: 0, action: Action::Failed, reply: None }] };
+        let mut entry = entry(Some(Ret::Full));
+        assert_eq!(returned(&entry, &notice), Ret::Full);
+        entry.terms.origin = Origin::Vouched;
+        assert_eq!(returned(&entry, &notice), Ret::Headers);
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub struct Terms {
     /// The reverse-path without its brackets; `None` for `<>`: then nobody is told of anything.
     /// RFC 5321 §6.1
     pub sender: Option<String>,
+    /// What MAIL says in the sender's place, if the message is a stranger's that is forwarded: an
+    /// address of ours, by which what comes back finds the sender.
+    pub forwarded_as: Option<String>,
     /// Who vouches for the sender's address.
     pub origin: Origin,
     /// ENVID, without its xtext coding. RFC 3461 §4.4
@@ -54,6 +57,10 @@ pub enum Origin {
     Account(String),
     /// This server: a notice or another automatic reply.
     Server,
+    /// A stranger whose reverse-path is proved to be of those who may use it: SPF passed for the
+    /// domain of MAIL FROM itself (RFC 7208 §2.4, §2.6.3), and not only for EHLO. A signature
+    /// (DKIM) proves nothing here: it does not cover the envelope.
+    Vouched,
     /// Nobody. A notice to such an address may hit whoever the mail only claims to be from, so none
     /// is sent; what is wrong with a recipient has to be said while the message is taken.
     Stranger,
@@ -153,6 +160,7 @@ impl Terms {
     pub fn new(sender: Option<String>, origin: Origin) -> Self {
         Self {
             sender,
+            forwarded_as: None,
             origin,
             envid: None,
             ret: None,
@@ -164,11 +172,17 @@ impl Terms {
         }
     }
 
+    /// The reverse-path on the way to the next server; `None` for `<>`.
+    #[must_use]
+    pub fn reverse_path(&self) -> Option<&str> {
+        self.forwarded_as.as_deref().or(self.sender.as_deref())
+    }
+
     /// Whom to tell what became of the message; `None` if nobody may be told.
     #[must_use]
     pub fn told(&self) -> Option<&str> {
         match self.origin {
-            Origin::Account(_) => self.sender.as_deref(),
+            Origin::Account(_) | Origin::Vouched => self.sender.as_deref(),
             Origin::Server | Origin::Stranger => None,
         }
     }
@@ -199,8 +213,8 @@ impl Envelope {
             _ => {}
         }
         let terms = &self.terms;
-        if let Some(sender) = &terms.sender {
-            check_text(sender, ADDRESS_BYTES_MAX)?;
+        for path in terms.sender.iter().chain(&terms.forwarded_as) {
+            check_text(path, ADDRESS_BYTES_MAX)?;
         }
         if let Origin::Account(name) = &terms.origin {
             check_text(name, ADDRESS_BYTES_MAX)?;
@@ -279,6 +293,9 @@ mod tests {
         let mut none = envelope("a");
         none.terms.envid = Some("x\n".into());
         assert_eq!(none.check(), Err(EnvelopeFault::Character));
+        let mut forwarded = envelope("a");
+        forwarded.terms.forwarded_as = Some("x>\r\nRCPT".into());
+        assert_eq!(forwarded.check(), Err(EnvelopeFault::Character));
         none.recipients.clear();
         assert_eq!(none.check(), Err(EnvelopeFault::NoRecipient));
         none.recipients = vec![Recipient::new("a"); RECIPIENTS_MAX + 1];
@@ -291,7 +308,19 @@ mod tests {
         assert_eq!(Terms::new(sender.clone(), Origin::Stranger).told(), None);
         assert_eq!(Terms::new(sender.clone(), Origin::Server).told(), None);
         assert_eq!(Terms::new(None, Origin::Account("dock".into())).told(), None);
-        assert!(Terms::new(sender, Origin::Account("dock".into())).told().is_some());
+        assert_eq!(Terms::new(None, Origin::Vouched).told(), None);
+        assert!(Terms::new(sender.clone(), Origin::Account("dock".into())).told().is_some());
+        assert_eq!(Terms::new(sender, Origin::Vouched).told(), Some("dock@mail.example"));
+    }
+
+    #[test]
+    fn a_forwarded_message_has_a_path_of_ours_on_its_way_and_its_sender_is_told() {
+        let mut terms = Terms::new(Some("a@x.example".into()), Origin::Account("dock".into()));
+        assert_eq!(terms.reverse_path(), Some("a@x.example"));
+        terms.forwarded_as = Some("SRS0=t=d=x.example=a@mail.example".into());
+        assert_eq!(terms.reverse_path(), Some("SRS0=t=d=x.example=a@mail.example"));
+        assert_eq!(terms.told(), Some("a@x.example"));
+        assert_eq!(Terms::new(None, Origin::Server).reverse_path(), None);
     }
 
     #[test]

@@ -70,9 +70,10 @@ fn reply(class: u16) -> Reply {
 impl World {
     fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
-        let origin = match dice.below(4) {
+        let origin = match dice.below(5) {
             0 => Origin::Stranger,
             1 => Origin::Server,
+            2 => Origin::Vouched,
             _ => Origin::Account("dock".into()),
         };
         let sender = (dice.below(4) > 0).then(|| "dock@mail.example".to_owned());

@@ -4,6 +4,9 @@
 //! account, for a list of members, or for an address elsewhere; `@mail.example` stands for every
 //! address of that domain that nobody else has. Whoever is named may be an alias again. The walk is
 //! bounded, and meets each address once, so that a circle ends.
+//!
+//! Mail of strangers for such an address elsewhere leaves under a reverse-path of ours
+//! ([`crate::srs`]), and what comes back to that path goes to the stranger.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -20,6 +23,7 @@ use crate::limits::ATTEMPTS_MAX;
 use crate::loader::scan;
 use crate::login::{load_credential, resolve};
 use crate::service::Service;
+use crate::srs::{self, SrsFault};
 
 /// An address that stands for others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,20 @@ pub struct Destinations {
     pub local: Vec<Kept>,
     /// Addresses of other systems.
     pub remote: Vec<String>,
+    /// What the address is that was asked for.
+    pub kind: AddressKind,
+}
+
+/// What an address is to this server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressKind {
+    /// One of ours: of an account, or one that stands for others.
+    #[default]
+    Ours,
+    /// One of another system.
+    Elsewhere,
+    /// The path under which mail was forwarded: what comes back to it goes to the sender.
+    ReturnPath,
 }
 
 /// One account that mail goes to.
@@ -151,12 +169,74 @@ impl Service {
     /// # Errors
     /// `NoSuchUser` if the address would be one of ours and is not; `Temporary`.
     pub async fn destinations(&self, recipient: &str) -> Result<Destinations, DeliverError> {
+        let (mut address, mut is_return) = (recipient.to_owned(), false);
+        // Mail that came by here twice was rewritten twice.
+        while let Some((local, domain)) = address.rsplit_once('@')
+            && srs::is_rewritten(local)
+            && self.is_ours(domain)
+        {
+            // What is forged, or too old, is an address that nobody has.
+            let sender = srs::sender_of(&self.shared.secret, local, self.now_secs());
+            address = sender.ok_or(DeliverError::NoSuchUser)?;
+            is_return = true;
+        }
+        let mut found = self.walk_from(&address).await?;
+        if is_return {
+            found.kind = AddressKind::ReturnPath;
+        }
+        Ok(found)
+    }
+
+    /// Under which reverse-path mail of a stranger for `recipient`, an address of ours, is
+    /// forwarded; `None` if under its own: mail that comes back finds the way by itself if there is
+    /// no sender, or one of a domain of ours.
+    ///
+    /// # Errors
+    /// When the sender's address has no form under which it could be forwarded.
+    pub fn forwarding_path(
+        &self,
+        sender: &str,
+        recipient: &str,
+    ) -> Result<Option<String>, SrsFault> {
+        let domain_of = |address: &str| address.rsplit_once('@').map(|(_, it)| it.to_owned());
+        if sender.is_empty() || domain_of(sender).is_some_and(|domain| self.is_ours(&domain)) {
+            return Ok(None);
+        }
+        let config = &self.shared.config;
+        let usual = || config.domains.first().unwrap_or(&config.queue.hostname).clone();
+        let ours = domain_of(recipient).filter(|domain| self.is_ours(domain));
+        let (secret, now) = (&self.shared.secret, self.now_secs());
+        srs::rewrite(secret, sender, &ours.unwrap_or_else(usual), now).map(Some)
+    }
+
+    /// Whether a domain, or a host, is one whose mail comes here.
+    pub(crate) fn is_ours(&self, domain: &str) -> bool {
+        let config = &self.shared.config;
+        let is = |own: &String| own.eq_ignore_ascii_case(domain);
+        config.domains.iter().any(is) || is(&config.queue.hostname)
+    }
+
+    /// Whether a domain may be of one owner with a domain of ours, because it is the same, above it
+    /// or below it: what is proved for one counts for the other. RFC 7489 §3.1.2
+    #[must_use]
+    pub fn is_kin(&self, domain: &str) -> bool {
+        let domain = domain.to_ascii_lowercase();
+        let is_below = |one: &str, other: &str| {
+            let rest = one.strip_suffix(other);
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        let is = |own: &String| is_below(own, &domain) || is_below(&domain, own);
+        self.shared.config.domains.iter().any(is)
+    }
+
+    async fn walk_from(&self, recipient: &str) -> Result<Destinations, DeliverError> {
         let domains = self.shared.config.domains.clone();
         let Ok(name) = AccountName::new(recipient) else {
             // No account can be called so; somebody elsewhere can.
             if is_elsewhere(recipient, &domains) {
                 let remote = vec![recipient.to_owned()];
-                return Ok(Destinations { remote, ..Destinations::default() });
+                let kind = AddressKind::Elsewhere;
+                return Ok(Destinations { remote, kind, ..Destinations::default() });
             }
             return Err(DeliverError::NoSuchUser);
         };
@@ -188,7 +268,7 @@ impl Service {
             }
             let mut walk = Walk::new(view, &domains, CatchAll::Passed);
             walk.run(name, None)?;
-            let Destinations { local, remote } = walk.found;
+            let Destinations { local, remote, .. } = walk.found;
             Ok(remote.is_empty() && matches!(&local[..], [it] if it.route.account == account))
         });
         read.await
@@ -301,6 +381,9 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         if is_elsewhere(name.as_str(), self.domains) {
+            if spelt.is_some() {
+                self.found.kind = AddressKind::Elsewhere;
+            }
             let address = spelt.unwrap_or_else(|| name.as_str().to_owned());
             if !self.found.remote.contains(&address) {
                 self.found.remote.push(address);

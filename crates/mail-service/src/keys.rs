@@ -18,7 +18,7 @@
 //! | `qe` id | entry of the queue: envelope, recipients, blob | mail is queued, an attempt ends |
 //! | `qf` time id | an entry that is to leave then | mail is queued |
 //! | `r` account | why its rows are or may have to be removed | an account is made or removed |
-//! | `s` | the secret behind invented SCRAM salts | the store is first opened |
+//! | `s` | the secret behind invented salts and rewritten senders | the store is first opened |
 //! | `w` account | a move to another shard that has begun | an account is moved |
 //! | `v` | the highest UIDVALIDITY of any removed account | an account is removed |
 //! | `yc` network | a network of clients that came again after greylisting | it does |
@@ -55,7 +55,8 @@ use crate::auth::name::AccountName;
 
 /// The next account id.
 pub const NEXT_ACCOUNT: &[u8] = b"c";
-/// The secret behind invented SCRAM salts.
+/// The secret behind invented SCRAM salts, hashes of stories and rewritten senders: one for all
+/// nodes, drawn once.
 pub const SECRET: &[u8] = b"s";
 /// The highest UIDVALIDITY of any removed account. New accounts begin above it, so that a client
 /// of one that had the same name never takes the new mail for the old. RFC 9051 §2.3.1.1

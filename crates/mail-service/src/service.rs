@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) waiting: Arc<Semaphore>,
     /// The hash that a login for an unknown name is verified against.
     pub(crate) dummy_hash: Arc<str>,
-    /// Behind the invented SCRAM salts.
+    /// Behind the invented SCRAM salts, and the paths under which mail is forwarded.
     pub(crate) secret: Vec<u8>,
 }
 

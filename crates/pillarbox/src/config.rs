@@ -2,6 +2,7 @@
 //! and what to do about it.
 
 mod acme;
+mod aliases;
 mod dkim;
 mod dns;
 mod inbound;
@@ -23,7 +24,7 @@ use http_server::Policy;
 use imap_server::{Language, ServerAnnotations, SharedFilter, UsersSetQuota};
 use mail_service::{AccountName, PasswordCost};
 use net::{Address, CertificateFiles};
-use smtp::Role;
+use smtp::{Forwarding, Role};
 
 pub use self::acme::Acme;
 pub use self::dkim::DkimPlace;
@@ -80,6 +81,8 @@ pub struct Config {
     pub dns: DnsPlace,
     /// What mail of strangers must pass.
     pub inbound: InboundPlace,
+    /// Whether it goes on to addresses elsewhere.
+    pub forwarding: Forwarding,
     /// Days for which the stories of messages are kept.
     pub story_days: u32,
     /// Keys that sign what the people here send.
@@ -200,6 +203,7 @@ impl Config {
         let outbound = outbound::outbound(&root, &relays, folder);
         let dns = dns::dns(&root, folder);
         let inbound = inbound::inbound(&root);
+        let forwarding = aliases::forwarding(&root);
         let story_days = story::story_days(&root);
         let dkim = dkim::dkim(&root, folder, &domains);
         let submission = submission::submission(&root);
@@ -226,6 +230,7 @@ impl Config {
             outbound,
             dns,
             inbound,
+            forwarding,
             story_days,
             dkim,
             submission,
@@ -514,9 +519,9 @@ const TLS_MODES: &[(&str, TlsMode)] =
 /// What the file may have at its top.
 #[rustfmt::skip]
 const SECTIONS: &[&str] = &[
-    "acme", "auth", "bodies", "data", "dkim", "dns", "domains", "hostname", "imap", "inbound",
-    "listen", "mta_sts", "oauth", "outbound", "relay", "scrub", "shard", "store", "story",
-    "submission", "tls",
+    "acme", "aliases", "auth", "bodies", "data", "dkim", "dns", "domains", "hostname", "imap",
+    "inbound", "listen", "mta_sts", "oauth", "outbound", "relay", "scrub", "shard", "store",
+    "story", "submission", "tls",
 ];
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Mail on its way in: what the configuration wants of that of strangers, who signs that of the
-//! people here, and the memory for both.
+//! people here and seals what is forwarded, and the memory for both.
 
 use std::sync::Arc;
 
@@ -55,7 +55,8 @@ impl Inward {
         })
     }
 
-    /// Who signs what is submitted, and what this server reports to others.
+    /// Who signs what is submitted, seals what is forwarded, and signs what this server reports to
+    /// others.
     #[must_use]
     pub fn signer(&self) -> Option<Arc<Signer>> {
         self.signer.clone()
@@ -66,7 +67,7 @@ impl Inward {
     pub fn settings(&self, settings: SmtpSettings) -> SmtpSettings {
         SmtpSettings {
             inbound: (settings.role == Role::Mx).then(|| Arc::clone(&self.inbound)),
-            signer: self.signer.clone().filter(|_| settings.role == Role::Submission),
+            signer: self.signer.clone().filter(|_| settings.role != Role::Lmtp),
             budget: Some(Arc::clone(&self.budget)),
             ..settings
         }

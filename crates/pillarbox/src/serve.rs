@@ -49,9 +49,20 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     let listeners = server::bind(&config.listeners)?;
     let Config { data, hostname, certificate, scrub, imap, domains, acme, policy, .. } = config;
     let web = Web { domains, policy: Some(policy), acme };
-    let rates = config.submission.rates;
-    let setup =
-        Setup { data, hostname, certificate, listeners, scrub, imap, routes, inward, web, rates };
+    let (forwarding, rates) = (config.forwarding, config.submission.rates);
+    let setup = Setup {
+        data,
+        hostname,
+        certificate,
+        listeners,
+        scrub,
+        imap,
+        inward,
+        routes,
+        web,
+        forwarding,
+        rates,
+    };
     let server = Server::start(opened, setup)?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;

@@ -13,7 +13,7 @@ use net::{
     LoginThrottle, Shutdown, Tls,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smtp::{RateLimits, Rates, Role, Routes, SmtpServer, SmtpSettings};
+use smtp::{Forwarding, RateLimits, Rates, Role, Routes, SmtpServer, SmtpSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -48,6 +48,8 @@ pub struct Setup {
     pub routes: Routes,
     /// What is told over HTTP, and where certificates come from.
     pub web: Web,
+    /// Whether mail of strangers is forwarded.
+    pub forwarding: Forwarding,
     /// How much one account may submit.
     pub rates: RateLimits,
 }
@@ -64,6 +66,7 @@ pub struct Server {
     imap: Imap,
     inward: Inward,
     outward: Outward,
+    forwarding: Forwarding,
     rates: Arc<Rates>,
     /// What a script may want to know of it.
     pub ready: Ready,
@@ -140,6 +143,7 @@ impl Server {
             imap: setup.imap,
             inward: setup.inward,
             outward,
+            forwarding: setup.forwarding,
             rates: Arc::new(Rates::new(setup.rates)),
         };
         let handle = renewal.as_ref().map(|(_, handle)| handle.clone());
@@ -230,11 +234,11 @@ impl Server {
                 self.spawn(listener, arrival, gate, Arc::new(imap));
             }
             Protocol::Smtp(role) => {
-                // Of mail that strangers bring nobody could be told that it failed on its way
-                // elsewhere, as their addresses are not known to be theirs. RFC 3834 §2
-                let sends = role == Role::Submission;
+                // Who hands mail over by LMTP has forwarded what is to be forwarded.
+                let sends = role != Role::Lmtp;
                 let settings = SmtpSettings {
                     outbound: sends.then(|| Arc::clone(&self.outward.outbound)),
+                    forwarding: self.forwarding,
                     rates: Some(Arc::clone(&self.rates)),
                     ..SmtpSettings::new(role, hostname.to_owned(), starttls)
                 };

@@ -9,7 +9,7 @@ use mail_service::{PasswordCost, Service, World};
 use mail_types::Secret;
 use net::{Access, Address, Listener};
 use serde::{Deserialize, Serialize};
-use smtp::{RateLimits, Role, Routes};
+use smtp::{Forwarding, RateLimits, Role, Routes};
 
 use crate::cli::Try;
 use crate::config::{DnsPlace, Imap, InboundPlace, Listen, Protocol, TlsMode};
@@ -60,9 +60,19 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
     let names = names::resolver(&DnsPlace::default())?;
     let inward = Inward::new(&InboundPlace::default(), &names, &hostname, None)?;
     let web = Web { domains: vec![DOMAIN.to_owned()], policy: None, acme: None };
-    let (certificate, rates) = (None, RateLimits::default());
-    let setup =
-        Setup { data, hostname, certificate, listeners, scrub, imap, routes, inward, web, rates };
+    let setup = Setup {
+        data,
+        hostname,
+        certificate: None,
+        listeners,
+        scrub,
+        imap,
+        inward,
+        routes,
+        web,
+        forwarding: Forwarding::default(),
+        rates: RateLimits::default(),
+    };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();

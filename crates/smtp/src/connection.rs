@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail_service::{DeliverError, Destinations, Visit};
+use mail_service::{AddressKind, DeliverError, Destinations, SrsFault, Visit};
 use mail_types::AccountId;
 use net::{Guard, Peer, READ_BYTES_MAX, Stream};
 use smtp_session::{Event, Reply, Role, Session, Transaction};
@@ -19,7 +19,7 @@ use crate::login::Exchange;
 use crate::outbound::Outbound;
 use crate::rates::{TooMuch, Wanted};
 use crate::sent::SentCopy;
-use crate::server::SmtpServer;
+use crate::server::{Forwarding, SmtpServer};
 
 /// Why a session has stopped.
 #[derive(PartialEq, Eq)]
@@ -308,23 +308,48 @@ impl<'a> Connection<'a> {
     }
 
     /// Mail for other systems is taken from who has logged in, and for an address of ours that
-    /// stands for one elsewhere; else this would be an open relay. RFC 5321 §7.8
+    /// stands for one elsewhere; else this would be an open relay (RFC 5321 §7.8). What comes back
+    /// to a path under which mail was forwarded goes on to its sender, and nothing else does: it
+    /// has no reverse-path (RFC 5321 §4.5.5).
     fn refuse_way(&self, address: &str, found: &Destinations) -> Option<Reply> {
-        if found.remote.is_empty() {
+        let role = self.server.settings.role;
+        let sender = self.session.transaction().map_or("", |it| it.reverse_path.as_str());
+        match (role, found.kind) {
+            // Whoever hands this over believes that it is ours.
+            (Role::Lmtp, AddressKind::Elsewhere) => return Some(failed(&DeliverError::NoSuchUser)),
+            (Role::Mx, AddressKind::Elsewhere) => return Some(NO_RELAYING),
+            (_, AddressKind::ReturnPath) if !sender.is_empty() => return Some(NOT_A_NOTICE),
+            _ if found.remote.is_empty() => return None,
+            (Role::Mx, AddressKind::Ours) if self.is_forwarding_refused() => {
+                return Some(NOT_FORWARDED);
+            }
+            _ => {}
+        }
+        let outbound = self.server.settings.outbound.as_ref();
+        let can_leave = |out: &Arc<dyn Outbound>| found.remote.iter().all(|to| out.carries(to));
+        if !outbound.is_some_and(can_leave) {
+            return Some(NO_ROUTE);
+        }
+        if role == Role::Submission {
             return None;
         }
-        let is_foreign =
-            found.local.is_empty() && matches!(&found.remote[..], [it] if it == address);
-        match self.server.settings.role {
-            // Whoever hands this over believes that it is ours.
-            Role::Lmtp if is_foreign => Some(failed(&DeliverError::NoSuchUser)),
-            Role::Mx if is_foreign => Some(Reply::new(550, "5.7.1", "No relaying")),
-            _ => {
-                let outbound = self.server.settings.outbound.as_ref();
-                let can_leave =
-                    |out: &Arc<dyn Outbound>| found.remote.iter().all(|to| out.carries(to));
-                (!outbound.is_some_and(can_leave)).then_some(NO_ROUTE)
-            }
+        let path = self.server.service.forwarding_path(sender, address);
+        path.err().map(cannot_forward)
+    }
+
+    fn is_forwarding_refused(&self) -> bool {
+        self.server.settings.forwarding == Forwarding::Refused
+    }
+}
+
+/// RFC 3463 §3.2
+pub(crate) fn cannot_forward(fault: SrsFault) -> Reply {
+    match fault {
+        SrsFault::TooLong => {
+            Reply::new(553, "5.1.7", "Your sender's address is too long for mail that is forwarded")
+        }
+        SrsFault::Form => {
+            Reply::new(553, "5.1.7", "Mail of a sender's address of this form is not forwarded")
         }
     }
 }
@@ -341,6 +366,14 @@ fn too_much(excess: TooMuch, account: AccountId) -> Reply {
         TooMuch::Recipients => Reply::new(452, "4.7.1", "Too many recipients in an hour"),
     }
 }
+
+const NO_RELAYING: Reply = Reply::new(550, "5.7.1", "No relaying");
+
+const NOT_FORWARDED: Reply =
+    Reply::new(550, "5.7.1", "Mail for this address is not forwarded from here");
+
+const NOT_A_NOTICE: Reply =
+    Reply::new(550, "5.7.1", "This address takes only what comes back from forwarded mail");
 
 const NO_ROUTE: Reply =
     Reply::new(550, "5.7.1", "This server has no way to the domain of the recipient");

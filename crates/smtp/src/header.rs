@@ -1,6 +1,8 @@
 //! The header of a message that is coming: how often it went round already, and for submission what
 //! it lacks, what it must not have, and in whose name it speaks. RFC 6409 §8, RFC 5322 §3.6
 
+use std::collections::HashSet;
+
 use mime::header::{Field, fields};
 use mime::parse_addresses;
 use smtp_session::Reply;
@@ -67,6 +69,23 @@ impl HeaderBlock {
 pub(crate) fn check_hops(header: &[u8]) -> Result<(), Reply> {
     let hops = fields(header).filter(|field| field.is_named(b"Received")).count();
     if hops > HOPS_MAX { Err(Reply::new(554, "5.4.6", "Too many hops")) } else { Ok(()) }
+}
+
+/// A message that has been forwarded for one of these recipients before goes round in a circle, and
+/// grows with each round if he stands for several: to wait for the hops would be too late. RFC 5321
+/// §6.3
+pub(crate) fn check_circle<'a>(
+    header: &[u8],
+    forwarded: impl Iterator<Item = &'a str>,
+) -> Result<(), Reply> {
+    let passed = fields(header).filter(|field| field.is_named(DELIVERED_TO.as_bytes()));
+    let passed: HashSet<Vec<u8>> =
+        passed.map(|field| field.value.trim_ascii().to_ascii_lowercase()).collect();
+    let has_passed = |address: &str| passed.contains(address.to_ascii_lowercase().as_bytes());
+    match forwarded.into_iter().any(has_passed) {
+        true => Err(Reply::new(554, "5.4.6", "This was forwarded for the recipient before")),
+        false => Ok(()),
+    }
 }
 
 /// A header as it may go out.
@@ -167,6 +186,9 @@ fn addresses(field: &Field<'_>) -> Result<Vec<String>, Reply> {
 }
 
 const UNREADABLE_SENDER: Reply = Reply::new(550, "5.6.0", "From or Sender cannot be read");
+
+/// The name of the field in which a recipient stands whom a message has come to.
+pub(crate) const DELIVERED_TO: &str = "Delivered-To";
 
 /// The longest header that is held in memory: longer than any that a person or a list makes.
 pub(crate) const HEADER_BYTES_MAX: usize = 256 * 1024;
@@ -275,5 +297,9 @@ mod tests {
         let header = |hops: usize| format!("{}\r\n", "Received: from a by b\r\n".repeat(hops));
         assert!(check_hops(header(100).as_bytes()).is_ok());
         assert_eq!(check_hops(header(101).as_bytes()).unwrap_err().code, 554);
+        let passed = b"Received: x\r\nDelivered-to:  Info@Our.example \r\nX: a@our.example\r\n\r\n";
+        let circle = |addresses: &[&str]| check_circle(passed, addresses.iter().copied());
+        assert!(circle(&[]).is_ok() && circle(&["a@our.example", "fo@our.example"]).is_ok());
+        assert_eq!(circle(&["a@our.example", "info@our.example"]).unwrap_err().status, "5.4.6");
     }
 }

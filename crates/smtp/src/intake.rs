@@ -16,15 +16,15 @@ use mail_service::story::Story;
 use mail_service::{DeliverError, Destinations, Placed, Route, Service, Staged, Staging, Verdict};
 use mail_types::AccountId;
 use net::{Peer, Security};
-use sender_auth::Signer;
+use sender_auth::{Results, Signer};
 use smtp_session::{Recipient, Reply, Role, Transaction};
 use tracing::{debug, error};
 
-use crate::connection::FULL_MAILBOX;
+use crate::connection::{FULL_MAILBOX, cannot_forward};
 use crate::delivery::{deliver, deliver_patiently, failed, is_in_doubt};
-use crate::header::{Additions, End, HeaderBlock, Split, check_hops, submitted};
+use crate::header::{Additions, End, HeaderBlock, Split, check_circle, check_hops, submitted};
 use crate::held::{Budget, Held};
-use crate::inbound::{Edits, Inbound, Listings, Stranger, cleaned, header_end};
+use crate::inbound::{Edits, Inbound, Judgement, Listings, Stranger, cleaned, header_end};
 use crate::outbound::{Envelope, Outgoing};
 use crate::server::SmtpServer;
 use crate::story;
@@ -60,7 +60,7 @@ pub(crate) struct Intake {
     /// The message as far as it has come, if it must be looked at as a whole.
     held: Option<Held>,
     budget: Arc<Budget>,
-    /// Who signs it, if it has its author here.
+    /// Who signs it, if it has its author here, or seals it, if it is forwarded.
     signer: Option<Arc<Signer>>,
     /// The domain that it is signed for.
     signed_for: Option<String>,
@@ -143,6 +143,7 @@ impl Intake {
             intake.add(recipient, all_out, &mut outward).await?;
         }
         if let Some(outbound) = outbound.filter(|_| !outward.is_empty()) {
+            let forwarded_as = intake.forwarding_path(&transaction.reverse_path)?;
             let transaction = Transaction { recipients: outward, ..transaction };
             let account = match account {
                 None => None,
@@ -151,7 +152,8 @@ impl Intake {
                     Some(name.map_err(|error| failed(&error.into()))?)
                 }
             };
-            intake.outgoing = Some(Ok(outbound.begin(Envelope { transaction, account, id })));
+            let envelope = Envelope { transaction, forwarded_as, account, id };
+            intake.outgoing = Some(Ok(outbound.begin(envelope)));
         }
         if intake.held.is_none() {
             intake.open(b"").await;
@@ -164,9 +166,34 @@ impl Intake {
         for delivery in self.deliveries.iter_mut().filter(|it| !it.own.is_empty()) {
             delivery.push(&self.trace.fields(&delivery.address, above)).await;
         }
+        let passed = self.passed();
+        self.push_out(&passed).await;
         self.push_out(above).await;
         let received = self.trace.received().to_vec();
         self.push_out(&received).await;
+    }
+
+    /// The field that says for whom the copy for other systems was forwarded, by which a circle is
+    /// found. Of several recipients none must learn of another one. RFC 5321 §6.3, §7.2
+    fn passed(&self) -> Vec<u8> {
+        let mut forwarded = self.forwarded();
+        match (forwarded.next(), forwarded.next()) {
+            (Some(only), None) => Trace::passed(only),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Recipients who stand for somebody elsewhere, of a message that a stranger has brought.
+    fn forwarded(&self) -> impl Iterator<Item = &str> {
+        let recipients = self.deliveries.iter().filter(|_| self.role != Role::Submission);
+        recipients.filter(|it| it.is_forwarded).map(|it| it.address.as_str())
+    }
+
+    /// Under which reverse-path the copy for other systems leaves, if not under the sender's own.
+    /// All of them have one: it is of the domain of the first who is forwarded.
+    fn forwarding_path(&self, sender: &str) -> Result<Option<String>, Reply> {
+        let Some(first) = self.forwarded().next() else { return Ok(None) };
+        self.service.forwarding_path(sender, first).map_err(cannot_forward)
     }
 
     async fn push_out(&mut self, text: &[u8]) {
@@ -192,7 +219,7 @@ impl Intake {
             staging: Ok(self.service.stage_delivery(&[])),
         };
         let found = self.service.destinations(&recipient.address).await;
-        let Destinations { local, remote } = found.map_err(|error| failed(&error))?;
+        let Destinations { local, remote, .. } = found.map_err(|error| failed(&error))?;
         delivery.is_forwarded = all_out || !remote.is_empty();
         for address in remote {
             // Elsewhere the letter case of a local part may matter. RFC 5321 §2.4
@@ -278,6 +305,7 @@ impl Intake {
             Role::Lmtp => Ok(None),
             Role::Mx => {
                 check_hops(&split.header)?;
+                check_circle(&split.header, self.forwarded())?;
                 if self.stranger.is_some() && split.end == End::TooLong {
                     return Err(HEADER_TOO_LONG);
                 }
@@ -337,7 +365,14 @@ impl Intake {
             let story = &mut self.story;
             let judged = inbound.judge(&self.service, stranger, text, now_secs(), story).await?;
             self.verdict = judged.verdict;
+            if let Some(refusal) = self.refuse_to_forward(&judged) {
+                return Err(refusal);
+            }
             header = cleaned(&header, &self.hostname, &judged.edits).into();
+            if let Some((signer, domain)) = self.sealer() {
+                let text = [&header[..], &body[..]].concat();
+                self.push_out(&seal(signer, domain, judged.results, text).await).await;
+            }
             self.open(&judged.above).await;
         } else if let (Some(signer), Some(domain)) = (self.signer.clone(), self.signed_for.take()) {
             let signature = sign(signer, domain, whole.text.clone()).await?;
@@ -349,6 +384,26 @@ impl Intake {
             self.store(piece).await;
         }
         Ok(())
+    }
+
+    /// Why a message that would be taken here is not forwarded, and so not taken: the one reply is
+    /// for all recipients, and nothing vanishes.
+    fn refuse_to_forward(&self, judged: &Judgement) -> Option<Reply> {
+        self.outgoing.as_ref()?;
+        // Who forwards junk is soon taken for its sender.
+        if judged.verdict == Verdict::Junk {
+            return Some(JUNK_FOR_ELSEWHERE);
+        }
+        // Under a path of ours SPF would prove that it is from here. RFC 7489 §3.1.2
+        let is_claimed = judged.unproved.iter().any(|domain| self.service.is_kin(domain));
+        is_claimed.then_some(NOT_FROM_HERE)
+    }
+
+    /// Who seals a message that is forwarded, and for which domain: the one that forwards it.
+    fn sealer(&self) -> Option<(Arc<Signer>, String)> {
+        let (_, domain) = self.forwarded().next()?.rsplit_once('@')?;
+        let signer = self.signer.clone()?;
+        signer.signs_for(domain).then(|| (signer, domain.to_owned()))
     }
 
     /// The message is whole: delivers it, and says what became of it.
@@ -510,6 +565,15 @@ async fn sign(signer: Arc<Signer>, domain: String, text: Bytes) -> Result<Vec<u8
     }
 }
 
+/// What was found out about a message that is forwarded, sealed, so that who trusts us takes it for
+/// what it was when it came here. Without a seal it goes all the same. RFC 8617 §5.1
+async fn seal(signer: Arc<Signer>, domain: String, results: Results, text: Vec<u8>) -> Vec<u8> {
+    let sealing =
+        tokio::task::spawn_blocking(move || signer.seal(&domain, &results, &text, now_secs()));
+    let sealed = sealing.await.inspect_err(|error| error!(%error, "a message was not sealed"));
+    sealed.ok().flatten().unwrap_or_default()
+}
+
 async fn finish(staging: Result<Staging, DeliverError>) -> Result<Staged, DeliverError> {
     Ok(staging?.finish().await?)
 }
@@ -537,6 +601,12 @@ fn now_secs() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
+
+const JUNK_FOR_ELSEWHERE: Reply =
+    Reply::new(550, "5.7.1", "It looks like junk, and a recipient's mail is forwarded");
+
+const NOT_FROM_HERE: Reply =
+    Reply::new(550, "5.7.26", "It is not from the author it names, and would be forwarded as such");
 
 const HEADER_TOO_LONG: Reply = Reply::new(552, "5.3.4", "Header too long");
 

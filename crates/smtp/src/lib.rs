@@ -35,6 +35,6 @@ pub use inbound::{
 };
 pub use outbound::{Envelope, Outbound, Outgoing, Pending};
 pub use rates::{RateLimits, Rates};
-pub use server::{GREET_PAUSE, SmtpServer, SmtpSettings};
+pub use server::{Forwarding, GREET_PAUSE, SmtpServer, SmtpSettings};
 pub use smtp_session::Role;
 pub use trace::{Arrival, Protocol, Trace, mail_date};

@@ -34,6 +34,8 @@ pub type Pending<'a, T = ()> = Pin<Box<dyn Future<Output = Result<T, ServiceErro
 pub struct Envelope {
     /// What MAIL and RCPT said; its recipients are those that the message shall still go to.
     pub transaction: Transaction,
+    /// The reverse-path that the message shall leave under, if it is a stranger's and forwarded.
+    pub forwarded_as: Option<String>,
     /// Who had logged in; `None` for mail that a stranger brought.
     pub account: Option<AccountName>,
     /// A name for this message that the log and its Received field have too.

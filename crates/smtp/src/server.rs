@@ -29,17 +29,29 @@ pub struct SmtpSettings {
     pub starttls: Option<TlsServer>,
     /// Who carries mail to other systems; without it no mail for them is taken.
     pub outbound: Option<Arc<dyn Outbound>>,
+    /// Whether mail of strangers is forwarded by it, too.
+    pub forwarding: Forwarding,
     /// How much one account may submit; shared by all listeners.
     pub rates: Option<Arc<Rates>>,
     /// What strangers must pass at a server for mail from anywhere; without it nothing.
     pub inbound: Option<Arc<Inbound>>,
-    /// Who signs what the people here send; without it nothing is signed.
+    /// Who signs what the people here send, and seals what is forwarded; without it nobody does.
     pub signer: Option<Arc<Signer>>,
     /// Memory for messages that are held until they have come; shared by all listeners.
     pub budget: Option<Arc<Budget>>,
     /// How long a stranger waits for the greeting. Who cannot wait for it is a program that sends
     /// junk to thousands at a time.
     pub greet_pause: Duration,
+}
+
+/// Whether mail of strangers goes on to addresses elsewhere for which one here stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forwarding {
+    /// It does, where a way leads there.
+    #[default]
+    Allowed,
+    /// It is refused. What comes back from mail that was forwarded goes to its sender all the same.
+    Refused,
 }
 
 impl SmtpSettings {
@@ -54,6 +66,7 @@ impl SmtpSettings {
             hostname,
             starttls,
             outbound: None,
+            forwarding: Forwarding::default(),
             rates: None,
             inbound: None,
             signer: None,

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use mail_types::InternalDate;
 use net::Security;
 
+use crate::header::DELIVERED_TO;
+
 /// How a message came here.
 #[derive(Clone, Debug)]
 pub struct Arrival<'a> {
@@ -87,6 +89,11 @@ impl Trace {
         Self { return_path: format!("Return-Path: <{reverse_path}>\r\n"), received }
     }
 
+    /// The field that says to whom a message came before it was delivered, or forwarded.
+    pub fn passed(recipient: &str) -> Vec<u8> {
+        format!("{DELIVERED_TO}: {recipient}\r\n").into_bytes()
+    }
+
     /// The field that every server on the way adds.
     pub fn received(&self) -> &[u8] {
         self.received.as_bytes()
@@ -96,9 +103,7 @@ impl Trace {
     /// came. Return-Path comes first and stands once (RFC 5321 §4.4).
     pub fn fields(&self, recipient: &str, above: &[u8]) -> Vec<u8> {
         let mut fields = self.return_path.clone().into_bytes();
-        fields.extend_from_slice(b"Delivered-To: ");
-        fields.extend_from_slice(recipient.as_bytes());
-        fields.extend_from_slice(b"\r\n");
+        fields.extend_from_slice(&Self::passed(recipient));
         fields.extend_from_slice(above);
         fields.extend_from_slice(self.received.as_bytes());
         fields

@@ -83,6 +83,7 @@ fn write_terms(w: &mut Writer, terms: &Terms) {
         }
         Origin::Server => w.byte(1),
         Origin::Stranger => w.byte(2),
+        Origin::Vouched => w.byte(3),
     }
     w.option(terms.envid.as_ref(), text);
     w.byte(match terms.ret {
@@ -104,6 +105,7 @@ fn write_terms(w: &mut Writer, terms: &Terms) {
         (terms.smtputf8, SMTPUTF8),
         (terms.require_tls, REQUIRE_TLS),
         (terms.tls_optional, TLS_OPTIONAL),
+        (terms.forwarded_as.is_some(), FORWARDED),
     ];
     let set = marks.iter().filter(|(is_set, _)| *is_set);
     w.byte(set.fold(release, |marks, (_, mark)| marks | mark));
@@ -111,6 +113,9 @@ fn write_terms(w: &mut Writer, terms: &Terms) {
         None => {}
         Some(Release::For(secs)) => w.number(u64::from(secs)),
         Some(Release::Until(at)) => w.signed(at),
+    }
+    if let Some(path) = &terms.forwarded_as {
+        text(w, path);
     }
 }
 
@@ -120,6 +125,7 @@ fn read_terms(r: &mut Reader<'_>) -> Result<Terms, Fault> {
         0 => Origin::Account(owned(r)?),
         1 => Origin::Server,
         2 => Origin::Stranger,
+        3 => Origin::Vouched,
         _ => return Err("its origin is not known"),
     };
     let envid = r.option(owned)?;
@@ -146,8 +152,10 @@ fn read_terms(r: &mut Reader<'_>) -> Result<Terms, Fault> {
     if marks > MARKS_MAX {
         return Err("its marks are not known");
     }
+    let forwarded_as = if has(FORWARDED) { Some(owned(r)?) } else { None };
     Ok(Terms {
         sender,
+        forwarded_as,
         origin,
         envid,
         ret,
@@ -264,7 +272,8 @@ const REQUIRE_TLS: u8 = 2;
 const TLS_OPTIONAL: u8 = 4;
 const RELEASE_FOR: u8 = 8;
 const RELEASE_UNTIL: u8 = 16;
-const MARKS_MAX: u8 = 31;
+const FORWARDED: u8 = 32;
+const MARKS_MAX: u8 = 63;
 
 const VERSION: u8 = 1;
 
@@ -308,12 +317,37 @@ mod tests {
         let mut plain = small.clone();
         plain.entry.terms.tls_optional = true;
         plain.entry.terms.release = Some(Release::Until(1_800_000_300));
-        for entry in [full(), small, held, plain] {
+        let mut forwarded = plain.clone();
+        forwarded.entry.terms.forwarded_as = Some("SRS0=t=d=x.example=a@mail.example".into());
+        let mut vouched = full();
+        vouched.entry.terms.origin = Origin::Vouched;
+        for entry in [full(), small, held, plain, forwarded, vouched] {
             let bytes = entry.encode();
             assert_eq!(StoredEntry::decode(b"k", &bytes), Ok(entry));
             assert_damage_is_noticed(&bytes, |bytes| StoredEntry::decode(b"k", bytes));
         }
         assert!(StoredEntry::decode(b"k", NEVER).is_err());
+    }
+
+    /// What is stored must keep its meaning from one version of the program to the next.
+    #[test]
+    fn each_origin_has_its_tag_and_no_other_tag_is_read() {
+        let of = |origin| {
+            let mut w = Writer::new(VERSION);
+            write_terms(&mut w, &Terms::new(None, origin));
+            w.finish()
+        };
+        let read = |bytes: &[u8]| decode(b"k", bytes, VERSION, read_terms).map(|it| it.origin);
+        let origins = [Origin::Server, Origin::Stranger, Origin::Vouched];
+        let mut bytes = of(Origin::Server);
+        let at = 2; // behind the version and "no sender"
+        for (tag, origin) in (1..).zip(origins) {
+            bytes[at] = tag;
+            assert_eq!(bytes, of(origin.clone()));
+            assert_eq!(read(&bytes), Ok(origin));
+        }
+        bytes[at] = 4;
+        assert!(read(&bytes).is_err());
     }
 
     #[test]
@@ -335,6 +369,7 @@ mod tests {
         let recipient = recipient.clone();
         stored.entry.recipients = vec![recipient; mail_queue::ENTRY_RECIPIENTS_MAX];
         stored.entry.terms.sender = Some(text(320));
+        stored.entry.terms.forwarded_as = Some(text(320));
         stored.entry.terms.origin = Origin::Account(text(320));
         let envelope = mail_queue::Envelope {
             terms: stored.entry.terms.clone(),

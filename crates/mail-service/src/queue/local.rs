@@ -38,9 +38,7 @@ impl Service {
     /// Errors of the store.
     pub async fn is_local(&self, address: &str) -> Result<bool, ServiceError> {
         let Some((_, domain)) = address.rsplit_once('@') else { return Ok(true) };
-        let config = &self.shared.config;
-        let is = |own: &String| own.eq_ignore_ascii_case(domain);
-        if config.domains.iter().any(is) || is(&config.queue.hostname) {
+        if self.is_ours(domain) {
             return Ok(true);
         }
         let Ok(name) = AccountName::new(address) else { return Ok(false) };

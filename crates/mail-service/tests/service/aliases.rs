@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use mail_service::{AliasError, DeliverError, Destinations, Kept, Route, Service, Sharing, check};
+use mail_service::{
+    AddressKind, AliasError, DeliverError, Destinations, Kept, Route, Service, Sharing, SrsFault,
+    check,
+};
 use mail_types::AccountId;
 use mailbox::{Operation, Quota};
 use store::mem::Mem;
@@ -21,7 +24,7 @@ async fn set(service: &Service, address: &str, targets: &[&str]) {
 }
 
 async fn ids(service: &Service, recipient: &str) -> (Vec<AccountId>, Vec<String>) {
-    let Destinations { local, remote } = service.destinations(recipient).await.unwrap();
+    let Destinations { local, remote, .. } = service.destinations(recipient).await.unwrap();
     let mut ids: Vec<_> = local.into_iter().map(|kept| kept.route.account).collect();
     ids.sort_unstable();
     (ids, remote)
@@ -166,4 +169,61 @@ async fn an_account_has_room_up_to_its_limits() {
     let quota = Quota { messages: Some(0), ..Quota::default() };
     account.submit(Operation::SetQuota { quota }).await.unwrap();
     assert!(!service.has_room(account.id(), 1).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_comes_back_from_forwarded_mail_goes_to_its_sender_while_that_can_be() {
+    let mut setup = Setup::new(Sharing::Shared);
+    setup.config.domains = ["mail.example", "other.example"].map(str::to_owned).to_vec();
+    let store: Arc<dyn store::Store> = Arc::new(Mem::new());
+    let service = setup.open(Arc::clone(&store)).await;
+    // It has the domain that the mail was for, and nobody gets what only looks so.
+    set(&service, "@other.example", &["dock@mail.example"]).await;
+    account_of(&service, "dock").await;
+    let news = "News@Harbour.example";
+    let path = service.forwarding_path(news, "info@Other.example").unwrap().unwrap();
+    assert!(path.ends_with("=Harbour.example=News@Other.example"), "{path}");
+    let forged = path.replacen("News", "Views", 1);
+    assert_eq!(service.destinations(&forged).await, Err(DeliverError::NoSuchUser));
+    // Another node, a mail program that knows no capitals, and mail that came by here twice.
+    let node = setup.open(store).await;
+    let between = path.replace("@Other.example", "@between.example");
+    let twice = service.forwarding_path(&between, "info@mail.example").unwrap().unwrap();
+    assert!(twice.starts_with("SRS1=") && twice.contains("=between.example="), "{twice}");
+    let again = twice.replacen("between", "other", 1);
+    assert_eq!(node.destinations(&again).await, Err(DeliverError::NoSuchUser));
+    for (path, sender) in
+        [(path.clone(), news), (path.to_lowercase(), "news@harbour.example"), (twice, &between)]
+    {
+        let found = node.destinations(&path).await.unwrap();
+        assert_eq!((found.local, found.kind), (vec![], AddressKind::ReturnPath), "{path}");
+        assert_eq!(found.remote, [sender]);
+    }
+    setup.clock.advance(22 * 86_400);
+    assert_eq!(node.destinations(&path).await, Err(DeliverError::NoSuchUser));
+}
+
+#[tokio::test]
+async fn mail_is_forwarded_under_its_own_path_where_that_finds_the_way() {
+    let service = service(&["mail.example"]).await;
+    let path = |sender: &str| service.forwarding_path(sender, "info@mail.example");
+    assert_eq!(path(""), Ok(None));
+    assert_eq!(path("dock@Mail.Example"), Ok(None));
+    assert_eq!(path("\"a b\"@x.example"), Err(SrsFault::Form));
+    assert_eq!(path(&format!("{}@x.example", "a".repeat(220))), Err(SrsFault::TooLong));
+    for (domain, is_kin) in [
+        ("Mail.example", true),
+        ("a.mail.example", true),
+        ("example", true),
+        ("gmail.example", false),
+        ("il.example", false),
+        ("mail.example.net", false),
+    ] {
+        assert_eq!(service.is_kin(domain), is_kin, "{domain}");
+    }
+    // An alias may have no domain, or one of which nobody knows that it is here.
+    for recipient in ["postmaster", "info@strange.example"] {
+        let path = service.forwarding_path("a@x.example", recipient).unwrap().unwrap();
+        assert!(path.ends_with("@mail.example"), "{path}");
+    }
 }

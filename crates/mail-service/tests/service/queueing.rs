@@ -265,6 +265,7 @@ async fn what_is_told_to_whom() {
         Envelope { terms, recipients, hold_until: None }
     };
     let stranger = Terms::new(Some("dock@mail.example".into()), Origin::Stranger);
+    let vouched = Terms::new(Some("dock@mail.example".into()), Origin::Vouched);
     let null = Terms::new(None, Origin::Account("dock".into()));
     let cases = [
         (terms(), "bad@x.example", Notify::Unasked, Some("Action: failed")),
@@ -275,6 +276,7 @@ async fn what_is_told_to_whom() {
         (terms(), "dock@mail.example", notify(true, true), Some("Action: delivered")),
         (terms(), "nobody@mail.example", Notify::Unasked, Some("Status: 5.1.1")),
         (stranger, "bad@x.example", Notify::Unasked, None),
+        (vouched, "bad@x.example", Notify::Unasked, Some("Action: failed")),
         (null, "bad@x.example", notify(true, true), None),
     ];
     for (terms, to, notify, expected) in cases {

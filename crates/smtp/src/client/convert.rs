@@ -21,7 +21,7 @@ pub(super) fn errand(job: &Job, name: &str, tls: ClientTls) -> Errand {
         name: name.to_owned(),
         tls,
         credentials: None,
-        sender: job.terms.sender.clone().unwrap_or_default(),
+        sender: job.terms.reverse_path().unwrap_or_default().to_owned(),
         recipients: job.recipients.iter().map(addressee).collect(),
         size: job.body.size(),
         has_8bit: job.terms.body != Body::SevenBit,

@@ -75,13 +75,14 @@ impl Outgoing for Taking {
 }
 
 fn queue_envelope(envelope: Envelope, traits: Traits) -> QueueEnvelope {
-    let Envelope { transaction, account, .. } = envelope;
+    let Envelope { transaction, forwarded_as, account, .. } = envelope;
     let sender = Some(transaction.reverse_path).filter(|path| !path.is_empty());
     let origin = match account {
         Some(name) => Origin::Account(name.as_str().to_owned()),
         None => Origin::Stranger,
     };
     let terms = Terms {
+        forwarded_as,
         envid: transaction.envelope_id.filter(|id| !id.is_empty()),
         ret: transaction.ret.map(|ret| match ret {
             smtp_session::Ret::Full => Ret::Full,
@@ -155,7 +156,7 @@ mod tests {
         let account = AccountName::new("dock").ok();
         let traits = Traits { has_8bit: false, is_tls_optional: true };
         let QueueEnvelope { terms, recipients, hold_until } =
-            queue_envelope(Envelope { transaction, account, id: 1 }, traits);
+            queue_envelope(Envelope { transaction, forwarded_as: None, account, id: 1 }, traits);
         assert_eq!((terms.sender.as_deref(), hold_until), (None, Some(9)));
         assert_eq!(terms.release, Some(Release::For(4)));
         assert!(terms.require_tls && !terms.tls_optional);
@@ -176,7 +177,7 @@ mod tests {
             vec![smtp_session::Recipient { address: "b@x.example".into(), ..Default::default() }];
         let transaction = Transaction { recipients, ..Transaction::default() };
         let traits = Traits { has_8bit: true, is_tls_optional: true };
-        let envelope = Envelope { transaction, account: None, id: 1 };
+        let envelope = Envelope { transaction, forwarded_as: None, account: None, id: 1 };
         let queued = queue_envelope(envelope, traits);
         assert_eq!((queued.terms.body, queued.hold_until), (Body::EightBitMime, None));
         assert!(queued.terms.tls_optional && !queued.terms.require_tls);

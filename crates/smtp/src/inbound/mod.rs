@@ -23,6 +23,7 @@ use bytes::Bytes;
 use mail_service::story::Story;
 use mail_service::{DeliverError, GreylistTerms, Greylisting, Service, Verdict, Visit};
 use net::Peer;
+use sender_auth::Results;
 use smtp_session::Reply;
 use tracing::info;
 
@@ -73,6 +74,10 @@ pub(crate) struct Judgement {
     /// Fields that stand above the one that says from where it came.
     pub(crate) above: Vec<u8>,
     pub(crate) edits: Edits,
+    /// What was found out about the sender, for a seal.
+    pub(crate) results: Results,
+    /// As [`SenderResult`] has it.
+    pub(crate) unproved: Vec<String>,
 }
 
 impl Inbound {
@@ -129,6 +134,8 @@ impl Inbound {
             let found = senders.check(stranger.claim(&message, now)).await;
             info!(id = stranger.id, decision = ?found.decision, why = ?found.reason, "checked");
             judgement.above.clone_from(&found.fields);
+            judgement.results = found.results.clone();
+            judgement.unproved.clone_from(&found.unproved);
             story::checked(story, &found);
             evidence.sender = Some(found);
         }

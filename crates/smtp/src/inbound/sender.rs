@@ -5,7 +5,9 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 
-use sender_auth::{Decision, Incoming, Results, Verifier};
+use sender_auth::{
+    Decision, Dkim, DkimResult, Dmarc, DmarcResult, Incoming, Report, Results, Verifier,
+};
 
 /// A message whose sender is to be checked.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,8 @@ pub struct SenderResult {
     pub reason: String,
     /// What was found, for stories and seals.
     pub results: Results,
+    /// Domains of its authors that nothing speaks for.
+    pub unproved: Vec<String>,
     /// The fields that tell the results, whole lines.
     pub fields: Vec<u8>,
 }
@@ -56,6 +60,7 @@ impl SenderChecks for Verifier {
             };
             let report = self.verify(&incoming).await;
             SenderResult {
+                unproved: unproved(&report),
                 decision: report.decision,
                 reason: report.reason,
                 results: report.results,
@@ -63,6 +68,20 @@ impl SenderChecks for Verifier {
             }
         })
     }
+}
+
+/// A domain without a policy (DMARC) is proved by a signature of its own.
+fn unproved(report: &Report) -> Vec<String> {
+    let has_signed = |domain: &String| {
+        let of_it = |it: &&Dkim| it.domain.as_ref() == Some(domain);
+        report.dkim.iter().filter(of_it).any(|it| it.result == DkimResult::Pass)
+    };
+    let is_proved = |it: &&Dmarc| match it.result {
+        DmarcResult::Pass => true,
+        DmarcResult::None => has_signed(&it.domain),
+        _ => false,
+    };
+    report.dmarc.iter().filter(|it| !is_proved(it)).map(|it| it.domain.clone()).collect()
 }
 
 impl fmt::Debug for dyn SenderChecks {

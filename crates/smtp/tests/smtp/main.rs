@@ -7,6 +7,7 @@ mod burl;
 mod common;
 mod direct;
 mod filter;
+mod forwarding;
 mod hops;
 mod hostile;
 mod inbound;

@@ -85,6 +85,11 @@ async fn s092_nothing_is_relayed() {
         "<\"home@pillarbox.example\"@elsewhere.example>",
         "<home@pillarbox.example@elsewhere.example>",
         "<out@pillarbox.example>",
+        "<SRS0=aaaaaaaa=aa=y.example=x@pillarbox.example>",
+        "<srs0+aaaaaaaa=aa=y.example=x@pillarbox.example>",
+        "<SRS1=aaaaaaaa=y.example==aaaaaaaa=aa=z.example=x@pillarbox.example>",
+        "<\"SRS0=aaaaaaaa=aa=y.example=x\"@pillarbox.example>",
+        "<SRS0=@pillarbox.example>",
         "<>",
         "<user>",
     ];
