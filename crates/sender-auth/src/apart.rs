@@ -3,7 +3,7 @@
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
-/// Does the work of looking at so many octets, or of signing them.
+/// Does the work of looking at so many octets.
 ///
 /// For a long message the other tasks of this thread are handed to another one first, which costs
 /// less than copying the message there. A runtime of one thread has nobody to hand them to.

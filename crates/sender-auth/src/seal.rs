@@ -7,7 +7,6 @@
 
 use mime::header::fields;
 
-use crate::apart::apart;
 use crate::arc::{
     ArcResult, INSTANCES_MAX, Instance, RESULTS, SEAL, SIGNATURE, highest_of_broken, instances,
     sealed,
@@ -30,6 +29,8 @@ impl Signer {
     /// - The chain is full, or its newest seal says already that it is broken (§5.1 step 2).
     /// - A key of the chain could not be asked for: later it may still hold, and our word that it
     ///   does not would end it.
+    ///
+    /// Like [`Signer::sign`] it takes as long as a long message does: call it where nobody waits.
     pub fn seal(
         &self,
         domain: &str,
@@ -42,12 +43,10 @@ impl Signer {
         if results.payload.is_empty() {
             return None;
         }
-        apart(message.len(), || {
-            let message = Message::new(message);
-            let place = place(&message, results.chain)?;
-            let content = Content::new(&message, domain, now, &["DKIM-Signature"]);
-            set(&place, &content, ready, results)
-        })
+        let message = Message::new(message);
+        let place = place(&message, results.chain)?;
+        let content = Content::new(&message, domain, now, &["DKIM-Signature"]);
+        set(&place, &content, ready, results)
     }
 }
 

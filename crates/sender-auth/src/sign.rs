@@ -11,7 +11,6 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use mail_auth::dkim::Canonicalization;
 use mail_types::Secret;
 
-use crate::apart::apart;
 use crate::domain;
 use crate::keys::{Key, KeyError};
 use crate::message::{Message, Signed, body_hash};
@@ -107,21 +106,17 @@ impl Signer {
     pub fn sign(&self, from_domain: &str, message: &[u8], now: i64) -> Option<Vec<u8>> {
         let domain = domain::normal(from_domain)?;
         let keys = self.domains.get(&domain)?;
-        apart(message.len(), || signed(domain, keys, &Message::new(message), now))
+        let message = Message::new(message);
+        if message.has_too_many_fields() {
+            return None;
+        }
+        let content = Content::new(&message, domain, now, &[]);
+        let mut fields = Vec::new();
+        for ready in keys {
+            fields.extend_from_slice(&content.field("DKIM-Signature", "v=1", ready)?);
+        }
+        Some(fields)
     }
-}
-
-/// The fields of a message by each of these keys of a domain.
-fn signed(domain: String, keys: &[Ready], message: &Message<'_>, now: i64) -> Option<Vec<u8>> {
-    if message.has_too_many_fields() {
-        return None;
-    }
-    let content = Content::new(message, domain, now, &[]);
-    let mut fields = Vec::new();
-    for ready in keys {
-        fields.extend_from_slice(&content.field("DKIM-Signature", "v=1", ready)?);
-    }
-    Some(fields)
 }
 
 /// What signatures of a message's content have in common, by whatever key.
