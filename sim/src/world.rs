@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use mail_service::{Clock, PasswordCost, Service, ServiceConfig, World};
 use store::{Store, StoreError};
@@ -29,6 +30,10 @@ impl HandClock {
 impl Clock for HandClock {
     fn now_secs(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_secs((self.now_secs() - START_SECS).unsigned_abs())
     }
 }
 
