@@ -1,7 +1,9 @@
 //! A PostgreSQL of a test's own: a private cluster in a temporary folder, on a free loopback port,
 //! stopped when it is dropped or when the test's process ends.
 
+use std::collections::hash_map::RandomState;
 use std::fs::Permissions;
+use std::hash::BuildHasher;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -128,7 +130,7 @@ impl Cluster {
     pub fn stop(&mut self, how: Stop) -> io::Result<()> {
         let mode = if how == Stop::Fast { "fast" } else { "immediate" };
         let mut stop = self.as_owner("pg_ctl");
-        stop.arg("-D").arg(self.data()).args(["stop", "-w", "-s", "-m", mode]);
+        stop.arg("-D").arg(self.data()).args(["stop", "-w", "-t", "180", "-s", "-m", mode]);
         succeed(&mut stop)?;
         self.end();
         Ok(())
@@ -155,8 +157,7 @@ impl Cluster {
     fn begin(&mut self) -> io::Result<()> {
         let mut tries = 0;
         loop {
-            // Somebody else may take the port in between.
-            self.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+            self.port = free_port()?;
             self.serve()?;
             match self.wait_until_ready() {
                 Ok(()) => return Ok(()),
@@ -243,6 +244,21 @@ impl Drop for Cluster {
     }
 }
 
+/// A port below those that the system gives to whoever connects: it stays free while the server is
+/// stopped, and a client that calls meanwhile is not connected to itself.
+fn free_port() -> io::Result<u16> {
+    let mut last = None;
+    for _ in 0..PORT_TRIES {
+        let chance = RandomState::new().hash_one(0_u8) % u64::from(PORT_COUNT);
+        let port = PORT_LOWEST + u16::try_from(chance).unwrap_or(0);
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::other("no port was tried")))
+}
+
 fn succeed(command: &mut Command) -> io::Result<Output> {
     let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() {
@@ -297,8 +313,14 @@ fn is_program(path: &Path) -> bool {
 
 const DEBIAN_PROGRAMS: &str = "/usr/lib/postgresql";
 
+/// Somebody else may take the port before the server does.
 const START_TRIES: u32 = 3;
 
+/// Linux gives out 32768 and above.
+const PORT_LOWEST: u16 = 10_000;
+const PORT_COUNT: u16 = 20_000;
+const PORT_TRIES: u32 = 100;
+
 /// Recovery after a crash takes a while on a busy machine.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_PATIENCE: Duration = Duration::from_secs(180);
 const START_POLL: Duration = Duration::from_millis(20);

@@ -42,7 +42,7 @@ async fn ask(resolver: &Resolver, name: &str) -> Addresses {
     let (began, worked) = (Instant::now(), worked());
     let answer = resolver.addresses(name).await;
     let worked = self::worked() - worked;
-    assert!(began.elapsed() < TIMEOUT + Duration::from_secs(1), "{name}: {:?}", began.elapsed());
+    assert!(began.elapsed() < TIMEOUT + Duration::from_secs(60), "{name}: {:?}", began.elapsed());
     assert!(worked < WORK_MAX, "{name}: {worked:?}");
     eprintln!("{name}: {worked:?} of work, {:?}", began.elapsed());
     answer

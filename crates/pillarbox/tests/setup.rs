@@ -132,7 +132,7 @@ impl Machine {
         let running = Running(child);
         let begun = Instant::now();
         while !ready.exists() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "not ready in time");
+            assert!(begun.elapsed() < Duration::from_secs(180), "not ready in time");
             thread::sleep(Duration::from_millis(5));
         }
         running

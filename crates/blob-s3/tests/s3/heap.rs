@@ -88,7 +88,7 @@ fn a_wrong_key_is_told_at_once_and_no_secret_with_it() {
         heap.delete(&key("61/aa-1")).unwrap_err(),
     ];
     // None of them was worth a second attempt.
-    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(started.elapsed() < Duration::from_secs(60));
     for error in errors {
         let shown = format!("{error} {error:?} {heap:?} {wrong:?}");
         assert!(!shown.contains(secret), "{shown}");
@@ -134,7 +134,7 @@ fn an_abandoned_upload_in_parts_is_aborted() {
     writer.write(&vec![7; 2 * PART + 1]).unwrap();
     assert!(unfinished() > 0);
     drop(writer);
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + Duration::from_secs(120);
     while unfinished() > 0 {
         assert!(Instant::now() < until, "parts of an abandoned upload stay");
         std::thread::yield_now();

@@ -29,8 +29,8 @@ pub fn config(bucket: &Bucket, limits: Limits) -> S3Config {
 pub fn limits(attempt_timeout: Duration) -> Limits {
     Limits {
         attempt_timeout,
-        write_budget: Duration::from_secs(20),
-        read_budget: Duration::from_secs(20),
+        write_budget: Duration::from_secs(120),
+        read_budget: Duration::from_secs(120),
         backoff_min: Duration::from_millis(5),
         backoff_max: Duration::from_millis(40),
         ..Limits::default()
