@@ -54,7 +54,9 @@ impl Host {
         harness.peer = Peer::Ip([192, 0, 2, 7].into());
         let service = harness.service.clone();
         let routes = Routes::from(Relays::new(vec![relay(&sink)]).unwrap());
-        let transport = Arc::new(OutboundTransport::new(routes.clone(), HOSTNAME.to_owned()));
+        let hostname = HOSTNAME.to_owned();
+        let transport = OutboundTransport::new(service.clone(), routes.clone(), hostname);
+        let transport = Arc::new(transport);
         let runner =
             QueueRunner::new(service.clone(), transport, RunnerSettings::default()).unwrap();
         service.set_alias(INFO, &[FAR.to_owned()]).await.unwrap();
