@@ -143,10 +143,6 @@ pub(crate) fn recipient(to: smtp_session::Recipient) -> Recipient {
 mod tests {
     use super::*;
 
-    fn envelope(transaction: Transaction) -> Envelope {
-        Envelope { transaction, forwarded_as: None, account: None, id: 1 }
-    }
-
     #[test]
     fn the_queue_is_told_all_that_the_client_said() {
         let said = |notify, original: Option<&str>| smtp_session::Recipient {
