@@ -52,6 +52,19 @@ impl Inward {
         })
     }
 
+    /// The same, with the memory of another, so that both together take no more than one.
+    #[must_use]
+    pub fn sharing(self, other: &Self) -> Self {
+        Self { budget: Arc::clone(&other.budget), ..self }
+    }
+
+    /// The same with other keys.
+    #[must_use]
+    pub fn signing_with(&self, signer: Signer) -> Self {
+        let (inbound, budget) = (Arc::clone(&self.inbound), Arc::clone(&self.budget));
+        Self { inbound, signer: Some(Arc::new(signer)), budget }
+    }
+
     /// Who signs what is submitted, and what this server reports to others.
     #[must_use]
     pub fn signer(&self) -> Option<Arc<Signer>> {
