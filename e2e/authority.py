@@ -6,21 +6,15 @@ Both are on loopback, on ports of their own, and end with the test.
 import json
 import os
 import pathlib
-import socket
 import socketserver
 import ssl
 import struct
 import subprocess
 import threading
-import time
 import urllib.request
 
-
-def free_port():
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+import ports
+import waiting
 
 
 class Names(socketserver.BaseRequestHandler):
@@ -57,7 +51,7 @@ class Authority:
         self.names = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Names)
         self.names.records, self.names.hidden = self.records, set(hidden)
         threading.Thread(target=self.names.serve_forever, daemon=True).start()
-        self.port, self.management = free_port(), free_port()
+        self.port, self.management = ports.free(), ports.free()
         self.ca = self.folder / "authority-ca.pem"
         self.make_certificate()
         config = {
@@ -74,11 +68,14 @@ class Authority:
         self.begin()
 
     def begin(self):
-        """Starts it; it remembers nothing of an earlier time."""
+        """Starts it; it remembers nothing of an earlier time.
+
+        Of itself it refuses one good nonce in twenty by chance, and three in a row now and then, which ends an order for a while.
+        """
         self.process = subprocess.Popen(
             ["pebble", "-config", self.folder / "pebble.json", "-dnsserver"]
             + [f"127.0.0.1:{self.names.server_address[1]}"],
-            env=os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"},
+            env=os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0", "PEBBLE_WFE_NONCEREJECT": "0"},
             stdout=self.log,
             stderr=subprocess.STDOUT,
         )
@@ -104,22 +101,24 @@ class Authority:
         )
 
     def wait(self):
-        deadline = time.monotonic() + 20
-        while True:
+        def answers():
             try:
-                self.root()
-                return
+                return self.root()
             except OSError as error:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    said = (self.folder / "pebble.log").read_text()
-                    raise RuntimeError(f"no pebble: {error}\n{said}") from None
-                time.sleep(0.05)
+                if self.process.poll() is not None:
+                    raise RuntimeError(f"no pebble: {error}\n{self.said()}") from None
+                return None
+
+        waiting.until(answers, "pebble", self.said)
+
+    def said(self):
+        return (self.folder / "pebble.log").read_text()
 
     def root(self):
         """The certificate, as PEM, that vouches for what is issued."""
         context = ssl.create_default_context(cafile=self.ca)
         place = f"https://localhost:{self.management}/roots/0"
-        with urllib.request.urlopen(place, context=context, timeout=5) as reply:
+        with urllib.request.urlopen(place, context=context, timeout=waiting.SECONDS) as reply:
             return reply.read().decode()
 
     def end(self):

@@ -14,7 +14,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
+
+import ports
+import waiting
 
 ENGINE = os.environ.get("PILLARBOX_ENGINE", "local")
 
@@ -60,7 +62,7 @@ class Postgres:
 
     def start(self):
         if self.port is None:
-            self.port = free_port()
+            self.port = ports.free()
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": self.folder,
@@ -74,16 +76,17 @@ class Postgres:
         self.process = subprocess.Popen(
             [str(word) for word in command], cwd="/", stdout=self.log, stderr=self.log
         )
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                self.tool("pg_isready", "-q", "-h", self.folder, "-p", self.port)
-                return
-            except RuntimeError:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    log = (self.folder / "log").read_text(errors="replace")
-                    raise RuntimeError(f"PostgreSQL did not start: {log}") from None
-                time.sleep(0.05)
+        waiting.until(self.is_ready, "PostgreSQL", lambda: (self.folder / "log").read_text(errors="replace"))
+
+    def is_ready(self):
+        try:
+            self.tool("pg_isready", "-q", "-h", self.folder, "-p", self.port)
+        except RuntimeError:
+            if self.process.poll() is not None:
+                log = (self.folder / "log").read_text(errors="replace")
+                raise RuntimeError(f"PostgreSQL did not start: {log}") from None
+            return False
+        return True
 
     def sql(self, statement, database="postgres"):
         return self.tool("psql", "-XqAt", "-d", self.url(database), "-c", statement)
@@ -157,14 +160,6 @@ class Place:
             lines += [f'access_key = "{values["access_key_id"]}"']
             lines += [f'secret_file = "{bucket().secret_file}"', f'prefix = "{self.prefix}"']
         return "\n".join(lines) + "\n"
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 _postgres = None

@@ -14,15 +14,13 @@ import os
 import re
 import signal
 import subprocess
-import time
 import unittest
 
 import server
+import waiting
 from clients import ClientTest
 from test_imaplib import message, ok
 
-START_SECONDS = 120
-NEWS_SECONDS = 60
 SETTINGS = {
     "mail.accountmanager.accounts": "account1,account2",
     "mail.accountmanager.defaultaccount": "account1",
@@ -128,7 +126,7 @@ class Thunderbird(ClientTest):
     def end(self):
         if self.client.poll() is None:
             os.killpg(self.client.pid, signal.SIGTERM)
-            self.client.wait(30)
+            self.client.wait(waiting.SECONDS)
 
     def said(self):
         text = ""
@@ -136,12 +134,12 @@ class Thunderbird(ClientTest):
             text += path.read_text(errors="replace")
         return text
 
-    def wait_for(self, pattern, seconds):
-        deadline = time.monotonic() + seconds
-        while not re.search(pattern, self.said()):
+    def wait_for(self, pattern):
+        def found():
             self.assertIsNone(self.client.poll(), "Thunderbird ended")
-            self.assertLess(time.monotonic(), deadline, f"no {pattern}\n{self.said()[-3000:]}")
-            time.sleep(0.5)
+            return re.search(pattern, self.said())
+
+        waiting.until(found, pattern, lambda: self.said()[-3000:])
 
     def share(self):
         """A mailbox of another user with a message in it, which the account has subscribed."""
@@ -160,11 +158,11 @@ class Thunderbird(ClientTest):
         self.fill("Projects/Choir", range(10, 13))
         self.share()
         self.start()
-        self.wait_for(r"SendData: \d+ IDLE", START_SECONDS)
+        self.wait_for(r"SendData: \d+ IDLE")
         for number in (5, 12, 70):
-            self.wait_for(f"Subject: Berth {number}\\b", START_SECONDS)
+            self.wait_for(f"Subject: Berth {number}\\b")
         self.fill("INBOX", [99])
-        self.wait_for(r"Subject: Berth 99\b", NEWS_SECONDS)
+        self.wait_for(r"Subject: Berth 99\b")
         said = self.said()
         self.assertRegex(said, "CreateNewLineFromSocket: [0-9]+ OK DEFLATE active")
         self.assertRegex(said, '(?i)SendData: [0-9]+ myrights "Other Users/')

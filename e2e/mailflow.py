@@ -30,9 +30,11 @@ import subprocess
 import time
 
 import languages
+import ports
 import postfix
 import server
 import throughput
+import waiting
 import wire
 import zones
 
@@ -175,12 +177,19 @@ class Sink:
     """Postfix's smtp-sink: takes everything and keeps nothing."""
 
     def __init__(self):
-        self.port = postfix.free_port()
+        self.port = ports.free()
         self.out = open(os.devnull, "wb")
         self.process = subprocess.Popen(
             ["smtp-sink", "-c", "-u", "postfix", f"127.0.0.1:{self.port}", "100"], stdout=self.out, stderr=self.out
         )
-        time.sleep(0.5)
+        waiting.until(self.listens, "smtp-sink")
+
+    def listens(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except OSError:
+            return False
+        return True
 
     def stop(self):
         self.process.send_signal(signal.SIGKILL)

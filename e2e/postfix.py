@@ -11,9 +11,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 
-START_SECONDS = 20
+import ports
+import waiting
 
 MAIN = """\
 compatibility_level = 3.6
@@ -67,19 +67,13 @@ postlog   unix-dgram n - n - 1 postlogd
 """
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 class Postfix:
     """`settings` are further lines of main.cf; with {folder} in them."""
 
     def __init__(self, hostname, settings=""):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pillarbox-postfix-"))
         self.folder.chmod(0o755)
-        self.port = free_port()
+        self.port = ports.free()
         owner = pwd.getpwnam("postfix")
         for name in ("config", "spool", "data", "mail", "log"):
             (self.folder / name).mkdir()
@@ -94,20 +88,20 @@ class Postfix:
 
     def run(self, *words):
         return subprocess.run(
-            words, capture_output=True, text=True, timeout=60, check=False, env=dict(os.environ, MAIL_CONFIG=str(self.folder / "config"))
+            words, capture_output=True, text=True, timeout=waiting.SECONDS, check=False, env=dict(os.environ, MAIL_CONFIG=str(self.folder / "config"))
         )
 
     def start(self):
         done = self.run("postfix", "-c", str(self.folder / "config"), "start")
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return self
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise RuntimeError(f"Postfix does not start: {done.stdout}{done.stderr}{self.log()}") from None
-                time.sleep(0.05)
+        waiting.until(self.listens, "Postfix", lambda: f"{done.stdout}{done.stderr}{self.log()}")
+        return self
+
+    def listens(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), waiting.SECONDS).close()
+        except OSError:
+            return False
+        return True
 
     def log(self):
         file = self.folder / "log" / "mail"

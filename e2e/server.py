@@ -13,13 +13,17 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 
 import engines
+import waiting
 
 PASSWORD = "correct-horse-7"
-START_SECONDS = 20
-STOP_SECONDS = 15
+# Of its log, when a test has failed.
+TAIL_LINES = 40
+# A command such as the import of many passwords computes for a while.
+RUN_SECONDS = 10 * 60
+
+CHEAP_PASSWORDS = "\n[auth]\nargon2 = { memory_kib = 8, iterations = 1, parallelism = 1 }\n"
 
 CONFIG = """\
 data = "{data}"
@@ -68,15 +72,26 @@ tls = "implicit"
 """
 
 
-def wait_for(what, found, process, seconds=START_SECONDS):
-    """Until `found()` is true, or the process has ended."""
-    deadline = time.monotonic() + seconds
-    while not found():
+# Servers whose folders are still there.
+_kept = []
+
+
+def tails():
+    """The last lines of every server's log."""
+    return "".join(one.tail() for one in _kept)
+
+
+def wait_for(what, found, process):
+    """Until `found()` is true. A process that has ended makes nothing true any more."""
+
+    def found_by_a_process_that_lives():
+        if result := found():
+            return result
         if process.poll() is not None:
-            raise RuntimeError(f"the server ended with {process.returncode}")
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"no {what} after {seconds} s")
-        time.sleep(0.02)
+            raise RuntimeError(f"no {what}: the server ended with {process.returncode}")
+        return None
+
+    return waiting.until(found_by_a_process_that_lives, what)
 
 
 class Server:
@@ -104,14 +119,16 @@ class Server:
         self.launch()
         try:
             wait_for("ready file", self.ready.exists, self.process)
-        except RuntimeError as error:
+        except (AssertionError, RuntimeError) as error:
             self.kill()
-            raise RuntimeError(f"{error}\n{self.log.read_text(errors='replace')}") from None
+            raise RuntimeError(f"{error}\n{self.tail()}") from None
         self.read_ready()
         return self
 
     def launch(self):
         """Starts the program without waiting for it."""
+        if self not in _kept:
+            _kept.append(self)
         self.ready.unlink(missing_ok=True)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
@@ -136,7 +153,7 @@ class Server:
         """Another call of the program with the same configuration."""
         command = [self.program, *words, "--config", str(self.config)]
         done = subprocess.run(
-            command, input=stdin, text=True, capture_output=True, timeout=120, check=False
+            command, input=stdin, text=True, capture_output=True, timeout=RUN_SECONDS, check=False
         )
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
@@ -149,6 +166,21 @@ class Server:
             self.accounts.add(name)
         return name
 
+    def tried_and_waiting(self):
+        """The one entry of the queue, when an attempt has failed and the next one is due later.
+
+        A new entry waits for its first attempt, too, so the attempts are counted.
+        """
+
+        def found():
+            listed = self.run("queue", "list").split()
+            if len(listed) < 2 or listed[1] != "waiting":
+                return None
+            shown = self.run("queue", "show", listed[0])
+            return listed[0] if re.search(r" waiting, [1-9]\d* attempts", shown) else None
+
+        return waiting.until(found, "a failed attempt")
+
     def memory_kib(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
@@ -159,11 +191,11 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                code = self.process.wait(STOP_SECONDS)
+                code = self.process.wait(waiting.SECONDS)
                 if code != 0:
                     complaints.append(f"ended with {code} when asked to stop")
             except subprocess.TimeoutExpired:
-                complaints.append(f"did not stop within {STOP_SECONDS} s")
+                complaints.append(f"did not stop within {waiting.SECONDS} s")
                 self.kill()
         elif self.process is not None:
             complaints.append(f"had ended by itself with {self.process.returncode}")
@@ -175,6 +207,12 @@ class Server:
         if PASSWORD in log:
             complaints.append("a password stands in the log")
         return complaints
+
+    def tail(self):
+        """The last lines of its log."""
+        log = self.log.read_text(errors="replace") if self.log.exists() else ""
+        lines = log.splitlines()[-TAIL_LINES:]
+        return "\n".join([f"--- the end of {self.log}", *lines, "---\n"])
 
     def verify(self):
         """What the offline verifier finds wrong after everything that the tests did."""
@@ -191,6 +229,8 @@ class Server:
             self.process.wait()
 
     def remove(self):
+        if self in _kept:
+            _kept.remove(self)
         if self.own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 

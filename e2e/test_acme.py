@@ -4,12 +4,13 @@ import os
 import smtplib
 import socket
 import ssl
-import time
 import unittest
 
 import authority
 import engines
+import ports
 import server
+import waiting
 import wire
 
 LISTEN = """\
@@ -50,7 +51,7 @@ class Acme(unittest.TestCase):
         self.server = server.Server()
         self.addCleanup(self.server.remove)
         self.addCleanup(self.server.kill)
-        http, self.https = authority.free_port(), authority.free_port()
+        http, self.https = ports.free(), ports.free()
         self.authority = authority.Authority(self.server.folder, http, self.https, hidden)
         self.addCleanup(self.authority.end)
         config = LISTEN.format(
@@ -71,20 +72,19 @@ class Acme(unittest.TestCase):
     def shown(self, port):
         """The certificate that is served, verified as the authority's and as the server's."""
         context = ssl.create_default_context(cadata=self.authority.root())
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+        with socket.create_connection(("127.0.0.1", port), timeout=waiting.SECONDS) as plain:
             with context.wrap_socket(plain, server_hostname="mail.example") as secure:
                 names = {name for _, name in secure.getpeercert()["subjectAltName"]}
                 return secure.getpeercert(binary_form=True), names
 
-    def issued(self, seconds=60):
-        deadline = time.monotonic() + seconds
-        while True:
+    def issued(self):
+        def shown():
             try:
                 return self.shown(self.server.imaps)
             except ssl.SSLCertVerificationError:
-                if time.monotonic() > deadline:
-                    self.fail(f"no certificate\n{self.server.log.read_text()}")
-                time.sleep(0.1)
+                return None
+
+        return waiting.until(shown, "a certificate", self.authority.said)
 
     def deliver(self, account):
         with smtplib.LMTP("127.0.0.1", self.server.lmtp) as lmtp:
@@ -106,7 +106,7 @@ class Acme(unittest.TestCase):
         # Every listener shows the new one, and the old connection goes on.
         self.assertEqual(self.shown(self.https)[0], second)
         self.deliver(account)
-        idle.until(lambda response: response == [b"1", b"EXISTS"], seconds=20)
+        idle.until(lambda response: response == [b"1", b"EXISTS"])
         idle.done(tag)
         idle.logout()
         # It is kept: a new start orders nothing.
@@ -134,11 +134,11 @@ class Acme(unittest.TestCase):
         missing = "autodiscover.mail.example"
         self.begin("http-01", hidden=[missing])
         self.assertEqual(self.issued()[1], HOSTS - {missing})
-        deadline = time.monotonic() + 20
-        while f"missing: {missing}\n" not in (told := self.server.run("acme", "status")):
-            self.assertLess(time.monotonic(), deadline, told)
-            time.sleep(0.1)
-        self.assertIn("last trouble: ", told)
+        def status():
+            return self.server.run("acme", "status")
+
+        waiting.until(lambda: f"missing: {missing}\n" in status(), f"missing: {missing}", status)
+        self.assertIn("last trouble: ", status())
 
     def test_without_an_authority_mail_goes_on(self):
         self.begin("http-01")

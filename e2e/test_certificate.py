@@ -6,11 +6,11 @@ import signal
 import socket
 import ssl
 import subprocess
-import time
 import unittest
 
 import engines
 import server
+import waiting
 import wire
 
 
@@ -41,7 +41,7 @@ class Certificate(unittest.TestCase):
     def shown(self):
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with socket.create_connection(("127.0.0.1", self.server.imaps), timeout=10) as plain:
+        with socket.create_connection(("127.0.0.1", self.server.imaps), timeout=waiting.SECONDS) as plain:
             with context.wrap_socket(plain) as secure:
                 return secure.getpeercert(binary_form=True)
 
@@ -49,10 +49,7 @@ class Certificate(unittest.TestCase):
         """Asks the server to read its files again, and waits until it says what came of it."""
         before = self.server.log.read_text().count(told)
         self.server.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 20
-        while self.server.log.read_text().count(told) == before:
-            self.assertLess(time.monotonic(), deadline, self.server.log.read_text())
-            time.sleep(0.02)
+        waiting.until(lambda: self.server.log.read_text().count(told) > before, told)
 
     def test_new_connections_see_it_and_old_ones_go_on(self):
         account = self.server.account("dock@mail.example")

@@ -14,6 +14,7 @@ import unittest
 
 import server
 import structure
+import waiting
 import wire
 
 CONNECTIONS = 4
@@ -99,7 +100,7 @@ class Corpus(unittest.TestCase):
         account = self.server.account("corpus-lmtp@mail.example")
 
         def load(index):
-            lmtp = smtplib.LMTP("127.0.0.1", self.server.lmtp, timeout=60)
+            lmtp = smtplib.LMTP("127.0.0.1", self.server.lmtp, timeout=waiting.SECONDS)
             lmtp.ehlo()
             for number in range(index, len(self.messages), CONNECTIONS):
                 name, message = self.messages[number]

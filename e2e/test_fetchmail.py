@@ -3,12 +3,13 @@
 import unittest
 
 import server
+import waiting
 from clients import ClientTest
 from test_imaplib import message
 
 CONFIG = """\
 set no bouncemail
-poll 127.0.0.1 service {port} protocol IMAP auth password
+poll 127.0.0.1 service {port} protocol IMAP auth password timeout {seconds}
   user "{user}" password "{password}"
   sslproto ""
   {options}
@@ -28,6 +29,7 @@ class Fetchmail(ClientTest):
                 password=server.PASSWORD,
                 folder=self.folder,
                 options=options,
+                seconds=waiting.SECONDS,
             )
         )
         config.chmod(0o600)

@@ -5,6 +5,7 @@ import ssl
 import unittest
 
 import server
+import waiting
 from clients import ClientTest, drop, flag, make_maildir, maildir
 from test_imaplib import ok
 
@@ -14,6 +15,7 @@ Host {host}
 Port {port}
 User {user}
 Pass {password}
+Timeout {seconds}
 AuthMechs LOGIN
 {tls}
 
@@ -55,6 +57,7 @@ class Mbsync(ClientTest):
             password=server.PASSWORD,
             folder=self.folder,
             tls=tls,
+            seconds=waiting.SECONDS,
         )
         self.config.write_text(text)
 

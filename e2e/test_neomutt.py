@@ -9,6 +9,7 @@ import time
 import unittest
 
 import server
+import waiting
 from clients import CLIENT_SECONDS, ClientTest
 from test_imaplib import ok
 
@@ -25,6 +26,8 @@ set ssl_force_tls = no
 set tunnel = ""
 set imap_check_subscribed = no
 set imap_idle = {idle}
+set imap_poll_timeout = {seconds}
+set connect_timeout = {seconds}
 set imap_condstore = {condstore}
 set imap_qresync = {condstore}
 set header_cache = "{folder}/cache"
@@ -70,6 +73,7 @@ class Neomutt(ClientTest):
                 folder=self.folder,
                 idle=idle,
                 condstore=condstore,
+                seconds=waiting.SECONDS,
             )
         )
 

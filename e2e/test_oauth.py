@@ -12,6 +12,7 @@ import unittest
 import urllib.parse
 
 import server
+import waiting
 
 TOKEN = "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg=="
 NAME = "dock@mail.example"
@@ -113,7 +114,7 @@ class OAuth(unittest.TestCase):
         url = f"imap://127.0.0.1:{self.server.imap}/"
         login = ["--user", f"{NAME}:", "--login-options", f"AUTH={mechanism}"]
         return subprocess.run(
-            ["curl", "-s", "--max-time", "20", *login, "--oauth2-bearer", token, url],
+            ["curl", "-s", "--max-time", str(waiting.SECONDS), *login, "--oauth2-bearer", token, url],
             capture_output=True,
             text=True,
             check=False,

@@ -3,6 +3,7 @@
 import unittest
 
 import server
+import waiting
 from clients import ClientTest, drop, flag, make_maildir, maildir
 from test_imaplib import ok
 
@@ -11,7 +12,7 @@ CONFIG = """\
 accounts = account
 metadata = {folder}/state
 ui = basic
-socktimeout = 30
+socktimeout = {seconds}
 
 [Account account]
 localrepository = near
@@ -54,6 +55,7 @@ class OfflineImap(ClientTest):
                 password=server.PASSWORD,
                 ssl=ssl,
                 tls=tls,
+                seconds=waiting.SECONDS,
             )
         )
 

@@ -18,8 +18,10 @@ import unittest
 
 import engines
 import languages
+import ports
 import postfix
 import server
+import waiting
 import wire
 import zones
 from test_smtp import UNVOUCHED
@@ -63,7 +65,6 @@ ca = "{ca}"
 
 NAMES = "DNS:localhost,DNS:mx.far.example,DNS:mta-sts.far.example"
 ID = "<tide.77@mail.example>"
-WAIT_SECONDS = 30
 
 
 def certificate(folder):
@@ -75,7 +76,7 @@ def certificate(folder):
         + ["-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.pem")],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=waiting.SECONDS,
     )
     return folder / "tls.pem"
 
@@ -91,7 +92,7 @@ class PostfixTest(unittest.TestCase):
         self.addCleanup(self.ours.remove)
         self.addCleanup(self.ours.kill)
         # Each needs the port of the other, and Postfix knows its own before it starts.
-        smtp = postfix.free_port()
+        smtp = ports.free()
         self.theirs = postfix.Postfix("mx.far.example", SETTINGS.format(ours=smtp))
         self.addCleanup(self.theirs.stop)
         self.certificate = certificate(self.theirs.folder / "config")
@@ -108,13 +109,7 @@ class PostfixTest(unittest.TestCase):
         return ""
 
     def wait_for(self, found):
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not (result := found()):
-            self.assertLess(
-                time.monotonic(), deadline, f"nothing came; Postfix says:\n{self.theirs.log()[-4000:]}"
-            )
-            time.sleep(0.1)
-        return result
+        return waiting.until(found, told=lambda: f"Postfix says:\n{self.theirs.log()[-4000:]}")
 
     def inbox(self):
         client = wire.Client(self.ours.imap, self.me, server.PASSWORD)
@@ -221,7 +216,7 @@ class Direct(PostfixTest):
     def setUp(self):
         self.zones = zones.Zones({"signed:far.example": self.MX})
         self.addCleanup(self.zones.stop)
-        self.policy_port = postfix.free_port()
+        self.policy_port = ports.free()
         super().setUp()
 
     def more(self):
@@ -283,9 +278,9 @@ class Direct(PostfixTest):
         return told if words in told else None
 
     def waits(self):
-        self.wait_for(lambda: " waiting " in self.ours.run("queue", "list"))
+        entry = self.ours.tried_and_waiting()
         self.assertEqual(self.theirs.mail("friend"), [])
-        return self.ours.run("queue", "list").split()[0]
+        return entry
 
     def test_mail_goes_to_the_mx_over_tls_that_nobody_vouches_for(self):
         self.send()
@@ -353,7 +348,7 @@ class Checked(PostfixTest):
         file = self.folder / f"{domain}-{selector}.pem"
         words = ["openssl", "genpkey", "-algorithm", algorithm, "-out", str(file)]
         words += ["-pkeyopt", "rsa_keygen_bits:2048"] if algorithm == "RSA" else []
-        subprocess.run(words, check=True, capture_output=True, timeout=60)
+        subprocess.run(words, check=True, capture_output=True, timeout=waiting.SECONDS)
         file.chmod(0o600)
         words = ["openssl", "pkey", "-in", str(file), "-pubout", "-outform", "DER"]
         public = subprocess.run(words, check=True, capture_output=True).stdout

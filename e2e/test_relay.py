@@ -6,10 +6,10 @@ import re
 import smtplib
 import socketserver
 import threading
-import time
 import unittest
 
 import server
+import waiting
 import wire
 from test_smtp import UNVOUCHED
 
@@ -112,32 +112,26 @@ class Relay(unittest.TestCase):
         client.logout()
         return [wire.fetched(line)[b"BODY[]"] for line in reply.all(b"FETCH")]
 
-    def wait_for(self, found, seconds=20):
-        deadline = time.monotonic() + seconds
-        while not (result := found()):
-            self.assertLess(time.monotonic(), deadline, "nothing came")
-            time.sleep(0.1)
-        return result
-
     def test_mail_leaves_over_verified_tls_and_failures_come_back(self):
         refused = self.hand_in(
             self.friend, "a@plain.example", "nobody@plain.example", self.me, "x@other.example"
         )
         self.assertEqual(list(refused), ["x@other.example"])
         self.assertIn(b"has no way to the domain", refused["x@other.example"][1])
-        message = self.wait_for(lambda: self.inbox(self.far, self.friend))[0]
+        message = waiting.until(lambda: self.inbox(self.far, self.friend))[0]
         self.assertIn(b" with ESMTPS id ", message)
         self.assertTrue(message.endswith(b"\r\n\r\n.\r\n..dots\r\nbody\r\n"), message)
-        self.wait_for(lambda: self.sink.taken)
+        waiting.until(lambda: self.sink.taken)
         self.assertEqual(self.sink.taken[0][0], [b"RCPT TO:<a@plain.example>"])
         self.assertTrue(self.sink.taken[0][1].endswith(b"\r\n\r\n..\r\n...dots\r\nbody\r\n"))
-        mine = self.wait_for(lambda: len(self.inbox(self.near, self.me)) == 2)
+        waiting.until(lambda: len(self.inbox(self.near, self.me)) == 2)
         mine = self.inbox(self.near, self.me)
         notices = [text for text in mine if b"report-type=delivery-status" in text]
         self.assertEqual(len(notices), 1)
         self.assertIn(b"nobody@plain.example", notices[0])
         self.assertIn(b"550 5.1.1 no such user", notices[0])
-        self.assertEqual(self.near.run("queue", "list"), "")
+        # The entry goes when the last of its recipients is recorded, which is after the other side has the mail.
+        waiting.until(lambda: self.near.run("queue", "list") == "", "an empty queue")
         self.look_up(message, notices[0])
         self.assertEqual(self.near.stop() + self.near.verify(), [])
         self.assertEqual(self.far.stop(), [])
@@ -145,17 +139,22 @@ class Relay(unittest.TestCase):
     def look_up(self, message, notice):
         """`pillarbox why` tells both ends of the way, whether the server runs or not."""
         message_id = re.search(rb"^Message-ID: (\S+)", message, re.M)[1].decode()
-        story = self.near.run("why", message_id)
-        for part in (
+        parts = (
             f"received {message_id}, ", " by ESMTPSA, ", f"account {self.me}\n", "queued as ",
             f"to <{self.me}>: account {self.me}, mailbox INBOX, UID ",
             "to <a@plain.example>: delivered at attempt 1, 127.0.0.1: 250 taken\n",
             "to <nobody@plain.example>: failed at attempt 1, 127.0.0.1: 550 5.1.1 no such user\n",
             "sender told by notice ", "answered: 250 2.0.0 Accepted\n",
-        ):
-            self.assertIn(part, story)
-        self.assertNotIn("still in the queue", story)
-        arrived = [json.loads(line) for line in self.far.run("why", message_id, "--json").splitlines()]
+        )
+
+        def story():
+            return self.near.run("why", message_id)
+
+        # A step is told after it has been taken.
+        waiting.until(lambda: all(part in story() for part in parts), f"a story with {parts}", story)
+        self.assertNotIn("still in the queue", story())
+        told = waiting.until(lambda: self.far.run("why", message_id, "--json"), "a story")
+        arrived = [json.loads(line) for line in told.splitlines()]
         self.assertEqual([event["event"] for event in arrived], ["received"])
         self.assertEqual(arrived[0]["facts"]["protocol"], "ESMTPS")
         self.assertIn(f"account {self.friend}, mailbox INBOX, UID ", arrived[0]["places"][0])
@@ -167,17 +166,14 @@ class Relay(unittest.TestCase):
     def test_what_was_not_answered_waits_over_a_restart_and_is_sent_again(self):
         self.sink.silences = 1
         self.assertEqual(self.hand_in("a@plain.example"), {})
-        # It waits before its first attempt, too: so the attempt is awaited first.
-        self.wait_for(lambda: self.sink.taken)
-        self.wait_for(lambda: " waiting " in self.near.run("queue", "list"))
+        entry = self.near.tried_and_waiting()
         self.assertIn("1 to reach", self.near.run("queue", "list"))
         self.assertEqual(len(self.sink.taken), 1)
         self.near.kill()
         self.near.start()
-        entry = self.near.run("queue", "list").split()[0]
         self.near.run("queue", "retry", entry)
-        self.wait_for(lambda: len(self.sink.taken) == 2)
-        self.wait_for(lambda: self.near.run("queue", "list") == "")
+        waiting.until(lambda: len(self.sink.taken) == 2, "the second attempt")
+        waiting.until(lambda: self.near.run("queue", "list") == "", "an empty queue")
         self.assertEqual(self.near.stop() + self.near.verify(), [])
 
 

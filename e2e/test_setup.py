@@ -9,19 +9,18 @@ import shutil
 import smtplib
 import subprocess
 import tempfile
-import time
 import unittest
 
 import engines
 import languages
+import ports
 import postfix
 import server
+import waiting
 import wire
 import zones
 from test_postfix import SETTINGS, certificate
 from test_smtp import UNVOUCHED
-
-WAIT_SECONDS = 30
 
 
 @unittest.skipIf("PILLARBOX_AT" in os.environ, "sets a server of its own up")
@@ -36,7 +35,7 @@ class Setup(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.prefix, ignore_errors=True)
         self.zones = zones.Zones({"near.example": "", "far.example": "@ MX 10 mx\nmx A 127.0.0.1\n"})
         self.addCleanup(self.zones.stop)
-        self.ports = {port: postfix.free_port() for port in ("25", "465", "587", "993", "443", "80")}
+        self.ports = {port: ports.free() for port in ("25", "465", "587", "993", "443", "80")}
         settings = SETTINGS.replace("mail.example", "near.example").format(ours=self.ports["25"])
         self.theirs = postfix.Postfix("mx.far.example", settings)
         self.addCleanup(self.theirs.stop)
@@ -47,7 +46,7 @@ class Setup(unittest.TestCase):
 
     def run_program(self, *words, stdin=""):
         command = [os.environ["PILLARBOX"], *words]
-        return subprocess.run(command, input=stdin, text=True, capture_output=True, timeout=120, check=False)
+        return subprocess.run(command, input=stdin, text=True, capture_output=True, timeout=server.RUN_SECONDS, check=False)
 
     def set_up(self):
         return self.run_program(
@@ -82,12 +81,11 @@ class Setup(unittest.TestCase):
         server.wait_for("ready file", ready.exists, self.process)
 
     def wait_for(self, found):
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not (result := found()):
-            log = (self.prefix / "log").read_text(errors="replace")[-3000:]
-            self.assertLess(time.monotonic(), deadline, f"nothing came\n{log}\n{self.theirs.log()[-3000:]}")
-            time.sleep(0.1)
-        return result
+        def told():
+            log = (self.prefix / "log").read_text(errors="replace")
+            return f"{log[-3000:]}\nPostfix says:\n{self.theirs.log()[-3000:]}"
+
+        return waiting.until(found, told=told)
 
     def inbox(self):
         client = wire.Client(self.ports["993"], self.ME, server.PASSWORD, tls=True)
@@ -101,7 +99,6 @@ class Setup(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         zone = self.set_records()
         self.serve()
-        time.sleep(1.1)  # what was not there a moment ago was remembered for a second
         told = self.run_program("doctor", "--json", "--config", str(self.config), *self.look)
         findings = json.loads(told.stdout.splitlines()[-1])["findings"]
         grades = {finding["what"]: finding["grade"] for finding in findings}

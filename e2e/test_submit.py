@@ -9,11 +9,11 @@ import shutil
 import smtplib
 import subprocess
 import tempfile
-import time
 import unittest
 
 import engines
 import server
+import waiting
 import wire
 from test_relay import start_sink
 from test_smtp import UNVOUCHED
@@ -74,7 +74,7 @@ class Submit(unittest.TestCase):
             self.assertNotIn(server.PASSWORD.encode(), text)
 
     def run_client(self, words, stdin=b""):
-        done = subprocess.run(words, input=stdin, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(words, input=stdin, capture_output=True, timeout=waiting.SECONDS, check=False)
         self.assertEqual(done.returncode, 0, f"{done.stdout!r} {done.stderr!r}")
 
     def fingerprint(self):
@@ -177,13 +177,6 @@ class Later(unittest.TestCase):
         self.smtp.login(self.me, server.PASSWORD)
         self.smtp.ehlo("client.example")
 
-    def wait_for(self, found, seconds=20):
-        deadline = time.monotonic() + seconds
-        while not (result := found()):
-            self.assertLess(time.monotonic(), deadline, "nothing came")
-            time.sleep(0.1)
-        return result
-
     def text(self, subject):
         return f"From: {self.me}\r\nSubject: {subject}\r\n\r\nbody\r\n"
 
@@ -198,8 +191,8 @@ class Later(unittest.TestCase):
         self.assertEqual(self.server.run("queue", "list").count(" later "), 2)
         self.server.run("queue", "drop", entries[0])
         self.server.run("queue", "retry", entries[1])
-        self.wait_for(lambda: self.sink.taken)
-        self.wait_for(lambda: self.server.run("queue", "list") == "")
+        waiting.until(lambda: self.sink.taken)
+        waiting.until(lambda: self.server.run("queue", "list") == "", "an empty queue")
         self.assertEqual(len(self.sink.taken), 1)
         self.assertIn(b"Subject: hurried", self.sink.taken[0][1])
         self.assertEqual(self.server.stop() + self.server.verify(), [])
@@ -221,7 +214,7 @@ class Later(unittest.TestCase):
         self.smtp.rcpt("a@plain.example")
         code, said = self.smtp.docmd("BURL", f"{url} LAST")
         self.assertEqual(code, 250, said)
-        sent = self.wait_for(lambda: self.sink.taken)[0][1]
+        sent = waiting.until(lambda: self.sink.taken)[0][1]
         self.assertTrue(sent.endswith(b"\r\n\r\nbody\r\n"), sent)
         self.assertIn(b"Subject: stored", sent)
         self.assertEqual(self.server.stop() + self.server.verify(), [])

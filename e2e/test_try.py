@@ -15,6 +15,7 @@ import unittest
 
 import server
 import structure
+import waiting
 import wire
 
 
@@ -40,7 +41,7 @@ class Try(unittest.TestCase):
         self.addCleanup(self.stop, process)
         self.process = process
         server.wait_for("ready file", ready.exists, process)
-        server.wait_for("settings", lambda: "curl" in printed.read_text(), process)
+        server.wait_for("settings", lambda: "MAILINDEX=1'\n" in printed.read_text(), process)
         return json.loads(ready.read_text()), printed.read_text()
 
     @staticmethod
@@ -48,7 +49,7 @@ class Try(unittest.TestCase):
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             try:
-                process.wait(server.STOP_SECONDS)
+                process.wait(waiting.SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -94,7 +95,7 @@ class Try(unittest.TestCase):
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=60,
+            timeout=waiting.SECONDS,
             check=False,
         )
         self.assertEqual(done.returncode, 0, f"{line}\n{done.stdout}{done.stderr}")

@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ElementTree
 
 import engines
 import server
+import waiting
 
 LISTEN = """\
 
@@ -64,7 +65,7 @@ class Web(unittest.TestCase):
         """Status and body."""
         port = self.https if tls else self.http
         place = f"{'https' if tls else 'http'}://{host}:{port}{target}"
-        command = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "20"]
+        command = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", str(waiting.SECONDS)]
         # The certificate is the server's own; whose it is does not matter here.
         command += ["--insecure", "--resolve", f"{host}:{port}:127.0.0.1", *options]
         command += ["--write-out", "%{http_code}", place]
@@ -167,7 +168,7 @@ class Web(unittest.TestCase):
 
     def test_s012_mail_commands_are_cut_off(self):
         for command in (b"EHLO canary\r\n", b"a1 LOGIN canary canary\r\n"):
-            with socket.create_connection(("127.0.0.1", self.http), timeout=20) as plain:
+            with socket.create_connection(("127.0.0.1", self.http), timeout=waiting.SECONDS) as plain:
                 plain.sendall(command)
                 said = b""
                 while piece := plain.recv(4096):

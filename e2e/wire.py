@@ -9,6 +9,8 @@ import socket
 import ssl
 import time
 
+import waiting
+
 
 class WireError(Exception):
     """The server said something that the grammar does not allow, or refused a command."""
@@ -42,7 +44,7 @@ class Reply:
 class Client:
     """One connection."""
 
-    def __init__(self, port, user=None, password=None, tls=False, timeout=60):
+    def __init__(self, port, user=None, password=None, tls=False, timeout=waiting.SECONDS):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
@@ -99,21 +101,17 @@ class Client:
             raise WireError(f"IDLE: {line}")
         return tag
 
-    def until(self, wanted, seconds):
-        """Reads untagged responses until `wanted(response)`; returns how long it took."""
-        began = time.monotonic()
-        seen = []
+    def until(self, wanted):
+        """Reads untagged responses until `wanted(response)`."""
+        seen, deadline = [], time.monotonic() + waiting.SECONDS
         try:
-            while True:
-                self.socket.settimeout(max(0.01, began + seconds - time.monotonic()))
-                response = self.response()
-                seen.append(response)
-                if wanted(response):
-                    return time.monotonic() - began
+            while not seen or not wanted(seen[-1]):
+                # A server that has nothing to tell says that now and then.
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+                seen.append(self.response())
         except TimeoutError:
-            raise WireError(f"not told within {seconds} s; told: {seen}") from None
-        finally:
-            self.socket.settimeout(60)
+            raise WireError(f"not told for a long time; told: {seen}") from None
 
     def done(self, tag):
         self.socket.sendall(b"DONE\r\n")

@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import tempfile
 
+import waiting
+
 # What is changed in a test must not be remembered.
 SECONDS = "$TTL 1\n@ SOA ns.invalid. hostmaster.invalid. 1 3600 600 86400 1\n"
 
@@ -47,5 +49,5 @@ class Zones:
     def stop(self):
         self.process.stdin.close()
         self.process.stdout.close()
-        self.process.wait(10)
+        self.process.wait(waiting.SECONDS)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,7 +1,5 @@
 //! Records as plain values.
 
-use std::time::Duration;
-
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
@@ -14,8 +12,6 @@ pub struct Answer<T> {
     pub records: T,
     /// Whether they are signed.
     pub security: Security,
-    /// How long they may be used.
-    pub ttl: Duration,
 }
 
 /// Whether an answer is signed.
@@ -81,18 +77,16 @@ pub fn read<T>(
     value: impl Fn(&RData) -> Option<T>,
 ) -> Result<Answer<Vec<T>>, DnsError> {
     let told = lookup.answers();
-    let (mut owner, mut secure, mut seconds) = (asked, true, u32::MAX);
+    let (mut owner, mut secure) = (asked, true);
     for _ in 0..=ALIASES_MAX {
         let mut records = Vec::new();
         for record in told.iter().filter(|it| it.record_type() == kind && it.name == *owner) {
             records.extend(value(&record.data));
             secure &= record.proof.is_secure();
-            seconds = seconds.min(record.ttl);
         }
         if !records.is_empty() {
             let security = if secure { Security::Secure } else { Security::Insecure };
-            let ttl = Duration::from_secs(seconds.into());
-            return Ok(Answer { records, security, ttl });
+            return Ok(Answer { records, security });
         }
         let alias = told.iter().find_map(|record| match &record.data {
             RData::CNAME(target) if record.name == *owner => Some((record, &target.0)),
@@ -102,7 +96,6 @@ pub fn read<T>(
             return Err(DnsError::NoRecords { secure: false });
         };
         secure &= record.proof.is_secure();
-        seconds = seconds.min(record.ttl);
         owner = target;
     }
     Err(DnsError::Temporary(format!("{asked}: too many aliases")))

@@ -19,6 +19,6 @@ mod settings;
 
 pub use answer::{Answer, Mx, Security, Srv, Tlsa};
 pub use error::DnsError;
-pub use name::ascii;
+pub use name::{ascii, reversed};
 pub use resolver::Resolver;
 pub use settings::{Settings, Validation};

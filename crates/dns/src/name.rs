@@ -1,6 +1,7 @@
 //! Names as text: what may be asked, and how what is told is written.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use hickory_resolver::proto::rr::Name;
 
@@ -53,6 +54,19 @@ pub fn ascii(text: &str) -> Option<String> {
     (!name.is_empty() && !name.contains('/')).then_some(name)
 }
 
+/// An address as lists name it: its octets from behind, or the halves of its octets. RFC 5782 §2.1,
+/// §2.4
+pub fn reversed(address: IpAddr) -> String {
+    let labels: Vec<String> = match address {
+        IpAddr::V4(address) => address.octets().iter().rev().map(ToString::to_string).collect(),
+        IpAddr::V6(address) => {
+            let halves = |octet: &u8| [octet & 15, octet >> 4].map(|half| format!("{half:x}"));
+            address.octets().iter().rev().flat_map(halves).collect()
+        }
+    };
+    labels.join(".")
+}
+
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_/".contains(&byte)
 }
@@ -67,6 +81,15 @@ mod tests {
         for none in ["", ".", "a/b.example", "a b", "a..b", "a:1", "a@b", "a?b", "a#b", "[::1]"] {
             assert_eq!(ascii(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn an_address_is_named_from_behind() {
+        let of = |address: &str| reversed(address.parse().unwrap());
+        assert_eq!(of("192.0.2.99"), "99.2.0.192");
+        // The example of RFC 5782 §2.4.
+        let six = "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2";
+        assert_eq!(of("2001:db8:1:2:3:4:567:89ab"), six);
     }
 
     #[test]

@@ -243,7 +243,6 @@ fn both(
             if !four.is_secure() {
                 six.security = Security::Insecure;
             }
-            six.ttl = six.ttl.min(four.ttl);
             six.records.extend(four.records);
             Ok(six)
         }
@@ -274,7 +273,7 @@ fn set_options(options: &mut ResolverOpts, settings: &Settings) {
     let tries = u32::try_from(settings.attempts).unwrap_or(u32::MAX).saturating_add(1);
     options.timeout = settings.timeout / tries;
     options.attempts = settings.attempts;
-    options.cache_size = settings.cache_entries;
+    options.cache_size = REMEMBERED_ANSWERS_MAX;
     // Who claims a name of ours in a file of the system does not speak for the mail of others.
     options.use_hosts_file = ResolveHosts::Never;
     // What is signed must be seen to the end: aliases too.
@@ -291,6 +290,9 @@ const NSEC3_TRUSTED_MAX: u16 = 50;
 
 /// More rounds than this are not computed for a stranger: the answer is bogus. RFC 9276 §3.2
 const NSEC3_COMPUTED_MAX: u16 = 150;
+
+/// Answers that are remembered: at the 2 kB or so that a signed one takes, about 16 MB.
+const REMEMBERED_ANSWERS_MAX: u64 = 8_192;
 
 /// Nothing is believed for longer than a day.
 const REMEMBERED_MAX: Duration = Duration::from_hours(24);
@@ -312,7 +314,7 @@ mod tests {
 
     fn answer(text: &str, security: Security) -> Answer<Vec<IpAddr>> {
         let records = vec![text.parse().unwrap()];
-        Answer { records, security, ttl: Duration::from_secs(60) }
+        Answer { records, security }
     }
 
     #[test]

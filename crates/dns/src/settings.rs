@@ -16,8 +16,6 @@ pub struct Settings {
     pub timeout: Duration,
     /// How often a server is asked again that did not answer.
     pub attempts: usize,
-    /// How many answers are remembered.
-    pub cache_entries: u64,
 }
 
 /// Whether signatures are verified.
@@ -41,13 +39,9 @@ impl Default for Settings {
             validation: Validation::default(),
             timeout: TIMEOUT,
             attempts: 2,
-            cache_entries: CACHE_ENTRIES,
         }
     }
 }
 
 /// As long as resolvers themselves try. A dialogue of SMTP waits for it, RFC 5321 §4.5.3.2.
 const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// At the 2 kB or so that a signed answer takes, about 16 MB.
-const CACHE_ENTRIES: u64 = 8_192;

@@ -29,7 +29,6 @@ fn resolver(server: &NameServer) -> Resolver {
         validation: Validation::Always,
         timeout: TIMEOUT,
         attempts: 1,
-        ..Settings::default()
     };
     Resolver::new(&settings).unwrap()
 }

@@ -10,8 +10,7 @@ use crate::schedule::Schedule;
 /// Something that happens to an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A node begins to work on what is due. It has the claim if the entry has it then: one that
-    /// the operator stopped under a dead node's hands is only taken from that node.
+    /// A node begins to work on what is due.
     Claim(Claim),
     /// It is still at it.
     Renew {
@@ -34,6 +33,10 @@ pub enum Event {
         /// Of its claim.
         token: u64,
     },
+    /// The node with this claim, exactly as it is, counts as dead ([`crate::Vigil`]). It may have
+    /// handed the message on without being able to say so: then that is done twice, which no
+    /// protocol with two generals can avoid. RFC 1047
+    Abandon(Claim),
     /// The operator stops it. What is under way is not called back.
     Hold,
     /// The operator wants it tried now, held or not.
@@ -98,18 +101,19 @@ pub fn decide(
         Event::Claim(claim) => take(entry, *claim, now).map(kept),
         Event::Renew { token, until } => {
             let mut after = of_claim(entry, *token)?;
-            after.claim = entry.claim.map(|claim| Claim { until: *until, ..claim });
+            // Whoever watches the claim sees by this that it was renewed, also when the clock was
+            // set back meanwhile.
+            let renewed = |held: Claim| Claim { until: (*until).max(held.until + 1), ..held };
+            after.claim = entry.claim.map(renewed);
             Ok(kept(after))
         }
         Event::Report { token, results, jitter } => {
             let clock = Moment { now, schedule, jitter: *jitter };
             report(entry, *token, results, &clock)
         }
-        Event::GiveBack { token } => {
-            let mut after = of_claim(entry, *token)?;
-            release(&mut after);
-            Ok(kept(after))
-        }
+        Event::GiveBack { token } => of_claim(entry, *token).map(released).map(kept),
+        Event::Abandon(claim) if entry.claim == Some(*claim) => Ok(kept(released(entry.clone()))),
+        Event::Abandon(_) => Err(Refusal::NotClaimed),
         Event::Hold if entry.hold == Hold::Operator => Err(Refusal::Held),
         Event::Hold => Ok(kept(Entry { hold: Hold::Operator, ..entry.clone() })),
         Event::Retry => Ok(kept(retry(entry, now))),
@@ -137,20 +141,12 @@ fn of_claim(entry: &Entry, token: u64) -> Result<Entry, Refusal> {
     }
 }
 
-/// Begins to work on what is due, also on what a node that is believed dead had begun. That one may
-/// have handed it on without being able to say so: then it is handed on twice, which no protocol
-/// with two generals can avoid. RFC 1047
+/// Begins to work on what is due.
 fn take(entry: &Entry, claim: Claim, now: i64) -> Result<Entry, Refusal> {
-    if entry.claim.is_some_and(|held| held.until > now) {
+    if entry.claim.is_some() {
         return Err(Refusal::Claimed);
     }
     match entry.hold {
-        // It was stopped while a node that has died was at it.
-        Hold::Operator if entry.claim.is_some() => {
-            let mut after = entry.clone();
-            release(&mut after);
-            return Ok(after);
-        }
         Hold::Operator => return Err(Refusal::Held),
         Hold::Until(until) if until > now => return Err(Refusal::NotDue),
         Hold::Until(_) | Hold::No => {}
@@ -159,8 +155,7 @@ fn take(entry: &Entry, claim: Claim, now: i64) -> Result<Entry, Refusal> {
     after.hold = Hold::No;
     let mut has_any = false;
     for recipient in &mut after.recipients {
-        let is_due = recipient.progress == Progress::Waiting && recipient.next <= now;
-        if is_due || recipient.progress == Progress::InProgress {
+        if recipient.progress == Progress::Waiting && recipient.next <= now {
             recipient.progress = Progress::InProgress;
             has_any = true;
         }
@@ -187,14 +182,15 @@ fn cancel(entry: &Entry, account: &str) -> Result<Decision, Refusal> {
     Ok(Decision { after: After::Done(Box::new(entry.clone())), notice: None })
 }
 
-/// Ends the claim; what was not tried waits as it did before.
-fn release(entry: &mut Entry) {
+/// Without its claim; what was not tried waits as it did before.
+fn released(mut entry: Entry) -> Entry {
     entry.claim = None;
     for recipient in &mut entry.recipients {
         if recipient.progress == Progress::InProgress {
             recipient.progress = Progress::Waiting;
         }
     }
+    entry
 }
 
 fn report(
@@ -313,10 +309,6 @@ fn set_back(entry: &Entry, now: i64, schedule: &Schedule) -> Result<Entry, Refus
     let latest = now.saturating_add(schedule.delay_max());
     let mut after = entry.clone();
     let mut has_changed = false;
-    if after.claim.is_some_and(|claim| claim.until > latest) {
-        release(&mut after);
-        has_changed = true;
-    }
     // What was stopped, or is not wanted yet, is not late.
     if entry.hold == Hold::No {
         for recipient in after.recipients.iter_mut().filter(|r| r.progress == Progress::Waiting) {

@@ -17,8 +17,8 @@ use crate::notice::{Action, Notice, Told};
 pub struct Report<'a> {
     /// This server's name.
     pub hostname: &'a str,
-    /// The entry that it is about.
-    pub about: QueueId,
+    /// What the message is called in the log: the entry that it is about, as a rule.
+    pub log_id: &'a str,
     /// The entry that it will be.
     pub own: QueueId,
     /// Now, in seconds since 1970.
@@ -43,13 +43,15 @@ pub struct Notification {
 }
 
 /// How much of the message goes back. All of it only with a failure and if that was asked for
-/// (RFC 3461 §6.2), and not past a server that may not see it (RFC 8689 §5).
+/// (RFC 3461 §6.2), and not past a server that may not see it (RFC 8689 §5). A stranger has his
+/// header: nobody gets this server to send megabytes by asking for them.
 #[must_use]
 pub fn returned(entry: &Entry, notice: &Notice) -> Ret {
     let is_failure = notice.told.iter().any(|told| told.action.is_failure());
     let is_plain = entry.terms.body != Body::BinaryMime && !entry.terms.require_tls;
+    let is_ours = matches!(entry.terms.origin, Origin::Account(_));
     match entry.terms.ret {
-        Some(Ret::Full) if is_failure && is_plain => Ret::Full,
+        Some(Ret::Full) if is_failure && is_plain && is_ours => Ret::Full,
         _ => Ret::Headers,
     }
 }
@@ -177,6 +179,7 @@ fn explain(report: &Report<'_>) -> String {
                                        go on. It has not been delivered yet to:"
             }
             Action::Delivered => "Your message was delivered to:",
+            Action::Expanded => "Your message was passed on to all whom this address stands for:",
             Action::Relayed => {
                 "Your message was handed to a server that may tell nothing more \
                                 of it, for:"
@@ -253,7 +256,7 @@ fn write_recipient(
         let _ = write!(text, "Diagnostic-Code: smtp; {}\r\n", field(smtp, is_utf8));
     }
     let _ = write!(text, "Last-Attempt-Date: {}\r\n", mail_date(report.now));
-    let _ = write!(text, "Final-Log-ID: {}\r\n", report.about);
+    let _ = write!(text, "Final-Log-ID: {}\r\n", report.log_id);
     if let Action::Delayed { until } = told.action {
         let _ = write!(text, "Will-Retry-Until: {}\r\n", mail_date(until));
     }
@@ -263,7 +266,7 @@ fn write_recipient(
 fn status(told: &Told) -> [u16; 3] {
     let said = told.reply.as_ref().map(|reply| reply.status);
     match told.action {
-        Action::Delivered | Action::Relayed => {
+        Action::Delivered | Action::Relayed | Action::Expanded => {
             said.filter(|status| status[0] == 2).unwrap_or([2, 0, 0])
         }
         // Delivery time expired. RFC 3463 §3.5
@@ -325,7 +328,7 @@ mod tests {
         let notice = Notice { told };
         let report = Report {
             hostname: "mail.example",
-            about: QueueId::new(NOW - 60, [1; 7]),
+            log_id: "006b0b166401010101010101",
             own: QueueId::new(NOW, [2; 7]),
             now: NOW,
             entry,
@@ -405,7 +408,8 @@ mod tests {
     fn only_a_failure_returns_the_whole_message() {
         let delivered = |action| vec![Told { index: 0, action, reply: None }];
         let entry = entry(Some(Ret::Full));
-        for action in [Action::Delivered, Action::Relayed, Action::Delayed { until: NOW }] {
+        let late = Action::Delayed { until: NOW };
+        for action in [Action::Delivered, Action::Relayed, Action::Expanded, late] {
             let text = write(&entry, delivered(action), b"Subject: x\r\n\r\n").bytes;
             let text = String::from_utf8(text).unwrap();
             assert!(text.contains("text/rfc822-headers"), "{action:?}");
@@ -413,6 +417,15 @@ mod tests {
         }
         let text = write(&entry, delivered(Action::Delivered), b"").bytes;
         assert!(String::from_utf8(text).unwrap().contains("Status: 2.0.0\r\n"));
+    }
+
+    #[test]
+    fn a_stranger_has_his_header_back_whatever_he_asked_for() {
+        let notice = Notice { told: vec![Told { index: 0, action: Action::Failed, reply: None }] };
+        let mut entry = entry(Some(Ret::Full));
+        assert_eq!(returned(&entry, &notice), Ret::Full);
+        entry.terms.origin = Origin::Vouched;
+        assert_eq!(returned(&entry, &notice), Ret::Headers);
     }
 
     #[test]
@@ -462,7 +475,7 @@ mod tests {
             Notice { told: vec![Told { index: 0, action: Action::Expired, reply: Some(reply) }] };
         let report = Report {
             hostname: "localhost",
-            about: QueueId::new(NOW, [1; 7]),
+            log_id: "006b0b166401010101010101",
             own: QueueId::new(NOW, [2; 7]),
             now: NOW,
             entry: &entry(None),
@@ -497,7 +510,7 @@ mod tests {
         let notice = Notice { told: vec![Told { index: 0, action: Action::Failed, reply: None }] };
         let report = Report {
             hostname: "mail.example",
-            about: QueueId::new(NOW, [1; 7]),
+            log_id: "006b0b166401010101010101",
             own: QueueId::new(NOW, [2; 7]),
             now: NOW,
             entry: &entry,

@@ -69,14 +69,15 @@ pub enum Progress {
     Expired,
 }
 
-/// Who works on an entry, and until when he is believed to be alive.
+/// Who works on an entry. No change of it leaves it as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Which process.
     pub node: u64,
     /// Drawn for this claim: no two are equal.
     pub token: u64,
-    /// Then anybody may take over.
+    /// By the clock of its node; after it others begin to watch whether it is renewed. See
+    /// [`crate::Vigil`].
     pub until: i64,
 }
 

@@ -54,6 +54,10 @@ pub enum Origin {
     Account(String),
     /// This server: a notice or another automatic reply.
     Server,
+    /// A stranger whose reverse-path is proved to be of those who may use it: SPF passed for the
+    /// domain of MAIL FROM itself (RFC 7208 §2.4, §2.6.3), and not only for EHLO. A signature
+    /// (DKIM) proves nothing here: it does not cover the envelope.
+    Vouched,
     /// Nobody. A notice to such an address may hit whoever the mail only claims to be from, so none
     /// is sent; what is wrong with a recipient has to be said while the message is taken.
     Stranger,
@@ -168,7 +172,7 @@ impl Terms {
     #[must_use]
     pub fn told(&self) -> Option<&str> {
         match self.origin {
-            Origin::Account(_) => self.sender.as_deref(),
+            Origin::Account(_) | Origin::Vouched => self.sender.as_deref(),
             Origin::Server | Origin::Stranger => None,
         }
     }
@@ -291,7 +295,9 @@ mod tests {
         assert_eq!(Terms::new(sender.clone(), Origin::Stranger).told(), None);
         assert_eq!(Terms::new(sender.clone(), Origin::Server).told(), None);
         assert_eq!(Terms::new(None, Origin::Account("dock".into())).told(), None);
-        assert!(Terms::new(sender, Origin::Account("dock".into())).told().is_some());
+        assert_eq!(Terms::new(None, Origin::Vouched).told(), None);
+        assert!(Terms::new(sender.clone(), Origin::Account("dock".into())).told().is_some());
+        assert_eq!(Terms::new(sender, Origin::Vouched).told(), Some("dock@mail.example"));
     }
 
     #[test]

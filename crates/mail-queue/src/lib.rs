@@ -18,6 +18,7 @@ mod envelope;
 mod id;
 mod notice;
 mod schedule;
+mod vigil;
 
 pub use decide::{After, Decision, Event, Refusal, decide};
 pub use entry::{
@@ -30,3 +31,4 @@ pub use envelope::{
 pub use id::QueueId;
 pub use notice::{Action, Notice, Told};
 pub use schedule::Schedule;
+pub use vigil::{GAP, SILENCE, SURE, Tenure, Vigil};

@@ -70,9 +70,10 @@ fn reply(class: u16) -> Reply {
 impl World {
     fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
-        let origin = match dice.below(4) {
+        let origin = match dice.below(5) {
             0 => Origin::Stranger,
             1 => Origin::Server,
+            2 => Origin::Vouched,
             _ => Origin::Account("dock".into()),
         };
         let sender = (dice.below(4) > 0).then(|| "dock@mail.example".to_owned());
@@ -122,7 +123,7 @@ impl World {
                     assert!(notify.wants_delay() && until > self.now);
                     known.delays += 1;
                 }
-                Action::Delivered | Action::Relayed => {
+                Action::Delivered | Action::Relayed | Action::Expanded => {
                     assert!(notify.wants_success());
                     known.successes += 1;
                 }
@@ -203,12 +204,19 @@ impl World {
     fn claim(&mut self) {
         self.tokens += 1;
         let (token, now) = (self.tokens, self.now);
-        let before = self.entry.clone();
-        if self.apply(&Event::Claim(Claim { node: 1, token, until: now + 600 })).is_err() {
+        let claim = Event::Claim(Claim { node: 1, token, until: now + 600 });
+        if let Some(held) = self.entry.as_ref().and_then(|entry| entry.claim) {
+            assert_eq!(self.apply(&claim), Err(Refusal::Claimed), "taken from somebody alive");
+            if held.until > now {
+                return;
+            }
+            let older = Claim { until: held.until - 1, ..held };
+            assert_eq!(self.apply(&Event::Abandon(older)), Err(Refusal::NotClaimed));
+            self.apply(&Event::Abandon(held)).unwrap();
+        }
+        if self.apply(&claim).is_err() {
             return;
         }
-        let held = before.and_then(|entry| entry.claim);
-        assert!(held.is_none_or(|claim| claim.until <= now), "taken from somebody alive");
         let entry = self.entry.as_ref().unwrap();
         if entry.claim.is_some_and(|claim| claim.token == token) {
             let open = entry.in_progress().map(|(index, _)| index).collect();

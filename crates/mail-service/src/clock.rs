@@ -1,12 +1,16 @@
 //! Time and randomness, as traits: tests decide both.
 
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
     /// Seconds since 1970-01-01T00:00:00Z.
     fn now_secs(&self) -> i64;
+
+    /// Time that has passed since some moment of this process. It is never set, and it may stand
+    /// still while the machine sleeps.
+    fn uptime(&self) -> Duration;
 }
 
 /// Gives bytes that nobody can foretell.
@@ -40,6 +44,11 @@ impl Clock for SystemClock {
         // A clock before 1970 is a broken clock; the epoch is as good as any guess.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    fn uptime(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
     }
 }
 

@@ -167,6 +167,8 @@ fn decide(terms: GreylistTerms, now: i64, known: Option<i64>, seen: Option<i64>)
 
 /// Deletes rows that no terms would let count; how many are left.
 fn sweep(store: &dyn Store, now: i64) -> Result<u64, ServiceError> {
+    let window_max = 3600 * i64::from(WINDOW_HOURS_MAX);
+    let lifetime_max = 86_400 * i64::from(LIFETIME_DAYS_MAX);
     let mut left = 0;
     let mut range = Some(KeyRange::prefix(GREYLIST));
     while let Some(part) = range.take() {
@@ -174,8 +176,7 @@ fn sweep(store: &dyn Store, now: i64) -> Result<u64, ServiceError> {
         let mut commit = Commit::new();
         let mut is_due = false;
         for (key, value) in page.rows {
-            let lasts =
-                if keys::is_greylist_client(&key) { LIFETIME_SECS_MAX } else { WINDOW_SECS_MAX };
+            let lasts = if keys::is_greylist_client(&key) { lifetime_max } else { window_max };
             // What cannot be read is found by the check, and stops nothing here.
             let is_over = parse(&key, &value).is_ok_and(|at| now.saturating_sub(at) > lasts);
             if !is_over {
@@ -250,11 +251,11 @@ const UNCOUNTED: u64 = u64::MAX;
 /// How often it is written down that a known network was here.
 const RENEW_SECS: i64 = 86_400;
 
-/// The longest [`GreylistTerms::window_secs`]: senders give up after five days.
-pub const WINDOW_SECS_MAX: i64 = 7 * 86_400;
+/// The longest [`GreylistTerms::window_secs`], in hours: senders give up after five days.
+pub const WINDOW_HOURS_MAX: u32 = 7 * 24;
 
-/// The longest [`GreylistTerms::lifetime_secs`].
-pub const LIFETIME_SECS_MAX: i64 = 100 * 86_400;
+/// The longest [`GreylistTerms::lifetime_secs`], in days.
+pub const LIFETIME_DAYS_MAX: u32 = 100;
 
 #[cfg(test)]
 mod tests {

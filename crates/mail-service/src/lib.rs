@@ -58,7 +58,7 @@ pub use contents::MailboxPin;
 pub use delivery::{DeliverError, Placed, Route, Verdict};
 pub use destinations::{Alias, AliasError, Destinations, Kept};
 pub use error::{AppPasswordFault, NameFault, PasswordFault, ServiceError};
-pub use greylist::{GreylistTerms, Greylisting, LIFETIME_SECS_MAX, Visit, WINDOW_SECS_MAX};
+pub use greylist::{GreylistTerms, Greylisting, LIFETIME_DAYS_MAX, Visit, WINDOW_HOURS_MAX};
 pub use handle::{AccountHandle, MessageReader, NewMail};
 pub use limits::{PasswordCost, QueueConfig, SaveSent, ServiceConfig, Sharing};
 pub use login::{SaslProgress, SaslSession};

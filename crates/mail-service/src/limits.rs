@@ -200,12 +200,12 @@ pub const ATTEMPTS_MAX: u32 = 50;
 /// How long a sequencer waits before it looks at a busy store again.
 pub const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a node is believed to work on an entry of the queue without saying so. When it has died
-/// another one takes over after it.
-pub const QUEUE_CLAIM_SECS: i64 = 10 * 60;
+/// How long nobody looks whether the node that works on an entry of the queue is alive. Then others
+/// begin to watch: see [`mail_queue::Vigil`].
+pub const QUEUE_CLAIM_SECS: i64 = 30;
 
-/// How often it says so: several times before it is believed dead.
-pub const QUEUE_RENEW_INTERVAL: Duration = Duration::from_secs(3 * 60);
+/// How often it says so, in time for nobody to begin. Most attempts have ended before the first.
+pub const QUEUE_RENEW_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Entries that one call of `claim_due` takes.
 pub const QUEUE_CLAIMS_MAX: usize = 256;

@@ -1,7 +1,8 @@
 //! The service: what all accounts share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use mail_queue::Vigil;
 use store::{Commit, Expected, Store, StoreError, View, Write};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) scrubs: ScrubTally,
     pub(crate) credentials: CredentialCache,
     pub(crate) greylist_rows: GreylistRows,
+    /// Claims of the queue whose nodes may be dead.
+    pub(crate) vigil: Mutex<Vigil>,
     /// One permit for each argon2 computation that may run.
     pub(crate) hashing: Arc<Semaphore>,
     /// One permit for each login that may wait for such a computation.
@@ -73,6 +76,7 @@ impl Service {
             journal,
             credentials: CredentialCache::new(&*world.random)?,
             greylist_rows: GreylistRows::default(),
+            vigil: Mutex::default(),
             registry: Registry::default(),
             contents: Contents::new(config.cached_entries_max),
             rows: RowCache::default(),

@@ -28,7 +28,7 @@ use smtp::Role;
 pub use self::acme::Acme;
 pub use self::dkim::DkimPlace;
 pub use self::dns::DnsPlace;
-pub use self::inbound::InboundPlace;
+pub use self::inbound::{FilterPlace, InboundPlace};
 pub use self::oauth::OAuth;
 #[cfg(feature = "oauth")]
 pub use self::oauth::TokenCheck;

@@ -9,7 +9,7 @@ use smtp::{
     BlockLists, Budget, Filter, HELD_BUDGET_BYTES, Inbound, Role, SenderChecks, SmtpSettings,
 };
 
-use crate::config::InboundPlace;
+use crate::config::{FilterPlace, InboundPlace};
 use crate::failure::Failure;
 
 /// What all listeners for mail share.
@@ -35,7 +35,10 @@ impl Inward {
             let verifier = Verifier::new(names.clone(), hostname.to_owned());
             Arc::new(verifier.with_settings(settings))
         });
-        let filter = place.filter.as_ref().map(|(url, timeout)| Filter::new(url, *timeout));
+        let filter = place.filter.as_ref().map(|(place, timeout)| match place {
+            FilterPlace::Url(url) => Filter::new(url, *timeout),
+            FilterPlace::Program(program) => Ok(Filter::program(program.clone(), *timeout)),
+        });
         let usage = |error| Failure::usage(format!("[inbound.filter]: {error}"));
         let lists = || BlockLists::new(names.clone(), place.lists.clone());
         let inbound = Inbound {

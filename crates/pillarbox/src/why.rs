@@ -244,6 +244,7 @@ async fn received(told: &mut Told, arrival: &Arrival, names: &mut Names<'_>) {
         ("client_name", Some(arrival.client_name.to_string())),
         ("sender", Some(arrival.sender.to_string())),
         ("octets", Some(arrival.size.to_string())),
+        ("notice", arrival.notice.map(|id| id.to_string())),
     ] {
         told.facts.extend(value.map(|value| (name.to_owned(), value)));
     }
@@ -309,7 +310,10 @@ fn lines(told: &Told) -> Vec<String> {
     }
     lines.extend(told.places.iter().map(|place| format!("  delivered: {place}")));
     if told.event == "received" {
-        lines.extend(told.queue.iter().map(|id| format!("  queued as {id}")));
+        let notice = told.facts.get("notice");
+        let queued = told.queue.iter().filter(|id| Some(*id) != notice);
+        lines.extend(queued.map(|id| format!("  queued as {id}")));
+        lines.extend(notice.map(|id| format!("  sender told by notice {id}")));
         lines.extend(told.replies.iter().map(|reply| format!("  answered: {reply}")));
         if told.replies.is_empty() {
             lines.push("  not answered: the connection ended before".to_owned());
@@ -386,6 +390,7 @@ mod tests {
             checks: vec![(line("spf"), line("pass"))],
             places: vec![place],
             queued: vec![id],
+            notice: QueueId::parse("006b49d20001020304050608"),
             replies: vec![line("250 2.0.0 Accepted")],
             ..Arrival::default()
         };
@@ -401,6 +406,7 @@ mod tests {
              \x20 to <dock@mail.example>\n\
              \x20 delivered: account dock, mailbox INBOX, UID 5\n\
              \x20 queued as 006b49d20001020304050607\n\
+             \x20 sender told by notice 006b49d20001020304050608\n\
              \x20 answered: 250 2.0.0 Accepted"
         );
         let json = serde_json::to_string(&told).unwrap();

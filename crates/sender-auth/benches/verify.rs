@@ -44,17 +44,27 @@ impl Source for Zone {
     }
 }
 
-/// A message of 5 KB.
-fn message() -> Vec<u8> {
+/// A message of so many octets.
+fn message_of(octets: usize) -> Vec<u8> {
     let mut text =
         "From: Jane <jane@a.example>\r\nTo: joe@b.example\r\nSubject: The tide tables\r\n\
                     Date: Thu, 12 Jan 2023 10:00:00 +0100\r\nMessage-ID: <1@a.example>\r\n\
                     MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
             .to_owned();
-    while text.len() < 5_000 {
+    while text.len() < octets {
         text.push_str("The tables for the coming week are ready, please check berth four.\r\n");
     }
     text.into_bytes()
+}
+
+fn incoming_with(message: &[u8]) -> Incoming<'_> {
+    Incoming {
+        ip: IpAddr::from([192, 0, 2, 1]),
+        helo: "client.example",
+        mail_from: Some("jane@a.example"),
+        message,
+        now: 2,
+    }
 }
 
 fn verify(criterion: &mut Criterion) {
@@ -72,19 +82,13 @@ fn verify(criterion: &mut Criterion) {
     zone.texts.insert("b.example".to_owned(), "v=spf1 ip4:192.0.2.0/24 -all".to_owned());
     zone.texts.insert("_dmarc.a.example".to_owned(), "v=DMARC1; p=reject".to_owned());
     let signer = Signer::new(signing).expect("a signer");
-    let message = message();
+    let message = message_of(5_000);
     let mut signed = signer.sign("a.example", &message, 1).expect("signatures");
     signed.extend_from_slice(&message);
     let verifier = Verifier::with_source(Arc::new(zone), "mx.here.example".to_owned());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.expect("a runtime");
-    let incoming = Incoming {
-        ip: IpAddr::from([192, 0, 2, 1]),
-        helo: "client.example",
-        mail_from: Some("jane@a.example"),
-        message: &signed,
-        now: 2,
-    };
+    let incoming = incoming_with(&signed);
     let report = runtime.block_on(verifier.verify(&incoming));
     assert_eq!(report.decision, Decision::Accept);
     assert!(report.dkim.iter().all(|dkim| dkim.reason.is_empty()));
@@ -96,6 +100,27 @@ fn verify(criterion: &mut Criterion) {
     });
     group.bench_function("sign", |bencher| {
         bencher.iter(|| signer.sign("a.example", black_box(&message), 1));
+    });
+    group.finish();
+
+    let long = message_of(1_000_000);
+    let mut chained = signer.sign("a.example", &long, 1).expect("signatures");
+    chained.extend_from_slice(&long);
+    for _ in 0..2 {
+        let results = runtime.block_on(verifier.verify(&incoming_with(&chained))).results;
+        let set = signer.seal("a.example", &results, &chained, 1).expect("a set");
+        chained = [set, chained].concat();
+    }
+    let incoming = incoming_with(&chained);
+    let report = runtime.block_on(verifier.verify(&incoming));
+    assert_eq!(report.arc.sets.len(), 2);
+    let mut group = criterion.benchmark_group("1 MB, RSA and Ed25519, sealed twice");
+    group.throughput(Throughput::Bytes(chained.len() as u64));
+    group.bench_function("verify", |bencher| {
+        bencher.iter(|| runtime.block_on(verifier.verify(black_box(&incoming))));
+    });
+    group.bench_function("seal", |bencher| {
+        bencher.iter(|| signer.seal("a.example", &report.results, black_box(&chained), 1));
     });
     group.finish();
 }

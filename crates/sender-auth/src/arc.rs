@@ -4,9 +4,9 @@
 //! [`crate::Settings::trusted_sealers`].
 
 use mail_auth::dkim::Canonicalization;
-use mime::header::Field;
 
-use crate::message::Message;
+use crate::apart::apart;
+use crate::message::{Message, Signed};
 use crate::names::Source;
 use crate::signature::{Content, Fault, Signer, unsigned};
 use crate::tags::{Tags, number};
@@ -32,9 +32,10 @@ pub struct ArcSet {
 }
 
 /// RFC 8617 §4.4
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ArcResult {
     /// There is no chain.
+    #[default]
     None,
     /// All seals hold, and the newest signature of the message does.
     Pass,
@@ -46,14 +47,14 @@ pub enum ArcResult {
 
 /// The three fields of one instance.
 #[derive(Clone, Copy, Debug)]
-struct Instance<'m> {
-    results: Field<'m>,
-    signature: Field<'m>,
-    seal: Field<'m>,
+pub(crate) struct Instance<'m> {
+    pub(crate) results: Signed<'m>,
+    pub(crate) signature: Signed<'m>,
+    pub(crate) seal: Signed<'m>,
 }
 
 /// Verifies the chain of a message. RFC 8617 §5.2
-pub(crate) async fn verify(source: &dyn Source, message: &mut Message<'_>) -> Arc {
+pub(crate) async fn verify(source: &dyn Source, message: &Message<'_>) -> Arc {
     let (result, reason, sets) = match chain(source, message).await {
         Ok(sets) if sets.is_empty() => (ArcResult::None, "", sets),
         Ok(sets) => (ArcResult::Pass, "", sets),
@@ -65,41 +66,44 @@ pub(crate) async fn verify(source: &dyn Source, message: &mut Message<'_>) -> Ar
     Arc { result, reason, sets }
 }
 
-async fn chain(source: &dyn Source, message: &mut Message<'_>) -> Result<Vec<ArcSet>, Fault> {
-    let instances = instances(message)?;
+async fn chain(source: &dyn Source, message: &Message<'_>) -> Result<Vec<ArcSet>, Fault> {
+    let instances = apart(message.octets, || instances(message))?;
     let Some(newest) = instances.last() else { return Ok(Vec::new()) };
     if message.has_too_many_fields() {
         return Err(Fault::Permanent("the header has too many fields"));
     }
     let seals = instances.iter().enumerate().map(|(at, set)| seal(set, at));
     let seals = seals.collect::<Result<Vec<_>, Fault>>()?;
-    check_signature(source, message, &newest.signature).await?;
+    check_signature(source, message, newest.signature).await?;
     // From the newest to the oldest: what was sealed last is what most likely broke.
-    for (at, (tags, signer)) in seals.iter().enumerate().rev() {
+    for (at, (set, (tags, signer))) in instances.iter().zip(&seals).enumerate().rev() {
         let own = unsigned(tags);
-        let mut fields = Vec::with_capacity(3 * at + 3);
-        for (other, set) in instances.iter().take(at + 1).enumerate() {
-            fields.push((set.results.name, set.results.value));
-            fields.push((set.signature.name, set.signature.value));
-            let value = if other == at { own.as_slice() } else { set.seal.value };
-            fields.push((set.seal.name, value));
-        }
+        let own = Instance { seal: (set.seal.0, &own), ..*set };
+        let fields = sealed(instances.get(..at).unwrap_or_default(), own);
         let key = signer.key(source).await?;
-        signer.verify(&key, &fields, Canonicalization::Relaxed)?;
+        let verify = || signer.verify(&key, &fields, Canonicalization::Relaxed);
+        apart(message.octets, verify)?;
     }
     let set = |(set, (_, signer)): (&Instance<'_>, (_, Signer))| ArcSet {
         sealer: signer.domain,
-        results: set.results.value.to_vec(),
+        results: set.results.1.to_vec(),
     };
     Ok(instances.iter().zip(seals).map(set).collect())
 }
 
+/// What a seal is made over: all earlier sets and its own, in which its `b=` is empty.
+/// RFC 8617 §5.1.1
+pub(crate) fn sealed<'m>(earlier: &[Instance<'m>], own: Instance<'m>) -> Vec<Signed<'m>> {
+    let sets = earlier.iter().copied().chain([own]);
+    sets.flat_map(|set| [set.results, set.signature, set.seal]).collect()
+}
+
 /// The sets of a message, in order: one of each field for each instance from 1 on. RFC 8617 §4.2
-fn instances<'m>(message: &Message<'m>) -> Result<Vec<Instance<'m>>, Fault> {
+pub(crate) fn instances<'m>(message: &Message<'m>) -> Result<Vec<Instance<'m>>, Fault> {
     const BROKEN: Fault = Fault::Permanent("the chain is not whole");
-    let results = numbered(message, "ARC-Authentication-Results")?;
-    let signatures = numbered(message, "ARC-Message-Signature")?;
-    let seals = numbered(message, "ARC-Seal")?;
+    let results = numbered(message, RESULTS)?;
+    let signatures = numbered(message, SIGNATURE)?;
+    let seals = numbered(message, SEAL)?;
     if results.len() != seals.len() || signatures.len() != seals.len() {
         return Err(BROKEN);
     }
@@ -115,7 +119,7 @@ fn instances<'m>(message: &Message<'m>) -> Result<Vec<Instance<'m>>, Fault> {
 }
 
 /// The fields of this name, by their instance.
-fn numbered<'m>(message: &Message<'m>, name: &str) -> Result<Vec<(usize, Field<'m>)>, Fault> {
+fn numbered<'m>(message: &Message<'m>, name: &str) -> Result<Vec<(usize, Signed<'m>)>, Fault> {
     let mut found = Vec::new();
     for field in message.named(name) {
         if found.len() >= INSTANCES_MAX {
@@ -123,10 +127,29 @@ fn numbered<'m>(message: &Message<'m>, name: &str) -> Result<Vec<(usize, Field<'
         }
         let instance =
             instance(field.value).ok_or(Fault::Permanent("an instance has no number"))?;
-        found.push((instance, *field));
+        found.push((instance, (field.name, field.value)));
     }
     found.sort_by_key(|(instance, _)| *instance);
     Ok(found)
+}
+
+/// The highest instance of a chain, however broken it is; `None` for one that is too long, or whose
+/// newest seal says itself that it is broken. RFC 8617 §5.1 steps 2 and 3
+pub(crate) fn highest_of_broken(message: &Message<'_>) -> Option<usize> {
+    let mut highest = 0;
+    for name in [RESULTS, SIGNATURE, SEAL] {
+        if message.named(name).nth(INSTANCES_MAX).is_some() {
+            return None;
+        }
+        let found = message.named(name).filter_map(|field| instance(field.value)).max();
+        highest = highest.max(found.unwrap_or(0));
+    }
+    let says_fail = |value| {
+        let tags = Tags::parse(value);
+        tags.and_then(|tags| tags.get("cv")).is_some_and(|cv| cv.eq_ignore_ascii_case(b"fail"))
+    };
+    let mut newest = message.named(SEAL).filter(|seal| instance(seal.value) == Some(highest));
+    (!newest.any(|seal| says_fail(seal.value))).then_some(highest)
 }
 
 /// The number of an instance, which stands first in ARC-Authentication-Results and anywhere in the
@@ -144,7 +167,7 @@ fn instance(value: &[u8]) -> Option<usize> {
 
 /// Reads a seal; `at` counts from 0. RFC 8617 §4.1.3, §5.2
 fn seal<'m>(set: &Instance<'m>, at: usize) -> Result<(Tags<'m>, Signer), Fault> {
-    let tags = Tags::parse(set.seal.value).ok_or(Fault::Permanent("a seal cannot be read"))?;
+    let tags = Tags::parse(set.seal.1).ok_or(Fault::Permanent("a seal cannot be read"))?;
     if tags.get("h").is_some() {
         return Err(Fault::Permanent("a seal has h="));
     }
@@ -159,21 +182,32 @@ fn seal<'m>(set: &Instance<'m>, at: usize) -> Result<(Tags<'m>, Signer), Fault> 
 /// Whether the newest signature covers the message as it is. RFC 8617 §5.2 step 4
 async fn check_signature(
     source: &dyn Source,
-    message: &mut Message<'_>,
-    field: &Field<'_>,
+    message: &Message<'_>,
+    (name, value): Signed<'_>,
 ) -> Result<(), Fault> {
-    let tags = Tags::parse(field.value).ok_or(Fault::Permanent("a signature cannot be read"))?;
+    let tags = Tags::parse(value).ok_or(Fault::Permanent("a signature cannot be read"))?;
     let signer = Signer::read(&tags)?;
     let content = Content::read(&tags)?;
-    if message.body_hash(content.body) != content.body_hash {
+    if apart(message.octets, || message.body_hash(content.body)) != content.body_hash {
         return Err(Fault::Fail("the body hash did not verify"));
     }
     let key = signer.key(source).await?;
     let own = unsigned(&tags);
-    let mut fields = message.select(&content.names);
-    fields.push((field.name, &own));
-    signer.verify(&key, &fields, content.header)
+    apart(message.octets, || {
+        let mut fields = message.select(&content.names);
+        fields.push((name, &own));
+        signer.verify(&key, &fields, content.header)
+    })
 }
 
-/// RFC 8617 §4.2.1: "must be an integer between 1 and 50".
-const INSTANCES_MAX: usize = 50;
+/// RFC 8617 §4.1.1
+pub(crate) const RESULTS: &str = "ARC-Authentication-Results";
+
+/// RFC 8617 §4.1.2
+pub(crate) const SIGNATURE: &str = "ARC-Message-Signature";
+
+/// RFC 8617 §4.1.3
+pub(crate) const SEAL: &str = "ARC-Seal";
+
+/// RFC 8617 §4.2.1: "Instance tag values can range from 1-50 (inclusive)."
+pub(crate) const INSTANCES_MAX: usize = 50;

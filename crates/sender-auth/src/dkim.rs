@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 use mime::header::Field;
 use tokio::time::{Instant, timeout_at};
 
+use crate::apart::apart;
 use crate::domain;
 use crate::domain_key::DomainKey;
 use crate::message::Message;
@@ -46,13 +47,14 @@ pub enum DkimResult {
 /// takes nothing from another. `now` is in seconds since 1970, for signatures that have ended.
 pub(crate) async fn verify(
     source: &dyn Source,
-    message: &mut Message<'_>,
+    message: &Message<'_>,
     now: i64,
     end: Instant,
 ) -> Vec<Dkim> {
-    let found: Vec<Field<'_>> =
-        message.named("DKIM-Signature").take(SIGNATURES_MAX).copied().collect();
-    let read: Vec<Read<'_>> = found.iter().map(|field| Read::new(field, message, now)).collect();
+    let read: Vec<Read<'_>> = apart(message.octets, || {
+        let found = message.named("DKIM-Signature").take(SIGNATURES_MAX);
+        found.map(|field| Read::new(field, message, now)).collect()
+    });
     let keys = read.iter().map(async |read| {
         let (Some(signer), Ok(_)) = (&read.signer, &read.claim) else { return Err(UNREADABLE) };
         let late = Err(Fault::Temporary("the key could not be asked for in time"));
@@ -63,7 +65,7 @@ pub(crate) async fn verify(
         let outcome = read.judge(key, message);
         told(outcome, read.signer)
     });
-    judged.collect()
+    apart(message.octets, || judged.collect())
 }
 
 /// A signature as it was read.
@@ -82,7 +84,7 @@ struct Claim<'a> {
 
 impl<'a> Read<'a> {
     /// Reads a signature and checks all that needs no key.
-    fn new(field: &Field<'a>, message: &mut Message<'_>, now: i64) -> Self {
+    fn new(field: &Field<'a>, message: &Message<'_>, now: i64) -> Self {
         let refused = |fault| Self { signer: None, claim: Err(fault) };
         let Some(tags) = Tags::parse(field.value) else { return refused(UNREADABLE) };
         if tags.get("v") != Some(b"1") {
@@ -111,7 +113,7 @@ impl<'a> Read<'a> {
 }
 
 /// What is signed, if it is what came.
-fn content(tags: &Tags<'_>, message: &mut Message<'_>, now: i64) -> Result<Content, Fault> {
+fn content(tags: &Tags<'_>, message: &Message<'_>, now: i64) -> Result<Content, Fault> {
     let content = Content::read(tags)?;
     check_time(tags, now)?;
     if message.has_too_many_fields() {

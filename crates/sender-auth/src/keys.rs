@@ -116,6 +116,11 @@ impl Key {
         }
     }
 
+    /// Whether it is an RSA key, by which everybody can verify.
+    pub(crate) fn is_rsa(&self) -> bool {
+        matches!(self.kind, Kind::Rsa(_))
+    }
+
     /// Signs canonical text; `None` if the library fails, which needs a lack of memory.
     pub(crate) fn sign(&self, text: &[u8]) -> Option<Vec<u8>> {
         match &self.kind {

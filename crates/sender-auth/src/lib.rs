@@ -4,12 +4,14 @@
 //!   envelope (`spf`), whose signatures hold (`dkim`), what earlier servers sealed (`arc`), and
 //!   whether any of that stands for the author that people are shown (`author`, `dmarc`).
 //!   `decision` is the pure function of all this, and `results` writes it into the header.
-//! - [`Signer`] signs what goes out, with [`keys`].
+//! - [`Signer`] signs what goes out, with [`keys`], and seals what was found about what goes on
+//!   (`seal`).
 //!
 //! The canonical forms, the grammar of SPF and the use of public keys are mail-auth's. What is a
 //! signature, which question is asked, how many, and what follows is decided here: every tag is
 //! read once, and every list has an end.
 
+mod apart;
 mod arc;
 mod author;
 mod decision;
@@ -22,6 +24,7 @@ mod message;
 mod names;
 mod resolver;
 mod results;
+mod seal;
 mod sign;
 mod signature;
 mod spf;
@@ -38,7 +41,7 @@ pub use dkim::{Dkim, DkimResult};
 pub use dmarc::{Dmarc, DmarcResult, Policy};
 pub use keys::{Key, KeyError};
 pub use names::{Failure, Family, Lookup, Source};
-pub use results::strip_results;
+pub use results::{Results, strip_results};
 pub use sign::{Signer, SignerError, SigningKey};
 pub use spf::{Spf, SpfResult, may_send};
 pub use verify::{Incoming, Report, VERIFY_TIME_MAX, Verifier};

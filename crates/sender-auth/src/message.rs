@@ -1,17 +1,21 @@
 //! A message as it is signed: its fields, and its body. RFC 6376 §3.4, §5.4.2
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::digest::{Context, SHA256};
 use mail_auth::common::headers::{Writable, Writer};
 use mail_auth::dkim::Canonicalization;
 use mime::header::{Field, fields};
 
 /// A message, cut at its blank line.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Message<'a> {
     pub(crate) fields: Vec<Field<'a>>,
     pub(crate) body: &'a [u8],
-    relaxed: Vec<u8>,
-    simple: Vec<u8>,
+    /// Of the whole message.
+    pub(crate) octets: usize,
+    relaxed: OnceLock<Vec<u8>>,
+    simple: OnceLock<Vec<u8>>,
 }
 
 /// A field as it is canonicalized: its name, and its value with the line end.
@@ -25,7 +29,8 @@ impl<'a> Message<'a> {
         let header: usize = fields.iter().map(|field| field.raw.len()).sum();
         let rest = text.get(header..).unwrap_or_default();
         let body = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")).unwrap_or(rest);
-        Self { fields, body, relaxed: Vec::new(), simple: Vec::new() }
+        let (relaxed, simple) = (OnceLock::new(), OnceLock::new());
+        Self { fields, body, octets: text.len(), relaxed, simple }
     }
 
     /// The fields of this name, in the order of the message.
@@ -39,20 +44,16 @@ impl<'a> Message<'a> {
     }
 
     /// The hash of the whole body. It is computed once for each canonicalization, however many
-    /// signatures ask.
+    /// signatures and seals ask: there is one algorithm for hashes, SHA-256.
     ///
     /// No part of it is ever hashed: a signature with `l=` holds if it covers all that has come,
     /// and anybody may have added the rest of a longer one. RFC 6376 §8.2
-    pub(crate) fn body_hash(&mut self, canonicalization: Canonicalization) -> &[u8] {
-        let body = self.body;
+    pub(crate) fn body_hash(&self, canonicalization: Canonicalization) -> &[u8] {
         let hash = match canonicalization {
-            Canonicalization::Relaxed => &mut self.relaxed,
-            Canonicalization::Simple => &mut self.simple,
+            Canonicalization::Relaxed => &self.relaxed,
+            Canonicalization::Simple => &self.simple,
         };
-        if hash.is_empty() {
-            *hash = body_hash(body, canonicalization);
-        }
-        hash
+        hash.get_or_init(|| body_hash(self.body, canonicalization))
     }
 
     /// The fields that a list of names selects: each name takes the lowest that no name before it

@@ -32,67 +32,85 @@ pub(crate) struct Told<'a> {
     pub(crate) arc: &'a Arc,
 }
 
-/// The fields, each ended by CRLF.
-pub(crate) fn render(told: &Told<'_>) -> Vec<u8> {
-    let mut text = authentication_results(told);
-    text.push_str(&received_spf(told));
-    text.into_bytes()
+/// What was found out about a message, as others are told. RFC 8601 §2.2
+///
+/// Empty by default: about that message nothing was found out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Results {
+    /// Each method with its result, as in `spf` and `pass`.
+    pub methods: Vec<(&'static str, &'static str)>,
+    /// Our own name and all results with their properties, folded, without a line end.
+    pub(crate) payload: String,
+    /// What became of the chain of earlier servers.
+    pub(crate) chain: ArcResult,
 }
 
-fn authentication_results(told: &Told<'_>) -> String {
-    let mut text = format!("Authentication-Results: {}", told.id);
-    if let Some(spf) = told.sender {
-        result(&mut text, "spf", spf.result.name(), "");
-        property(&mut text, "smtp.mailfrom", spf.domain.as_deref());
+impl Results {
+    pub(crate) fn new(told: &Told<'_>) -> Self {
+        let payload = told.id.to_owned();
+        let mut all = Self { methods: Vec::new(), payload, chain: told.arc.result };
+        if let Some(spf) = told.sender {
+            all.result("spf", spf.result.name(), "");
+            all.property("smtp.mailfrom", spf.domain.as_deref());
+        }
+        if told.sender.is_none() || told.helo.result != SpfResult::None {
+            all.result("spf", told.helo.result.name(), "");
+            all.property("smtp.helo", told.helo.domain.as_deref());
+        }
+        for dkim in told.dkim {
+            all.result("dkim", dkim.result.name(), dkim.reason);
+            all.property("header.d", dkim.domain.as_deref());
+            all.property("header.s", dkim.selector.as_deref());
+            if let Some(prefix) = &dkim.prefix {
+                // Base64 has characters that no token has.
+                let _ = write!(all.payload, " header.b=\"{prefix}\"");
+            }
+        }
+        if told.dkim.is_empty() {
+            all.result("dkim", "none", "");
+        }
+        for dmarc in told.dmarc {
+            all.result("dmarc", dmarc.result.name(), dmarc.policy.comment());
+            all.property("header.from", Some(&dmarc.domain));
+        }
+        if told.dmarc.is_empty() {
+            all.result("dmarc", "none", "");
+        }
+        if told.arc.result != ArcResult::None {
+            all.result("arc", told.arc.result.name(), told.arc.reason);
+            all.property("header.oldest-pass", oldest_pass(told.arc));
+        }
+        all
     }
-    if told.sender.is_none() || told.helo.result != SpfResult::None {
-        result(&mut text, "spf", told.helo.result.name(), "");
-        property(&mut text, "smtp.helo", told.helo.domain.as_deref());
-    }
-    for dkim in told.dkim {
-        result(&mut text, "dkim", dkim.result.name(), dkim.reason);
-        property(&mut text, "header.d", dkim.domain.as_deref());
-        property(&mut text, "header.s", dkim.selector.as_deref());
-        if let Some(prefix) = &dkim.prefix {
-            // Base64 has characters that no token has.
-            let _ = write!(text, " header.b=\"{prefix}\"");
+
+    /// Each result stands on a line of its own, so that no line is long. RFC 5322 §2.1.1
+    fn result(&mut self, method: &'static str, result: &'static str, comment: &str) {
+        self.methods.push((method, result));
+        let _ = write!(self.payload, ";\r\n\t{method}={result}");
+        if !comment.is_empty() {
+            let _ = write!(self.payload, " ({comment})");
         }
     }
-    if told.dkim.is_empty() {
-        result(&mut text, "dkim", "none", "");
+
+    fn property(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            let _ = write!(self.payload, "\r\n\t {name}={value}");
+        }
     }
-    for dmarc in told.dmarc {
-        result(&mut text, "dmarc", dmarc.result.name(), dmarc.policy.comment());
-        property(&mut text, "header.from", Some(&dmarc.domain));
-    }
-    if told.dmarc.is_empty() {
-        result(&mut text, "dmarc", "none", "");
-    }
-    if told.arc.result != ArcResult::None {
-        result(&mut text, "arc", told.arc.result.name(), told.arc.reason);
-        property(&mut text, "header.oldest-pass", oldest_pass(told.arc));
-    }
-    text.push_str("\r\n");
-    text
 }
 
-/// RFC 8617 §10.2: "0" if all of the chain holds.
+impl Told<'_> {
+    /// The fields of the message, each ended by CRLF.
+    pub(crate) fn fields(&self, results: &Results) -> Vec<u8> {
+        let spf = received_spf(self);
+        format!("Authentication-Results: {}\r\n{spf}", results.payload).into_bytes()
+    }
+}
+
+/// RFC 8617 §10.2: "0" if the signatures of all sets still hold. Only the newest is looked at
+/// (§5.2 step 5 is optional), so that is known of a chain of one set alone.
 fn oldest_pass(arc: &Arc) -> Option<&'static str> {
-    (arc.result == ArcResult::Pass).then_some("0")
-}
-
-/// Each result stands on a line of its own, so that no line is long. RFC 5322 §2.1.1
-fn result(text: &mut String, method: &str, result: &str, comment: &str) {
-    let _ = write!(text, ";\r\n\t{method}={result}");
-    if !comment.is_empty() {
-        let _ = write!(text, " ({comment})");
-    }
-}
-
-fn property(text: &mut String, name: &str, value: Option<&str>) {
-    if let Some(value) = value {
-        let _ = write!(text, "\r\n\t {name}={value}");
-    }
+    (arc.result == ArcResult::Pass && arc.sets.len() == 1).then_some("0")
 }
 
 fn received_spf(told: &Told<'_>) -> String {
@@ -330,7 +348,7 @@ mod tests {
             dmarc: &[],
             arc: &arc,
         };
-        let text = render(&told);
+        let text = told.fields(&Results::new(&told));
         let names: Vec<_> = fields(&text).map(|field| field.name.to_vec()).collect();
         assert_eq!(names, [&b"Authentication-Results"[..], b"Received-SPF"]);
         let shown = String::from_utf8(text).unwrap();

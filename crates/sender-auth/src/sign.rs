@@ -11,9 +11,10 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use mail_auth::dkim::Canonicalization;
 use mail_types::Secret;
 
+use crate::apart::apart;
 use crate::domain;
 use crate::keys::{Key, KeyError};
-use crate::message::{Message, body_hash};
+use crate::message::{Message, Signed, body_hash};
 
 /// A key, and where its public part is published.
 #[derive(Clone, Debug)]
@@ -29,13 +30,15 @@ pub struct SigningKey {
 /// Signs messages.
 #[derive(Debug, Default)]
 pub struct Signer {
-    domains: HashMap<String, Vec<Ready>>,
+    /// By their names in normal form.
+    pub(crate) domains: HashMap<String, Vec<Ready>>,
 }
 
+/// A key that is ready for use.
 #[derive(Debug)]
-struct Ready {
-    selector: String,
-    key: Key,
+pub(crate) struct Ready {
+    pub(crate) selector: String,
+    pub(crate) key: Key,
 }
 
 /// Why there is no [`Signer`].
@@ -104,43 +107,86 @@ impl Signer {
     pub fn sign(&self, from_domain: &str, message: &[u8], now: i64) -> Option<Vec<u8>> {
         let domain = domain::normal(from_domain)?;
         let keys = self.domains.get(&domain)?;
-        let message = Message::new(message);
-        if message.has_too_many_fields() {
-            return None;
-        }
-        let names = names(&message);
+        apart(message.len(), || signed(domain, keys, &Message::new(message), now))
+    }
+}
+
+/// The fields of a message by each of these keys of a domain.
+fn signed(domain: String, keys: &[Ready], message: &Message<'_>, now: i64) -> Option<Vec<u8>> {
+    if message.has_too_many_fields() {
+        return None;
+    }
+    let content = Content::new(message, domain, now, &[]);
+    let mut fields = Vec::new();
+    for ready in keys {
+        fields.extend_from_slice(&content.field("DKIM-Signature", "v=1", ready)?);
+    }
+    Some(fields)
+}
+
+/// What signatures of a message's content have in common, by whatever key.
+pub(crate) struct Content<'m> {
+    message: &'m Message<'m>,
+    /// Of the domain that signs, in normal form.
+    pub(crate) domain: String,
+    pub(crate) now: i64,
+    names: Vec<String>,
+    /// `bh=`
+    hash: String,
+}
+
+impl<'m> Content<'m> {
+    /// Of this message, as it is. Fields of the names `also` are signed, too, if there are any.
+    pub(crate) fn new(
+        message: &'m Message<'m>,
+        domain: String,
+        now: i64,
+        also: &[&'static str],
+    ) -> Self {
+        let names = names(message, also);
         let hash = BASE64_STANDARD.encode(body_hash(message.body, Canonicalization::Relaxed));
-        let mut fields = Vec::new();
-        for Ready { selector, key } in keys {
-            let value = format!(
-                " v=1; a={}; c=relaxed/relaxed;\r\n\td={domain};\r\n\ts={selector}; t={now};\
-                 \r\n\th={};\r\n\tbh={hash};\r\n\tb=",
-                key.algorithm(),
-                folded_names(&names),
-            );
-            let mut signed = message.select(&names);
-            signed.push((NAME, value.as_bytes()));
-            let mut text = Vec::new();
-            Canonicalization::Relaxed.canonicalize_headers(signed.into_iter(), &mut text);
-            let signature = BASE64_STANDARD.encode(key.sign(&text)?);
-            fields.extend_from_slice(NAME);
-            fields.extend_from_slice(b":");
-            fields.extend_from_slice(value.as_bytes());
-            fields.extend_from_slice(folded(&signature).as_bytes());
-            fields.extend_from_slice(b"\r\n");
-        }
-        Some(fields)
+        Self { message, domain, now, names, hash }
+    }
+
+    /// A signature as a field of this name, which begins with this tag, ended by CRLF; `None` if
+    /// the key fails.
+    pub(crate) fn field(&self, name: &str, tag: &str, ready: &Ready) -> Option<Vec<u8>> {
+        let value = format!(
+            " {tag}; a={}; c=relaxed/relaxed;\r\n\td={};\r\n\ts={}; t={};\
+             \r\n\th={};\r\n\tbh={};\r\n\tb=",
+            ready.key.algorithm(),
+            self.domain,
+            ready.selector,
+            self.now,
+            folded_names(&self.names),
+            self.hash,
+        );
+        let mut signed = self.message.select(&self.names);
+        signed.push((name.as_bytes(), value.as_bytes()));
+        ready.key.field(&signed)
+    }
+}
+
+impl Key {
+    /// The last of these fields with its signature over them all put behind it, ended by CRLF.
+    /// RFC 6376 §3.7
+    pub(crate) fn field(&self, fields: &[Signed<'_>]) -> Option<Vec<u8>> {
+        let (name, value) = *fields.last()?;
+        let mut text = Vec::new();
+        Canonicalization::Relaxed.canonicalize_headers(fields.iter().copied(), &mut text);
+        let signature = folded(&BASE64_STANDARD.encode(self.sign(&text)?));
+        Some([name, b":", value, signature.as_bytes(), b"\r\n"].concat())
     }
 }
 
 /// The names of `h=`: what is there, and each once more. RFC 6376 §5.4, §8.15
-fn names(message: &Message<'_>) -> Vec<String> {
+fn names(message: &Message<'_>, also: &[&'static str]) -> Vec<String> {
     let mut names = Vec::new();
     for name in SIGNED {
         let count = message.named(name).count();
         names.extend(std::iter::repeat_n((*name).to_owned(), count.min(SAME_MAX) + 1));
     }
-    for name in SIGNED_IF_THERE {
+    for name in SIGNED_IF_THERE.iter().chain(also) {
         let count = message.named(name).count();
         names.extend(std::iter::repeat_n((*name).to_owned(), count.min(SAME_MAX)));
     }
@@ -180,8 +226,6 @@ fn folded(signature: &str) -> String {
     }
     text
 }
-
-const NAME: &[u8] = b"DKIM-Signature";
 
 /// Fields that say what a message is: nobody may add one, or another one. RFC 6376 §5.4.1
 const SIGNED: &[&str] = &[

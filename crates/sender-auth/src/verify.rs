@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
+use crate::apart::apart;
 use crate::arc::{self, Arc, ArcResult};
 use crate::author;
 use crate::decision::{Decision, Findings, Settings, decide};
@@ -15,7 +16,7 @@ use crate::dmarc::{self, Dmarc, DmarcResult, Policy, Proofs};
 use crate::domain;
 use crate::message::Message;
 use crate::names::Source;
-use crate::results::{Told, render};
+use crate::results::{Results, Told};
 use crate::spf::{self, Identity, Spf, SpfResult};
 
 /// Finds out who messages are really from.
@@ -55,12 +56,12 @@ pub struct Report {
     pub dmarc: Vec<Dmarc>,
     /// The chain of earlier servers.
     pub arc: Arc,
-    /// The author's domain, if there is exactly one.
-    pub from_domain: Option<String>,
     /// What is to be done.
     pub decision: Decision,
     /// Why, in words that may stand in a reply; empty with [`Decision::Accept`].
     pub reason: String,
+    /// All of this as it is told to others.
+    pub results: Results,
     /// Authentication-Results and Received-SPF, each ended by CRLF, to be put before the message.
     /// Foreign ones of our name are to be taken out first: [`crate::strip_results`].
     pub fields: Vec<u8>,
@@ -91,17 +92,17 @@ impl Verifier {
     pub async fn verify(&self, incoming: &Incoming<'_>) -> Report {
         let end = Instant::now() + PROOFS_TIME_MAX;
         let source = self.source.as_ref();
-        let mut message = Message::new(incoming.message);
-        let mut chained = message.clone();
+        let octets = incoming.message.len();
+        let message = apart(octets, || Message::new(incoming.message));
         let mail_from = incoming.mail_from.filter(|sender| !sender.is_empty());
         let ((helo, sender), dkim, arc) = tokio::join!(
             self.spf(incoming, mail_from, end),
-            dkim::verify(source, &mut message, incoming.now, end),
-            timeout_at(end, arc::verify(source, &mut chained)),
+            dkim::verify(source, &message, incoming.now, end),
+            timeout_at(end, arc::verify(source, &message)),
         );
         let arc = arc.unwrap_or_else(|_| Arc::late());
         let spf = sender.clone().unwrap_or_else(|| helo.clone());
-        let authors = author::domains(&message);
+        let authors = apart(octets, || author::domains(&message));
         let end = Instant::now() + POLICIES_TIME_MAX;
         let proofs = Proofs { dkim: &dkim, spf: &spf };
         let dmarc = join_all(authors.iter().flatten().map(async |author| {
@@ -112,7 +113,7 @@ impl Verifier {
         let author = authors.as_ref().map(|_| ()).map_err(|problem| *problem);
         let findings = Findings { author, dmarc: &dmarc, spf: &spf, arc: &arc };
         let (decision, reason) = decide(&findings, &self.settings);
-        let fields = render(&Told {
+        let told = Told {
             id: &self.hostname,
             ip: incoming.ip,
             helo_name: incoming.helo,
@@ -122,12 +123,10 @@ impl Verifier {
             dkim: &dkim,
             dmarc: &dmarc,
             arc: &arc,
-        });
-        let from_domain = match authors.iter().flatten().collect::<Vec<_>>().as_slice() {
-            [only] => Some((*only).clone()),
-            _ => None,
         };
-        Report { spf, helo, dkim, dmarc, arc, from_domain, decision, reason, fields }
+        let results = Results::new(&told);
+        let fields = told.fields(&results);
+        Report { spf, helo, dkim, dmarc, arc, decision, reason, results, fields }
     }
 
     /// SPF of EHLO, and of the sender if there is one. RFC 7208 §2.3, §2.4

@@ -78,7 +78,7 @@ async fn spf_dkim_and_dmarc_are_verified_over_the_wire() {
     let results: Vec<_> = report.dkim.iter().map(|it| (it.result, it.reason)).collect();
     assert_eq!(results, [(DkimResult::Pass, ""), (DkimResult::Pass, "")]);
     assert_eq!(report.decision, Decision::Accept);
-    assert_eq!(report.from_domain.as_deref(), Some("a.example"));
+    assert_eq!(report.dmarc[0].domain, "a.example");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use smtp_proto::{
     RCPT_NOTIFY_SUCCESS, RcptTo, Request,
 };
 
+use crate::original::{is_orcpt, original};
 use crate::path::{Path, parse_path};
 use crate::session::{
     Client, Dsn, Greeting, MAILS_MAX, Notify, Opening, RECIPIENTS_MAX, Recipient, RequireTls, Ret,
@@ -38,7 +39,7 @@ impl Session {
             self.end(Reply::new(554, "5.5.0", "Wait for the reply to your command"));
             return None;
         }
-        let readable = with_plain_path(line);
+        let readable = readable(line);
         let reply = match Request::parse(&mut readable.iter()) {
             Ok(request) => return self.request(request, line, input),
             Err(Error::UnknownCommand) => Reply::new(500, "5.5.1", "Unknown command"),
@@ -297,7 +298,8 @@ impl Session {
         let (path, parameters) = parse_path(trimmed(line)).ok_or(NO_RECIPIENT)?;
         let notify = notify(to.flags);
         let is_more = to.rrvs != 0 || notify.is_none() || !self.may_have(parameters);
-        let asks_dsn = to.flags != 0 || to.orcpt.is_some();
+        let original = original(parameters, transaction.utf8)?;
+        let asks_dsn = to.flags != 0 || original.is_some();
         if is_more || (asks_dsn && self.offer.dsn == Dsn::Absent) {
             return Err(UNKNOWN_PARAMETER);
         }
@@ -306,7 +308,6 @@ impl Session {
             Path::Postmaster => "postmaster".to_owned(),
             Path::Mailbox(mailbox) => plain_enough(mailbox, transaction.utf8)?,
         };
-        let original = to.orcpt.as_deref().map(printable).transpose()?;
         Ok(Recipient { address, notify: notify.flatten(), original })
     }
 
@@ -382,16 +383,19 @@ impl Session {
     }
 }
 
-/// The line with a path that `smtp-proto` can read, whatever stands there: what does stand there is
-/// read by [`parse_path`] alone.
-fn with_plain_path(line: &[u8]) -> Cow<'_, [u8]> {
+/// The line as `smtp-proto` can read it, whatever stands there: with a plain path and without
+/// ORCPT, which are read by [`parse_path`] and [`original`] alone.
+fn readable(line: &[u8]) -> Cow<'_, [u8]> {
     let has_path = is_verb(line, "MAIL") || is_verb(line, "RCPT");
     let Some(start) = line.iter().position(|byte| *byte == b'<').filter(|_| has_path) else {
         return Cow::Borrowed(line);
     };
     match (line.get(..start), parse_path(trimmed(line))) {
         (Some(before), Some((_, behind))) => {
-            Cow::Owned([before, b"<a@b.example>", behind.as_bytes(), b"\r\n"].concat())
+            let is_read = |it: &&str| is_verb(line, "RCPT") && is_orcpt(it);
+            let rest: Vec<&str> = behind.split(' ').filter(|it| !is_read(it)).collect();
+            let rest = rest.join(" ");
+            Cow::Owned([before, b"<a@b.example>", rest.as_bytes(), b"\r\n"].concat())
         }
         _ => Cow::Borrowed(line),
     }
@@ -428,9 +432,9 @@ fn plain_enough(address: String, utf8: bool) -> Result<String, Reply> {
     Err(Reply::new(553, "5.6.7", "Declare SMTPUTF8"))
 }
 
-/// What will stand in a field of a notification. RFC 3461 §4.2, §4.4
+/// What will stand in a field of a notification. `smtp-proto` has seen to its length. RFC 3461 §4.4
 fn printable(text: &str) -> Result<String, Reply> {
-    let fits = text.len() <= DSN_TEXT_BYTES_MAX && !text.chars().any(char::is_control);
+    let fits = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     fits.then(|| text.to_owned()).ok_or(Reply::new(501, "5.5.4", "Not xtext"))
 }
 
@@ -460,6 +464,3 @@ const CANNOT_VERIFY: Reply = Reply::new(252, "2.5.2", "Send the mail and see");
 
 /// Commands between two messages that bring none nearer: RSET, NOOP, EHLO and their like.
 pub const IDLE_COMMANDS_MAX: u32 = 100;
-
-/// Longest ENVID (RFC 3461 §4.4) and ORCPT (RFC 3461 §4.2) that are kept.
-const DSN_TEXT_BYTES_MAX: usize = 500;

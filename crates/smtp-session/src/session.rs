@@ -10,7 +10,7 @@ use mail_types::Secret;
 
 use crate::burl::Load;
 use crate::text::{Chunk, Place, Receipt};
-use crate::{Burl, Content, FutureRelease, Release, Reply};
+use crate::{Burl, Content, FutureRelease, OriginalRecipient, Release, Reply};
 
 /// For whom a session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,9 +159,8 @@ pub struct Recipient {
     pub address: String,
     /// When the sender wants to be notified; `None` leaves it to the server. RFC 3461 §4.1
     pub notify: Option<Notify>,
-    /// The recipient as the sender first knew it: an address of the type `rfc822`, decoded.
-    /// RFC 3461 §4.2
-    pub original: Option<String>,
+    /// The recipient as the sender first knew him. RFC 3461 §4.2
+    pub original: Option<OriginalRecipient>,
 }
 
 /// How much of the message a notification shall return.

@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use mail_service::queue::QueueId;
+use mail_service::queue::{Action, Origin as Voucher, QueueId};
 use mail_service::story::Story;
 use mail_service::{DeliverError, Destinations, Placed, Route, Service, Staged, Staging, Verdict};
 use mail_types::AccountId;
 use net::{Peer, Security};
 use sender_auth::Signer;
-use smtp_session::{Recipient, Reply, Role, Transaction};
+use smtp_session::{Notify, OriginalRecipient, Recipient, Reply, Role, Transaction};
 use tracing::{debug, error};
 
 use crate::connection::FULL_MAILBOX;
@@ -26,6 +26,7 @@ use crate::header::{Additions, End, HeaderBlock, Split, check_hops, submitted};
 use crate::held::{Budget, Held};
 use crate::inbound::{Edits, Inbound, Listings, Stranger, cleaned, header_end};
 use crate::outbound::{Envelope, Outgoing};
+use crate::receipt::{Receipt, asked_by_both, done_at_once};
 use crate::server::SmtpServer;
 use crate::story;
 use crate::trace::{Arrival, Protocol, Trace, mail_date};
@@ -71,6 +72,8 @@ pub(crate) struct Intake {
     hostname: String,
     /// Why nobody gets the message.
     refusal: Option<Reply>,
+    /// What its sender is told of success, if he wants to be told.
+    receipt: Option<Receipt>,
     /// What is told of it, whatever becomes of it.
     story: Story,
 }
@@ -86,6 +89,8 @@ struct Delivery {
     own: Vec<Route>,
     /// Whether he stands for somebody elsewhere.
     is_forwarded: bool,
+    /// What has become of him once the message is taken.
+    done: Option<Action>,
     /// `Err` when it cannot be delivered any more, with the reason.
     staging: Result<Staging, DeliverError>,
 }
@@ -134,6 +139,7 @@ impl Intake {
             additions: Additions { message_id: format!("<{now}.{id:016x}@{hostname}>"), date },
             hostname: hostname.clone(),
             refusal: None,
+            receipt: Receipt::asked(server, &transaction, id),
             story: story::begin(&origin, &transaction, id),
         };
         let outbound = server.settings.outbound.as_ref();
@@ -151,6 +157,9 @@ impl Intake {
                     Some(name.map_err(|error| failed(&error.into()))?)
                 }
             };
+            if let (Some(receipt), Some(name)) = (&mut intake.receipt, &account) {
+                receipt.proved(Voucher::Account(name.as_str().to_owned()));
+            }
             intake.outgoing = Some(Ok(outbound.begin(Envelope { transaction, account, id })));
         }
         if intake.held.is_none() {
@@ -189,24 +198,25 @@ impl Intake {
             routes: Vec::new(),
             own: Vec::new(),
             is_forwarded: all_out,
+            done: None,
             staging: Ok(self.service.stage_delivery(&[])),
         };
         let found = self.service.destinations(&recipient.address).await;
         let Destinations { local, remote } = found.map_err(|error| failed(&error))?;
         delivery.is_forwarded = all_out || !remote.is_empty();
+        let (count, is_kept) = (local.len() + remote.len(), !delivery.is_forwarded);
+        delivery.done = done_at_once(count, is_kept);
         for address in remote {
             // Elsewhere the letter case of a local part may matter. RFC 5321 §2.4
-            if !outward.iter().any(|it| it.address == address) {
-                outward.push(instead_of(recipient, address));
-            }
+            let is_same = |one: &str, other: &str| one == other;
+            add_outward(outward, instead_of(recipient, address, count), is_same);
         }
         let (addresses, routes): (Vec<_>, Vec<_>) =
             local.into_iter().map(|kept| (kept.address, kept.route)).unzip();
         if all_out {
             for address in addresses {
-                if !outward.iter().any(|it| it.address.eq_ignore_ascii_case(&address)) {
-                    outward.push(instead_of(recipient, address));
-                }
+                let next = instead_of(recipient, address, count);
+                add_outward(outward, next, str::eq_ignore_ascii_case);
             }
         } else {
             delivery.own = self.not_known(&routes);
@@ -252,6 +262,9 @@ impl Intake {
     async fn take_header(&mut self, split: Split) {
         self.header = None;
         self.story.header(&split.header);
+        if let Some(receipt) = &mut self.receipt {
+            receipt.header(&split.header);
+        }
         match self.judge(&split).await {
             Ok(header) => {
                 let header = header.as_deref().unwrap_or(&split.header);
@@ -337,6 +350,9 @@ impl Intake {
             let story = &mut self.story;
             let judged = inbound.judge(&self.service, stranger, text, now_secs(), story).await?;
             self.verdict = judged.verdict;
+            if judged.is_sender_proved {
+                self.vouch();
+            }
             header = cleaned(&header, &self.hostname, &judged.edits).into();
             self.open(&judged.above).await;
         } else if let (Some(signer), Some(domain)) = (self.signer.clone(), self.signed_for.take()) {
@@ -349,6 +365,16 @@ impl Intake {
             self.store(piece).await;
         }
         Ok(())
+    }
+
+    /// The sender is a stranger who is proved.
+    fn vouch(&mut self) {
+        if let Some(receipt) = &mut self.receipt {
+            receipt.proved(Voucher::Vouched);
+        }
+        if let Some(Ok(outgoing)) = &mut self.outgoing {
+            outgoing.vouch();
+        }
     }
 
     /// The message is whole: delivers it, and says what became of it.
@@ -404,6 +430,7 @@ impl Intake {
     /// One reply for all.
     async fn deliver_all(&mut self) -> io::Result<Reply> {
         let deliveries = std::mem::take(&mut self.deliveries);
+        let done = deliveries.iter().map(|delivery| delivery.done).collect();
         let ready = match prepare(&self.service, deliveries).await {
             Ok(ready) => ready,
             Err(refusal) => return Ok(refusal),
@@ -430,6 +457,9 @@ impl Intake {
                     }
                 }
             }
+        }
+        if let Some(receipt) = self.receipt.take() {
+            receipt.send(&self.service, done, &mut self.story).await;
         }
         Ok(Reply::new(250, "2.0.0", "Accepted"))
     }
@@ -471,13 +501,28 @@ impl Origin<'_> {
     }
 }
 
-/// A recipient for whom another one stands. Who was first named is remembered. RFC 3461 §5.2.7
-fn instead_of(recipient: &Recipient, address: String) -> Recipient {
+/// One of `count` for whom a recipient stands. Who was first named is remembered; of one who stands
+/// for several success is told at once ([`done_at_once`]), and not once more by each of them. RFC
+/// 3461 §5.2.7
+fn instead_of(recipient: &Recipient, address: String, count: usize) -> Recipient {
+    let notify = match recipient.notify {
+        Some(notify) if count > 1 => Some(Notify { success: false, ..notify }),
+        notify => notify,
+    };
     if address.eq_ignore_ascii_case(&recipient.address) {
-        return recipient.clone();
+        return Recipient { notify, ..recipient.clone() };
     }
-    let first = recipient.original.clone().unwrap_or_else(|| recipient.address.clone());
-    Recipient { address, original: Some(first), notify: recipient.notify }
+    let named = || OriginalRecipient::mailbox(recipient.address.clone());
+    let first = recipient.original.clone().unwrap_or_else(named);
+    Recipient { address, original: Some(first), notify }
+}
+
+/// Adds a recipient elsewhere, each once. Who is named twice is told what was asked for by either.
+fn add_outward(outward: &mut Vec<Recipient>, next: Recipient, is_same: fn(&str, &str) -> bool) {
+    match outward.iter_mut().find(|it| is_same(&it.address, &next.address)) {
+        Some(known) => known.notify = asked_by_both(known.notify, next.notify),
+        None => outward.push(next),
+    }
 }
 
 /// Does everything that can fail and that leaves nothing behind.

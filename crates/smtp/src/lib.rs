@@ -19,6 +19,7 @@ mod intake;
 mod login;
 mod outbound;
 mod rates;
+mod receipt;
 mod sent;
 mod server;
 mod story;
@@ -30,8 +31,8 @@ pub use client::{
 };
 pub use held::{Budget, HELD_BUDGET_BYTES};
 pub use inbound::{
-    BlockList, BlockLists, Checking, Claim, Filter, FilterError, Inbound, ListAction, Network,
-    NoNetwork, SenderChecks, SenderResult,
+    BlockList, BlockLists, Checking, Claim, Filter, FilterError, FilterProgram, Inbound,
+    ListAction, Network, NoNetwork, SenderChecks, SenderResult,
 };
 pub use outbound::{Envelope, Outbound, Outgoing, Pending};
 pub use rates::{RateLimits, Rates};

@@ -22,6 +22,10 @@ pub trait Outgoing: Send {
     /// Takes the next octets.
     fn push<'a>(&'a mut self, bytes: &'a [u8]) -> Pending<'a>;
 
+    /// The sender is a stranger of whom it is proved that MAIL FROM is his: he may be told what
+    /// becomes of the message.
+    fn vouch(&mut self) {}
+
     /// Takes responsibility; durable when it is done. The entries of the queue that it has become.
     fn commit(self: Box<Self>) -> Pending<'static, Vec<QueueId>>;
 }

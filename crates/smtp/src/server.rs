@@ -16,6 +16,7 @@ use tracing::debug;
 use crate::connection::{Connection, Next};
 use crate::inbound::ABOVE_BYTES_MAX;
 use crate::rates::Rates;
+use crate::receipt::Allowance;
 use crate::{Budget, HELD_BUDGET_BYTES, Inbound, Outbound};
 
 /// How SMTP is served at one listener.
@@ -69,6 +70,8 @@ pub struct SmtpServer {
     pub(crate) budget: Arc<Budget>,
     pub(crate) throttle: Arc<LoginThrottle>,
     pub(crate) settings: SmtpSettings,
+    /// How many notices strangers have got.
+    pub(crate) allowance: Arc<Allowance>,
 }
 
 impl SmtpServer {
@@ -76,7 +79,7 @@ impl SmtpServer {
     pub fn new(service: Service, throttle: Arc<LoginThrottle>, settings: SmtpSettings) -> Self {
         let own = || Arc::new(Budget::new(HELD_BUDGET_BYTES));
         let budget = settings.budget.clone().unwrap_or_else(own);
-        Self { service, budget, throttle, settings }
+        Self { service, budget, throttle, settings, allowance: Arc::default() }
     }
 
     /// What strangers must pass, where they are served.
@@ -95,8 +98,15 @@ impl SmtpServer {
         };
         let bytes_max = self.service.config().message_bytes_max;
         // RFC 3461 §4: who offers DSN must see to it that they are sent.
+        let can_send = self.settings.outbound.is_some();
         let dsn = match self.settings.role {
-            Role::Submission if self.settings.outbound.is_some() => Dsn::Offered,
+            Role::Submission if can_send => Dsn::Offered,
+            // Only who is checked can be told anything. A server of ours in front of this one is
+            // not: without the offer it tells its sender itself that the message was relayed (RFC
+            // 3461 §5.2.2), and it knows him.
+            Role::Mx if can_send && self.proves_senders_of(peer) => Dsn::Offered,
+            // To LMTP the reply of each recipient says it all, and who gets that has the sender's
+            // trust. RFC 2033 §4.2
             Role::Submission | Role::Mx | Role::Lmtp => Dsn::Absent,
         };
         Offer {
@@ -119,6 +129,10 @@ impl SmtpServer {
                 Security::Cleartext => RequireTls::Absent,
             },
         }
+    }
+
+    fn proves_senders_of(&self, peer: Peer) -> bool {
+        self.inbound().is_some_and(|inbound| inbound.proves_senders_of(peer))
     }
 
     /// Mail is held in the queue, so there must be one. RFC 4865: of submission only.

@@ -36,8 +36,8 @@ pub(crate) fn answered(story: &mut Story, replies: &[Reply]) {
 
 /// Tells what was found out about the sender: each method with its result, and what was decided.
 pub(crate) fn checked(story: &mut Story, found: &SenderResult) {
-    for (method, result) in results(&found.fields) {
-        story.check(&method, &result);
+    for (method, result) in &found.results.methods {
+        story.check(method, result);
     }
     let decision = match found.decision {
         Decision::Accept => "accept",
@@ -60,34 +60,4 @@ pub(crate) fn filtered(story: &mut Story, found: &Result<FilterVerdict, NoVerdic
         Ok(FilterVerdict { action, score: Some(score), .. }) => format!("{action:?}, {score}"),
     };
     story.check("filter", &said);
-}
-
-/// Method and result of each part of our own Authentication-Results field. RFC 8601 §2.2
-fn results(fields: &[u8]) -> Vec<(String, String)> {
-    let value = mime::header::value(fields, "Authentication-Results").unwrap_or_default();
-    let value = String::from_utf8_lossy(&value);
-    let of_part = |part: &str| {
-        let (method, result) = part.split_whitespace().next()?.split_once('=')?;
-        METHODS.contains(&method).then(|| (method.to_owned(), result.to_owned()))
-    };
-    value.split(';').skip(1).filter_map(of_part).collect()
-}
-
-const METHODS: [&str; 4] = ["spf", "dkim", "dmarc", "arc"];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_method_is_told_with_its_result() {
-        let fields =
-            b"Authentication-Results: mx.example;\r\n\tspf=pass smtp.mailfrom=a.example;\r\n\
-            \tdkim=fail (no key) header.d=b.example;\r\n\tdmarc=none; x=y\r\n\
-            Received-SPF: pass\r\n";
-        let told = results(fields);
-        let told: Vec<_> = told.iter().map(|(method, it)| format!("{method}={it}")).collect();
-        assert_eq!(told, ["spf=pass", "dkim=fail", "dmarc=none"]);
-        assert_eq!(results(b"Received-SPF: pass\r\n"), []);
-    }
 }

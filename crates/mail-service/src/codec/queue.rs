@@ -83,6 +83,7 @@ fn write_terms(w: &mut Writer, terms: &Terms) {
         }
         Origin::Server => w.byte(1),
         Origin::Stranger => w.byte(2),
+        Origin::Vouched => w.byte(3),
     }
     w.option(terms.envid.as_ref(), text);
     w.byte(match terms.ret {
@@ -120,6 +121,7 @@ fn read_terms(r: &mut Reader<'_>) -> Result<Terms, Fault> {
         0 => Origin::Account(owned(r)?),
         1 => Origin::Server,
         2 => Origin::Stranger,
+        3 => Origin::Vouched,
         _ => return Err("its origin is not known"),
     };
     let envid = r.option(owned)?;
@@ -308,12 +310,35 @@ mod tests {
         let mut plain = small.clone();
         plain.entry.terms.tls_optional = true;
         plain.entry.terms.release = Some(Release::Until(1_800_000_300));
-        for entry in [full(), small, held, plain] {
+        let mut vouched = full();
+        vouched.entry.terms.origin = Origin::Vouched;
+        for entry in [full(), small, held, plain, vouched] {
             let bytes = entry.encode();
             assert_eq!(StoredEntry::decode(b"k", &bytes), Ok(entry));
             assert_damage_is_noticed(&bytes, |bytes| StoredEntry::decode(b"k", bytes));
         }
         assert!(StoredEntry::decode(b"k", NEVER).is_err());
+    }
+
+    /// What is stored must keep its meaning from one version of the program to the next.
+    #[test]
+    fn each_origin_has_its_tag_and_no_other_tag_is_read() {
+        let of = |origin| {
+            let mut w = Writer::new(VERSION);
+            write_terms(&mut w, &Terms::new(None, origin));
+            w.finish()
+        };
+        let read = |bytes: &[u8]| decode(b"k", bytes, VERSION, read_terms).map(|it| it.origin);
+        let origins = [Origin::Server, Origin::Stranger, Origin::Vouched];
+        let mut bytes = of(Origin::Server);
+        let at = 2; // behind the version and "no sender"
+        for (tag, origin) in (1..).zip(origins) {
+            bytes[at] = tag;
+            assert_eq!(bytes, of(origin.clone()));
+            assert_eq!(read(&bytes), Ok(origin));
+        }
+        bytes[at] = 4;
+        assert!(read(&bytes).is_err());
     }
 
     #[test]

@@ -12,10 +12,17 @@ use crate::story::{Arrival, Line, Order, Placement, Tried, What};
 pub fn encode_event(what: &What) -> Vec<u8> {
     let mut w = Writer::new(VERSION);
     match what {
-        What::Arrived(arrival) => {
-            w.byte(ARRIVED);
-            write_arrival(&mut w, arrival);
-        }
+        What::Arrived(arrival) => match arrival.notice {
+            None => {
+                w.byte(ARRIVED);
+                write_arrival(&mut w, arrival);
+            }
+            Some(notice) => {
+                w.byte(ARRIVED_NOTICED);
+                write_arrival(&mut w, arrival);
+                w.fixed(notice.bytes());
+            }
+        },
         What::Placed { id, recipient, place } => {
             w.byte(PLACED);
             w.fixed(id.bytes());
@@ -54,6 +61,10 @@ pub fn encode_event(what: &What) -> Vec<u8> {
 pub fn decode_event(key: &[u8], value: &[u8]) -> Result<What, CorruptRecord> {
     decode(key, value, VERSION, |r| match r.byte()? {
         ARRIVED => Ok(What::Arrived(Box::new(read_arrival(r)?))),
+        ARRIVED_NOTICED => {
+            let arrival = read_arrival(r)?;
+            Ok(What::Arrived(Box::new(Arrival { notice: Some(read_id(r)?), ..arrival })))
+        }
         PLACED => {
             let (id, recipient) = (read_id(r)?, read_line(r)?);
             Ok(What::Placed { id, recipient, place: r.option(read_place)? })
@@ -115,6 +126,7 @@ fn read_arrival(r: &mut Reader<'_>) -> Result<Arrival, Fault> {
         checks,
         places,
         queued,
+        notice: None,
         replies,
     })
 }
@@ -174,6 +186,8 @@ const PLACED: u8 = 2;
 const ATTEMPTED: u8 = 3;
 const TOLD: u8 = 4;
 const ORDERED: u8 = 5;
+/// As [`ARRIVED`], with the notice behind it.
+const ARRIVED_NOTICED: u8 = 6;
 
 const VERSION: u8 = 1;
 
@@ -212,6 +226,7 @@ mod tests {
             checks: vec![(line("spf"), line("pass"))],
             places: vec![place()],
             queued: vec![id(1)],
+            notice: None,
             replies: vec![line("250 2.0.0 Accepted")],
         }
     }
@@ -234,6 +249,7 @@ mod tests {
         for what in [
             What::Arrived(Box::new(arrival())),
             What::Arrived(Box::default()),
+            What::Arrived(Box::new(Arrival { notice: Some(id(3)), ..arrival() })),
             What::Placed { id: id(1), recipient: recipient.clone(), place: Some(place()) },
             What::Placed { id: id(1), recipient: recipient.clone(), place: None },
             What::Attempted { id: id(1), tried: vec![tried(), ended] },
@@ -262,6 +278,7 @@ mod tests {
             checks: vec![(long.clone(), long.clone()); CHECKS_MAX],
             places: vec![place; LISTED_MAX],
             queued: vec![id(1); LISTED_MAX],
+            notice: Some(id(2)),
             replies: vec![long.clone(); LISTED_MAX],
             ..arrival()
         };

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use mail_queue::{
-    After, Attempt, Claim, Decision, Due, Entry, Event, Progress, QueueId, Refusal, Schedule,
-    decide,
+    After, Attempt, Claim, Decision, Due, Entry, Event, Progress, QueueId, Recipient, Refusal,
+    Schedule, Tenure, decide,
 };
 use mail_types::AccountId;
 use store::{BlobId, Commit, Expected, KeyRange, Store, StoreError, Write};
 
 use super::enqueue::{add_entry, draw_id};
+use super::holding::{Holding, Leave};
 use super::notice::{Written, write_notice};
-use super::{Found, QueueError, find};
+use super::{Found, Job, QueueError, find};
 use crate::clock::World;
 use crate::codec::queue::{NEVER, StoredEntry};
 use crate::error::ServiceError;
@@ -36,6 +37,7 @@ pub struct Claimed {
     /// As it was when it was claimed: what is in progress is to be tried.
     pub entry: Entry,
     pub(super) blob: BlobId,
+    pub(super) tenure: Tenure,
 }
 
 /// An entry in a listing.
@@ -129,9 +131,11 @@ impl Service {
     ///
     /// # Errors
     /// `Refused`, `NoSuchEntry`: it is not any more.
-    pub async fn renew_claim(&self, claimed: &Claimed) -> Result<(), QueueError> {
-        let until = self.shared.world.clock.now_secs() + QUEUE_CLAIM_SECS;
-        self.change_entry(claimed.id, Event::Renew { token: claimed.token, until }).await.map(drop)
+    pub async fn renew_claim(&self, claimed: &Claimed) -> Result<Tenure, QueueError> {
+        let clock = &self.shared.world.clock;
+        let (asked, until) = (clock.uptime(), clock.now_secs() + QUEUE_CLAIM_SECS);
+        self.change_entry(claimed.id, Event::Renew { token: claimed.token, until }).await?;
+        Ok(Tenure::new(asked, until))
     }
 
     /// Gives an entry back: what was not recorded was not tried.
@@ -167,6 +171,20 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// What a transport is to do for a claimed entry and some of its recipients, of one domain.
+    ///
+    /// # Errors
+    /// As [`Service::open_outgoing`].
+    pub async fn job(
+        &self,
+        claimed: &Claimed,
+        domain: String,
+        recipients: Vec<(usize, Recipient)>,
+    ) -> Result<Job, ServiceError> {
+        let holding = Holding::new(self.clone(), claimed.clone());
+        Job::new(Leave::new(Arc::new(holding)), domain, recipients).await
     }
 
     /// The body of an entry, to be read piece by piece.
@@ -329,13 +347,17 @@ impl Queue {
             return Err(ServiceError::NoRandomness);
         }
         let token = u64::from_be_bytes(drawn);
-        let event = Event::Claim(Claim { node, token, until: now + QUEUE_CLAIM_SECS });
+        let until = now + QUEUE_CLAIM_SECS;
+        let event = Event::Claim(Claim { node, token, until });
+        let tenure = Tenure::new(self.world.clock.uptime(), until);
         match self.change_found(id, &event) {
             Ok((After::Kept(entry), blob)) => {
-                let is_ours = entry.claim.is_some_and(|claim| claim.token == token);
-                Ok(is_ours.then_some(Claimed { id, token, entry: *entry, blob }))
+                Ok(Some(Claimed { id, token, entry: *entry, blob, tenure }))
             }
             Ok((After::Done(_), _)) => Ok(None),
+            Err(QueueError::Refused(Refusal::Claimed)) if self.abandon_if_silent(id)? => {
+                self.claim(key, node, now)
+            }
             // Another node was faster.
             Err(QueueError::Refused(_) | QueueError::NoSuchEntry) => {
                 self.delete_stale(id, key)?;
@@ -343,6 +365,26 @@ impl Queue {
             }
             Err(QueueError::Envelope(_)) => Ok(None),
             Err(QueueError::Service(error)) => Err(error),
+        }
+    }
+
+    /// Ends the claim of a node that counts as dead; whether it did.
+    fn abandon_if_silent(&self, id: QueueId) -> Result<bool, ServiceError> {
+        let seen_at = self.world.clock.uptime();
+        let found = find(&*self.store.view()?, id)?;
+        let Some(claim) = found.and_then(|found| found.entry.claim) else { return Ok(false) };
+        let vigil = || self.shared.vigil.lock().unwrap_or_else(PoisonError::into_inner);
+        if !vigil().is_silent(id, claim, seen_at) {
+            return Ok(false);
+        }
+        match self.change(id, &Event::Abandon(claim)) {
+            Ok(_) => {
+                vigil().forget(id);
+                tracing::warn!(%id, "was under way at a node that is silent: it is taken over");
+                Ok(true)
+            }
+            Err(QueueError::Service(error)) => Err(error),
+            Err(_) => Ok(false),
         }
     }
 
@@ -390,7 +432,9 @@ impl Queue {
         let page = store::scan_page(&*self.store.view()?, &range, QUEUE_CLAIMS_MAX)?;
         for (key, _) in page.rows {
             let Some(id) = keys::queue_due_id(&key) else { continue };
-            match self.change(id, &Event::ClockSetBack) {
+            // A claim may be of a clock that was ahead, too.
+            let abandoned = self.abandon_if_silent(id).map_err(QueueError::from);
+            match abandoned.and_then(|_| self.change(id, &Event::ClockSetBack)) {
                 Ok(_) => tracing::warn!(%id, "planned by a clock that was ahead: due now"),
                 Err(QueueError::Service(error)) if !error.is_damage() => return Err(error),
                 Err(_) => {}

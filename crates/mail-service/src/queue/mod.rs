@@ -6,17 +6,20 @@
 //! entry whole, and with it comes what its sender is told: a notice is an entry of its own.
 //!
 //! Nodes share the queue. Each change is conditional on the entry as it was read, and whoever works
-//! on an entry has claimed it for a while; when that is over he is believed dead and another one
-//! goes on. So mail leaves once, except when a node dies (or loses its store) after another server
-//! has taken a message and before it could record that: then it leaves once more. RFC 1047
+//! on an entry has claimed it and renews the claim; when he does not he is believed dead, and
+//! another one goes on ([`mail_queue::Vigil`]). So mail leaves once, except when a node dies (or
+//! loses its store) after another server has taken a message and before it could record that: then
+//! it leaves once more. RFC 1047
 //!
 //! Mail for an account of this server is delivered once even then: the mark that it was stands in
 //! the commit that delivers it ([`local`]).
 
 mod change;
 mod enqueue;
+mod holding;
 mod local;
 mod notice;
+mod receipt;
 mod runner;
 mod staging;
 mod sweep;
@@ -31,12 +34,14 @@ use crate::error::ServiceError;
 use crate::keys;
 
 pub use change::{Claimed, Listed};
+pub use holding::Leave;
 pub use local::LocalDelivery;
 pub(crate) use local::is_old_mark;
 pub use mail_queue::{
-    Attempt, Body, Entry, Envelope, Handover, Hold, Notify, Origin, OriginalRecipient, Progress,
-    QueueId, Recipient, Release, Reply, Ret, Schedule, Terms,
+    Action, Attempt, Body, Entry, Envelope, Handover, Hold, Notify, Origin, OriginalRecipient,
+    Progress, QueueId, Recipient, Release, Reply, Ret, Schedule, Terms,
 };
+pub use receipt::Receipt;
 pub use runner::{Job, Outcomes, QueueRunner, RunnerSettings, Transport};
 pub use staging::{OutgoingStaging, StagedOutgoing};
 pub(crate) use sweep::check_queue;

@@ -32,11 +32,21 @@ pub(super) fn write_notice(
     }
     let original = read_original(store, found, returned)?;
     let (hostname, original) = (config.hostname.as_str(), original.as_deref());
-    let report = Report { hostname, about, own, now, entry: after, notice, original };
-    let Some(notification) = dsn::compose(&report, returned) else { return Ok(None) };
+    let log_id = &about.to_string();
+    let report = Report { hostname, log_id, own, now, entry: after, notice, original };
+    store_notice(store, &report, returned)
+}
+
+/// Stores a notice as a message; `None` if nobody may be told.
+pub(super) fn store_notice(
+    store: &dyn Store,
+    report: &Report<'_>,
+    returned: Ret,
+) -> Result<Option<Written>, ServiceError> {
+    let Some(notification) = dsn::compose(report, returned) else { return Ok(None) };
     let lease = store.put_blob(QUEUE_SCOPE, &notification.bytes)?;
     let recipients = vec![notification.recipient];
-    let entry = Entry::new(notification.terms, recipients, lease.size(), now, None);
+    let entry = Entry::new(notification.terms, recipients, lease.size(), report.now, None);
     Ok(Some(Written { lease, entry }))
 }
 
@@ -62,7 +72,7 @@ fn read_original(
 }
 
 /// The lines before the first empty one; of a header that was cut, the whole lines.
-fn header_of(mut bytes: Vec<u8>) -> Vec<u8> {
+pub(super) fn header_of(mut bytes: Vec<u8>) -> Vec<u8> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 2);
     let last = || bytes.windows(2).rposition(|two| two == b"\r\n").map(|at| at + 2);
     let end = if bytes.starts_with(b"\r\n") { Some(0) } else { end.or_else(last) };

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::change::is_lost;
+use super::holding::{Holding, Leave};
 use super::{Claimed, QueueError};
 use crate::delivery::DeliverError;
 use crate::error::ServiceError;
@@ -26,7 +27,8 @@ use crate::service::Service;
 pub trait Transport: Send + Sync {
     /// Tries to hand a message on to all recipients of one domain. A recipient of whom nothing is
     /// said waits for another attempt. The future may be dropped when the server stops or when
-    /// another node has taken the entry over; it must end by itself in the end.
+    /// another node has taken the entry over, until it has taken the leave of the job; it must end
+    /// by itself in the end.
     fn send<'a>(&'a self, job: &'a Job) -> Pin<Box<dyn Future<Output = Outcomes> + Send + 'a>>;
 }
 
@@ -45,6 +47,21 @@ pub struct Job {
     pub recipients: Vec<(usize, Recipient)>,
     /// The message.
     pub body: MessageReader,
+    /// To be taken before the end of the message is sent.
+    pub leave: Leave,
+}
+
+impl Job {
+    pub(super) async fn new(
+        leave: Leave,
+        domain: String,
+        recipients: Vec<(usize, Recipient)>,
+    ) -> Result<Self, ServiceError> {
+        let Holding { service, claimed, .. } = &*leave.holding;
+        let body = service.open_outgoing(claimed).await?;
+        let (id, terms) = (claimed.id, claimed.entry.terms.clone());
+        Ok(Self { id, terms, domain, recipients, body, leave })
+    }
 }
 
 /// How much is done at one time.
@@ -55,12 +72,19 @@ pub struct RunnerSettings {
     /// Attempts, of all entries, that are made at one time.
     pub attempts_max: usize,
     /// How long attempts that are under way may take to end when the server stops.
+    pub grace: Duration,
+    /// How long it waits then for what other servers say to a message that they have whole.
     pub patience: Duration,
 }
 
 impl Default for RunnerSettings {
     fn default() -> Self {
-        Self { entries_max: 64, attempts_max: 64, patience: Duration::from_secs(20) }
+        Self {
+            entries_max: 64,
+            attempts_max: 64,
+            grace: Duration::from_secs(1),
+            patience: Duration::from_secs(20),
+        }
     }
 }
 
@@ -71,13 +95,24 @@ pub struct QueueRunner {
     node: u64,
 }
 
+/// How far the end of the runner has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ending {
+    /// It has not begun.
+    Not,
+    /// What can be dropped is dropped.
+    Soon,
+    /// All is.
+    Now,
+}
+
 struct Inner {
     service: Service,
     transport: Arc<dyn Transport>,
     /// One permit for each attempt that may be made.
     attempts: Semaphore,
-    /// What is under way is to be given up.
-    stopping: watch::Sender<bool>,
+    /// What is to be given up of that which is under way.
+    ending: watch::Sender<Ending>,
 }
 
 impl QueueRunner {
@@ -95,8 +130,8 @@ impl QueueRunner {
             return Err(ServiceError::NoRandomness);
         }
         let attempts = Semaphore::new(settings.attempts_max.max(1));
-        let stopping = watch::Sender::new(false);
-        let inner = Arc::new(Inner { service, transport, attempts, stopping });
+        let ending = watch::Sender::new(Ending::Not);
+        let inner = Arc::new(Inner { service, transport, attempts, ending });
         Ok(Self { inner, settings, node: u64::from_be_bytes(node) })
     }
 
@@ -136,15 +171,18 @@ impl QueueRunner {
             // and claiming cost the same for many.
             while working.try_join_next().is_some() {}
         }
-        let rest = async { while working.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.settings.patience, rest).await.is_err() {
-            self.inner.stopping.send_replace(true);
+        let RunnerSettings { grace, patience, .. } = self.settings;
+        for (ending, patience) in
+            [(Ending::Not, grace), (Ending::Soon, patience), (Ending::Now, PATIENCE_TO_GIVE_BACK)]
+        {
+            self.inner.ending.send_replace(ending);
             let rest = async { while working.join_next().await.is_some() {} };
-            if tokio::time::timeout(PATIENCE_TO_GIVE_BACK, rest).await.is_err() {
-                // Another node goes on when the claims have ended.
-                working.shutdown().await;
+            if tokio::time::timeout(patience, rest).await.is_ok() {
+                return;
             }
         }
+        // Another node goes on when the claims have ended.
+        working.shutdown().await;
     }
 
     /// Works on all that is due until nothing is due any more; how many entries that were.
@@ -196,15 +234,16 @@ impl QueueRunner {
 impl Inner {
     /// Tries all that is in progress in an entry, and records what comes of it as it comes.
     async fn work(self: Arc<Self>, claimed: Claimed) {
-        let claimed = Arc::new(claimed);
+        let holding = Arc::new(Holding::new(self.service.clone(), claimed));
+        let claimed = &holding.claimed;
         let mut attempts = JoinSet::new();
         let mut remote: BTreeMap<String, Vec<(usize, Recipient)>> = BTreeMap::new();
         for (index, recipient) in claimed.entry.in_progress() {
             let address = &recipient.to.address;
             match self.service.is_local(address).await {
                 Ok(true) => {
-                    let (inner, claimed) = (Arc::clone(&self), Arc::clone(&claimed));
-                    attempts.spawn(async move { inner.deliver(&claimed, index).await });
+                    let (inner, holding) = (Arc::clone(&self), Arc::clone(&holding));
+                    attempts.spawn(async move { inner.deliver(&holding.claimed, index).await });
                 }
                 Ok(false) => {
                     let domain = address.rsplit('@').next().unwrap_or_default();
@@ -218,45 +257,47 @@ impl Inner {
             }
         }
         for (domain, recipients) in remote {
-            let (inner, claimed) = (Arc::clone(&self), Arc::clone(&claimed));
-            attempts.spawn(async move { inner.send(&claimed, domain, recipients).await });
+            let (inner, holding) = (Arc::clone(&self), Arc::clone(&holding));
+            attempts.spawn(async move { inner.send(&holding, domain, recipients).await });
         }
-        self.watch_over(&claimed, attempts).await;
+        self.watch_over(&holding, attempts).await;
     }
 
-    async fn watch_over(&self, claimed: &Claimed, mut attempts: JoinSet<Outcomes>) {
+    async fn watch_over(&self, holding: &Holding, mut attempts: JoinSet<Outcomes>) {
+        let claimed = &holding.claimed;
         let mut renewal = tokio::time::interval(QUEUE_RENEW_INTERVAL);
         renewal.tick().await;
-        let mut stopping = self.stopping.subscribe();
+        let (mut soon, mut now) = (self.ending.subscribe(), self.ending.subscribe());
         let mut open: Vec<usize> = claimed.entry.in_progress().map(|(index, _)| index).collect();
         loop {
             tokio::select! {
-                () = stopped(&mut stopping) => break,
+                () = reached(&mut now, Ending::Now) => break,
+                () = reached(&mut soon, Ending::Soon), if !holding.is_given_up() => {
+                    holding.give_up();
+                }
                 ended = attempts.join_next() => match ended {
                     Some(Ok(outcomes)) => {
                         open.retain(|index| !outcomes.iter().any(|(known, _)| known == index));
-                        self.record(claimed, outcomes).await;
+                        self.record(holding, outcomes).await;
                     }
                     // It panicked, and might do so at once if it were made again at once.
                     Some(Err(error)) => tracing::error!(id = %claimed.id, %error, "attempt"),
+                    None if holding.is_given_up() => break,
                     None => {
                         let deferred = || {
                             Attempt::Deferred(Reply::own([4, 3, 0], "the attempt broke off"))
                         };
                         let rest = open.into_iter().map(|index| (index, deferred()));
-                        self.record(claimed, rest.collect()).await;
+                        self.record(holding, rest.collect()).await;
                         break;
                     }
                 },
-                _ = renewal.tick() => match self.service.renew_claim(claimed).await {
-                    Ok(()) => {}
-                    // Somebody else is at it, or it was dropped: do not do it twice.
-                    Err(error) if is_lost(&error) => {
-                        tracing::warn!(id = %claimed.id, %error, "attempts are given up");
-                        return;
+                _ = renewal.tick() => {
+                    // If somebody else is at it by now, what can be dropped is dropped by that.
+                    if let Err(error) = holding.renew().await {
+                        tracing::warn!(id = %claimed.id, %error, "claim not renewed");
                     }
-                    Err(error) => tracing::warn!(id = %claimed.id, %error, "claim not renewed"),
-                },
+                }
             }
         }
         attempts.shutdown().await;
@@ -279,22 +320,32 @@ impl Inner {
 
     async fn send(
         &self,
-        claimed: &Claimed,
+        holding: &Arc<Holding>,
+        domain: String,
+        recipients: Vec<(usize, Recipient)>,
+    ) -> Outcomes {
+        let leave = Leave::new(Arc::clone(holding));
+        tokio::select! {
+            outcomes = self.hand_on(leave.clone(), domain, recipients) => outcomes,
+            () = leave.refused() => Vec::new(),
+        }
+    }
+
+    async fn hand_on(
+        &self,
+        leave: Leave,
         domain: String,
         recipients: Vec<(usize, Recipient)>,
     ) -> Outcomes {
         let Ok(_permit) = self.attempts.acquire().await else { return Vec::new() };
         let indices: Vec<usize> = recipients.iter().map(|(index, _)| *index).collect();
-        let body = match self.service.open_outgoing(claimed).await {
-            Ok(body) => body,
+        let mut outcomes = match Job::new(leave, domain, recipients).await {
+            Ok(job) => self.transport.send(&job).await,
             Err(error) => {
                 let deferred = || Attempt::Deferred(own_trouble(&error));
                 return indices.into_iter().map(|index| (index, deferred())).collect();
             }
         };
-        let (id, terms) = (claimed.id, claimed.entry.terms.clone());
-        let job = Job { id, terms, domain, recipients, body };
-        let mut outcomes = self.transport.send(&job).await;
         outcomes.retain(|(index, _)| indices.contains(index));
         for index in indices {
             if !outcomes.iter().any(|(known, _)| *known == index) {
@@ -307,20 +358,21 @@ impl Inner {
 
     /// Records what was handed on first: to record a failure takes room for a notice as well, which
     /// a full disk does not have.
-    async fn record(&self, claimed: &Claimed, outcomes: Outcomes) {
+    async fn record(&self, holding: &Holding, outcomes: Outcomes) {
         let is_delivered = |attempt: &Attempt| matches!(attempt, Attempt::Delivered { .. });
         let (delivered, others): (Outcomes, Outcomes) =
             outcomes.into_iter().partition(|(_, attempt)| is_delivered(attempt));
-        self.record_part(claimed, delivered).await;
-        self.record_part(claimed, others).await;
+        self.record_part(holding, delivered).await;
+        self.record_part(holding, others).await;
     }
 
     /// What another server has taken must be recorded, or it is sent once more: so a store that is
-    /// away for a while is asked again.
-    async fn record_part(&self, claimed: &Claimed, outcomes: Outcomes) {
+    /// away for a while is asked again, and soon, before another node takes the entry over.
+    async fn record_part(&self, holding: &Holding, outcomes: Outcomes) {
         if outcomes.is_empty() {
             return;
         }
+        let claimed = &holding.claimed;
         let mut pause = PAUSE_MIN;
         for _ in 0..RECORDINGS_MAX {
             match self.service.record_attempts(claimed, outcomes.clone()).await {
@@ -328,16 +380,19 @@ impl Inner {
                 Err(error) => tracing::warn!(id = %claimed.id, %error, "not recorded yet"),
             }
             tokio::time::sleep(pause).await;
-            pause *= 2;
+            pause = RECORD_PAUSE_MAX.min(pause * 2);
+            if let Err(error) = holding.renew().await {
+                tracing::debug!(id = %claimed.id, %error, "claim not renewed");
+            }
         }
         tracing::error!(id = %claimed.id, "results of attempts are lost: they are made again");
     }
 }
 
-/// Waits until what is under way is to be given up.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
+/// Waits until the end has come so far.
+async fn reached(ending: &mut watch::Receiver<Ending>, stage: Ending) {
     // It fails when the runner is gone, and then there is no more to wait for.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
+    let _ = ending.wait_for(|ending| *ending >= stage).await;
 }
 
 /// What a refused local delivery means. RFC 3463 §3
@@ -367,6 +422,9 @@ const PATIENCE_TO_GIVE_BACK: Duration = Duration::from_secs(5);
 /// The shortest pause before the queue is looked at again without a hint.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
-/// Times that results are offered to the store: with pauses that double, some eight minutes, after
-/// which the claim has ended.
-const RECORDINGS_MAX: u32 = 9;
+/// The longest pause before results are offered again to a store that did not take them: less than
+/// the time for which others watch a claim, and watching needs the store, too.
+const RECORD_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Times that results are offered to the store: some eight minutes.
+const RECORDINGS_MAX: u32 = 50;

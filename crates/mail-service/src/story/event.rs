@@ -93,6 +93,8 @@ pub struct Arrival {
     pub places: Vec<Placement>,
     /// The entries of the queue that it became.
     pub queued: Vec<QueueId>,
+    /// The notice that its sender was sent at once, which is an entry itself.
+    pub notice: Option<QueueId>,
     /// What was answered: once, or for LMTP once for each recipient. Nothing if the connection
     /// ended before.
     pub replies: Vec<Line>,
@@ -143,7 +145,9 @@ impl What {
     #[must_use]
     pub fn queue_ids(&self) -> Vec<QueueId> {
         match self {
-            Self::Arrived(arrival) => arrival.queued.clone(),
+            Self::Arrived(arrival) => {
+                arrival.queued.iter().copied().chain(arrival.notice).collect()
+            }
             Self::Placed { id, .. } | Self::Attempted { id, .. } | Self::Ordered { id, .. } => {
                 vec![*id]
             }

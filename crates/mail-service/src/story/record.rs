@@ -57,6 +57,11 @@ impl Story {
         self.arrival.queued.extend(ids.iter().take(room));
     }
 
+    /// Its sender is sent this notice.
+    pub fn noticed(&mut self, notice: mail_queue::QueueId) {
+        self.arrival.notice = Some(notice);
+    }
+
     /// The client was answered: for all recipients, or for the next of them.
     pub fn answered(&mut self, reply: &str) {
         if self.arrival.replies.len() < LISTED_MAX {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use mail_service::{
     AccountHandle, Clock, NewMail, PasswordCost, Random, Service, ServiceConfig, ServiceError,
@@ -29,6 +30,11 @@ impl TestClock {
 impl Clock for TestClock {
     fn now_secs(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// What was set counts as time that has passed.
+    fn uptime(&self) -> Duration {
+        Duration::from_secs(u64::try_from(self.now_secs()).unwrap())
     }
 }
 

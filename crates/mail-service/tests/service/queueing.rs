@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mail_service::queue::{
     Attempt, Claimed, Envelope, Handover, Hold, Job, LocalDelivery, Notify, Origin, Outcomes,
@@ -118,6 +119,16 @@ async fn enqueue(
 fn runner(service: &Service, sink: &Arc<Sink>) -> QueueRunner {
     let transport = Arc::clone(sink) as Arc<dyn Transport>;
     QueueRunner::new(service.clone(), transport, RunnerSettings::default()).unwrap()
+}
+
+/// Works on what is due, and on what was under way at nodes that are gone; how many entries.
+async fn run_and_take_over(setup: &Setup, service: &Service, sink: &Arc<Sink>) -> usize {
+    let mut count = 0;
+    for _ in 0..4 {
+        count += runner(service, sink).run_due().await.unwrap();
+        setup.clock.advance(11);
+    }
+    count
 }
 
 fn deferred() -> Attempt {
@@ -265,6 +276,7 @@ async fn what_is_told_to_whom() {
         Envelope { terms, recipients, hold_until: None }
     };
     let stranger = Terms::new(Some("dock@mail.example".into()), Origin::Stranger);
+    let vouched = Terms::new(Some("dock@mail.example".into()), Origin::Vouched);
     let null = Terms::new(None, Origin::Account("dock".into()));
     let cases = [
         (terms(), "bad@x.example", Notify::Unasked, Some("Action: failed")),
@@ -275,6 +287,7 @@ async fn what_is_told_to_whom() {
         (terms(), "dock@mail.example", notify(true, true), Some("Action: delivered")),
         (terms(), "nobody@mail.example", Notify::Unasked, Some("Status: 5.1.1")),
         (stranger, "bad@x.example", Notify::Unasked, None),
+        (vouched, "bad@x.example", Notify::Unasked, Some("Action: failed")),
         (null, "bad@x.example", notify(true, true), None),
     ];
     for (terms, to, notify, expected) in cases {
@@ -431,17 +444,24 @@ async fn two_nodes_share_the_queue_and_one_takes_over_from_a_dead_one() {
     let dead = one.claim_due(1, 5).await.unwrap();
     assert_eq!(dead.len(), 5);
     assert_eq!(runner(&two, &sink).run_due().await.unwrap(), 15);
-    // It is believed alive as long as its claims last.
-    setup.clock.advance(9 * 60);
-    assert_eq!(runner(&two, &sink).run_due().await.unwrap(), 0);
+    // It is believed alive until its claims have been watched for a while after their end.
+    for _ in 0..5 {
+        setup.clock.advance(11);
+        assert_eq!(runner(&two, &sink).run_due().await.unwrap(), 0);
+    }
     one.renew_claim(&dead[0]).await.unwrap();
-    setup.clock.advance(2 * 60);
+    setup.clock.advance(11);
     assert_eq!(runner(&two, &sink).run_due().await.unwrap(), 4);
     assert_eq!(sink.lock().taken.len(), 19);
     // The one that was believed dead cannot change what others have done.
     one.record_attempts(&dead[1], vec![(0, failed())]).await.unwrap();
     assert!(one.renew_claim(&dead[1]).await.is_err());
+    // And it does not send what it is no more sure of.
+    let job = |claimed| one.job(claimed, "x.example".to_owned(), Vec::new());
+    assert!(job(&dead[0]).await.unwrap().leave.take().await);
+    assert!(!job(&dead[1]).await.unwrap().leave.take().await);
     one.give_back(&dead[0]).await.unwrap();
+    assert!(!job(&dead[0]).await.unwrap().leave.take().await);
     assert_eq!(runner(&two, &sink).run_due().await.unwrap(), 1);
     let numbers: BTreeSet<String> = sink.taken_by("b@x.example").into_iter().collect();
     assert_eq!((numbers.len(), sink.lock().taken.len()), (20, 20));
@@ -455,6 +475,10 @@ async fn what_a_node_that_was_believed_dead_has_handed_on_is_not_handed_on_again
     enqueue(&service, 1, envelope(&["b@x.example", "c@y.example"])).await.unwrap();
     let slow = service.claim_due(1, 1).await.unwrap().remove(0);
     setup.clock.advance(HOUR);
+    for _ in 0..3 {
+        assert_eq!(service.claim_due(2, 1).await.unwrap(), []);
+        setup.clock.advance(11);
+    }
     let other = service.claim_due(2, 1).await.unwrap().remove(0);
     let delivered = Attempt::Delivered { to: Handover::Relay, reply: None };
     service.record_attempts(&slow, vec![(0, delivered), (1, failed())]).await.unwrap();
@@ -672,7 +696,7 @@ async fn survives(store: Arc<dyn Store>, messages: u64, nth: u64, trouble: Troub
     sink.lock().answers.remove("late@y.example");
     for _ in 0..4 {
         setup.clock.advance(HOUR);
-        runner(&service, &sink).run_due().await.unwrap();
+        run_and_take_over(&setup, &service, &sink).await;
     }
     assert_eq!(queue_rows(&*store) - count_never(&*store), 0, "{trouble:?} at {nth}");
     judge(&service, &sink, &acked, &format!("{trouble:?} at {nth}"), met).await;
@@ -716,11 +740,9 @@ async fn attempt(
             Err(_) => deferred(),
         };
     }
-    let body = service.open_outgoing(claimed).await.unwrap();
     let domain = recipient.address.rsplit('@').next().unwrap().to_owned();
-    let (id, terms) = (claimed.id, claimed.entry.terms.clone());
     let recipients = vec![(index, recipient.clone())];
-    let job = Job { id, terms, domain, recipients, body };
+    let job = service.job(claimed, domain, recipients).await.unwrap();
     sink.send(&job).await.remove(0).1
 }
 
@@ -819,7 +841,7 @@ async fn the_queue_works_on_a_disk_and_after_a_restart() {
     let store = open();
     let service = setup.open(Arc::clone(&store)).await;
     setup.clock.advance(HOUR);
-    assert_eq!(runner(&service, &sink).run_due().await.unwrap(), 50);
+    assert_eq!(run_and_take_over(&setup, &service, &sink).await, 50);
     assert_eq!(mail_of(&service, "quay").await.len(), 50);
     assert_eq!(sink.lock().taken.len(), 50);
     assert_eq!(service.sweep().await.unwrap().blobs, 50);
@@ -891,32 +913,70 @@ async fn a_runner_wakes_for_new_mail_and_stops_when_told() {
     assert_eq!(queue_rows(&store), 0);
 }
 
-/// A transport whose other end says nothing.
-struct Silent(tokio::sync::Notify);
+/// A transport with two other ends: `x.example` has the whole message and may answer when the other
+/// one, which has not, is given up.
+#[derive(Default)]
+struct Slow {
+    is_mute: bool,
+    begun: [tokio::sync::Notify; 2],
+    given_up: tokio::sync::Notify,
+}
 
-impl Transport for Silent {
-    fn send<'a>(&'a self, _: &'a Job) -> Pin<Box<dyn Future<Output = Outcomes> + Send + 'a>> {
-        Box::pin(async {
-            self.0.notify_one();
-            std::future::pending().await
+impl Transport for Slow {
+    fn send<'a>(&'a self, job: &'a Job) -> Pin<Box<dyn Future<Output = Outcomes> + Send + 'a>> {
+        struct Tells<'a>(&'a Slow);
+        impl Drop for Tells<'_> {
+            fn drop(&mut self) {
+                self.0.given_up.notify_one();
+            }
+        }
+        Box::pin(async move {
+            if job.domain != "x.example" {
+                let _tells = Tells(self);
+                self.begun[1].notify_one();
+                return std::future::pending().await;
+            }
+            assert!(job.leave.take().await);
+            self.begun[0].notify_one();
+            self.given_up.notified().await;
+            if self.is_mute {
+                std::future::pending().await
+            }
+            vec![(0, Attempt::Delivered { to: Handover::Relay, reply: None })]
         })
     }
 }
 
-#[tokio::test]
-async fn a_runner_that_stops_gives_back_what_does_not_end() {
+/// Stops a runner in the middle of two attempts; what became of them.
+async fn stop_in_the_middle(slow: Slow, patience: Duration) -> [&'static str; 2] {
     let (setup, store) = (setup(Sharing::Exclusive), Mem::new());
     let service = setup.open(Arc::new(store.clone())).await;
-    let id = enqueue(&service, 1, envelope(&["b@x.example"])).await.unwrap()[0];
-    let silent = Arc::new(Silent(tokio::sync::Notify::new()));
-    let patience = std::time::Duration::ZERO;
-    let settings = RunnerSettings { patience, ..RunnerSettings::default() };
-    let runner = QueueRunner::new(service.clone(), silent.clone(), settings).unwrap();
-    runner.run(async { silent.0.notified().await }).await;
-    let entry = service.show_queued(id).await.unwrap();
-    assert_eq!((entry.claim, entry.recipients[0].attempts), (None, 0));
-    assert_eq!(entry.recipients[0].progress.word(), "waiting");
+    let to = envelope(&["b@x.example", "c@y.example"]);
+    let id = enqueue(&service, 1, to).await.unwrap()[0];
+    let slow = Arc::new(slow);
+    let settings = RunnerSettings { grace: Duration::ZERO, patience, ..RunnerSettings::default() };
+    let runner = QueueRunner::new(service.clone(), slow.clone(), settings).unwrap();
+    let begun = async {
+        slow.begun[0].notified().await;
+        slow.begun[1].notified().await;
+    };
+    runner.run(begun).await;
     assert_clean(&store);
+    let entry = service.show_queued(id).await.unwrap();
+    assert_eq!((entry.claim, entry.recipients[1].attempts), (None, 0));
+    [0, 1].map(|index| entry.recipients[index].progress.word())
+}
+
+#[tokio::test]
+async fn a_runner_that_stops_waits_for_a_server_that_has_the_message_and_for_no_other() {
+    let became = stop_in_the_middle(Slow::default(), Duration::from_secs(3600)).await;
+    assert_eq!(became, ["delivered", "waiting"]);
+}
+
+#[tokio::test]
+async fn a_runner_that_stops_waits_for_nobody_for_ever() {
+    let mute = Slow { is_mute: true, ..Slow::default() };
+    assert_eq!(stop_in_the_middle(mute, Duration::ZERO).await, ["waiting", "waiting"]);
 }
 
 #[tokio::test]

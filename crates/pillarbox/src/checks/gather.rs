@@ -127,22 +127,10 @@ async fn reverse(look: &Look, addresses: &[IpAddr]) -> Vec<Reverse> {
 async fn listed(look: &Look, addresses: &[IpAddr], zones: &[String]) -> Vec<Listed> {
     let pairs = addresses.iter().flat_map(|address| zones.iter().map(|zone| (*address, zone)));
     let asked = pairs.map(async |(address, zone): (IpAddr, &String)| {
-        let answer = look.listing(&format!("{}.{zone}", reversed(address))).await;
+        let answer = look.listing(&format!("{}.{zone}", dns::reversed(address))).await;
         Listed { zone: zone.clone(), address, answer }
     });
     together(asked).await
-}
-
-/// How block lists name an address. RFC 5782 §2.1, §2.4
-fn reversed(address: IpAddr) -> String {
-    let labels: Vec<String> = match address {
-        IpAddr::V4(address) => address.octets().iter().rev().map(ToString::to_string).collect(),
-        IpAddr::V6(address) => {
-            let nibbles = |octet: &u8| [format!("{:x}", octet & 15), format!("{:x}", octet >> 4)];
-            address.octets().iter().rev().flat_map(nibbles).collect()
-        }
-    };
-    labels.join(".")
 }
 
 async fn domains(look: &Look, site: &Site) -> Vec<DomainFacts> {
@@ -203,15 +191,6 @@ const NAMES_MAX: usize = 5;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_is_turned_around_for_block_lists() {
-        assert_eq!(reversed("192.0.2.99".parse().unwrap()), "99.2.0.192");
-        // The example of RFC 5782 §2.4.
-        let expected = "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2";
-        let address = "2001:db8:1:2:3:4:567:89ab".parse().unwrap();
-        assert_eq!(reversed(address), expected);
-    }
 
     #[test]
     fn the_server_to_try_may_be_named_with_its_port() {

@@ -1,11 +1,12 @@
 //! `[inbound]`: what mail of strangers must pass.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use mail_service::GreylistTerms;
+use mail_service::{GreylistTerms, LIFETIME_DAYS_MAX, WINDOW_HOURS_MAX};
 use sender_auth::{Enforcement, Settings as SenderSettings, SpfFail};
-use smtp::{BlockList, Filter, ListAction, Network};
+use smtp::{BlockList, Filter, FilterProgram, ListAction, Network};
 
 use super::is_domain;
 use super::reader::Table;
@@ -21,8 +22,17 @@ pub struct InboundPlace {
     pub lists: Vec<BlockList>,
     /// How strangers are greylisted, if they are.
     pub greylist: Option<GreylistTerms>,
-    /// Where the content filter is, and how long it may take.
-    pub filter: Option<(String, Duration)>,
+    /// The content filter, and how long it may take.
+    pub filter: Option<(FilterPlace, Duration)>,
+}
+
+/// What looks at the contents of mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FilterPlace {
+    /// A server at this address.
+    Url(String),
+    /// A program.
+    Program(FilterProgram),
 }
 
 impl Default for InboundPlace {
@@ -132,8 +142,8 @@ fn greylist(table: &Table<'_>) -> GreylistTerms {
     let number = |key, range, usual: u32| i64::from(table.number(key, range).unwrap_or(usual));
     // RFC 6647 §5: between a minute and a day.
     let delay_secs = 60 * number("delay_minutes", 1..=24 * 60, 5);
-    let window_secs = 3600 * number("window_hours", 1..=7 * 24, 48);
-    let lifetime_secs = 86_400 * number("lifetime_days", 1..=100, 36);
+    let window_secs = 3600 * number("window_hours", 1..=WINDOW_HOURS_MAX, 48);
+    let lifetime_secs = 86_400 * number("lifetime_days", 1..=LIFETIME_DAYS_MAX, 36);
     if delay_secs >= window_secs
         && let Some(line) = table.line_of("delay_minutes").or(table.line_of("window_hours"))
     {
@@ -143,11 +153,28 @@ fn greylist(table: &Table<'_>) -> GreylistTerms {
     GreylistTerms { delay_secs, window_secs, lifetime_secs }
 }
 
-fn filter(table: &Table<'_>) -> Option<(String, Duration)> {
-    table.only(&["url", "timeout_seconds"]);
+fn filter(table: &Table<'_>) -> Option<(FilterPlace, Duration)> {
+    table.only(&["url", "program", "junk_status", "reject_status", "timeout_seconds"]);
     let timeout = table.number("timeout_seconds", 1..=240).unwrap_or(TIMEOUT_SECS);
-    let (line, url) = table.text("url")?;
     let timeout = Duration::from_secs(u64::from(timeout));
+    if !table.has("program") {
+        for key in ["junk_status", "reject_status"] {
+            if let Some(line) = table.line_of(key) {
+                let problem = format!("{key} is for a program");
+                table.mistake(line, problem, "remove it, or use program in place of url");
+            }
+        }
+        return filter_url(table, timeout).map(|url| (FilterPlace::Url(url), timeout));
+    }
+    if let Some(line) = table.line_of("url") {
+        let problem = "a filter is either a url or a program".to_owned();
+        table.mistake(line, problem, "remove one of them");
+    }
+    filter_program(table).map(|program| (FilterPlace::Program(program), timeout))
+}
+
+fn filter_url(table: &Table<'_>, timeout: Duration) -> Option<String> {
+    let (line, url) = table.text("url")?;
     if let Err(error) = Filter::new(&url, timeout) {
         let problem = format!("url {url:?}: {error}");
         table.mistake(line, problem, "write one such as http://127.0.0.1:11333/checkv2");
@@ -157,7 +184,32 @@ fn filter(table: &Table<'_>) -> Option<(String, Duration)> {
         let problem = format!("without TLS everyone on the way to {url} can read the mail");
         table.mistake(line, problem, "use https, or a filter on this machine");
     }
-    Some((url, timeout))
+    Some(url)
+}
+
+fn filter_program(table: &Table<'_>) -> Option<FilterProgram> {
+    let line = table.line_of("program")?;
+    let mut words = table.texts("program").into_iter().map(|(_, word)| word);
+    // It must be the same program wherever the server was started.
+    let Some(program) = words.next().map(PathBuf::from).filter(|path| path.is_absolute()) else {
+        let problem = "program does not begin with the path of one".to_owned();
+        table.mistake(line, problem, "write one such as [\"/usr/bin/spamassassin\", \"-e\"]");
+        return None;
+    };
+    let arguments = words.collect();
+    let statuses = |key| table.octets(key).into_iter().map(|(_, status)| status).collect();
+    let (junk, reject): (Vec<u8>, Vec<u8>) = (statuses("junk_status"), statuses("reject_status"));
+    if !table.has("junk_status") && !table.has("reject_status") {
+        let problem = "no exit status of the program makes mail junk or refuses it".to_owned();
+        table.mistake(line, problem, "add junk_status = [1], or whatever it exits with");
+    }
+    if junk.iter().chain(&reject).any(|status| *status == 0)
+        || junk.iter().any(|status| reject.contains(status))
+    {
+        let problem = "an exit status of the program means two things".to_owned();
+        table.mistake(line, problem, "0 takes mail; name each other one once");
+    }
+    Some(FilterProgram { program, arguments, junk, reject })
 }
 
 fn is_on_this_machine(url: &str) -> bool {
@@ -236,6 +288,22 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_may_be_a_program() {
+        let place = read(
+            "[inbound.filter]\nprogram=['/usr/bin/spamassassin','-e']\njunk_status=[5]\n\
+             reject_status=[77]\ntimeout_seconds=60\n",
+        );
+        let program = FilterProgram {
+            program: "/usr/bin/spamassassin".into(),
+            arguments: vec!["-e".to_owned()],
+            junk: vec![5],
+            reject: vec![77],
+        };
+        let filter = (FilterPlace::Program(program), Duration::from_secs(60));
+        assert_eq!(place.unwrap().filter, Some(filter));
+    }
+
+    #[test]
     fn what_is_wrong_is_told() {
         for (text, told) in [
             ("trusted_networks=['10.0.0.0/99']", "which is no network"),
@@ -249,6 +317,19 @@ mod tests {
             ("[inbound.filter]\nurl='http://filter.example:11333/'", "without TLS"),
             ("[inbound.filter]\nurl='http://localhost.example/'", "without TLS"),
             ("[inbound.filter]\ntimeout_seconds=5", "url is missing"),
+            ("[inbound.filter]\nurl='https://f.example/'\njunk_status=[1]", "is for a program"),
+            ("[inbound.filter]\nprogram=['spamc']\njunk_status=[1]", "the path of one"),
+            ("[inbound.filter]\nprogram=['/bin/x']", "no exit status"),
+            ("[inbound.filter]\nprogram=['/bin/x']\njunk_status=[256]", "numbers from 0 to 255"),
+            ("[inbound.filter]\nprogram=['/bin/x']\njunk_status=[0]", "means two things"),
+            (
+                "[inbound.filter]\nprogram=['/bin/x']\njunk_status=[1]\nreject_status=[1]",
+                "means two things",
+            ),
+            (
+                "[inbound.filter]\nprogram=['/x']\nurl='https://f.example/'\njunk_status=[1]",
+                "either a url or a program",
+            ),
             ("[[inbound.block_lists]]\nzone='a b'\naction='junk'", "not a domain name"),
             ("[[inbound.block_lists]]\nzone='a.example'\naction='drop'", "is not known"),
         ] {

@@ -137,14 +137,31 @@ impl<'d> Table<'d> {
 
     /// The texts of a list that may be missing, each with the line of the list.
     pub fn texts(&self, key: &str) -> Vec<(usize, String)> {
+        self.list(key, "a list of texts in quotes", |value| value.as_str().map(str::to_owned))
+    }
+
+    /// The numbers of a list that may be missing, from 0 to 255, each with the line of the list.
+    pub fn octets(&self, key: &str) -> Vec<(usize, u8)> {
+        self.list(key, "a list of numbers from 0 to 255", |value| {
+            let integer = value.as_integer()?;
+            u8::from_str_radix(integer.as_str(), integer.radix()).ok()
+        })
+    }
+
+    fn list<T>(
+        &self,
+        key: &str,
+        wanted: &str,
+        read: impl Fn(&DeValue<'_>) -> Option<T>,
+    ) -> Vec<(usize, T)> {
         let Some((line, value)) = self.value(key) else { return Vec::new() };
-        let text = |value: &Spanned<DeValue<'_>>| value.get_ref().as_str().map(str::to_owned);
-        let all: Option<Vec<_>> =
-            value.as_array().and_then(|array| array.iter().map(text).collect());
+        let all: Option<Vec<_>> = value
+            .as_array()
+            .and_then(|array| array.iter().map(|value| read(value.get_ref())).collect());
         match all {
-            Some(all) => all.into_iter().map(|text| (line, text)).collect(),
+            Some(all) => all.into_iter().map(|item| (line, item)).collect(),
             None => {
-                self.wrong_kind(line, key, "a list of texts in quotes", value);
+                self.wrong_kind(line, key, wanted, value);
                 Vec::new()
             }
         }

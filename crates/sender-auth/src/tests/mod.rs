@@ -6,6 +6,7 @@ mod dmarc;
 mod evasions;
 mod noise;
 mod patience;
+mod seal;
 mod spf;
 mod vectors;
 mod zone;

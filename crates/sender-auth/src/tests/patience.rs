@@ -84,3 +84,21 @@ fn verifying_may_move_between_threads() {
     };
     drop(moves(verifier.verify(&incoming)));
 }
+
+/// On many threads the long work of a long message is handed on, and comes to the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_message_is_verified_on_many_threads_as_on_one() {
+    let forger = Forger::new();
+    let zone = forger.record("s1._domainkey.a.example");
+    let body = "The tide is low today.\n".repeat(10_000);
+    let message = text(&format!("From: jane@a.example\nSubject: x\n\n{body}"));
+    let tags = "v=1; a=ed25519-sha256; c=simple/relaxed; d=a.example; s=s1; h=from:subject";
+    let message = forger.signed("DKIM-Signature", tags, &message);
+    let changed = message.replacen("low", "high", 1);
+    let (good, bad) = tokio::join!(
+        verified(Zone::new(&zone), "", &message),
+        verified(Zone::new(&zone), "", &changed),
+    );
+    assert_eq!(good.dkim[0].result, DkimResult::Pass);
+    assert_eq!(bad.dkim[0].reason, "the body hash did not verify");
+}

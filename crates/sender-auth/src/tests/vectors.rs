@@ -50,7 +50,7 @@ fn results(report: &crate::Report) -> Vec<(DkimResult, &'static str)> {
 async fn the_message_of_rfc_8463_verifies_by_both_keys() {
     let report = verified(Zone::new(KEYS), "", &text(MESSAGE)).await;
     assert_eq!(results(&report), [(DkimResult::Pass, ""), (DkimResult::Pass, "")]);
-    assert_eq!(report.from_domain.as_deref(), Some("football.example.com"));
+    assert_eq!(report.dmarc[0].domain, "football.example.com");
     assert_eq!(report.decision, Decision::Accept);
     let fields = String::from_utf8(report.fields).unwrap();
     assert!(fields.contains("dkim=pass\r\n\t header.d=football.example.com\r\n"), "{fields}");

@@ -1,8 +1,8 @@
 //! SMTP from strangers: what is offered, what is refused, and what must never be taken for what.
 
 use smtp_session::{
-    Dsn, Event, IDLE_COMMANDS_MAX, MAILS_MAX, Notify, Offer, RECIPIENTS_MAX, Ret, Role, Session,
-    StartTls,
+    Dsn, Event, IDLE_COMMANDS_MAX, MAILS_MAX, Notify, Offer, OriginalRecipient, RECIPIENTS_MAX,
+    Ret, Role, Session, StartTls,
 };
 use testkit::smuggling::LOOKALIKES;
 
@@ -375,10 +375,23 @@ fn notifications_are_asked_for_where_they_are_offered() {
     let recipients = &transaction.recipients;
     let wanted = Notify { success: true, failure: false, delay: true };
     assert_eq!(recipients[0].notify, Some(wanted));
-    assert_eq!(recipients[0].original.as_deref(), Some("Bob@z.example"));
+    let original = OriginalRecipient::mailbox("Bob@z.example".to_owned());
+    assert_eq!(recipients[0].original, Some(original));
     assert_eq!(recipients[1].notify, Some(Notify::default()));
     assert_eq!(recipients[2].notify, None);
     assert_eq!(recipients.len(), 3);
+    // RFC 6533 §3
+    let replies = harness.say(
+        "RSET
+         MAIL FROM:<a@b.c> SMTPUTF8
+         RCPT TO:<known@x.y> ORCPT=utf-8;\u{e4}@z.example NOTIFY=FAILURE
+         RCPT TO:<known2@x.y> NOTIFY=SUCCESS ORCPT=x400;/C+3Dxx/
+         RCPT TO:<known3@x.y> ORCPT=x400;
+         RSET
+         MAIL FROM:<a@b.c> ENVID=a+E4
+         MAIL FROM:<a@b.c> ORCPT=rfc822;a@b.c",
+    );
+    assert_eq!(codes(&replies), ["250", "250", "250", "250", "501", "250", "501", "555"]);
 }
 
 #[test]

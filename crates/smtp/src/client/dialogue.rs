@@ -165,6 +165,10 @@ async fn send_text(client: &mut Client, link: &mut Link, job: &Job) -> Result<()
         }
     }
     stuffing.end(&mut out);
+    // What was sent so far is no message yet, and nobody has it.
+    if !job.leave.take().await {
+        return Err(Broken::Io(io::Error::other("another node may have the message by now")));
+    }
     send_piece(client, link, &out).await?;
     client.text_sent();
     Ok(())

@@ -33,6 +33,7 @@ mod transport;
 
 pub use direct::{Direct, DirectSettings};
 pub use queue::QueueOutbound;
+pub(crate) use queue::{recipient as queued_recipient, terms as queued_terms};
 pub use relay::{Relay, RelayError, RelayLogin, RelayTls, Relays};
 pub use report::TlsReports;
 pub use reporter::TlsReporter;

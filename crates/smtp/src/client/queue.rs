@@ -5,7 +5,7 @@ use mail_service::queue::{
     QueueError, QueueId, Recipient, Release, Ret, Terms,
 };
 use mail_service::{Service, ServiceError};
-use smtp_session::ReleaseRequest;
+use smtp_session::{ReleaseRequest, Transaction};
 use tracing::{error, info};
 
 use super::noted::{Noted, Traits};
@@ -35,7 +35,11 @@ impl Outbound for QueueOutbound {
     fn begin(&self, envelope: Envelope) -> Box<dyn Outgoing> {
         let service = self.service.clone();
         let staging = service.stage_outgoing();
-        Box::new(Taking { service, staging, envelope, noted: Noted::default() })
+        let origin = match &envelope.account {
+            Some(name) => Origin::Account(name.as_str().to_owned()),
+            None => Origin::Stranger,
+        };
+        Box::new(Taking { service, staging, envelope, origin, noted: Noted::default() })
     }
 }
 
@@ -43,6 +47,7 @@ struct Taking {
     service: Service,
     staging: OutgoingStaging,
     envelope: Envelope,
+    origin: Origin,
     noted: Noted,
 }
 
@@ -52,13 +57,19 @@ impl Outgoing for Taking {
         Box::pin(self.staging.push(bytes))
     }
 
+    fn vouch(&mut self) {
+        if self.origin == Origin::Stranger {
+            self.origin = Origin::Vouched;
+        }
+    }
+
     fn commit(self: Box<Self>) -> Pending<'static, Vec<QueueId>> {
         Box::pin(async move {
-            let Self { service, staging, envelope, noted } = *self;
+            let Self { service, staging, envelope, origin, noted } = *self;
             let message = envelope.id;
             let staged = staging.finish().await?;
-            let queued = service.enqueue(&staged, queue_envelope(envelope, noted.finish())).await;
-            match queued {
+            let envelope = queue_envelope(envelope.transaction, origin, noted.finish());
+            match service.enqueue(&staged, envelope).await {
                 Ok(ids) => {
                     ids.iter().for_each(|id| info!(%id, message, "queued"));
                     Ok(ids)
@@ -74,40 +85,43 @@ impl Outgoing for Taking {
     }
 }
 
-fn queue_envelope(envelope: Envelope, traits: Traits) -> QueueEnvelope {
-    let Envelope { transaction, account, .. } = envelope;
-    let sender = Some(transaction.reverse_path).filter(|path| !path.is_empty());
-    let origin = match account {
-        Some(name) => Origin::Account(name.as_str().to_owned()),
-        None => Origin::Stranger,
-    };
+fn queue_envelope(transaction: Transaction, origin: Origin, traits: Traits) -> QueueEnvelope {
     let terms = Terms {
-        envid: transaction.envelope_id.filter(|id| !id.is_empty()),
-        ret: transaction.ret.map(|ret| match ret {
-            smtp_session::Ret::Full => Ret::Full,
-            smtp_session::Ret::Headers => Ret::Headers,
-        }),
         // What is there counts, and not only what was said of it: text that was named by a URL has
         // octets that its sender never saw. RFC 4468 §4
         body: match transaction.eight_bit || traits.has_8bit {
             true => Body::EightBitMime,
             false => Body::SevenBit,
         },
-        smtputf8: transaction.utf8,
-        require_tls: transaction.require_tls,
         // RFC 8689 §4.1: the parameter goes before the field.
         tls_optional: traits.is_tls_optional && !transaction.require_tls,
         release: transaction.release.map(|release| match release.request {
             ReleaseRequest::For(secs) => Release::For(secs),
             ReleaseRequest::Until(at) => Release::Until(at),
         }),
-        ..Terms::new(sender, origin)
+        ..terms(&transaction, origin)
     };
     let recipients = transaction.recipients.into_iter().map(recipient).collect();
     QueueEnvelope { terms, recipients, hold_until: transaction.release.map(|it| it.at) }
 }
 
-fn recipient(to: smtp_session::Recipient) -> Recipient {
+/// What of MAIL a notice depends on.
+pub(crate) fn terms(said: &Transaction, origin: Origin) -> Terms {
+    let sender = Some(said.reverse_path.clone()).filter(|path| !path.is_empty());
+    Terms {
+        envid: said.envelope_id.clone().filter(|id| !id.is_empty()),
+        ret: said.ret.map(|ret| match ret {
+            smtp_session::Ret::Full => Ret::Full,
+            smtp_session::Ret::Headers => Ret::Headers,
+        }),
+        smtputf8: said.utf8,
+        require_tls: said.require_tls,
+        ..Terms::new(sender, origin)
+    }
+}
+
+/// What RCPT said.
+pub(crate) fn recipient(to: smtp_session::Recipient) -> Recipient {
     let notify = match to.notify {
         None => Notify::Unasked,
         Some(smtp_session::Notify { success: false, failure: false, delay: false }) => {
@@ -117,16 +131,15 @@ fn recipient(to: smtp_session::Recipient) -> Recipient {
             Notify::On { success, failure, delay }
         }
     };
-    let original = to.original.filter(|address| !address.is_empty());
-    let original = original.map(|address| OriginalRecipient { kind: "rfc822".to_owned(), address });
+    let original = to.original.map(|first| {
+        let smtp_session::OriginalRecipient { kind, address } = first;
+        OriginalRecipient { kind, address }
+    });
     Recipient { address: to.address, notify, original }
 }
 
 #[cfg(test)]
 mod tests {
-    use mail_service::AccountName;
-    use smtp_session::Transaction;
-
     use super::*;
 
     #[test]
@@ -134,7 +147,7 @@ mod tests {
         let said = |notify, original: Option<&str>| smtp_session::Recipient {
             address: "b@example.net".to_owned(),
             notify,
-            original: original.map(str::to_owned),
+            original: original.map(str::to_owned).map(smtp_session::OriginalRecipient::mailbox),
         };
         let never = smtp_session::Notify::default();
         let success = smtp_session::Notify { success: true, ..never };
@@ -142,7 +155,7 @@ mod tests {
             reverse_path: String::new(),
             recipients: vec![
                 said(None, None),
-                said(Some(never), Some("")),
+                said(Some(never), None),
                 said(Some(success), Some("a@example.org")),
             ],
             utf8: true,
@@ -152,10 +165,10 @@ mod tests {
             release: Some(smtp_session::Release { at: 9, request: ReleaseRequest::For(4) }),
             require_tls: true,
         };
-        let account = AccountName::new("dock").ok();
+        let origin = Origin::Account("dock".to_owned());
         let traits = Traits { has_8bit: false, is_tls_optional: true };
         let QueueEnvelope { terms, recipients, hold_until } =
-            queue_envelope(Envelope { transaction, account, id: 1 }, traits);
+            queue_envelope(transaction, origin, traits);
         assert_eq!((terms.sender.as_deref(), hold_until), (None, Some(9)));
         assert_eq!(terms.release, Some(Release::For(4)));
         assert!(terms.require_tls && !terms.tls_optional);
@@ -176,8 +189,7 @@ mod tests {
             vec![smtp_session::Recipient { address: "b@x.example".into(), ..Default::default() }];
         let transaction = Transaction { recipients, ..Transaction::default() };
         let traits = Traits { has_8bit: true, is_tls_optional: true };
-        let envelope = Envelope { transaction, account: None, id: 1 };
-        let queued = queue_envelope(envelope, traits);
+        let queued = queue_envelope(transaction, Origin::Stranger, traits);
         assert_eq!((queued.terms.body, queued.hold_until), (Body::EightBitMime, None));
         assert!(queued.terms.tls_optional && !queued.terms.require_tls);
     }

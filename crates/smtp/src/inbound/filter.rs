@@ -1,5 +1,6 @@
-//! A content filter that is asked over HTTP, as rspamd is: the message is the body of a request to
-//! `/checkv2`, its envelope stands in fields, and the answer says what shall become of it.
+//! A content filter: a program, or a server that is asked over HTTP, as rspamd is. There the
+//! message is the body of a request to `/checkv2`, its envelope stands in fields, and the answer
+//! says what shall become of it.
 //!
 //! Whatever goes wrong on the way ends in "no verdict", and mail without a verdict is not taken:
 //! its sender tries again.
@@ -9,20 +10,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::answer::{self, FilterVerdict};
 use super::decide::NoVerdict;
+use super::program::FilterProgram;
 
 /// A content filter.
 #[derive(Debug)]
 pub struct Filter {
-    client: Client,
-    url: Url,
+    kind: Kind,
     timeout: Duration,
-    requests: Semaphore,
+    turns: Semaphore,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Http { client: Client, url: Url },
+    Program(FilterProgram),
 }
 
 /// Why a filter cannot be used.
@@ -52,7 +59,15 @@ impl Filter {
             .user_agent("Pillarbox")
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { client, url, timeout, requests: Semaphore::new(REQUESTS_MAX) })
+        let kind = Kind::Http { client, url };
+        Ok(Self { kind, timeout, turns: Semaphore::new(REQUESTS_MAX) })
+    }
+
+    /// A filter that is a program, which has so long for a message.
+    #[must_use]
+    pub fn program(program: FilterProgram, timeout: Duration) -> Self {
+        let turns = Semaphore::new(PROGRAMS_MAX);
+        Self { kind: Kind::Program(program), timeout, turns }
     }
 
     pub(crate) async fn ask(
@@ -61,11 +76,13 @@ impl Filter {
         message: Bytes,
     ) -> Result<FilterVerdict, NoVerdict> {
         let asked = async {
-            let _turn = self.requests.acquire().await.map_err(|error| error.to_string())?;
-            let request = self.client.post(self.url.clone()).headers(headers(question));
-            let response = request.body(message).send().await;
-            let body = read_body(response.map_err(|error| told(&error))?).await?;
-            answer::read(&body).map_err(str::to_owned)
+            let _turn = self.turns.acquire().await.map_err(|error| error.to_string())?;
+            match &self.kind {
+                Kind::Http { client, url } => {
+                    post(client.post(url.clone()).headers(headers(question)), message).await
+                }
+                Kind::Program(program) => program.ask(question, message).await,
+            }
         };
         let answered = tokio::time::timeout(self.timeout, asked).await;
         let answered = answered.unwrap_or_else(|_| Err("no answer in time".to_owned()));
@@ -74,6 +91,12 @@ impl Filter {
             NoVerdict
         })
     }
+}
+
+async fn post(request: RequestBuilder, message: Bytes) -> Result<FilterVerdict, String> {
+    let response = request.body(message).send().await;
+    let body = read_body(response.map_err(|error| told(&error))?).await?;
+    answer::read(&body).map_err(str::to_owned)
 }
 
 async fn read_body(mut response: Response) -> Result<Vec<u8>, String> {
@@ -123,6 +146,9 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Requests that are under way at one time; what waits for one waits on its own time.
 const REQUESTS_MAX: usize = 64;
+
+/// Programs that run at one time: some load megabytes of rules each.
+const PROGRAMS_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {

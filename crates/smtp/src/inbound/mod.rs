@@ -13,6 +13,7 @@ mod fields;
 mod filter;
 mod lists;
 mod network;
+mod program;
 mod sender;
 
 use std::net::IpAddr;
@@ -34,6 +35,7 @@ pub use self::filter::{Filter, FilterError};
 pub(crate) use self::lists::Listings;
 pub use self::lists::{BlockList, BlockLists, ListAction};
 pub use self::network::{Network, NoNetwork};
+pub use self::program::FilterProgram;
 pub use self::sender::{Checking, Claim, SenderChecks, SenderResult};
 use crate::delivery::failed;
 use crate::story;
@@ -71,6 +73,8 @@ pub(crate) struct Judgement {
     /// Fields that stand above the one that says from where it came.
     pub(crate) above: Vec<u8>,
     pub(crate) edits: Edits,
+    /// As [`SenderResult`] has it.
+    pub(crate) is_sender_proved: bool,
 }
 
 impl Inbound {
@@ -80,6 +84,11 @@ impl Inbound {
             Peer::Local => None,
             Peer::Ip(ip) => (!self.trusted.iter().any(|it| it.contains(ip))).then_some(ip),
         }
+    }
+
+    /// Whether it is found out of a client's messages who may be told what became of them.
+    pub(crate) fn proves_senders_of(&self, peer: Peer) -> bool {
+        self.senders.is_some() && self.stranger(peer).is_some()
     }
 
     /// Whether a message must have come to its end before anything is done with it.
@@ -127,6 +136,7 @@ impl Inbound {
             let found = senders.check(stranger.claim(&message, now)).await;
             info!(id = stranger.id, decision = ?found.decision, why = ?found.reason, "checked");
             judgement.above.clone_from(&found.fields);
+            judgement.is_sender_proved = found.is_sender_proved;
             story::checked(story, &found);
             evidence.sender = Some(found);
         }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 
-use sender_auth::{Decision, Incoming, Verifier};
+use sender_auth::{Decision, Incoming, Results, SpfResult, Verifier};
 
 /// A message whose sender is to be checked.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +29,13 @@ pub struct SenderResult {
     pub decision: Decision,
     /// Why, in a few words.
     pub reason: String,
+    /// What was found, for stories and seals.
+    pub results: Results,
     /// The fields that tell the results, whole lines.
     pub fields: Vec<u8>,
+    /// Whether MAIL FROM is proved to be of those who may use it: SPF passed for its own domain,
+    /// and not only for EHLO. RFC 7208 §2.6.3
+    pub is_sender_proved: bool,
 }
 
 /// Checks senders.
@@ -53,8 +58,16 @@ impl SenderChecks for Verifier {
                 now: claim.now,
             };
             let report = self.verify(&incoming).await;
-            let (decision, reason) = (report.decision, report.reason);
-            SenderResult { decision, reason, fields: report.fields }
+            // Without a MAIL FROM it is the result of EHLO.
+            let is_sender_proved =
+                incoming.mail_from.is_some() && report.spf.result == SpfResult::Pass;
+            SenderResult {
+                decision: report.decision,
+                reason: report.reason,
+                results: report.results,
+                fields: report.fields,
+                is_sender_proved,
+            }
         })
     }
 }

@@ -10,8 +10,8 @@ use mail_service::GreylistTerms;
 use net::Peer;
 use sender_auth::Decision;
 use smtp::{
-    BlockList, BlockLists, Checking, Claim, Inbound, ListAction, Network, SenderChecks,
-    SenderResult,
+    BlockList, BlockLists, Checking, Claim, Filter, FilterProgram, Inbound, ListAction, Network,
+    SenderChecks, SenderResult,
 };
 use testkit::dns::{NameServer, Zone};
 
@@ -32,7 +32,7 @@ impl Says {
     fn new(decision: Decision) -> Arc<Self> {
         let fields = b"Authentication-Results: mail.pillarbox.example; spf=none\r\n".to_vec();
         let reason = "the policy of harbour.example".to_owned();
-        let result = SenderResult { decision, reason, fields };
+        let result = SenderResult { decision, reason, fields, ..SenderResult::default() };
         Arc::new(Self { result, seen: Mutex::default() })
     }
 }
@@ -257,9 +257,49 @@ async fn s098_a_filter_that_dies_or_falls_silent_or_talks_nonsense_never_lets_ma
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/checkv2", gone.local_addr().unwrap());
     drop(gone);
-    let filter = smtp::Filter::new(&url, Duration::from_secs(5)).ok();
+    let filter = Filter::new(&url, Duration::from_secs(5)).ok();
     let harness = Harness::inbound(Inbound { filter, ..Inbound::default() }).await;
     assert_eq!(bring(&mut harness.connect().await, &[HOME], MESSAGE).await, NO_FILTER);
+}
+
+/// A filter that is a shell script.
+fn scripted(script: &str, patience: Duration) -> Inbound {
+    let program = FilterProgram {
+        program: "/bin/sh".into(),
+        arguments: vec!["-c".to_owned(), script.to_owned()],
+        junk: vec![1],
+        reject: vec![77],
+    };
+    Inbound { filter: Some(Filter::program(program, patience)), ..Inbound::default() }
+}
+
+#[tokio::test]
+async fn a_program_may_be_the_filter() {
+    let script =
+        "case $(cat) in *lottery*) exit 1;; *worm*) exit 77;; *tide*) exit 0;; esac; exit 2";
+    let harness = Harness::inbound(scripted(script, Duration::from_secs(60))).await;
+    let mut client = harness.connect().await;
+    assert_eq!(bring(&mut client, &[HOME], MESSAGE).await, "250 2.0.0 Accepted");
+    let lottery = format!("{MESSAGE}lottery\n");
+    assert_eq!(bring(&mut client, &[HOME], &lottery).await, "250 2.0.0 Accepted");
+    let refused = "550 5.7.1 Refused because of its content";
+    assert_eq!(bring(&mut client, &[HOME], &format!("{MESSAGE}worm\n")).await, refused);
+    let other = MESSAGE.replace("tide", "ebb");
+    assert_eq!(bring(&mut client, &[HOME], &other).await, NO_FILTER);
+    assert_eq!(harness.messages("home", "INBOX").await.len(), 1);
+    let junk = harness.messages("home", "Junk").await;
+    assert_eq!(junk.len(), 1);
+    assert!(junk[0].contains("X-Pillarbox-Junk: yes;\r\n\tthe content filter says so\r\n"));
+}
+
+#[tokio::test]
+async fn s098_a_program_that_fails_or_does_not_end_never_lets_mail_in() {
+    for script in ["exit 75", "kill -9 $$", "exec /nowhere/filter", "exec sleep 600"] {
+        let harness = Harness::inbound(scripted(script, Duration::from_millis(500))).await;
+        let mut client = harness.connect().await;
+        assert_eq!(bring(&mut client, &[HOME], MESSAGE).await, NO_FILTER, "{script}");
+        assert_eq!(mail_count(&harness).await, 0);
+    }
 }
 
 #[tokio::test]
@@ -335,16 +375,36 @@ async fn a_listed_client_is_refused_or_its_mail_is_junk_and_a_broken_list_has_no
 }
 
 #[tokio::test]
+#[ignore = "needs a real SpamAssassin, whose path stands in the environment"]
+async fn a_real_spamassassin_is_understood() {
+    let program = FilterProgram {
+        program: std::env::var_os("SPAMASSASSIN").unwrap().into(),
+        arguments: ["--local", "--exit-code"].map(str::to_owned).into(),
+        junk: vec![5],
+        reject: Vec::new(),
+    };
+    let filter = Some(Filter::program(program, Duration::from_secs(60)));
+    let harness = Harness::inbound(Inbound { filter, ..Inbound::default() }).await;
+    let mut client = harness.connect().await;
+    for (message, mailbox) in [(MESSAGE.to_owned(), "INBOX"), (format!("{MESSAGE}{GTUBE}"), "Junk")]
+    {
+        assert_eq!(bring(&mut client, &[HOME], &message).await, "250 2.0.0 Accepted");
+        assert_eq!(harness.messages("home", mailbox).await.len(), 1);
+    }
+}
+
+/// What every filter of junk knows.
+const GTUBE: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\n";
+
+#[tokio::test]
 #[ignore = "needs a real rspamd, whose address stands in the environment"]
 async fn a_real_rspamd_is_understood() {
     let url = std::env::var("RSPAMD_URL").unwrap();
-    let filter = smtp::Filter::new(&url, Duration::from_secs(20)).ok();
+    let filter = Filter::new(&url, Duration::from_secs(20)).ok();
     let harness = Harness::inbound(Inbound { filter, ..Inbound::default() }).await;
     let mut client = harness.connect().await;
     let told = bring(&mut client, &[HOME], MESSAGE).await;
     assert_eq!(told, "250 2.0.0 Accepted");
-    // What every filter of junk refuses.
-    let test = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
-    let told = bring(&mut client, &[HOME], &format!("{MESSAGE}{test}\n")).await;
+    let told = bring(&mut client, &[HOME], &format!("{MESSAGE}{GTUBE}")).await;
     assert_eq!(told, "550 5.7.1 Refused because of its content");
 }

@@ -13,6 +13,7 @@ mod inbound;
 mod later;
 mod lmtp;
 mod mx;
+mod receipts;
 mod relay;
 mod secure;
 mod senders;

@@ -17,23 +17,23 @@ use crate::common::{Client, Harness};
 
 const HOME: &str = "home@pillarbox.example";
 
-struct Names {
+pub struct Names {
     server: NameServer,
 }
 
 impl Names {
-    fn new(zones: &[Zone]) -> Self {
+    pub fn new(zones: &[Zone]) -> Self {
         Self { server: NameServer::start(zones) }
     }
 
-    fn verifier(&self) -> Verifier {
+    pub fn verifier(&self) -> Verifier {
         let servers = vec![self.server.address()];
         let settings = Settings { servers, ..Settings::default() };
         let resolver = Resolver::new(&settings).unwrap();
         Verifier::new(resolver, "mail.pillarbox.example".to_owned())
     }
 
-    async fn inbound(&self) -> Harness {
+    pub async fn inbound(&self) -> Harness {
         let senders = Some(Arc::new(self.verifier()) as _);
         Harness::inbound(Inbound { senders, ..Inbound::default() }).await
     }
@@ -48,7 +48,7 @@ async fn bring(client: &mut Client, sender: &str, message: &str) -> String {
 }
 
 /// A domain whose policy is this, and whose only client is 192.0.2.7.
-fn domain(name: &str, policy: &str) -> Zone {
+pub fn domain(name: &str, policy: &str) -> Zone {
     let text = format!(
         "@ IN TXT \"v=spf1 ip4:192.0.2.7 -all\"\n\
          _dmarc IN TXT \"v=DMARC1; p={policy}\"\n"

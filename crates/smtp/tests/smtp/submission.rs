@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use mail_service::ServiceError;
 use mail_service::queue::QueueId;
 use smtp::{Envelope, Outbound, Outgoing, Pending, Role};
+use smtp_session::OriginalRecipient;
 use store::mem::Mem;
 
 use crate::common::{Client, Harness};
@@ -177,7 +178,8 @@ async fn what_is_submitted_is_handed_over_whole_with_its_envelope() {
     let expected = ["x@elsewhere.example", "Work@pillarbox.example", "me@elsewhere.example"];
     assert_eq!(recipients, expected);
     let last = &envelope.transaction.recipients[2];
-    assert_eq!(last.original.as_deref(), Some("list@pillarbox.example"));
+    let original = OriginalRecipient::mailbox("list@pillarbox.example".to_owned());
+    assert_eq!(last.original, Some(original));
     assert!(envelope.transaction.recipients[0].notify.unwrap().success);
     assert_eq!(envelope.transaction.envelope_id.as_deref(), Some("abc"));
     assert_eq!(envelope.account.as_ref().map(|name| name.as_str()), Some("home"));
