@@ -161,7 +161,7 @@ class Web(unittest.TestCase):
         target = "/mail/config-v1.1.xml"
         options = ["--include"]
         status, body = self.curl("autoconfig.mail.example", target, *options, tls=False)
-        self.assertEqual(status, 301)
+        self.assertEqual(status, 302)
         self.assertIn(b"location: https://autoconfig.mail.example/mail/config-v1.1.xml\r\n", body)
         self.assertEqual(self.curl("far.example", target, tls=False)[0], 404)
         self.assertEqual(self.curl("any.example", "/healthz", tls=False), (200, b"ok\n"))

@@ -16,7 +16,7 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::pki_types::Der;
 use tracing::{info, warn};
 
-use crate::hook::{Action, HOOK_TIME_MAX};
+use crate::hook::{Action, HOOK_TIME_MAX, HookError};
 use crate::tokens::Presented;
 use crate::{Advice, Authority, Challenge, Hook, Issued, OrderError, Settings, Tokens};
 
@@ -134,31 +134,36 @@ impl Client {
             let reason = format!("the authority does not offer this challenge for {name}");
             return Err(OrderError { refused: vec![name], ..OrderError::new(reason) });
         };
-        proofs.push(self.present(&name, &challenge).await.map_err(|reason| OrderError {
+        self.present(&name, &challenge, proofs).await.map_err(|reason| OrderError {
             refused: vec![name.clone()],
             ..OrderError::new(format!("{name}: {reason}"))
-        })?);
+        })?;
         challenge.set_ready().await.map_err(OrderError::new)
     }
 
-    async fn present(&self, name: &str, asked: &ChallengeHandle<'_>) -> Result<Proof, String> {
+    async fn present(
+        &self,
+        name: &str,
+        asked: &ChallengeHandle<'_>,
+        proofs: &mut Vec<Proof>,
+    ) -> Result<(), String> {
         let authorization = asked.key_authorization();
         match &self.settings.challenge {
             Challenge::Http01 => {
                 let presented = self.tokens.present(&asked.token, authorization.as_str());
-                Ok(Proof::Token(presented))
+                proofs.push(Proof::Token(presented));
+                Ok(())
             }
             Challenge::TlsAlpn01 => {
                 let digest = authorization.digest();
                 let digest = digest.as_ref().try_into().map_err(|_| "no SHA-256".to_owned())?;
                 let proof = self.tls.prove(name, digest).map_err(|error| error.to_string())?;
-                Ok(Proof::Certificate(proof))
+                proofs.push(Proof::Certificate(proof));
+                Ok(())
             }
             Challenge::Dns01(hook) => {
-                let (name, value) = (name.to_owned(), authorization.dns_value());
-                let called = hook.call(Action::Present, &name, &value).await;
-                called.map_err(|error| error.to_string())?;
-                Ok(Proof::Record { hook: hook.clone(), name, value })
+                let value = authorization.dns_value();
+                record(hook, name, value, proofs).await.map_err(|error| error.to_string())
             }
         }
     }
@@ -249,6 +254,19 @@ pub fn check(settings: &Settings) -> Result<(), OrderError> {
         }
         Err(error) => Err(OrderError::new(format!("{}: {error}", hook.program.display()))),
     }
+}
+
+/// Sets a record. It is noted before that is tried: a program that fails or takes too long may have
+/// set it all the same, and is called to remove it.
+async fn record(
+    hook: &Hook,
+    name: &str,
+    value: String,
+    proofs: &mut Vec<Proof>,
+) -> Result<(), HookError> {
+    let (hook, name) = (hook.clone(), name.to_owned());
+    proofs.push(Proof::Record { hook: hook.clone(), name: name.clone(), value: value.clone() });
+    hook.call(Action::Present, &name, &value).await
 }
 
 /// What was made to prove a name. All but a record goes when it is dropped.
@@ -382,6 +400,23 @@ mod tests {
         assert!(told(&settings(hook("/none"), ca.clone())).starts_with("/none: "));
         assert!(told(&settings(hook("/etc"), ca)).starts_with("/etc: not a program"));
         assert!(told(&settings(Challenge::Http01, Some("/no.pem".into()))).contains("/no.pem"));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_to_set_a_record_is_called_to_remove_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("told");
+        let script = format!("echo \"$1 $2 $3\" >>'{}'; [ $1 = cleanup ]", file.display());
+        let arguments = ["-c".to_owned(), script, "hook".to_owned()].to_vec();
+        let hook = Hook { program: "/bin/sh".into(), arguments };
+        let mut proofs = Vec::new();
+        assert!(record(&hook, "a.example", "v".to_owned(), &mut proofs).await.is_err());
+        for proof in proofs {
+            proof.end().await;
+        }
+        let told = fs::read_to_string(&file).unwrap();
+        let name = "_acme-challenge.a.example.";
+        assert_eq!(told, format!("present {name} v\ncleanup {name} v\n"));
     }
 
     #[test]

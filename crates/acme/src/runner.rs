@@ -85,8 +85,7 @@ impl Handle {
 impl<A: Authority> Runner<A> {
     /// Keeps the certificate of the settings, which `tls` serves.
     pub fn new(authority: A, settings: &Settings, tls: Tls, clock: Clock) -> (Self, Handle) {
-        let file = certificate_file(&settings.folder);
-        let files = CertificateFiles { certificate: file.clone(), key: file, client_ca: None };
+        let files = CertificateFiles::in_one(certificate_file(&settings.folder));
         let attempts_file = settings.folder.join("attempts.json");
         let attempts = read_attempts(&attempts_file);
         let (ask, asks) = mpsc::channel(ASKS_MAX);
@@ -237,9 +236,7 @@ impl<A: Authority> Runner<A> {
         let trial = file.with_extension("trial");
         let kept = net::write_private(&trial, both.as_bytes());
         kept.map_err(|error| OrderError::new(format!("{}: {error}", trial.display())))?;
-        let files =
-            CertificateFiles { certificate: trial.clone(), key: trial.clone(), client_ca: None };
-        files.load().map_err(OrderError::new)?;
+        CertificateFiles::in_one(trial.clone()).load().map_err(OrderError::new)?;
         let moved = fs::rename(&trial, file);
         moved.map_err(|error| OrderError::new(format!("{}: {error}", file.display())))?;
         self.tls.reload(&self.files).map_err(OrderError::new)?;

@@ -30,12 +30,15 @@ fn address(request: &str) -> Option<Mailbox> {
     Mailbox::read(value("EMailAddress")?)
 }
 
+/// User and Account must both be there. [MS-OXDSCLI] §3.2.5
 fn document(site: &Site, mailbox: &Mailbox) -> String {
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
          <Autodiscover xmlns=\"http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006\">\n  \
-         <Response xmlns=\"{RESPONSE_SCHEMA}\">\n    <Account>\n      \
-         <AccountType>email</AccountType>\n      <Action>settings</Action>\n"
+         <Response xmlns=\"{RESPONSE_SCHEMA}\">\n    \
+         <User>\n      <DisplayName>{}</DisplayName>\n    </User>\n    <Account>\n      \
+         <AccountType>email</AccountType>\n      <Action>settings</Action>\n",
+        escaped(&mailbox.address),
     );
     for endpoint in &site.imap {
         protocol(&mut out, "IMAP", site, *endpoint, mailbox);
@@ -104,6 +107,8 @@ mod tests {
         assert_eq!(all("Encryption"), ["SSL", "TLS", "SSL", "TLS"]);
         assert_eq!(all("LoginName"), ["dock@example.org"; 4]);
         assert_eq!(all("Server"), ["mail.example"; 4]);
+        // Nobody's name is told: it would tell who has an account.
+        assert_eq!(all("DisplayName"), ["dock@example.org"]);
     }
 
     #[test]

@@ -39,9 +39,9 @@ impl Page {
         Self { allow: Some(allow), ..Self::words(405, "Not in this way.\n") }
     }
 
-    /// The same place with TLS.
+    /// The same place with TLS. Outlook follows this status and no other. [MS-OXDISCO] §3.1.5
     pub fn moved(location: String) -> Self {
-        Self { location: Some(location), ..Self::words(301, "Use https.\n") }
+        Self { location: Some(location), ..Self::words(302, "Use https.\n") }
     }
 }
 

@@ -204,7 +204,7 @@ pub(crate) mod tests {
         assert_eq!(bad, Page::not_found());
         let page = answer(&site(), &clear("autoconfig.example.org", "/mail/config-v1.1.xml?a=b"));
         let to = "https://autoconfig.example.org/mail/config-v1.1.xml?a=b";
-        assert_eq!((page.status, page.location.as_deref()), (301, Some(to)));
+        assert_eq!((page.status, page.location.as_deref()), (302, Some(to)));
         let without = Site { has_tls: false, ..site() };
         assert_eq!(answer(&without, &clear("example.org", "/")).status, 404);
     }

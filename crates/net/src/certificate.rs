@@ -55,6 +55,13 @@ impl fmt::Display for CertificateError {
 impl std::error::Error for CertificateError {}
 
 impl CertificateFiles {
+    /// A chain and its key in one file, so that both are replaced together. No client is asked for
+    /// a certificate.
+    #[must_use]
+    pub fn in_one(file: PathBuf) -> Self {
+        Self { certificate: file.clone(), key: file, client_ca: None }
+    }
+
     /// Reads the certificates of who vouches for clients, if there are such.
     ///
     /// # Errors
@@ -119,13 +126,13 @@ impl CertificateFiles {
         Ok(files)
     }
 
-    /// One file that holds a chain and its key, so that both are replaced together. Until there is
-    /// a certificate from somebody else, it holds one that is signed by itself.
+    /// A chain and its key in one file ([`Self::in_one`]). Until there is a certificate from
+    /// somebody else, it holds one that is signed by itself.
     ///
     /// # Errors
     /// When that cannot be made or written.
     pub fn placeholder(file: &Path, hostname: &str) -> Result<Self, CertificateError> {
-        let files = Self { certificate: file.to_owned(), key: file.to_owned(), client_ca: None };
+        let files = Self::in_one(file.to_owned());
         match files.load() {
             Ok(_) => return Ok(files),
             Err(CertificateError::File(_, error)) if error.kind() == io::ErrorKind::NotFound => {}

@@ -99,8 +99,8 @@ pub async fn carry_out(service: &Service, request: Request) -> Reply {
                 Err(error) => Reply::Failed { reason: error.to_string() },
             }
         }
-        // Both are answered where a server runs, before they come here.
-        Request::Acme { .. } | Request::Counters => {
+        // They are answered where a server runs, before they come here.
+        Request::Acme { .. } | Request::Counters | Request::Dkim { .. } | Request::Reload => {
             Reply::Failed { reason: "no server is running".to_owned() }
         }
         Request::Scrubbed => {
@@ -237,11 +237,13 @@ pub(crate) fn failed(reply: Reply) -> Failure {
         Reply::Done
         | Reply::Aliases { .. }
         | Reply::Imported { .. }
+        | Reply::Keys { .. }
         | Reply::Names { .. }
         | Reply::Drawn { .. }
         | Reply::AppPasswords { .. }
         | Reply::Queue { .. }
         | Reply::Quota { .. }
+        | Reply::Reloaded { .. }
         | Reply::Acl { .. }
         | Reply::Acme { .. }
         | Reply::Counters { .. }

@@ -93,8 +93,14 @@ pub fn text(findings: &[Finding]) -> String {
     let mut out = lines(findings);
     let count = |grade| findings.iter().filter(|finding| finding.grade == grade).count();
     let (ok, warn, fail) = (count(Grade::Ok), count(Grade::Warn), count(Grade::Fail));
-    let _ = writeln!(out, "{ok} ok, {warn} warnings, {fail} failures");
+    let (warn, fail) = (counted(warn, "warning"), counted(fail, "failure"));
+    let _ = writeln!(out, "{ok} ok, {warn}, {fail}");
     out
+}
+
+/// So many of a thing.
+pub fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 /// The findings, a line each and the remedy below.
@@ -130,7 +136,7 @@ mod tests {
         assert_eq!(
             text(&findings),
             "OK    clock: is set\nFAIL  MX: is missing\n      -> set it\n\
-             1 ok, 0 warnings, 1 failures\n"
+             1 ok, 0 warnings, 1 failure\n"
         );
         assert_eq!(worst(&findings), Grade::Fail);
         assert_eq!(worst(&[]), Grade::Ok);

@@ -6,18 +6,22 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::acl;
+use crate::keyring::Kind;
 use crate::quota::{self, Limit};
 use crate::why;
 
-/// An IMAP mail server that needs nothing but its own folder.
+/// A mail server in one program: people keep their mail on it, it takes mail in and sends mail out.
+/// To set one up: pillarbox setup you@example.org. To look at it first: pillarbox try.
 #[derive(Debug, Parser)]
-#[command(name = "pillarbox", version, about, propagate_version = true)]
+#[command(name = "pillarbox", version, propagate_version = true)]
 pub struct Cli {
     /// How the log is written, to standard error.
-    #[arg(long, value_enum, global = true, default_value_t = LogFormat::Text)]
+    #[arg(long, value_enum, global = true, default_value_t = LogFormat::Text,
+          help_heading = LOGGING)]
     pub log: LogFormat,
     /// What is logged: error, warn, info, debug, or a filter such as `info,imap_server=debug`.
-    #[arg(long, global = true, env = "PILLARBOX_LOG", value_name = "FILTER")]
+    #[arg(long, global = true, env = "PILLARBOX_LOG", value_name = "FILTER",
+          help_heading = LOGGING)]
     pub log_filter: Option<String>,
     #[command(subcommand)]
     pub command: Command,
@@ -65,6 +69,11 @@ pub enum Command {
     },
     /// Verify everything that is stored. The server must not be running.
     Check(Data),
+    /// Add, list, rotate and remove keys that sign mail, whether the server runs or not.
+    Dkim {
+        #[command(subcommand)]
+        command: DkimCommand,
+    },
     /// Print what the domain name system should say.
     Dns {
         #[command(subcommand)]
@@ -73,6 +82,9 @@ pub enum Command {
     /// Look whether the server can do its work, and whether the records of its domains are right.
     /// Ends with 0 if all is well, 1 if something could be better, 2 if something fails.
     Doctor(Doctor),
+    /// Let the running server read its configuration again: [[relay]], [outbound], [inbound] and
+    /// [[dkim]] change at once, as by SIGHUP. A mistake in the file changes nothing.
+    Reload(Data),
     /// Put the store right after something happened to it.
     Repair(Repair),
     /// Set up a server on this machine: checks, keys, first account, configuration, systemd unit,
@@ -142,7 +154,7 @@ pub struct Try {
 #[derive(Debug, Args)]
 pub struct Serve {
     /// The configuration file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
     /// Check the configuration and stop.
     #[arg(long)]
@@ -220,7 +232,7 @@ pub struct Setup {
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// The configuration file of the server.
-    #[arg(long, value_name = "FILE", default_value = "/etc/pillarbox/pillarbox.toml")]
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
     /// Look again and again until all is well, and tell what has changed.
     #[arg(long)]
@@ -240,6 +252,53 @@ pub struct Doctor {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum DkimCommand {
+    /// List the keys and how each is used.
+    List(Configured),
+    /// Make a key for a domain and print its record. It signs once the server can see the record.
+    Add {
+        /// A domain of the server.
+        domain: String,
+        /// Its algorithm. RSA is verified by everybody.
+        #[arg(long, value_enum, default_value_t = Kind::Rsa)]
+        kind: Kind,
+        /// What to call it [default: one with the day, as rsa26nov2026].
+        #[arg(long, value_name = "NAME")]
+        selector: Option<String>,
+        /// Sign with it at once, whether the record can be seen or not.
+        #[arg(long)]
+        at_once: bool,
+        #[command(flatten)]
+        of: Configured,
+    },
+    /// Make a successor for each key of a domain that signs, and print the records. Each signs once
+    /// the server can see its record, and the key of before rests from then on.
+    Rotate {
+        /// A domain of the server.
+        domain: String,
+        #[command(flatten)]
+        of: Configured,
+    },
+    /// Remove a key. Its record may go as well, once no mail that it signed is under way.
+    Remove {
+        /// A domain of the server.
+        domain: String,
+        /// What the key is called.
+        selector: String,
+        #[command(flatten)]
+        of: Configured,
+    },
+}
+
+/// The server that a configuration describes.
+#[derive(Debug, Args)]
+pub struct Configured {
+    /// The configuration file of the server.
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
 pub enum DnsCommand {
     /// Print the records that the domains of a configuration need.
     Records(DnsRecords),
@@ -248,7 +307,7 @@ pub enum DnsCommand {
 #[derive(Debug, Args)]
 pub struct DnsRecords {
     /// The configuration file of the server.
-    #[arg(long, value_name = "FILE", default_value = "/etc/pillarbox/pillarbox.toml")]
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
     /// How they are written.
     #[arg(long, value_enum, default_value_t = RecordForm::Table)]
@@ -270,9 +329,9 @@ pub enum RecordForm {
 
 /// Where the data are: as a configuration file says, or named directly.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub struct Data {
-    /// The configuration file of the server.
+    /// The configuration file of the server [default: /etc/pillarbox/pillarbox.toml].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The server's data folder.
@@ -500,6 +559,12 @@ pub struct Named {
     pub data: Data,
 }
 
+/// Where `pillarbox setup` puts the configuration.
+pub const CONFIG: &str = "/etc/pillarbox/pillarbox.toml";
+
+/// These options are the same for all commands, and stand at the end of the help of each.
+const LOGGING: &str = "Logging";
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -536,7 +601,12 @@ mod tests {
             "pillarbox setup you@example.org --certificate c --key k --yes --password-stdin",
             "pillarbox doctor --watch --every 5 --accept-warnings --address 192.0.2.1",
             "pillarbox doctor --json --config c --probe mx.example.net:25 --block-list l.example",
+            "pillarbox dkim list",
+            "pillarbox dkim add b.example --kind ed25519 --selector e1 --at-once --config c",
+            "pillarbox dkim rotate a.example --config c",
+            "pillarbox dkim remove a.example rsa26nov2026 --config c",
             "pillarbox dns records --form zone --config c",
+            "pillarbox reload --config c",
             "pillarbox acl list dock INBOX --data d",
             "pillarbox acl set dock Lists/Rust lee lrs --data d",
             "pillarbox acl set dock INBOX -lee +w --config c",

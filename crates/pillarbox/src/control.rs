@@ -20,9 +20,11 @@ use crate::acl::{AclChange, AclEntry};
 use crate::acme_command::{self, AcmeRequest};
 use crate::aliases::{AliasRequest, Told};
 use crate::app_passwords::AppPassword;
+use crate::dkim_command::{self, DkimRequest, Keeper, ToldKey};
 use crate::failure::Failure;
 use crate::queue::QueueRequest;
 use crate::quota::{QuotaChange, Used};
+use crate::reload::Orders;
 use crate::why::{Told as ToldOfMail, WhyRequest};
 
 /// What can be asked of a server.
@@ -43,6 +45,8 @@ pub enum Request {
     AppRemove { name: String, label: String },
     /// About addresses that stand for others.
     Alias { request: AliasRequest },
+    /// Look after the keys that the server keeps itself.
+    Dkim { ask: DkimRequest },
     /// Add many; those that exist are left as they are.
     Import { accounts: Vec<(String, Password)> },
     /// Hide capabilities from an account, and show others again.
@@ -55,6 +59,8 @@ pub enum Request {
     Queue { ask: QueueRequest },
     /// Tell the limits of an account, after changing those that are named.
     Quota { name: String, change: QuotaChange },
+    /// Read the configuration again.
+    Reload,
     /// Remove an account with its mail.
     Remove { name: String },
     /// What the store has done since the server was started.
@@ -77,6 +83,8 @@ pub enum Reply {
     Acme { lines: Vec<String> },
     /// Of [`Request::Alias`]: an empty list is the end.
     Aliases { aliases: Vec<Told> },
+    /// Of [`Request::Dkim`]: the keys that are there, or were made.
+    Keys { keys: Vec<ToldKey> },
     /// Of [`Request::Import`]: the reason for each that was not added, in order.
     Imported { refused: Vec<Option<String>> },
     /// Of [`Request::AppAdd`].
@@ -89,6 +97,8 @@ pub enum Reply {
     Quota { resources: Vec<Used> },
     /// Of [`Request::Queue`]: what is to be shown; of a listing, an empty one is the end.
     Queue { lines: Vec<String> },
+    /// Of [`Request::Reload`]: what is to be shown.
+    Reloaded { lines: Vec<String> },
     /// Of [`Request::Counters`].
     Counters { commits: u64, groups: u64, syncs: u64, pack_bytes: u64, row_bytes: u64 },
     /// Of [`Request::Scrubbed`].
@@ -114,17 +124,23 @@ impl std::fmt::Debug for Password {
 pub struct ControlServer {
     service: Service,
     store: Option<Arc<Local>>,
-    acme: Option<acme::Handle>,
+    keepers: Keepers,
+}
+
+/// Who looks after what a running server has besides its store.
+pub struct Keepers {
+    /// After the certificate of an authority.
+    pub acme: Option<acme::Handle>,
+    /// After keys.
+    pub keys: Option<Keeper>,
+    /// After the configuration.
+    pub orders: Orders,
 }
 
 impl ControlServer {
-    /// Answers for a service, the engine below it, if it counts, and who renews the certificate.
-    pub fn new(
-        service: Service,
-        store: Option<Arc<Local>>,
-        acme: Option<acme::Handle>,
-    ) -> Arc<Self> {
-        Arc::new(Self { service, store, acme })
+    /// Answers for a service, the engine below it, if it counts, and what else a server has.
+    pub fn new(service: Service, store: Option<Arc<Local>>, keepers: Keepers) -> Arc<Self> {
+        Arc::new(Self { service, store, keepers })
     }
 
     async fn answer(&self, line: &[u8]) -> Reply {
@@ -132,8 +148,16 @@ impl ControlServer {
             Ok(Request::Counters) => counters(self.store.as_deref()),
             Ok(Request::Acme { ask }) => {
                 info!(?ask, "control");
-                acme_command::carry_out(self.acme.as_ref(), ask).await
+                acme_command::carry_out(self.keepers.acme.as_ref(), ask).await
             }
+            Ok(Request::Dkim { ask }) => {
+                info!(?ask, "control");
+                dkim_command::answer(self.keepers.keys.as_ref(), ask).await
+            }
+            Ok(Request::Reload) => match self.keepers.orders.reload().await {
+                Ok(lines) => Reply::Reloaded { lines },
+                Err(error) => Reply::Failed { reason: error.to_string() },
+            },
             Ok(request) => {
                 // Request prints no secret: passwords have a type that does not.
                 info!(?request, "control");

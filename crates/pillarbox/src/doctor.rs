@@ -14,7 +14,8 @@ use crate::config::{Config, DkimPlace};
 use crate::control::ControlClient;
 use crate::engine;
 use crate::failure::Failure;
-use crate::records::{self, PublicKey, Site};
+use crate::keyring;
+use crate::records::{self, KeyUse, PublicKey, Site};
 use crate::say;
 use crate::web;
 
@@ -79,8 +80,25 @@ fn site(config: &Config, addresses: Vec<IpAddr>) -> Result<Site, Failure> {
         let pem = fs::read(&place.key).map_err(|error| told(&error))?;
         PublicKey::of(&place.domain, &place.selector, &pem).map_err(|error| told(&error))
     };
-    let keys = config.dkim.iter().map(public).collect::<Result<_, Failure>>()?;
+    let mut keys = config.dkim.iter().map(public).collect::<Result<Vec<_>, Failure>>()?;
+    for key in keyring::read(&config.data)?.all() {
+        let named = format!("{} of {}", key.selector, key.domain);
+        keys.push(key.public().map_err(|error| Failure::usage(format!("{named}: {error}")))?);
+    }
     Ok(Site::of(config, addresses, keys))
+}
+
+/// Domains whose mail nobody signs.
+fn unsigned(site: &Site) -> Vec<Finding> {
+    let signs = |domain: &String| {
+        site.keys.iter().any(|key| key.domain == *domain && key.used == KeyUse::Signs)
+    };
+    let warn = |domain: &String| {
+        let said = "there is no key that signs its mail: many servers take it for junk";
+        let remedy = format!("make one: pillarbox dkim add {domain}");
+        Finding::warn(format!("DKIM of {domain}"), said, remedy)
+    };
+    site.domains.iter().filter(|domain| !signs(domain)).map(warn).collect()
 }
 
 async fn examine(config: &Config, arguments: &Doctor) -> Result<Vec<Finding>, Failure> {
@@ -106,6 +124,7 @@ async fn examine(config: &Config, arguments: &Doctor) -> Result<Vec<Finding>, Fa
     if let Some(files) = config.certificate.as_ref().or(issued.as_ref()) {
         findings.extend(certificate::findings(files, &site.hostname, facts.clock.now));
     }
+    findings.extend(unsigned(&site));
     findings.extend(checks::records(&look, &site).await);
     Ok(findings)
 }
@@ -113,8 +132,8 @@ async fn examine(config: &Config, arguments: &Doctor) -> Result<Vec<Finding>, Fa
 fn verdict(findings: &[Finding], worst: Grade) -> Failure {
     let count = findings.iter().filter(|finding| finding.grade == worst).count();
     match worst {
-        Grade::Fail => Failure::unfit(format!("{count} checks fail")),
-        Grade::Warn | Grade::Ok => Failure::failed(format!("{count} warnings")),
+        Grade::Fail => Failure::unfit(checks::counted(count, "failure")),
+        Grade::Warn | Grade::Ok => Failure::failed(checks::counted(count, "warning")),
     }
 }
 
@@ -158,6 +177,22 @@ mod tests {
         let after = [Finding::ok("clock", "is set"), Finding::ok("MX example.org", "is here")];
         let told = changes(&before, &after);
         assert_eq!(told, ["OK    MX example.org: is here", "0 of 2 are not green yet"]);
+    }
+
+    #[test]
+    fn a_domain_without_a_key_is_warned_of() {
+        let key = |used| PublicKey {
+            domain: "a.example".into(),
+            selector: "s".into(),
+            text: String::new(),
+            used,
+        };
+        let count = |keys: &[PublicKey]| {
+            let domains = vec!["a.example".into(), "b.example".into()];
+            unsigned(&Site { domains, keys: keys.to_vec(), ..Site::default() }).len()
+        };
+        assert_eq!(count(&[key(KeyUse::Signs)]), 1);
+        assert_eq!(count(&[key(KeyUse::Retired)]), 2);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use mail_service::{
 use store::{Store, StoreError};
 use store_local::{Local, Options};
 
-use crate::cli::Data;
+use crate::cli::{CONFIG, Data};
 use crate::config::{Config, HOME, OAuth, PostgresStorage, STORY_DAYS, Storage};
 use crate::failure::Failure;
 
@@ -57,11 +57,16 @@ impl Place {
     /// # Errors
     /// When the configuration cannot be read, or the folder does not exist and may not be made.
     pub fn find(data: Data, missing: Missing) -> Result<Self, Failure> {
-        let is_configured = data.config.is_some();
+        let is_configured = data.data.is_none();
         let place = match (data.config, data.data) {
             (Some(file), _) => Self::of(&read_config(&file)?),
             (None, Some(data)) => Self::local(data, PasswordCost::default()),
-            (None, None) => return Err(Failure::usage("name the data by --config or --data")),
+            (None, None) if Path::new(CONFIG).exists() => Self::of(&read_config(CONFIG.as_ref())?),
+            (None, None) => {
+                return Err(Failure::usage(format!(
+                    "there is no {CONFIG}; name the data by --config or --data"
+                )));
+            }
         };
         let may_make = missing == Missing::Make && is_configured;
         if place.storage == Storage::Local && !place.data.is_dir() && !may_make {

@@ -55,6 +55,19 @@ impl Inward {
         })
     }
 
+    /// The same, with the memory of another, so that both together take no more than one.
+    #[must_use]
+    pub fn sharing(self, other: &Self) -> Self {
+        Self { budget: Arc::clone(&other.budget), ..self }
+    }
+
+    /// The same with other keys.
+    #[must_use]
+    pub fn signing_with(&self, signer: Signer) -> Self {
+        let (inbound, budget) = (Arc::clone(&self.inbound), Arc::clone(&self.budget));
+        Self { inbound, signer: Some(Arc::new(signer)), budget }
+    }
+
     /// Who signs what is submitted, seals what is forwarded, and signs what this server reports to
     /// others.
     #[must_use]

@@ -10,11 +10,14 @@ mod checks;
 mod cli;
 mod config;
 mod control;
+mod dkim_command;
 mod doctor;
 mod engine;
+mod exchange;
 mod failure;
 mod hiding;
 mod inward;
+mod keyring;
 mod log;
 mod moving;
 mod names;
@@ -23,6 +26,7 @@ mod queue;
 mod quota;
 mod ready;
 mod records;
+mod reload;
 mod repair;
 mod sample;
 mod sample_loader;
@@ -63,6 +67,8 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let default = match cli.command {
         Command::Serve(_) => "info",
+        // What a resolver warns of is among the findings.
+        Command::Dns { .. } | Command::Doctor(_) | Command::Setup(_) => "error",
         Command::Try(_)
         | Command::Account { .. }
         | Command::Acl { .. }
@@ -70,9 +76,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         | Command::Queue { .. }
         | Command::Alias { .. }
         | Command::Check(_)
-        | Command::Dns { .. }
-        | Command::Doctor(_)
-        | Command::Setup(_)
+        | Command::Dkim { .. }
+        | Command::Reload(_)
         | Command::Repair(_)
         | Command::Why(_) => "warn",
     };
@@ -92,8 +97,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Queue { command } => queue::run(command).await,
             Command::Alias { command } => aliases::run(command).await,
             Command::Check(data) => check::run(data).await,
+            Command::Dkim { command } => dkim_command::run(command).await,
             Command::Dns { command: DnsCommand::Records(of) } => doctor::print_records(of).await,
             Command::Doctor(arguments) => doctor::run(arguments).await,
+            Command::Reload(data) => reload::run(data).await,
             Command::Repair(arguments) => repair::run(arguments).await,
             Command::Setup(arguments) => setup::run(arguments).await,
             Command::Why(asked) => why::run(asked).await,

@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use dns::Resolver;
 use mail_service::Service;
-use mail_service::queue::{QueueRunner, RunnerSettings};
+use mail_service::queue::{Job, Outcomes, QueueRunner, RunnerSettings, Transport};
 use mail_types::Secret;
 use sender_auth::Signer;
 use smtp::{
@@ -22,15 +23,19 @@ use crate::config::{Config, OutboundPlace, RelayPlace};
 use crate::engine::secret;
 use crate::failure::Failure;
 
-/// Where mail for other systems goes. Reads the files that the sections name.
+/// Where mail for other systems goes. Reads the files that the sections name. `kept` is who reaches
+/// other servers directly already.
 ///
 /// # Errors
 /// With what cannot be read or used.
-pub fn routes(config: &Config, names: &Resolver) -> Result<Routes, Failure> {
+pub fn routes(config: &Config, names: &Resolver, kept: Option<Direct>) -> Result<Routes, Failure> {
     let relays = config.relays.iter().map(relay).collect::<Result<_, Failure>>()?;
     let relays = Relays::new(relays);
     let relays = relays.map_err(|error| Failure::usage(format!("[[relay]]: {error}")))?;
-    let direct = direct(&config.outbound, &config.hostname, names)?;
+    let direct = match kept {
+        Some(direct) => Some(direct),
+        None => direct(&config.outbound, &config.hostname, names)?,
+    };
     Ok(Routes::new(relays, direct))
 }
 
@@ -75,6 +80,9 @@ fn relay(place: &RelayPlace) -> Result<Relay, Failure> {
 pub struct Outward {
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
+    /// Hands mail on by the routes of the moment.
+    transport: Arc<Rerouted>,
+    routes: Routes,
     /// Tells the owners of other domains what became of TLS.
     reporting: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     /// For the listeners: all that is handed in goes through the queue, for the people here too.
@@ -89,14 +97,14 @@ impl Outward {
     /// When the system has no randomness.
     pub fn start(
         service: &Service,
-        routes: &Routes,
+        routes: Routes,
         hostname: &str,
         signer: Option<Arc<Signer>>,
     ) -> Result<Self, Failure> {
-        let transport =
-            OutboundTransport::new(service.clone(), routes.clone(), hostname.to_owned());
+        let transport = Arc::new(Rerouted::new(transport(service, &routes, hostname)));
         let settings = RunnerSettings::default();
-        let runner = QueueRunner::new(service.clone(), Arc::new(transport), settings);
+        let carrier = Arc::clone(&transport) as Arc<dyn Transport>;
+        let runner = QueueRunner::new(service.clone(), carrier, settings);
         let runner = runner.map_err(|error| Failure::failed(format!("queue: {error}")))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(runner.run(async {
@@ -104,17 +112,31 @@ impl Outward {
             let _ = stopped.await;
         }));
         let outbound = Arc::new(QueueOutbound::new(service.clone(), routes.clone()));
-        let reporting = routes.direct().map(|direct| {
-            let domain = service.config().domains.first().map_or(hostname, String::as_str);
-            let (service, direct) = (service.clone(), direct.clone());
-            let reporter = TlsReporter::new(service, direct, domain.to_owned(), signer);
-            let (stop, stopped) = oneshot::channel::<()>();
-            let running = tokio::spawn(reporter.run(async {
-                let _ = stopped.await;
-            }));
-            (stop, running)
-        });
-        Ok(Self { stop, running, reporting, outbound })
+        let reporting = reporting(service, &routes, hostname, signer);
+        Ok(Self { stop, running, transport, routes, reporting, outbound })
+    }
+
+    /// Where mail for other systems goes.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// Other routes and keys from now on; attempts that are under way end as they began.
+    pub fn change(
+        &mut self,
+        service: &Service,
+        routes: Routes,
+        hostname: &str,
+        signer: Option<Arc<Signer>>,
+    ) {
+        self.transport.replace(transport(service, &routes, hostname));
+        self.outbound = Arc::new(QueueOutbound::new(service.clone(), routes.clone()));
+        // It writes what was counted so far, and ends.
+        if let Some((stop, _)) = self.reporting.take() {
+            let _ = stop.send(());
+        }
+        self.reporting = reporting(service, &routes, hostname, signer);
+        self.routes = routes;
     }
 
     /// Takes nothing new; what is under way is finished or given back.
@@ -131,5 +153,48 @@ impl Outward {
                 error!(%error, "what became of TLS is not written");
             }
         }
+    }
+}
+
+fn transport(service: &Service, routes: &Routes, hostname: &str) -> OutboundTransport {
+    OutboundTransport::new(service.clone(), routes.clone(), hostname.to_owned())
+}
+
+fn reporting(
+    service: &Service,
+    routes: &Routes,
+    hostname: &str,
+    signer: Option<Arc<Signer>>,
+) -> Option<(oneshot::Sender<()>, JoinHandle<()>)> {
+    let direct = routes.direct()?.clone();
+    let domain = service.config().domains.first().map_or(hostname, String::as_str);
+    let reporter = TlsReporter::new(service.clone(), direct, domain.to_owned(), signer);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(reporter.run(async {
+        let _ = stopped.await;
+    }));
+    Some((stop, running))
+}
+
+/// A transport that is replaced while it works: each attempt goes through the one of its beginning.
+struct Rerouted {
+    current: RwLock<Arc<OutboundTransport>>,
+}
+
+impl Rerouted {
+    fn new(transport: OutboundTransport) -> Self {
+        Self { current: RwLock::new(Arc::new(transport)) }
+    }
+
+    fn replace(&self, transport: OutboundTransport) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(transport);
+    }
+}
+
+impl Transport for Rerouted {
+    fn send<'a>(&'a self, job: &'a Job) -> Pin<Box<dyn Future<Output = Outcomes> + Send + 'a>> {
+        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        Box::pin(async move { current.send(job).await })
     }
 }

@@ -14,9 +14,9 @@ use std::net::IpAddr;
 
 use sender_auth::keys::{self, Key, KeyError};
 
-pub use self::compare::compare;
-pub use self::spf::is_policy as is_senders_policy;
-pub use self::zone::{line, table, zone};
+pub use self::compare::{compare, shows_key};
+pub use self::spf::{Policy as SendersPolicy, Senders, is_policy as is_senders_policy};
+pub use self::zone::{entry, line, table, zone};
 
 /// A server and the domains whose mail it keeps, as far as records depend on it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,16 +61,35 @@ pub struct PublicKey {
     pub selector: String,
     /// The text of its record, as `v=DKIM1; k=rsa; p=…`.
     pub text: String,
+    /// How it is used.
+    pub used: KeyUse,
+}
+
+/// How a key is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyUse {
+    /// It signs, or will once its record is seen.
+    Signs,
+    /// No longer; its record is for mail that is under way.
+    Retired,
 }
 
 impl PublicKey {
-    /// The public half of a key that is kept as PEM.
+    /// The public half of a key that is kept as PEM and signs.
     ///
     /// # Errors
     /// When it is no key that signs mail.
     pub fn of(domain: &str, selector: &str, pem: &[u8]) -> Result<Self, KeyError> {
         let text = keys::dns_record(&Key::from_pem(pem)?);
-        Ok(Self { domain: domain.to_owned(), selector: selector.to_owned(), text })
+        let (domain, selector) = (domain.to_owned(), selector.to_owned());
+        Ok(Self { domain, selector, text, used: KeyUse::Signs })
+    }
+}
+
+impl PublicKey {
+    /// Where its record stands.
+    pub fn name(&self) -> String {
+        format!("{}._domainkey.{}", self.selector, self.domain)
     }
 }
 
@@ -87,6 +106,13 @@ pub struct Record {
     pub need: Need,
     /// What it is good for.
     pub purpose: &'static str,
+}
+
+impl Record {
+    /// Whether it says who sends for its name.
+    pub fn is_senders_policy(&self) -> bool {
+        matches!(&self.data, Data::Txt(text) if is_senders_policy(text))
+    }
 }
 
 /// How much depends on a record.
@@ -192,9 +218,9 @@ impl Wanted<'_> {
         all.push(must(domain, mx, "mail for the domain goes to the server"));
         let spf = Data::Txt("v=spf1 mx -all".to_owned());
         all.push(must(domain, spf, "the server, and nobody else, sends for the domain"));
-        for key in self.site.keys.iter().filter(|key| key.domain == *domain) {
-            let name = format!("{}._domainkey.{domain}", key.selector);
-            all.push(must(&name, Data::Txt(key.text.clone()), "proves the signatures of its mail"));
+        for key in self.keys(KeyUse::Signs) {
+            let data = Data::Txt(key.text.clone());
+            all.push(must(&key.name(), data, "proves the signatures of its mail"));
         }
         // RFC 9989 §5.1: none asks for reports and for nothing else, so that nobody's mail is
         // lost before the reports have shown who sends in the name of the domain.
@@ -237,8 +263,17 @@ impl Wanted<'_> {
             let caa = Data::Caa { issuer: issuer.clone() };
             better(host.to_owned(), caa, "nobody else may issue its certificate");
         }
+        for key in self.keys(KeyUse::Retired) {
+            let why = "old mail is verified by it until the key is removed";
+            all.push(self.record(&key.name(), Data::Txt(key.text.clone()), Need::Better, why));
+        }
         all.extend(self.services());
         all
+    }
+
+    fn keys(&self, used: KeyUse) -> impl Iterator<Item = &PublicKey> {
+        let is_wanted = move |key: &&PublicKey| key.domain == self.domain && key.used == used;
+        self.site.keys.iter().filter(is_wanted)
     }
 
     /// RFC 6186 §3, RFC 8314 §5.1
@@ -276,6 +311,7 @@ pub mod tests {
             domain: "example.org".into(),
             selector: selector.into(),
             text: text.into(),
+            used: KeyUse::Signs,
         };
         Site {
             hostname: "mail.example.org".into(),
@@ -334,6 +370,16 @@ pub mod tests {
                 "_autodiscover._tcp.example.org",
             ]
         );
+    }
+
+    #[test]
+    fn the_record_of_a_key_that_is_retired_is_better_kept() {
+        let mut site = site();
+        site.keys[0].used = KeyUse::Retired;
+        let records = wanted(&site);
+        let need = |name: &str| records.iter().find(|it| it.name == name).unwrap().need;
+        assert_eq!(need("r1._domainkey.example.org"), Need::Better);
+        assert_eq!(need("e1._domainkey.example.org"), Need::Must);
     }
 
     #[test]

@@ -5,10 +5,12 @@ use net::Tls;
 use crate::cli::Serve;
 use crate::config::{Config, Storage};
 use crate::engine::{self, Place};
+use crate::exchange::Ways;
 use crate::failure::Failure;
 use crate::inward::Inward;
 use crate::names;
 use crate::outward;
+use crate::reload::Source;
 use crate::say;
 use crate::server::{self, Server, Setup};
 use crate::signing;
@@ -29,8 +31,8 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     }
     let names = names::resolver(&config.dns)?;
     // A key that cannot sign is told before anything is taken.
-    let signer = signing::signer(&config.dkim)?;
-    let routes = outward::routes(&config, &names)?;
+    let signer = signing::signer(&config.data, &config.dkim)?;
+    let routes = outward::routes(&config, &names, None)?;
     let inward = Inward::new(&config.inbound, &names, &config.hostname, Some(signer))?;
     let place = Place::served(&config);
     if arguments.check {
@@ -47,22 +49,13 @@ pub async fn run(arguments: Serve) -> Result<(), Failure> {
     // First the data: a second server on the same folder shall not take the ports either.
     let opened = engine::open(&place).await?;
     let listeners = server::bind(&config.listeners)?;
+    let source = Source { file: arguments.config.clone(), config: config.clone(), names };
+    let (forwarding, rates) = (config.forwarding, config.submission.rates);
+    let ways = Ways { inward, routes, forwarding, rates };
     let Config { data, hostname, certificate, scrub, imap, domains, acme, policy, .. } = config;
     let web = Web { domains, policy: Some(policy), acme };
-    let (forwarding, rates) = (config.forwarding, config.submission.rates);
-    let setup = Setup {
-        data,
-        hostname,
-        certificate,
-        listeners,
-        scrub,
-        imap,
-        inward,
-        routes,
-        web,
-        forwarding,
-        rates,
-    };
+    let source = Some(source);
+    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, ways, web, source };
     let server = Server::start(opened, setup)?;
     if let Some(file) = &arguments.ready_file {
         server.ready.write(file)?;

@@ -10,22 +10,26 @@ use imap_server::{ImapServer, ImapSettings};
 use mail_service::Service;
 use net::{
     Access, Address, Arrival, CertificateFiles, CertificateWatch, Gate, Limits, Listener,
-    LoginThrottle, Shutdown, Tls,
+    LoginThrottle, Shutdown, Tls, TlsServer,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smtp::{Forwarding, RateLimits, Rates, Role, Routes, SmtpServer, SmtpSettings};
+use smtp::Role;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::config::{Imap, Listen, Protocol, TlsMode};
-use crate::control::{self, ControlServer};
+use crate::control::{self, ControlServer, Keepers};
+use crate::dkim_command::Keeper;
 use crate::engine::Opened;
+use crate::exchange::{Exchange, Ways};
 use crate::failure::Failure;
-use crate::inward::Inward;
-use crate::outward::Outward;
+use crate::keyring::{self, Looking};
 use crate::ready::{Ready, ReadyAddress};
+use crate::reload::{Order, Orders, Source};
 use crate::scrub::{self, ScrubPace};
+use crate::signing;
 use crate::web::{self, Web};
 
 /// What a server is started with.
@@ -42,16 +46,12 @@ pub struct Setup {
     pub scrub: ScrubPace,
     /// What IMAP offers besides what it always does.
     pub imap: Imap,
-    /// What mail on its way in must pass.
-    pub inward: Inward,
-    /// Where mail for other systems goes.
-    pub routes: Routes,
+    /// What mail must pass, and where it goes.
+    pub ways: Ways,
     /// What is told over HTTP, and where certificates come from.
     pub web: Web,
-    /// Whether mail of strangers is forwarded.
-    pub forwarding: Forwarding,
-    /// How much one account may submit.
-    pub rates: RateLimits,
+    /// The configuration, if there is one that can be read again.
+    pub source: Option<Source>,
 }
 
 /// A running server.
@@ -64,12 +64,21 @@ pub struct Server {
     tls: Tls,
     certificate: CertificateFiles,
     imap: Imap,
-    inward: Inward,
-    outward: Outward,
-    forwarding: Forwarding,
-    rates: Arc<Rates>,
+    exchange: Exchange,
+    source: Option<Source>,
+    orders: mpsc::Receiver<Order>,
+    /// Tells who looks for the records of keys.
+    key_hint: Arc<Notify>,
     /// What a script may want to know of it.
     pub ready: Ready,
+}
+
+/// What several listeners share.
+struct Shared {
+    gate: Arc<Gate>,
+    http_gate: Arc<Gate>,
+    throttle: Arc<LoginThrottle>,
+    site: Arc<Site>,
 }
 
 /// What the operator may send to a running server.
@@ -124,8 +133,10 @@ impl Server {
         let tokens = Tokens::default();
         let acme = setup.web.acme.as_ref();
         let renewal = acme.map(|acme| web::renewal(acme, &setup.data, &tls, &tokens));
-        let signer = setup.inward.signer();
-        let outward = Outward::start(&service, &setup.routes, &setup.hostname, signer)?;
+        let throttle = Arc::new(LoginThrottle::default());
+        let exchange =
+            Exchange::start(&service, setup.hostname.clone(), Arc::clone(&throttle), setup.ways)?;
+        let (orders, heard) = Orders::new();
         let mut server = Self {
             ready: Ready {
                 pid: std::process::id(),
@@ -141,24 +152,27 @@ impl Server {
             tls,
             certificate,
             imap: setup.imap,
-            inward: setup.inward,
-            outward,
-            forwarding: setup.forwarding,
-            rates: Arc::new(Rates::new(setup.rates)),
+            exchange,
+            source: setup.source,
+            orders: heard,
+            key_hint: Arc::default(),
         };
-        let handle = renewal.as_ref().map(|(_, handle)| handle.clone());
-        let control_server = ControlServer::new(server.service.clone(), stores.local, handle);
+        let keepers = Keepers {
+            acme: renewal.as_ref().map(|(_, handle)| handle.clone()),
+            keys: server.keep_keys(&orders),
+            orders,
+        };
+        let control_server = ControlServer::new(server.service.clone(), stores.local, keepers);
         server.spawn(control, Arrival::Clear, &Gate::new(CONTROL_LIMITS), control_server);
-        let gate = Gate::new(Limits::default());
-        let throttle = Arc::new(LoginThrottle::default());
         let addresses = addresses(&setup.listeners)?;
-        let site = Arc::new(setup.web.site(&setup.hostname, &addresses, &tokens));
-        let http_gate = Gate::new(HTTP_LIMITS);
+        let shared = Shared {
+            gate: Gate::new(Limits::default()),
+            http_gate: Gate::new(HTTP_LIMITS),
+            throttle,
+            site: Arc::new(setup.web.site(&setup.hostname, &addresses, &tokens)),
+        };
         for (listen, listener) in setup.listeners {
-            match listen.protocol {
-                Protocol::Http => server.listen_http(listen, listener, &http_gate, &site)?,
-                _ => server.listen(listen, listener, &gate, &throttle, &setup.hostname)?,
-            }
+            server.listen(listen, listener, &shared)?;
         }
         let watch = CertificateWatch::new(server.tls.clone(), server.certificate.clone());
         tokio::spawn(watch.run(server.shutdown.token()));
@@ -168,88 +182,78 @@ impl Server {
         Ok(server)
     }
 
-    fn listen_http(
-        &mut self,
-        listen: Listen,
-        listener: Listener,
-        gate: &Arc<Gate>,
-        site: &Arc<Site>,
-    ) -> Result<(), Failure> {
-        let arrival = match listen.tls {
-            TlsMode::Implicit => {
-                let tls = self.tls.server_that_proves("http/1.1");
-                Arrival::ImplicitTls(tls.map_err(|error| Failure::failed(error.to_string()))?)
-            }
-            TlsMode::StartTls | TlsMode::None => Arrival::Clear,
+    /// Begins to look after the keys that the server keeps itself, where a configuration names its
+    /// domains.
+    fn keep_keys(&self, orders: &Orders) -> Option<Keeper> {
+        let config = &self.source.as_ref()?.config;
+        let (data, hint) = (config.data.clone(), Arc::clone(&self.key_hint));
+        let looking = Looking {
+            data: data.clone(),
+            dns: config.dns.clone(),
+            hint: Arc::clone(&hint),
+            orders: orders.clone(),
         };
-        let address = listener.address().map_err(|error| Failure::failed(error.to_string()))?;
-        self.spawn(listener, arrival, gate, Arc::new(HttpServer::new(Arc::clone(site))));
-        self.tell(&listen, &address);
-        Ok(())
-    }
-
-    fn tell(&mut self, listen: &Listen, address: &Address) {
-        let shown = shown(listen, address);
-        info!(address = shown.address, protocol = shown.protocol, tls = shown.tls, "listening");
-        self.ready.listen.push(shown);
+        tokio::spawn(keyring::watch(looking, self.shutdown.token()));
+        Some(Keeper { data, domains: config.domains.clone(), hint, orders: orders.clone() })
     }
 
     fn listen(
         &mut self,
         listen: Listen,
         listener: Listener,
-        gate: &Arc<Gate>,
-        throttle: &Arc<LoginThrottle>,
-        hostname: &str,
+        shared: &Shared,
     ) -> Result<(), Failure> {
         let address = listener.address().map_err(|error| Failure::failed(error.to_string()))?;
-        let tls = match listen.protocol {
-            Protocol::Http => return Ok(()),
-            Protocol::Imap => self.tls.server_that_asks("imap"),
-            Protocol::Smtp(Role::Lmtp) => self.tls.server("lmtp"),
-            Protocol::Smtp(Role::Mx | Role::Submission) => self.tls.server("smtp"),
-        };
-        let tls = tls.map_err(|error| Failure::failed(error.to_string()))?;
+        let tls = self.tls_of(listen.protocol)?;
         let (arrival, starttls) = match listen.tls {
             TlsMode::Implicit => (Arrival::ImplicitTls(tls), None),
             TlsMode::StartTls => (Arrival::Clear, Some(tls)),
             TlsMode::None => (Arrival::Clear, None),
         };
         match listen.protocol {
-            Protocol::Http => {}
+            Protocol::Http => {
+                let http = HttpServer::new(Arc::clone(&shared.site));
+                self.spawn(listener, arrival, &shared.http_gate, Arc::new(http));
+            }
             Protocol::Imap => {
-                let settings = ImapSettings {
-                    starttls,
-                    hidden_capabilities: self.imap.hidden_capabilities.clone(),
-                    uidonly: self.imap.uidonly,
-                    message_limit: self.imap.message_limit,
-                    save_limit: self.imap.save_limit,
-                    server_annotations: self.imap.annotations.clone().into(),
-                    language: self.imap.language,
-                    users_set_quota: self.imap.users_set_quota,
-                    shared_accounts: self.imap.shared_accounts.clone().into(),
-                    ..ImapSettings::default()
-                };
-                let imap = ImapServer::new(self.service.clone(), Arc::clone(throttle), settings);
-                self.spawn(listener, arrival, gate, Arc::new(imap));
+                let (service, throttle) = (self.service.clone(), Arc::clone(&shared.throttle));
+                let imap = ImapServer::new(service, throttle, self.imap_settings(starttls));
+                self.spawn(listener, arrival, &shared.gate, Arc::new(imap));
             }
             Protocol::Smtp(role) => {
-                // Who hands mail over by LMTP has forwarded what is to be forwarded.
-                let sends = role != Role::Lmtp;
-                let settings = SmtpSettings {
-                    outbound: sends.then(|| Arc::clone(&self.outward.outbound)),
-                    forwarding: self.forwarding,
-                    rates: Some(Arc::clone(&self.rates)),
-                    ..SmtpSettings::new(role, hostname.to_owned(), starttls)
-                };
-                let settings = self.inward.settings(settings);
-                let (service, throttle) = (self.service.clone(), Arc::clone(throttle));
-                let smtp = SmtpServer::new(service, throttle, settings);
-                self.spawn(listener, arrival, gate, Arc::new(smtp));
+                let smtp = self.exchange.listen(role, starttls);
+                self.spawn(listener, arrival, &shared.gate, smtp);
             }
         }
-        self.tell(&listen, &address);
+        let shown = shown(&listen, &address);
+        info!(address = shown.address, protocol = shown.protocol, tls = shown.tls, "listening");
+        self.ready.listen.push(shown);
         Ok(())
+    }
+
+    fn tls_of(&self, protocol: Protocol) -> Result<TlsServer, Failure> {
+        let tls = match protocol {
+            Protocol::Http => self.tls.server_that_proves("http/1.1"),
+            Protocol::Imap => self.tls.server_that_asks("imap"),
+            Protocol::Smtp(Role::Lmtp) => self.tls.server("lmtp"),
+            Protocol::Smtp(Role::Mx | Role::Submission) => self.tls.server("smtp"),
+        };
+        tls.map_err(|error| Failure::failed(error.to_string()))
+    }
+
+    fn imap_settings(&self, starttls: Option<TlsServer>) -> ImapSettings {
+        ImapSettings {
+            starttls,
+            hidden_capabilities: self.imap.hidden_capabilities.clone(),
+            uidonly: self.imap.uidonly,
+            message_limit: self.imap.message_limit,
+            save_limit: self.imap.save_limit,
+            server_annotations: self.imap.annotations.clone().into(),
+            language: self.imap.language,
+            users_set_quota: self.imap.users_set_quota,
+            shared_accounts: self.imap.shared_accounts.clone().into(),
+            ..ImapSettings::default()
+        }
     }
 
     fn spawn<S: net::Service>(
@@ -265,7 +269,7 @@ impl Server {
     }
 
     /// Serves until the program is told to end (SIGINT, SIGTERM), then ends in good order. SIGHUP
-    /// reads the certificate again.
+    /// reads the certificate and the configuration again.
     ///
     /// # Errors
     /// When the store did not take the last changes.
@@ -274,18 +278,53 @@ impl Server {
             tokio::select! {
                 _ = self.signals.interrupt.recv() => break,
                 _ = self.signals.terminate.recv() => break,
-                _ = self.signals.hangup.recv() => self.reload(),
+                _ = self.signals.hangup.recv() => drop(self.reload()),
+                Some(order) = self.orders.recv() => self.carry_out(order),
             }
         }
         info!("shutting down");
         self.end().await
     }
 
-    fn reload(&self) {
-        match self.tls.reload(&self.certificate) {
-            Ok(_) => info!("certificate read again"),
-            Err(error) => error!(%error, "the old certificate stays"),
+    /// Whoever gave the order may have gone away meanwhile.
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Reload(done) => drop(done.send(self.reload())),
+            Order::TakeKeys(done) => drop(done.send(self.take_keys())),
         }
+    }
+
+    /// Reads the configuration and the certificate again: all of it is in force afterwards, or
+    /// nothing is changed.
+    fn reload(&mut self) -> Result<Vec<String>, Failure> {
+        let told = self.try_reload();
+        match &told {
+            Ok(lines) => lines.iter().for_each(|line| info!("{line}")),
+            Err(error) => error!(%error, "nothing is changed"),
+        }
+        told
+    }
+
+    fn try_reload(&mut self) -> Result<Vec<String>, Failure> {
+        let routes = self.exchange.routes();
+        let anew = self.source.as_ref().map(|source| source.read_again(routes)).transpose()?;
+        let reloaded = self.tls.reload(&self.certificate);
+        reloaded.map_err(|error| Failure::failed(format!("the old certificate stays: {error}")))?;
+        let mut lines = vec!["certificate read again".to_owned()];
+        if let Some((source, anew)) = self.source.as_mut().zip(anew) {
+            self.exchange.change(anew.inward, anew.routes);
+            source.config = anew.config;
+            lines.extend(anew.told);
+        }
+        // Whoever has just set a record wants to see it taken.
+        self.key_hint.notify_one();
+        Ok(lines)
+    }
+
+    fn take_keys(&mut self) -> Result<(), Failure> {
+        let Some(Source { config, .. }) = &self.source else { return Ok(()) };
+        self.exchange.sign_with(signing::signer(&config.data, &config.dkim)?);
+        Ok(())
     }
 
     async fn end(self) -> Result<(), Failure> {
@@ -293,7 +332,7 @@ impl Server {
         self.scrubbing.abort();
         self.shutdown.begin();
         let (is_drained, ()) =
-            tokio::join!(self.shutdown.drained(DRAIN_PATIENCE), self.outward.end());
+            tokio::join!(self.shutdown.drained(DRAIN_PATIENCE), self.exchange.end());
         if !is_drained {
             warn!("some connections did not end in time");
         }

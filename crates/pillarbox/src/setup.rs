@@ -54,7 +54,7 @@ pub async fn run(arguments: Setup) -> Result<(), Failure> {
     }
     let password = consent(&plan, &arguments)?;
     let keys = keys::kept_or_new(&plan, facts.clock.now)?;
-    let public = keys.iter().map(|key| key.public.clone()).collect();
+    let public = keys::public(&keys)?;
     for line in write::write(&plan, &keys, password, &mut |_| Ok(())).await? {
         say::line(line);
     }
@@ -122,7 +122,7 @@ fn again(plan: &Plan) -> Result<(), Failure> {
 /// The configuration as it will be read: what is checked is what will be served.
 fn configuration(plan: &Plan) -> Result<Config, Failure> {
     let folder = plan.paths.config.parent().unwrap_or(Path::new("/"));
-    Config::parse(&template::config(plan, &[]), folder)
+    Config::parse(&template::config(plan), folder)
         .map_err(|mistakes| Failure::mistakes(mistakes.iter().map(ToString::to_string).collect()))
 }
 

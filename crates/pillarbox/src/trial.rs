@@ -14,6 +14,7 @@ use smtp::{Forwarding, RateLimits, Role, Routes};
 use crate::cli::Try;
 use crate::config::{DnsPlace, Imap, InboundPlace, Listen, Protocol, TlsMode};
 use crate::engine::{self, Place};
+use crate::exchange::Ways;
 use crate::failure::Failure;
 use crate::inward::Inward;
 use crate::names;
@@ -60,19 +61,10 @@ pub async fn run(arguments: Try) -> Result<(), Failure> {
     let names = names::resolver(&DnsPlace::default())?;
     let inward = Inward::new(&InboundPlace::default(), &names, &hostname, None)?;
     let web = Web { domains: vec![DOMAIN.to_owned()], policy: None, acme: None };
-    let setup = Setup {
-        data,
-        hostname,
-        certificate: None,
-        listeners,
-        scrub,
-        imap,
-        inward,
-        routes,
-        web,
-        forwarding: Forwarding::default(),
-        rates: RateLimits::default(),
-    };
+    let (forwarding, rates) = (Forwarding::default(), RateLimits::default());
+    let ways = Ways { inward, routes, forwarding, rates };
+    let (certificate, source) = (None, None);
+    let setup = Setup { data, hostname, certificate, listeners, scrub, imap, ways, web, source };
     let mut server = Server::start(opened, setup)?;
     let mut ports = ports.into_iter();
     server.ready.imap = ports.next().flatten();

@@ -118,8 +118,7 @@ pub fn renewal(acme: &Acme, data: &Path, tls: &Tls, tokens: &Tokens) -> (Runner<
 
 /// The files that a certificate from an authority is kept in.
 pub fn issued(data: &Path) -> CertificateFiles {
-    let file = certificate_file(&acme_folder(data));
-    CertificateFiles { certificate: file.clone(), key: file, client_ca: None }
+    CertificateFiles::in_one(certificate_file(&acme_folder(data)))
 }
 
 fn acme_folder(data: &Path) -> PathBuf {

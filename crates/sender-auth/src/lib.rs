@@ -43,5 +43,5 @@ pub use keys::{Key, KeyError};
 pub use names::{Failure, Family, Lookup, Source};
 pub use results::{Results, strip_results};
 pub use sign::{Signer, SignerError, SigningKey};
-pub use spf::{Spf, SpfResult};
+pub use spf::{Spf, SpfResult, may_send};
 pub use verify::{Incoming, Report, VERIFY_TIME_MAX, Verifier};

@@ -57,6 +57,14 @@ pub(crate) struct Identity<'a> {
     pub(crate) receiver: &'a str,
 }
 
+/// Whether a server of this name and address may send in the name of a domain. For its operator:
+/// mail that comes in is looked at by [`crate::Verifier`].
+pub async fn may_send(source: &dyn Source, ip: IpAddr, helo: &str, domain: &str) -> SpfResult {
+    let sender = format!("postmaster@{domain}");
+    let identity = Identity { ip, helo, sender: &sender, domain, receiver: helo };
+    check(source, &identity).await.result
+}
+
 /// Evaluates the records of a domain. RFC 7208 §4
 pub(crate) async fn check(source: &dyn Source, identity: &Identity<'_>) -> Spf {
     let domain = domain::normal(identity.domain);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::records::{Data, Lookup};
+use crate::records::{Data, Lookup, Senders};
 
 /// When one looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,4 +127,6 @@ pub struct DomainFacts {
     pub mx: Lookup<Data>,
     /// Its texts.
     pub txt: Lookup<Data>,
+    /// What its policy of senders says of this server.
+    pub senders: Senders,
 }

@@ -4,13 +4,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use tokio::task::JoinSet;
+use futures_util::stream::{self, StreamExt};
 
 use super::Finding;
 use super::facts::{DomainFacts, Facts, Listed, Moment, Outbound, Port, Reverse};
 use super::{Look, machine, probe};
 use crate::config::{Config, Listen, RelayPlace};
-use crate::records::{Data, Lookup, Site, compare, wanted};
+use crate::records::{Data, Lookup, Record, Senders, Site, compare, wanted};
 
 /// What is to be looked at.
 pub struct Questions {
@@ -64,7 +64,7 @@ pub async fn gather(look: &Look, questions: &Questions) -> Facts {
         look.addresses(&site.hostname),
         reverse(look, &site.addresses),
         listed(look, &site.addresses, &questions.lists),
-        domains(look, &site.domains),
+        domains(look, site),
         outbound(look, questions),
         machine::clock(),
         look.validates(),
@@ -94,38 +94,24 @@ pub async fn gather(look: &Look, questions: &Questions) -> Facts {
 /// Compares every record that a site wants with what the world is told.
 pub async fn records(look: &Look, site: &Site) -> Vec<Finding> {
     let records = wanted(site);
-    let asked = records.iter().cloned().map(|record| {
-        let look = look.clone();
-        async move { look.at(&record).await }
+    let compared = records.iter().map(async |record: &Record| {
+        let found = look.at(record).await;
+        let senders = match record.is_senders_policy() {
+            true => look.senders(&record.name, site).await,
+            false => Senders::default(),
+        };
+        compare(record, &found, &senders, site)
     });
-    let found = together(asked).await;
-    records.iter().zip(&found).map(|(record, found)| compare(record, found, site)).collect()
+    together(compared).await
 }
 
-/// Runs questions together; the answers are in the order of the questions. One that was lost counts
-/// as not answered.
-async fn together<T: Send + 'static>(
-    questions: impl Iterator<Item = impl Future<Output = Lookup<T>> + Send + 'static>,
-) -> Vec<Lookup<T>> {
-    let mut running = JoinSet::new();
-    let mut answers = Vec::new();
-    for (index, question) in questions.enumerate() {
-        answers.push(Lookup::Failed("the question was lost".to_owned()));
-        running.spawn(async move { (index, question.await) });
-    }
-    while let Some(done) = running.join_next().await {
-        if let Ok((index, answer)) = done
-            && let Some(place) = answers.get_mut(index)
-        {
-            *place = answer;
-        }
-    }
-    answers
+/// Asks several at a time; the answers are in the order of the questions.
+async fn together<T>(questions: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    stream::iter(questions).buffered(QUESTIONS_MAX).collect().await
 }
 
 async fn reverse(look: &Look, addresses: &[IpAddr]) -> Vec<Reverse> {
-    let mut all = Vec::new();
-    for address in addresses {
+    let asked = addresses.iter().map(async |address: &IpAddr| {
         let names = look.names(*address).await;
         let mut confirmed = Vec::new();
         for name in names.records().iter().take(NAMES_MAX) {
@@ -133,34 +119,27 @@ async fn reverse(look: &Look, addresses: &[IpAddr]) -> Vec<Reverse> {
                 confirmed.push(name.clone());
             }
         }
-        all.push(Reverse { address: *address, names, confirmed });
-    }
-    all
+        Reverse { address: *address, names, confirmed }
+    });
+    together(asked).await
 }
 
 async fn listed(look: &Look, addresses: &[IpAddr], zones: &[String]) -> Vec<Listed> {
-    let pairs: Vec<(IpAddr, &String)> =
-        addresses.iter().flat_map(|address| zones.iter().map(|zone| (*address, zone))).collect();
-    let asked = pairs.iter().map(|(address, zone)| {
-        let (look, name) = (look.clone(), format!("{}.{zone}", dns::reversed(*address)));
-        async move { look.listing(&name).await }
+    let pairs = addresses.iter().flat_map(|address| zones.iter().map(|zone| (*address, zone)));
+    let asked = pairs.map(async |(address, zone): (IpAddr, &String)| {
+        let answer = look.listing(&format!("{}.{zone}", dns::reversed(address))).await;
+        Listed { zone: zone.clone(), address, answer }
     });
-    let answers = together(asked).await;
-    let listed = |((address, zone), answer): ((IpAddr, &String), _)| Listed {
-        zone: zone.clone(),
-        address,
-        answer,
-    };
-    pairs.into_iter().zip(answers).map(listed).collect()
+    together(asked).await
 }
 
-async fn domains(look: &Look, names: &[String]) -> Vec<DomainFacts> {
-    let mut all = Vec::new();
-    for name in names {
-        let (mx, txt) = tokio::join!(look.mx(name), look.txt(name));
-        all.push(DomainFacts { name: name.clone(), mx, txt });
-    }
-    all
+async fn domains(look: &Look, site: &Site) -> Vec<DomainFacts> {
+    let asked = site.domains.iter().map(async |name: &String| {
+        let (mx, txt, senders) =
+            tokio::join!(look.mx(name), look.txt(name), look.senders(name, site));
+        DomainFacts { name: name.clone(), mx, txt, senders }
+    });
+    together(asked).await
 }
 
 async fn outbound(look: &Look, questions: &Questions) -> Outbound {
@@ -202,6 +181,9 @@ const PROBE_DOMAIN: &str = "gmail.com";
 
 /// RFC 5321 §4.5.4.2
 const SMTP_PORT: u16 = 25;
+
+/// Questions that are under way at one time: a name server on the same machine takes many more.
+const QUESTIONS_MAX: usize = 16;
 
 /// Names of one address that are looked at: there is one, if all is well.
 const NAMES_MAX: usize = 5;

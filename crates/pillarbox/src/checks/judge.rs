@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::facts::{Clock, DomainFacts, Facts, Listed, Moment, Outbound, Port, PortState, Reverse};
 use super::{Finding, Grade};
-use crate::records::{Data, Lookup, is_senders_policy};
+use crate::records::{Data, Lookup, SendersPolicy, is_senders_policy};
 
 /// Judges everything, in the order in which it should be mended.
 pub fn judge(facts: &Facts) -> Vec<Finding> {
@@ -200,7 +200,10 @@ fn reverse_at_last(reverse: &Reverse, hostname: &str) -> Finding {
     let what = format!("PTR of {}", reverse.address);
     let remedy = format!("ask the provider of the address to set its PTR record to {hostname}");
     match &reverse.names {
-        Lookup::Failed(reason) => Finding::warn(what, format!("not known: {reason}"), remedy),
+        Lookup::Failed(reason) => {
+            let remedy = "see that this machine can resolve names";
+            Finding::warn(what, format!("not known: {reason}"), remedy)
+        }
         Lookup::Absent { .. } => {
             Finding::fail(what, "is missing: many servers refuse mail from there", remedy)
         }
@@ -292,6 +295,10 @@ fn senders(domain: &DomainFacts) -> Finding {
     let all: Vec<_> = domain.txt.records().iter().filter_map(policy).collect();
     match all.as_slice() {
         [] => Finding::ok(what, "there is none yet"),
+        [one] if domain.senders.policy() == SendersPolicy::Lets => {
+            Finding::ok(what, format!("lets this server send: {one}"))
+        }
+        // It will be one of them.
         [one] if one.split(' ').any(|term| term == "mx") => {
             Finding::ok(what, format!("lets the mail exchangers send: {one}"))
         }
@@ -343,8 +350,11 @@ const DISK_BYTES_GOOD: u64 = 10 << 30;
 
 #[cfg(test)]
 mod tests {
+    use sender_auth::SpfResult;
+
     use super::*;
     use crate::checks::worst;
+    use crate::records::Senders;
 
     fn here() -> IpAddr {
         "192.0.2.25".parse().unwrap()
@@ -394,7 +404,7 @@ mod tests {
     }
 
     fn domain(mx: Lookup<Data>, txt: Lookup<Data>) -> DomainFacts {
-        DomainFacts { name: "example.org".into(), mx, txt }
+        DomainFacts { name: "example.org".into(), mx, txt, senders: Senders::default() }
     }
 
     #[test]
@@ -541,6 +551,11 @@ mod tests {
         assert_eq!(spf(&["v=spf1 mx -all"]), Grade::Ok);
         assert_eq!(spf(&["v=spf1 include:x.example -all"]), Grade::Warn);
         assert_eq!(spf(&["v=spf1 -all", "v=spf1 mx -all"]), Grade::Fail);
+        let text = found(vec![Data::Txt("v=spf1 include:x.example -all".into())]);
+        let ours = vec![(here(), SpfResult::Pass)];
+        let of_ours = Senders { ours, nobody: Some(SpfResult::Fail) };
+        let lets = DomainFacts { senders: of_ours, ..domain(absent(), text) };
+        assert_eq!(senders(&lets).grade, Grade::Ok);
         assert_eq!(senders(&domain(absent(), failed())).grade, Grade::Warn);
     }
 

@@ -1,13 +1,16 @@
 //! Asks the name servers, and makes of their answers what the checks compare.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use dns::{Answer, DnsError, Resolver, Validation};
+use sender_auth::SpfResult;
+use tokio::time::timeout;
 
 use crate::config::DnsPlace;
 use crate::failure::Failure;
 use crate::names;
-use crate::records::{Data, Lookup, Record};
+use crate::records::{Data, Lookup, Record, Senders, Site};
 
 /// Who asks.
 #[derive(Clone)]
@@ -79,6 +82,19 @@ impl Look {
         lookup(self.names.txt(name).await).map(Data::Txt)
     }
 
+    /// What the policy of a name says of this server, and of an address that nobody has.
+    pub async fn senders(&self, name: &str, site: &Site) -> Senders {
+        let ask = async |address| {
+            let asked = sender_auth::may_send(&self.names, address, &site.hostname, name);
+            timeout(SENDERS_PATIENCE, asked).await.unwrap_or(SpfResult::TempError)
+        };
+        let mut senders = Senders { ours: Vec::new(), nobody: Some(ask(NOBODY).await) };
+        for address in &site.addresses {
+            senders.ours.push((*address, ask(*address).await));
+        }
+        senders
+    }
+
     /// The names of an address.
     pub async fn names(&self, address: IpAddr) -> Lookup<String> {
         lookup(self.names.ptr(address).await)
@@ -102,3 +118,9 @@ fn lookup<T>(answer: Result<Answer<Vec<T>>, DnsError>) -> Lookup<T> {
         Err(error) => Lookup::Failed(error.to_string()),
     }
 }
+
+/// Within the block that was kept for later and will never be given out. RFC 1112 §4
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1));
+
+/// A policy may ask for some twenty names, one after the other.
+const SENDERS_PATIENCE: Duration = Duration::from_secs(20);

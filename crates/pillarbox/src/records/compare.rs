@@ -1,13 +1,14 @@
 //! What is found against what is wanted. More than was asked for is no mistake: a policy of senders
 //! may include others, and a domain may ask for a stricter treatment of mail that is not its own.
 
-use super::spf::{self, Policy};
+use super::spf::{self, Policy, Senders};
 use super::tags::tag;
 use super::{Data, Lookup, Need, Record, Site, line};
 use crate::checks::{Finding, Grade};
 
-/// Judges what was found under the name of a record.
-pub fn compare(record: &Record, found: &Lookup<Data>, site: &Site) -> Finding {
+/// Judges what was found under the name of a record, and what its policy of senders was found to
+/// say, if it is one.
+pub fn compare(record: &Record, found: &Lookup<Data>, senders: &Senders, site: &Site) -> Finding {
     let what = format!("{} {}", kind(record), record.name);
     let verdict = match found {
         Lookup::Failed(reason) => {
@@ -15,7 +16,7 @@ pub fn compare(record: &Record, found: &Lookup<Data>, site: &Site) -> Finding {
             return Finding::warn(what, format!("not known: {reason}"), remedy);
         }
         Lookup::Absent { .. } => Verdict::missing(),
-        Lookup::Found { records, .. } => judge(record, records, site),
+        Lookup::Found { records, .. } => judge(record, records, senders, site),
     };
     let grade = match verdict.grade {
         Some(grade) => grade,
@@ -56,11 +57,11 @@ impl Verdict {
     }
 }
 
-fn judge(record: &Record, found: &[Data], site: &Site) -> Verdict {
+fn judge(record: &Record, found: &[Data], senders: &Senders, site: &Site) -> Verdict {
     match &record.data {
         Data::Address(_) => addresses(&record.data, found, site),
         Data::Mx { exchange, .. } => exchangers(exchange, found),
-        Data::Txt(text) => texts(record, text, found, site),
+        Data::Txt(text) => texts(text, found, senders),
         Data::Cname(_) => leads_here(found, site),
         Data::Srv { .. } if found.contains(&record.data) => Verdict::ok("as it should be"),
         Data::Srv { port, target, .. } => match services(*port, target, found) {
@@ -121,15 +122,24 @@ fn shown_exchange(name: &str) -> &str {
     if name.is_empty() { "nobody (null MX)" } else { name }
 }
 
-fn texts(record: &Record, wanted: &str, found: &[Data], site: &Site) -> Verdict {
+/// Whether the record of a key is found as it is wanted.
+pub fn shows_key(wanted: &str, found: &[Data]) -> bool {
+    key(wanted, &all_texts(found)).grade == Some(Grade::Ok)
+}
+
+fn all_texts(found: &[Data]) -> Vec<String> {
     let text = |data: &Data| match data {
         Data::Txt(text) => Some(text.clone()),
         _ => None,
     };
-    let all: Vec<String> = found.iter().filter_map(text).collect();
+    found.iter().filter_map(text).collect()
+}
+
+fn texts(wanted: &str, found: &[Data], seen: &Senders) -> Verdict {
+    let all = all_texts(found);
     if spf::is_policy(wanted) {
         let policies: Vec<_> = all.iter().filter(|text| spf::is_policy(text)).collect();
-        return senders(&policies, &record.name, site);
+        return senders(&policies, seen.policy());
     }
     let version = tag(wanted, "v").unwrap_or_default();
     let of_version = |text: &&String| tag(text, "v").as_deref() == Some(version.as_str());
@@ -148,33 +158,45 @@ fn texts(record: &Record, wanted: &str, found: &[Data], site: &Site) -> Verdict 
     }
 }
 
-fn senders(policies: &[&String], domain: &str, site: &Site) -> Verdict {
-    let (policy, text) = match policies {
+fn senders(policies: &[&String], policy: Policy) -> Verdict {
+    let text = match policies {
         [] => return Verdict::missing(),
-        [one] => (Policy::read(one, domain, site), one),
+        [one] => one,
         // RFC 7208 §4.5
         _ => {
             let said = "there are several policies of senders, which is an error to all who look";
             return Verdict::graded(Grade::Fail, said, "merge them into one record");
         }
     };
+    let warn = |said: &str, remedy| Verdict::graded(Grade::Warn, format!("{said}: {text}"), remedy);
+    let wrong = |said: String, remedy: &str| Verdict {
+        grade: None,
+        said: format!("{said}: {text}"),
+        remedy: Some(remedy.to_owned()),
+    };
     match policy {
         Policy::Lets => Verdict::ok(format!("lets this server send: {text}")),
-        Policy::LetsAll => Verdict::graded(
-            Grade::Warn,
+        Policy::LetsAll => warn(
             "lets everybody send in the name of the domain",
-            "end it with -all instead of +all",
+            "end it with -all, and name networks that are yours",
         ),
-        Policy::Unknown => Verdict::graded(
-            Grade::Warn,
-            format!("only what it includes may let this server send: {text}"),
-            "put mx behind v=spf1",
+        Policy::Refuses(address) => wrong(
+            format!("does not let this server send from {address}"),
+            match text.split(' ').any(|term| term == "mx") {
+                true => "mx lets the servers of the MX records send: set those first",
+                false => "put mx, or the addresses of the server, behind v=spf1",
+            },
         ),
-        Policy::Refuses => Verdict {
-            grade: None,
-            said: format!("does not let this server send: {text}"),
-            remedy: Some("put mx, or the addresses of the server, behind v=spf1".into()),
-        },
+        // RFC 7208 §4.6: whoever looks takes it as if there were no policy, or refuses the mail.
+        Policy::Wrong => wrong(
+            "it, or what it includes, has an error, or asks more than ten names".to_owned(),
+            "look for slips, and for what is included more than once",
+        ),
+        Policy::Unanswered => warn("a name that it asks for is not answered", "ask again later"),
+        Policy::AddressUnknown => warn(
+            "whether it lets this server send is not known",
+            "name this machine's public address with --address",
+        ),
     }
 }
 
@@ -184,7 +206,7 @@ fn key(wanted: &str, found: &[String]) -> Verdict {
     let keys: Vec<_> = found.iter().filter_map(|text| tag(text, "p")).collect();
     match keys.as_slice() {
         [] => Verdict::missing(),
-        [one] if Some(one) == wanted.as_ref() => Verdict::ok("the key that signs"),
+        [one] if Some(one) == wanted.as_ref() => Verdict::ok("the key of this server"),
         [one] if one.is_empty() => Verdict::wrong("the key is revoked there"),
         [_] => Verdict::wrong("another key stands there, or a part of it: no signature holds"),
         _ => Verdict::wrong("several keys stand there; which is taken is not defined"),
@@ -263,9 +285,17 @@ fn kind(record: &Record) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use sender_auth::SpfResult;
+
+    use super::super::spf::tests::senders;
     use super::super::tests::site;
     use super::super::wanted;
     use super::*;
+
+    /// As if the policy of senders let this server send.
+    fn compare(record: &Record, found: &Lookup<Data>, site: &Site) -> Finding {
+        super::compare(record, found, &senders(&[SpfResult::Pass]), site)
+    }
 
     fn found(records: Vec<Data>) -> Lookup<Data> {
         Lookup::Found { records, secure: false }
@@ -329,11 +359,31 @@ mod tests {
             grade("SPF", "example.org", texts.iter().map(|text| txt(text)).collect())
         };
         assert_eq!(grade(&["verification=1", "v=spf1 include:_spf.x.example mx ~all"]), Grade::Ok);
-        assert_eq!(grade(&["v=spf1 include:_spf.x.example -all"]), Grade::Warn);
-        assert_eq!(grade(&["v=spf1 +all"]), Grade::Warn);
-        assert_eq!(grade(&["v=spf1 a -all"]), Grade::Fail);
         assert_eq!(grade(&["v=spf1 mx -all", "v=spf1 a -all"]), Grade::Fail);
         assert_eq!(grade(&["verification=1"]), Grade::Fail);
+    }
+
+    #[test]
+    fn a_policy_of_senders_is_as_good_as_what_it_says_of_this_server() {
+        let finding = |name, seen: &Senders| {
+            let text = found(vec![txt("v=spf1 include:_spf.x.example -all")]);
+            super::compare(&record("SPF", name), &text, seen, &site())
+        };
+        let grade = |name, result| finding(name, &senders(&[result])).grade;
+        for (result, must, better) in [
+            (SpfResult::Pass, Grade::Ok, Grade::Ok),
+            (SpfResult::Fail, Grade::Fail, Grade::Warn),
+            (SpfResult::PermError, Grade::Fail, Grade::Warn),
+            (SpfResult::TempError, Grade::Warn, Grade::Warn),
+        ] {
+            assert_eq!(grade("example.org", result), must, "{result:?}");
+            assert_eq!(grade("mail.example.org", result), better, "{result:?}");
+        }
+        assert_eq!(finding("example.org", &senders(&[])).grade, Grade::Warn);
+        let refused = finding("example.org", &senders(&[SpfResult::Pass, SpfResult::SoftFail]));
+        assert!(refused.said.contains("from 192.0.2.1: v=spf1"), "{}", refused.said);
+        let open = Senders { nobody: Some(SpfResult::Pass), ..senders(&[SpfResult::Pass]) };
+        assert_eq!(finding("example.org", &open).grade, Grade::Warn);
     }
 
     #[test]

@@ -1,64 +1,51 @@
-//! Whether a policy of senders lets this server send. RFC 7208
+//! What the policy of a domain says of this server. RFC 7208
 //!
-//! Only what stands in the record itself is judged. What it includes from elsewhere belongs to
-//! somebody else, and may let the server send or not.
+//! It is evaluated as other servers evaluate it, by `sender-auth`; here it is only judged what that
+//! found.
 
 use std::net::IpAddr;
 
-use smtp::Network;
+use sender_auth::SpfResult;
 
-use super::Site;
+/// What a domain says of who sends for it, as those see it who get the mail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Senders {
+    /// Of each address of this server.
+    pub ours: Vec<(IpAddr, SpfResult)>,
+    /// Of an address that nobody has.
+    pub nobody: Option<SpfResult>,
+}
 
-/// What a domain says of who sends for it.
+/// What follows for this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// This server may.
+    /// It may send.
     Lets,
     /// Everybody may, which proves nothing.
     LetsAll,
-    /// What is included may let it.
-    Unknown,
-    /// It may not.
-    Refuses,
+    /// It may not send from this address.
+    Refuses(IpAddr),
+    /// The records are wrong, so that nobody may rely on them.
+    Wrong,
+    /// A name server did not answer.
+    Unanswered,
+    /// The address of this server is not known.
+    AddressUnknown,
 }
 
-impl Policy {
-    /// Reads the record of a domain.
-    ///
-    ///     record = version terms *SP
-    ///     terms  = *( 1*SP ( directive / modifier ) )
-    pub fn read(text: &str, domain: &str, site: &Site) -> Self {
-        let terms: Vec<&str> = text.split_ascii_whitespace().skip(1).collect();
-        let mut is_unknown = false;
-        // A machine behind a router may not know its address: then only names can let it.
-        let addresses: Vec<Option<IpAddr>> = match site.addresses.is_empty() {
-            true => vec![None],
-            false => site.addresses.iter().copied().map(Some).collect(),
-        };
-        let mut lets = vec![false; addresses.len()];
-        for term in &terms {
-            let (qualifier, mechanism) = match term.strip_prefix(['+', '-', '~', '?']) {
-                Some(mechanism) => (term.chars().next().unwrap_or('+'), mechanism),
-                None => ('+', *term),
-            };
-            let mechanism = mechanism.to_ascii_lowercase();
-            if qualifier == '+' && mechanism == "all" {
-                return Self::LetsAll;
-            }
-            if mechanism == "all" {
-                break;
-            }
-            let is_elsewhere = ["include:", "exists:", "redirect=", "ptr"];
-            is_unknown |= is_elsewhere.iter().any(|name| mechanism.starts_with(name));
-            is_unknown |= addresses == [None] && qualifier == '+' && mechanism.starts_with("ip");
-            for (lets, address) in lets.iter_mut().zip(&addresses) {
-                *lets |= qualifier == '+' && matches(&mechanism, *address, domain, site);
-            }
-        }
-        match lets.iter().all(|lets| *lets) {
-            true => Self::Lets,
-            false if is_unknown => Self::Unknown,
-            false => Self::Refuses,
+impl Senders {
+    /// What follows from what was found.
+    pub fn policy(&self) -> Policy {
+        let found = |result| self.ours.iter().any(|(_, of)| *of == result);
+        let refused = self.ours.iter().find(|(_, result)| *result != SpfResult::Pass);
+        match (refused, self.nobody) {
+            (_, Some(SpfResult::Pass)) => Policy::LetsAll,
+            _ if found(SpfResult::PermError) => Policy::Wrong,
+            (_, Some(SpfResult::PermError)) if self.ours.is_empty() => Policy::Wrong,
+            _ if found(SpfResult::TempError) => Policy::Unanswered,
+            (Some((address, _)), _) => Policy::Refuses(*address),
+            (None, _) if self.ours.is_empty() => Policy::AddressUnknown,
+            (None, _) => Policy::Lets,
         }
     }
 }
@@ -69,78 +56,39 @@ pub fn is_policy(text: &str) -> bool {
     version.eq_ignore_ascii_case("v=spf1")
 }
 
-/// The mail exchanger of a domain of ours is the server, as another check sees to.
-fn matches(mechanism: &str, address: Option<IpAddr>, domain: &str, site: &Site) -> bool {
-    let (name, argument) = match mechanism.split_once(':') {
-        Some((name, argument)) => (name, argument),
-        None => (mechanism, domain),
-    };
-    match name {
-        "mx" => site.domains.iter().any(|ours| ours == argument),
-        "a" => argument == site.hostname,
-        "ip4" | "ip6" => {
-            let network = argument.parse::<Network>();
-            network.is_ok_and(|network| address.is_some_and(|it| network.contains(it)))
-        }
-        _ => false,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::super::tests::site;
+pub mod tests {
     use super::*;
 
-    fn read(text: &str) -> Policy {
-        Policy::read(text, "example.org", &site())
+    /// What is found when each address of a server gets one of these results.
+    pub fn senders(results: &[SpfResult]) -> Senders {
+        let address = |at: usize| IpAddr::from([192, 0, 2, u8::try_from(at).unwrap()]);
+        let ours = results.iter().enumerate().map(|(at, result)| (address(at), *result)).collect();
+        Senders { ours, nobody: Some(SpfResult::Fail) }
     }
 
     #[test]
-    fn a_server_that_does_not_know_its_address_is_let_by_its_names_alone() {
-        let site = Site { addresses: Vec::new(), ..site() };
-        let read = |text| Policy::read(text, "example.org", &site);
-        assert_eq!(read("v=spf1 mx -all"), Policy::Lets);
-        assert_eq!(read("v=spf1 ip4:192.0.2.1 -all"), Policy::Unknown);
-        assert_eq!(read("v=spf1 -all"), Policy::Refuses);
-    }
-
-    #[test]
-    fn a_policy_that_names_the_server_lets_it_send_whatever_else_it_includes() {
-        for text in [
-            "v=spf1 mx -all",
-            "v=spf1 include:_spf.example.net mx ~all",
-            "V=SPF1 +MX -ALL",
-            "v=spf1 a:mail.example.org -all",
-            "v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 -all",
-            "v=spf1 ip4:192.0.2.25 ip6:2001:db8::25 ?all",
-            "v=spf1 ip4:0.0.0.0/0 ip6:::/0 -all",
-        ] {
-            assert_eq!(read(text), Policy::Lets, "{text}");
+    fn every_address_of_the_server_must_pass() {
+        use SpfResult::{Fail, Neutral, None, Pass, PermError, SoftFail, TempError};
+        let policy = |results: &[SpfResult]| senders(results).policy();
+        let second = IpAddr::from([192, 0, 2, 1]);
+        assert_eq!(policy(&[Pass]), Policy::Lets);
+        assert_eq!(policy(&[Pass, Pass]), Policy::Lets);
+        for refused in [Fail, SoftFail, Neutral, None] {
+            assert_eq!(policy(&[Pass, refused]), Policy::Refuses(second));
         }
+        assert_eq!(policy(&[Pass, TempError]), Policy::Unanswered);
+        assert_eq!(policy(&[Fail, TempError, PermError]), Policy::Wrong);
+        assert_eq!(policy(&[]), Policy::AddressUnknown);
     }
 
     #[test]
-    fn a_policy_that_leaves_an_address_of_the_server_out_refuses_it() {
-        for text in [
-            "v=spf1 -all",
-            "v=spf1",
-            "v=spf1 -mx ~all",
-            "v=spf1 a -all",
-            "v=spf1 ip4:192.0.2.25 -all",
-            "v=spf1 ip4:192.0.2.0/30 ip6:2001:db8::/32 -all",
-            "v=spf1 -all mx",
-            "v=spf1 mx:example.net -all",
-            "v=spf1 ip4:nonsense -all",
-        ] {
-            assert_eq!(read(text), Policy::Refuses, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_included_from_elsewhere_is_not_guessed() {
-        assert_eq!(read("v=spf1 include:_spf.example.net -all"), Policy::Unknown);
-        assert_eq!(read("v=spf1 redirect=_spf.example.net"), Policy::Unknown);
-        assert_eq!(read("v=spf1 +all"), Policy::LetsAll);
+    fn a_policy_that_lets_nobodys_address_send_lets_everybody() {
+        let nobody = Some(SpfResult::Pass);
+        assert_eq!(Senders { nobody, ..senders(&[SpfResult::Pass]) }.policy(), Policy::LetsAll);
+        assert_eq!(Senders { nobody, ..senders(&[]) }.policy(), Policy::LetsAll);
+        let wrong = Senders { nobody: Some(SpfResult::PermError), ..senders(&[]) };
+        assert_eq!(wrong.policy(), Policy::Wrong);
     }
 
     #[test]

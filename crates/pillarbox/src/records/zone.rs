@@ -45,29 +45,35 @@ pub fn table(site: &Site, records: &[Record]) -> String {
     for need in [Need::Must, Need::Better] {
         let _ = writeln!(out, "{}", heading(need));
         for record in records.iter().filter(|record| record.need == need) {
-            let (kind, purpose) = (kind(&record.data), record.purpose);
-            let _ = writeln!(out, "\n  {:<5} {}   ({purpose})", kind, record.name);
-            match &record.data {
-                Data::Txt(text) => {
-                    let _ = writeln!(out, "        {text}");
-                    let cut = split(text);
-                    if cut.len() > 1 {
-                        let _ = writeln!(out, "      the same, cut into strings:");
-                    }
-                    for string in cut.iter().filter(|_| cut.len() > 1) {
-                        let _ = writeln!(out, "        {}", quoted(string));
-                    }
-                }
-                data => {
-                    let _ = writeln!(out, "        {}", value(data));
-                }
-            }
+            out.push_str(&entry(record));
         }
         out.push('\n');
     }
     let _ = writeln!(out, "At the provider of the addresses, not in the zone:\n");
     for address in &site.addresses {
         let _ = writeln!(out, "  PTR   {address}\n        {}", site.hostname);
+    }
+    out
+}
+
+/// One record of the table.
+pub fn entry(record: &Record) -> String {
+    let (kind, name, purpose) = (kind(&record.data), &record.name, record.purpose);
+    let mut out = format!("\n  {kind:<5} {name}   ({purpose})\n");
+    match &record.data {
+        Data::Txt(text) => {
+            let _ = writeln!(out, "        {text}");
+            let cut = split(text);
+            if cut.len() > 1 {
+                let _ = writeln!(out, "      the same, cut into strings:");
+            }
+            for string in cut.iter().filter(|_| cut.len() > 1) {
+                let _ = writeln!(out, "        {}", quoted(string));
+            }
+        }
+        data => {
+            let _ = writeln!(out, "        {}", value(data));
+        }
     }
     out
 }

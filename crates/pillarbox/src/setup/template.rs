@@ -7,23 +7,15 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::keys::Key;
 use super::plan::{Plan, Source};
-use crate::records::PublicKey;
 
 /// The configuration file.
-pub fn config(plan: &Plan, keys: &[Key]) -> String {
-    let sections = [
-        basics(plan),
-        names(plan),
-        certificate(plan),
-        signatures(keys),
-        outbound(),
-        listeners(plan),
-    ];
+pub fn config(plan: &Plan) -> String {
+    let sections = [basics(plan), names(plan), certificate(plan), outbound(), listeners(plan)];
     let mut text = format!(
         "# Written by `pillarbox setup {}`. What can stand here is told in the README;\n\
-         # `pillarbox serve --check` tells every mistake.\n",
+         # `pillarbox serve --check` tells every mistake, `pillarbox reload` reads it again.\n\
+         # Keys that sign mail are kept with the data; see `pillarbox dkim`.\n",
         plan.account
     );
     for section in sections.into_iter().flatten() {
@@ -75,21 +67,6 @@ fn certificate(plan: &Plan) -> Option<String> {
         }
         Source::Files(certificate, key) => files("Read again when it changes.", certificate, key),
     })
-}
-
-/// Who signs what the people here send.
-fn signatures(keys: &[Key]) -> Option<String> {
-    let mut text = String::new();
-    for key in keys {
-        let PublicKey { domain, selector, .. } = &key.public;
-        let file = quoted_path(&key.file);
-        let _ = write!(
-            text,
-            "[[dkim]]\ndomain = \"{domain}\"\nselector = \"{selector}\"\nkey = {file}\n\n"
-        );
-    }
-    text.pop();
-    (!text.is_empty()).then_some(text)
 }
 
 /// How mail for others leaves.
@@ -210,7 +187,7 @@ mod tests {
             (files(), Some("/etc/a \"key\".pem")),
         ] {
             plan.certificate = source;
-            let text = config(&plan, &[]);
+            let text = config(&plan);
             let config = Config::parse(&text, plan.paths.config.parent().unwrap());
             let config = config.unwrap_or_else(|mistakes| panic!("{mistakes:?}\n{text}"));
             assert_eq!(config.hostname, "mail.example.org");
@@ -224,7 +201,7 @@ mod tests {
 
     #[test]
     fn every_port_of_mail_is_served_and_no_mail_without_tls() {
-        let config = Config::parse(&config(&plan(), &[]), "/etc".as_ref()).unwrap();
+        let config = Config::parse(&config(&plan()), "/etc".as_ref()).unwrap();
         let ports: Vec<_> = config.listeners.iter().filter_map(|at| at.address.port()).collect();
         assert_eq!(ports, [25, 465, 587, 993, 443, 80]);
         let is_clear = |at: &&crate::config::Listen| at.tls == TlsMode::None;

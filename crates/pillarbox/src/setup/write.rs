@@ -7,12 +7,12 @@ use std::path::Path;
 use mail_types::Secret;
 use net::CertificateFiles;
 
-use super::keys::Key;
 use super::place::Placing;
 use super::plan::{Plan, Source, aliases};
 use super::template;
 use crate::engine::{self, Place};
 use crate::failure::Failure;
+use crate::keyring::{self, Keyring};
 
 /// What a step is called before it is done, so that a test can stop it.
 pub type Before<'s> = &'s mut (dyn FnMut(&str) -> io::Result<()> + Send);
@@ -23,7 +23,7 @@ pub type Before<'s> = &'s mut (dyn FnMut(&str) -> io::Result<()> + Send);
 /// When something cannot be written. Nothing is left behind then.
 pub async fn write(
     plan: &Plan,
-    keys: &[Key],
+    keys: &Keyring,
     password: Secret,
     before: Before<'_>,
 ) -> Result<Vec<String>, Failure> {
@@ -35,7 +35,7 @@ pub async fn write(
 
 async fn write_all(
     plan: &Plan,
-    keys: &[Key],
+    keys: &Keyring,
     password: Secret,
     placing: &mut Placing<'_>,
 ) -> Result<Vec<String>, Failure> {
@@ -45,12 +45,12 @@ async fn write_all(
     on(above, placing.folder(above, FOLDER_MODE))?;
     let _lock = lock(above)?;
     if is_used(&paths.data) {
-        write_keys(plan, keys, &paths.data, placing)?;
+        write_keys(keys, &paths.data, placing)?;
         told.kept_data(&paths.data);
     } else {
         let prepared = above.join(PREPARED);
         on(&prepared, placing.stage(&prepared))?;
-        write_keys(plan, keys, &prepared, placing)?;
+        write_keys(keys, &prepared, placing)?;
         on(&prepared, placing.step("make a certificate"))?;
         if plan.certificate == Source::SelfSigned {
             let folder = prepared.join(template::SELF_SIGNED_FOLDER);
@@ -63,7 +63,7 @@ async fn write_all(
         told.wrote(&paths.data);
     }
     for (file, text) in
-        [(&paths.unit, template::unit(plan)), (&paths.config, template::config(plan, keys))]
+        [(&paths.unit, template::unit(plan)), (&paths.config, template::config(plan))]
     {
         if file.exists() {
             told.kept(file);
@@ -109,24 +109,14 @@ fn lock(folder: &Path) -> Result<File, Failure> {
     Ok(file)
 }
 
-fn write_keys(
-    plan: &Plan,
-    keys: &[Key],
-    data: &Path,
-    placing: &mut Placing<'_>,
-) -> Result<(), Failure> {
-    for key in keys {
-        // It may be prepared elsewhere than it will be.
-        let name = key.file.strip_prefix(&plan.paths.data).unwrap_or(&key.file);
-        let file = data.join(name);
-        if file.exists() {
-            continue;
-        }
-        let folder = file.parent().unwrap_or(data);
-        on(folder, placing.folder(folder, PRIVATE_FOLDER_MODE))?;
-        on(&file, placing.file(&file, key.pem.expose(), PRIVATE_FILE_MODE))?;
+fn write_keys(keys: &Keyring, data: &Path, placing: &mut Placing<'_>) -> Result<(), Failure> {
+    let folder = data.join(keyring::FOLDER);
+    let file = folder.join(keyring::FILE);
+    if file.exists() {
+        return Ok(());
     }
-    Ok(())
+    on(&folder, placing.folder(&folder, PRIVATE_FOLDER_MODE))?;
+    on(&file, placing.file(&file, &keyring::text(keys)?, PRIVATE_FILE_MODE))
 }
 
 /// The first account, and the addresses that every domain has.
@@ -246,7 +236,7 @@ mod tests {
         assert_eq!(told.iter().filter(|line| line.starts_with("kept ")).count(), 2, "{told:?}");
         assert_eq!(tree(&plan.paths.data), before);
         let text = fs::read_to_string(&plan.paths.config).unwrap();
-        assert!(text.contains("selector = \"rsa26nov2026\""), "{text}");
+        assert!(text.contains("domains = [\"example.org\"]"), "{text}");
     }
 
     #[tokio::test]
@@ -257,7 +247,7 @@ mod tests {
         write(&plan, &keys, password(), &mut |_| Ok(())).await.unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&plan.paths.data), 0o700);
-        assert!(keys.iter().all(|key| mode(&key.file) == 0o600));
+        assert_eq!(mode(&plan.paths.data.join(keyring::FOLDER).join(keyring::FILE)), 0o600);
         assert_eq!(mode(&plan.paths.config) & 0o444, 0o444);
         let text = fs::read_to_string(&plan.paths.config).unwrap();
         let config = Config::parse(&text, plan.paths.config.parent().unwrap()).unwrap();
