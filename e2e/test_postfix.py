@@ -337,6 +337,7 @@ class Checked(PostfixTest):
             {
                 "far.example": "@ MX 10 mx\nmx A 127.0.0.1\n" + policy + self.lines("far.example"),
                 "mail.example": self.lines("mail.example"),
+                "nobody.example": "@ MX 10 mx\nmx A 127.0.0.1\n",
                 "elsewhere.example": '@ MX 10 mx\n@ TXT "v=spf1 ip4:127.0.0.1 -all"\nmx A 127.0.0.1\n',
             }
         )
@@ -402,6 +403,40 @@ class Checked(PostfixTest):
         self.assertEqual(results.count("dkim=pass"), 2, results)
         self.assertIn("spf=pass", results)
         self.assertIn("dmarc=pass", results)
+
+    def handed_to_postfix(self, sender, notify):
+        """By its sendmail, which asks for notices as people there do."""
+        words = ["/usr/sbin/sendmail", "-N", notify, "-V", "tide-77", "-f", sender, self.me]
+        done = subprocess.run(
+            words,
+            input=self.TEXT.replace(b"friend@far.example", sender.encode()).replace(b"\r\n", b"\n"),
+            capture_output=True,
+            timeout=60,
+            env=dict(os.environ, MAIL_CONFIG=str(self.theirs.folder / "config")),
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_receipt_asked_of_us_comes_back_once_and_to_a_proved_sender_only(self):
+        # A sender whom nothing proves comes first: had we told him, it would be seen by the end.
+        self.handed_to_postfix("friend@nobody.example", "success")
+        self.wait_for(lambda: len(self.inbox()) == 1)
+        self.handed_to_postfix("friend@far.example", "success,failure")
+        notices = self.wait_for(lambda: self.theirs.mail("friend"))
+        self.assertEqual(len(self.inbox()), 2)
+        self.assertEqual(len(notices), 1, notices)
+        notice = email.message_from_bytes(notices[0], policy=email.policy.default)
+        self.assertEqual(notice.get_content_type(), "multipart/report")
+        told = notices[0].decode()
+        self.assertIn("Return-Path: <>", told)
+        self.assertIn("Original-Envelope-Id: tide-77", told)
+        self.assertIn("Reporting-MTA: ", told)
+        self.assertIn(f"Original-Recipient: rfc822; {self.me}\nFinal-Recipient: rfc822; {self.me}", told)
+        self.assertIn("Action: delivered\nStatus: 2.0.0\n", told)
+        self.assertIn("Subject: tide", told)
+        self.assertNotIn("\nbody\n", told)
+        self.wait_for(lambda: self.ours.run("queue", "list") == "")
+        self.assertEqual(len(self.theirs.mail("friend")), 1)
+        self.assertEqual(self.ours.stop() + self.ours.verify(), [])
 
     def test_a_signature_alone_is_enough_and_a_forged_result_is_taken_away(self):
         lie = b"Authentication-Results: mail.example; dmarc=pass header.from=lie.example\r\n"
