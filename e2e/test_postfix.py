@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import os
 import pathlib
+import re
 import shutil
 import smtplib
 import ssl
@@ -390,6 +391,23 @@ class Checked(PostfixTest):
 
     TEXT = b"From: friend@far.example\r\nTo: me@mail.example\r\nSubject: tide\r\n\r\nbody\r\n"
 
+    def sealed(self, text, sets):
+        """By dkimpy, so many times."""
+        import dkim
+
+        private = (self.folder / "far.example-r.pem").read_bytes()
+        for _ in range(sets):
+            text = b"Authentication-Results: far.example; spf=none\r\n" + text
+            text = b"".join(dkim.arc_sign(text, b"r", b"far.example", private, b"far.example")) + text
+        return text
+
+    def at_strangers_port(self, to, text):
+        with smtplib.SMTP("127.0.0.1", self.ours.smtp) as smtp:
+            self.assertEqual(smtp.sendmail("friend@far.example", [to], text), {})
+
+    def record(self, name, timeout=5):
+        return self.records[name.decode()].encode()
+
     def results(self, message):
         found = email.message_from_bytes(message, policy=email.policy.default)
         results = [" ".join(text.split()) for text in found.get_all("Authentication-Results", [])]
@@ -463,16 +481,47 @@ class Checked(PostfixTest):
         signatures = stored.count(b"DKIM-Signature:")
         self.assertEqual(signatures, 2, stored)
 
-        def record(name, timeout=5):
-            return self.records[name.decode()].encode()
-
         for index in range(signatures):
             verifier = dkim.DKIM(stored)
-            self.assertTrue(verifier.verify(idx=index, dnsfunc=record), stored)
+            self.assertTrue(verifier.verify(idx=index, dnsfunc=self.record), stored)
         for index in range(signatures):
             verifier = dkim.DKIM(stored.replace(b"body", b"evil"))
             with self.assertRaises(dkim.ValidationError):
-                verifier.verify(idx=index, dnsfunc=record)
+                verifier.verify(idx=index, dnsfunc=self.record)
+
+    def test_chains_that_dkimpy_sealed_hold_until_the_text_changes(self):
+        text = self.signed(self.TEXT)
+        for sets in (1, 2, 3):
+            sealed = self.sealed(text, sets)
+            self.at_strangers_port(self.me, sealed)
+            self.at_strangers_port(self.me, sealed.replace(b": tide", b": time"))
+        found = [re.search(rb"arc=\w+", message).group().decode() for message in self.inbox()]
+        self.assertEqual(found, ["arc=pass", "arc=fail"] * 3)
+
+    def test_dkimpy_verifies_what_we_sealed_when_we_forwarded_it(self):
+        import dkim
+
+        self.ours.run("alias", "add", "info@mail.example", "--to", "friend@far.example")
+        # Postfix adds these for clients of its own machine, and they are signed as absent.
+        dated = b"Date: Thu, 1 Jan 2026 00:00:00 +0000\r\nMessage-ID: <1@far.example>\r\n"
+        text = self.signed(dated + self.TEXT)
+        for sets in range(3):
+            self.at_strangers_port("info@mail.example", self.sealed(text, sets))
+            arrived = self.wait_for(lambda: self.theirs.mail("friend")[sets:])
+            stored = arrived[-1].replace(b"\n", b"\r\n")
+            seals = re.findall(rb"ARC-Seal: *i=(\d+)", stored)
+            self.assertEqual(len(seals), sets + 1, stored)
+            status, _, reason = dkim.arc_verify(stored, dnsfunc=self.record)
+            self.assertEqual(status, b"pass", reason)
+            changed = stored.replace(b"body", b"evil")
+            self.assertEqual(dkim.arc_verify(changed, dnsfunc=self.record)[0], b"fail")
+
+    def test_a_chain_that_was_broken_on_its_way_is_sealed_as_broken(self):
+        self.ours.run("alias", "add", "info@mail.example", "--to", "friend@far.example")
+        broken = self.signed(self.sealed(self.TEXT, 1).replace(b"body", b"text"))
+        self.at_strangers_port("info@mail.example", broken)
+        stored = self.wait_for(lambda: self.theirs.mail("friend"))[0]
+        self.assertRegex(stored, rb"ARC-Seal: i=2; a=rsa-sha256; cv=fail;")
 
 
 if __name__ == "__main__":

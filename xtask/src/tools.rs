@@ -35,7 +35,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// Clients that tests use as libraries.
-const PYTHON_CLIENTS: &[&str] = &["dkimpy[ed25519]==1.1.8", "imapclient==4.1.0"];
+const PYTHON_CLIENTS: &[&str] = &["dkimpy[arc,ed25519]==1.1.8", "imapclient==4.1.0"];
 const NODE_CLIENTS: &[&str] = &["imapflow@2.10.2"];
 
 /// Where Debian keeps programs that are not on PATH.
