@@ -1,8 +1,9 @@
 //! Our own signatures: each message gets one by every key of its author's domain, so that who
 //! verifies can take the strongest it knows. RFC 6376 §3.5, §5; RFC 8463
 //!
-//! Fields that are not there are signed as absent, and those that are there once more than they
-//! occur, so that nobody can add one afterwards. There is no `l=`: the whole body is signed.
+//! Fields that are not there are signed as absent, but for those that servers on the way may add;
+//! and those that are there once more than they occur, so that nobody can add one afterwards. There
+//! is no `l=`: the whole body is signed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -179,6 +180,9 @@ fn names(message: &Message<'_>, also: &[&'static str]) -> Vec<String> {
     let mut names = Vec::new();
     for name in SIGNED {
         let count = message.named(name).count();
+        if count == 0 && MENDED_ON_THE_WAY.contains(name) {
+            continue;
+        }
         names.extend(std::iter::repeat_n((*name).to_owned(), count.min(SAME_MAX) + 1));
     }
     for name in SIGNED_IF_THERE.iter().chain(also) {
@@ -238,6 +242,10 @@ const SIGNED: &[&str] = &[
     "Content-Type",
     "Content-Transfer-Encoding",
 ];
+
+/// Fields that servers on the way add where they are missing (RFC 6409 §8.2, §8.3), as Postfix does
+/// for clients of its own machine: a seal that says that they are missing would not survive that.
+const MENDED_ON_THE_WAY: &[&str] = &["Date", "Message-ID"];
 
 /// Fields that lists and forwarders may add; what is there already is signed.
 const SIGNED_IF_THERE: &[&str] = &[
