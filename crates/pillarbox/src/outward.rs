@@ -4,12 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use dns::Resolver;
 use mail_service::Service;
 use mail_service::queue::{Job, Outcomes, QueueRunner, RunnerSettings, Transport};
 use mail_types::Secret;
+use net::Replaceable;
 use sender_auth::Signer;
 use smtp::{
     Direct, DirectSettings, Outbound, OutboundTransport, QueueOutbound, Relay, RelayLogin, Relays,
@@ -110,7 +111,8 @@ impl Outward {
         hostname: &str,
         signer: Option<Arc<Signer>>,
     ) -> Result<Self, Failure> {
-        let transport = Arc::new(Rerouted::new(transport(service, &routes, hostname)));
+        let transport = transport(service, &routes, hostname);
+        let transport = Arc::new(Rerouted(Replaceable::new(transport)));
         let settings = RunnerSettings::default();
         let carrier = Arc::clone(&transport) as Arc<dyn Transport>;
         let runner = QueueRunner::new(service.clone(), carrier, settings);
@@ -139,7 +141,7 @@ impl Outward {
         hostname: &str,
         signer: Option<Arc<Signer>>,
     ) {
-        self.transport.replace(transport(service, &routes, hostname));
+        self.transport.0.replace(transport(service, &routes, hostname));
         self.outbound = Arc::new(QueueOutbound::new(service.clone(), routes.clone()));
         self.signer.send_replace(signer);
         let is_kept = match (self.routes.direct(), routes.direct()) {
@@ -197,24 +199,11 @@ fn reporter(
 }
 
 /// A transport that is replaced while it works: each attempt goes through the one of its beginning.
-struct Rerouted {
-    current: RwLock<Arc<OutboundTransport>>,
-}
-
-impl Rerouted {
-    fn new(transport: OutboundTransport) -> Self {
-        Self { current: RwLock::new(Arc::new(transport)) }
-    }
-
-    fn replace(&self, transport: OutboundTransport) {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(transport);
-    }
-}
+struct Rerouted(Replaceable<OutboundTransport>);
 
 impl Transport for Rerouted {
     fn send<'a>(&'a self, job: &'a Job) -> Pin<Box<dyn Future<Output = Outcomes> + Send + 'a>> {
-        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        let current = self.0.current();
         Box::pin(async move { current.send(job).await })
     }
 }
