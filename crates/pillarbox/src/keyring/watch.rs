@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use net::ShutdownToken;
 use tokio::sync::Notify;
@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::{KeptKey, State, read, update};
 use crate::checks::Look;
+use crate::clock;
 use crate::config::DnsPlace;
 use crate::failure::Failure;
 use crate::records::shows_key;
@@ -76,17 +77,15 @@ async fn tell(looking: &Looking, is_untold: &mut bool) -> Result<(), Failure> {
 }
 
 async fn is_seen(names: &Look, key: &KeptKey) -> bool {
-    let found = names.txt(&format!("{}._domainkey.{}", key.selector, key.domain)).await;
-    key.public().is_ok_and(|public| shows_key(&public.text, found.records()))
+    let Ok(public) = key.public() else { return false };
+    shows_key(&public.text, names.txt(&public.name()).await.records())
 }
 
 async fn take_up(data: &Path, key: &KeptKey) -> Result<bool, Failure> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     let (data, domain, selector) = (data.to_owned(), key.domain.clone(), key.selector.clone());
     // Somebody else may make keys of RSA meanwhile, and keep the file to himself.
     let taken = tokio::task::spawn_blocking(move || {
-        let is_new = update(&data, |ring| Ok(ring.seen(&domain, &selector, now)))?;
+        let is_new = update(&data, |ring| Ok(ring.seen(&domain, &selector, clock::now())))?;
         if is_new {
             info!(domain, selector, "the record of this key is seen: it signs from now on");
         }
