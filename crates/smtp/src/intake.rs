@@ -24,7 +24,9 @@ use crate::connection::{FULL_MAILBOX, cannot_forward};
 use crate::delivery::{deliver, deliver_patiently, failed, is_in_doubt};
 use crate::header::{Additions, End, HeaderBlock, Split, check_circle, check_hops, submitted};
 use crate::held::{Budget, Held};
-use crate::inbound::{Edits, Inbound, Judgement, Listings, Stranger, cleaned, header_end};
+use crate::inbound::{
+    Edits, Inbound, Judgement, Listings, Stranger, UNKNOWN_SENDER, cleaned, header_end,
+};
 use crate::outbound::{Envelope, Outgoing};
 use crate::receipt::{Receipt, asked_by_both, done_at_once};
 use crate::server::SmtpServer;
@@ -412,7 +414,7 @@ impl Intake {
         }
         // Under a path of ours SPF would prove that it is from here. RFC 7489 §3.1.2
         let is_claimed = judged.unproved.iter().any(|domain| self.service.is_kin(domain));
-        is_claimed.then_some(NOT_FROM_HERE)
+        is_claimed.then_some(if judged.is_open { UNKNOWN_SENDER } else { NOT_FROM_HERE })
     }
 
     /// Who seals a message that is forwarded, and for which domain: the one that forwards it.

@@ -28,8 +28,8 @@ use smtp_session::Reply;
 use tracing::info;
 
 pub(crate) use self::answer::{Edits, FilterVerdict};
-pub(crate) use self::decide::NoVerdict;
 use self::decide::{Evidence, Outcome, decide};
+pub(crate) use self::decide::{NoVerdict, UNKNOWN_SENDER};
 pub(crate) use self::fields::{cleaned, header_end};
 use self::filter::Question;
 pub use self::filter::{Filter, FilterError};
@@ -78,6 +78,8 @@ pub(crate) struct Judgement {
     pub(crate) results: Results,
     /// As [`SenderResult`] has it.
     pub(crate) unproved: Vec<String>,
+    /// As [`SenderResult`] has it.
+    pub(crate) is_open: bool,
     /// As [`SenderResult`] has it.
     pub(crate) is_sender_proved: bool,
 }
@@ -143,6 +145,7 @@ impl Inbound {
             judgement.above.clone_from(&found.fields);
             judgement.results = found.results.clone();
             judgement.unproved.clone_from(&found.unproved);
+            judgement.is_open = found.is_open;
             judgement.is_sender_proved = found.is_sender_proved;
             story::checked(story, &found);
             evidence.sender = Some(found);
