@@ -412,7 +412,11 @@ impl Intake {
         if judged.verdict == Verdict::Junk {
             return Some(JUNK_FOR_ELSEWHERE);
         }
-        // Under a path of ours SPF would prove that it is from here. RFC 7489 §3.1.2
+        // Under a path of ours SPF would prove that it is from here, whoever is shown as its
+        // author. RFC 7489 §3.1.2
+        if judged.lacks_author {
+            return Some(NOT_FROM_HERE);
+        }
         let is_claimed = judged.unproved.iter().any(|domain| self.service.is_kin(domain));
         is_claimed.then_some(if judged.is_open { UNKNOWN_SENDER } else { NOT_FROM_HERE })
     }

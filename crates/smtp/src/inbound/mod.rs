@@ -79,6 +79,8 @@ pub(crate) struct Judgement {
     /// As [`SenderResult`] has it.
     pub(crate) unproved: Vec<String>,
     /// As [`SenderResult`] has it.
+    pub(crate) lacks_author: bool,
+    /// As [`SenderResult`] has it.
     pub(crate) is_open: bool,
     /// As [`SenderResult`] has it.
     pub(crate) is_sender_proved: bool,
@@ -145,6 +147,7 @@ impl Inbound {
             judgement.above.clone_from(&found.fields);
             judgement.results = found.results.clone();
             judgement.unproved.clone_from(&found.unproved);
+            judgement.lacks_author = found.lacks_author;
             judgement.is_open = found.is_open;
             judgement.is_sender_proved = found.is_sender_proved;
             story::checked(story, &found);

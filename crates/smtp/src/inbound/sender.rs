@@ -35,6 +35,8 @@ pub struct SenderResult {
     pub results: Results,
     /// Domains of its authors that nothing speaks for.
     pub unproved: Vec<String>,
+    /// Whether it has no author who can be told, and so nobody who could be proved.
+    pub lacks_author: bool,
     /// Whether a question was not answered that could have proved them.
     pub is_open: bool,
     /// The fields that tell the results, whole lines.
@@ -69,6 +71,7 @@ impl SenderChecks for Verifier {
                 incoming.mail_from.is_some() && report.spf.result == SpfResult::Pass;
             SenderResult {
                 unproved: unproved(&report),
+                lacks_author: report.lacks_author,
                 is_open: is_open(&report),
                 decision: report.decision,
                 reason: report.reason,

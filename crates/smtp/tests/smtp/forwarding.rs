@@ -7,8 +7,8 @@ use mail_service::queue::{QueueRunner, RunnerSettings};
 use net::{LoginThrottle, Peer};
 use sender_auth::keys::{dns_record, generate_rsa, split};
 use sender_auth::{
-    ArcResult, Decision, DkimResult, DmarcResult, Incoming, Key, Report, Signer, SigningKey,
-    SpfResult, Verifier,
+    ArcResult, Decision, DkimResult, DmarcResult, Enforcement, Incoming, Key, Report, Signer,
+    SigningKey, SpfResult, Verifier,
 };
 use smtp::{
     Forwarding, Inbound, OutboundTransport, QueueOutbound, Relay, RelayTls, Relays, Role, Routes,
@@ -331,6 +331,30 @@ async fn nobody_is_taken_for_one_of_ours_because_we_forward_his_mail() {
     }
     let signed = host.signed_here(&MESSAGE.replace(NEWS, HOME));
     assert_eq!(host.bring(NEWS, &[INFO], &signed).await, "250 2.0.0 Accepted");
+    assert_eq!(host.left().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_has_no_author_who_can_be_told_is_not_forwarded_even_if_policies_do_nothing() {
+    let mut host = Host::new(Manners::default()).await;
+    let dmarc = Enforcement::Report;
+    let lax = sender_auth::Settings { dmarc, ..sender_auth::Settings::default() };
+    let senders = Some(Arc::new(verifier(&host.names).with_settings(lax)) as _);
+    let inbound = Some(Arc::new(Inbound { senders, ..Inbound::default() }));
+    host.serve(|settings| settings.inbound = inbound);
+    let from = "From: news@harbour.example\r\n";
+    for other in [
+        String::new(),
+        format!("From: {HOME}\r\n{from}"),
+        format!("From: \"{HOME}\0\" <{NEWS}>\r\n"),
+        format!("{}{from}", "X: y\r\n".repeat(2_001)),
+    ] {
+        let message = MESSAGE.replace(from, &other);
+        let told = host.bring(NEWS, &[INFO], &message).await;
+        assert!(told.starts_with("550 5.7.26 It is not from the author"), "{other}: {told}");
+        assert_eq!(host.bring(NEWS, &[HOME], &message).await, "250 2.0.0 Accepted", "{other}");
+    }
+    assert_eq!(host.bring(NEWS, &[INFO], MESSAGE).await, "250 2.0.0 Accepted");
     assert_eq!(host.left().await.len(), 1);
 }
 
