@@ -30,7 +30,7 @@ use tracing::info;
 pub(crate) use self::answer::{Edits, FilterVerdict};
 use self::decide::{Evidence, Outcome, decide};
 pub(crate) use self::decide::{NoVerdict, UNKNOWN_SENDER};
-pub(crate) use self::fields::{cleaned, header_end};
+pub(crate) use self::fields::{cleaned, cleaned_whole};
 use self::filter::Question;
 pub use self::filter::{Filter, FilterError};
 pub(crate) use self::lists::Listings;
