@@ -381,14 +381,14 @@ impl Intake {
             if let Some(refusal) = self.refuse_to_forward(&judged) {
                 return Err(refusal);
             }
-            if judged.is_sender_proved {
+            if judged.sender.as_ref().is_some_and(|found| found.is_sender_proved) {
                 self.vouch();
             }
             // It takes the place of what came: the budget counts one.
             whole.text = cleaned_whole(whole.text, &self.hostname, &judged.edits);
-            if let Some((signer, domain)) = self.sealer() {
+            if let (Some((signer, domain)), Some(found)) = (self.sealer(), judged.sender) {
                 let text = whole.text.clone();
-                self.push_out(&seal(signer, domain, judged.results, text).await).await;
+                self.push_out(&seal(signer, domain, found.results, text).await).await;
             }
             self.open(&judged.above).await;
         } else if let (Some(signer), Some(domain)) = (self.signer.clone(), self.signed_for.take()) {
@@ -412,11 +412,12 @@ impl Intake {
         }
         // Under a path of ours SPF would prove that it is from here, whoever is shown as its
         // author. RFC 7489 §3.1.2
-        if judged.lacks_author {
+        let found = judged.sender.as_ref()?;
+        if found.lacks_author {
             return Some(NOT_FROM_HERE);
         }
-        let is_claimed = judged.unproved.iter().any(|domain| self.service.is_kin(domain));
-        is_claimed.then_some(if judged.is_open { UNKNOWN_SENDER } else { NOT_FROM_HERE })
+        let is_claimed = found.unproved.iter().any(|domain| self.service.is_kin(domain));
+        is_claimed.then_some(if found.is_open { UNKNOWN_SENDER } else { NOT_FROM_HERE })
     }
 
     /// Who seals a message that is forwarded, and for which domain: the one that forwards it.

@@ -23,7 +23,6 @@ use bytes::Bytes;
 use mail_service::story::Story;
 use mail_service::{DeliverError, GreylistTerms, Greylisting, Service, Verdict, Visit};
 use net::Peer;
-use sender_auth::Results;
 use smtp_session::Reply;
 use tracing::info;
 
@@ -74,16 +73,8 @@ pub(crate) struct Judgement {
     /// Fields that stand above the one that says from where it came.
     pub(crate) above: Vec<u8>,
     pub(crate) edits: Edits,
-    /// What was found out about the sender, for a seal.
-    pub(crate) results: Results,
-    /// As [`SenderResult`] has it.
-    pub(crate) unproved: Vec<String>,
-    /// As [`SenderResult`] has it.
-    pub(crate) lacks_author: bool,
-    /// As [`SenderResult`] has it.
-    pub(crate) is_open: bool,
-    /// As [`SenderResult`] has it.
-    pub(crate) is_sender_proved: bool,
+    /// What was found out about the sender; `None` if senders are not checked.
+    pub(crate) sender: Option<SenderResult>,
 }
 
 impl Inbound {
@@ -145,11 +136,6 @@ impl Inbound {
             let found = senders.check(stranger.claim(&message, now)).await;
             info!(id = stranger.id, decision = ?found.decision, why = ?found.reason, "checked");
             judgement.above.clone_from(&found.fields);
-            judgement.results = found.results.clone();
-            judgement.unproved.clone_from(&found.unproved);
-            judgement.lacks_author = found.lacks_author;
-            judgement.is_open = found.is_open;
-            judgement.is_sender_proved = found.is_sender_proved;
             story::checked(story, &found);
             evidence.sender = Some(found);
         }
@@ -176,6 +162,7 @@ impl Inbound {
         };
         judgement.above.extend(fields::added(&judgement.edits));
         judgement.above.extend(fields::junk(&reasons));
+        judgement.sender = evidence.sender;
         Ok(judgement)
     }
 }
