@@ -39,7 +39,7 @@ impl Signer {
         now: i64,
     ) -> Option<Vec<u8>> {
         let domain = domain::normal(domain)?;
-        let ready = self.domains.get(&domain)?.iter().find(|ready| ready.key.is_rsa())?;
+        let ready = self.sealing(&domain)?;
         if results.payload.is_empty() {
             return None;
         }

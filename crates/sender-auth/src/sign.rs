@@ -98,6 +98,16 @@ impl Signer {
         domain::normal(from_domain).is_some_and(|domain| self.domains.contains_key(&domain))
     }
 
+    /// Whether there is a key for this domain that may seal: [`Signer::seal`].
+    pub fn seals_for(&self, domain: &str) -> bool {
+        domain::normal(domain).is_some_and(|domain| self.sealing(&domain).is_some())
+    }
+
+    /// The key that seals for this domain, whose name is in normal form.
+    pub(crate) fn sealing(&self, domain: &str) -> Option<&Ready> {
+        self.domains.get(domain)?.iter().find(|ready| ready.key.is_rsa())
+    }
+
     /// The DKIM-Signature fields for a message from this domain, each ended by CRLF, to be put
     /// before it; `None` if the domain has no key, or the header has more fields than anybody
     /// verifies. `now` is in seconds since 1970.

@@ -52,6 +52,9 @@ pub struct Report {
     pub helo: Spf,
     /// The signatures, in the order of the message.
     pub dkim: Vec<Dkim>,
+    /// Whether it cannot be said who the author is: a From field that is missing, that is not the
+    /// only one, or that cannot be read.
+    pub lacks_author: bool,
     /// One for each domain of the From field; empty if that cannot be read.
     pub dmarc: Vec<Dmarc>,
     /// The chain of earlier servers.
@@ -126,7 +129,8 @@ impl Verifier {
         };
         let results = Results::new(&told);
         let fields = told.fields(&results);
-        Report { spf, helo, dkim, dmarc, arc, decision, reason, results, fields }
+        let lacks_author = authors.is_err();
+        Report { spf, helo, dkim, lacks_author, dmarc, arc, decision, reason, results, fields }
     }
 
     /// SPF of EHLO, and of the sender if there is one. RFC 7208 §2.3, §2.4

@@ -24,7 +24,9 @@ use crate::connection::{FULL_MAILBOX, cannot_forward};
 use crate::delivery::{deliver, deliver_patiently, failed, is_in_doubt};
 use crate::header::{Additions, End, HeaderBlock, Split, check_circle, check_hops, submitted};
 use crate::held::{Budget, Held};
-use crate::inbound::{Edits, Inbound, Judgement, Listings, Stranger, cleaned, header_end};
+use crate::inbound::{
+    Edits, Inbound, Judgement, Listings, Stranger, UNKNOWN_SENDER, cleaned, cleaned_whole,
+};
 use crate::outbound::{Envelope, Outgoing};
 use crate::receipt::{Receipt, asked_by_both, done_at_once};
 use crate::server::SmtpServer;
@@ -370,9 +372,7 @@ impl Intake {
 
     /// Looks at the message that was held, and stores it with what is to stand in front of it.
     async fn release(&mut self, held: Held) -> Result<(), Reply> {
-        let whole = held.finish().await?;
-        let mut header = whole.text.clone();
-        let body = header.split_off(header_end(&whole.text));
+        let mut whole = held.finish().await?;
         if let Some((inbound, stranger)) = &self.stranger {
             let text = whole.text.clone();
             let story = &mut self.story;
@@ -381,22 +381,22 @@ impl Intake {
             if let Some(refusal) = self.refuse_to_forward(&judged) {
                 return Err(refusal);
             }
-            if judged.is_sender_proved {
+            if judged.sender.as_ref().is_some_and(|found| found.is_sender_proved) {
                 self.vouch();
             }
-            header = cleaned(&header, &self.hostname, &judged.edits).into();
-            if let Some((signer, domain)) = self.sealer() {
-                let text = [&header[..], &body[..]].concat();
-                self.push_out(&seal(signer, domain, judged.results, text).await).await;
+            // It takes the place of what came: the budget counts one.
+            whole.text = cleaned_whole(whole.text, &self.hostname, &judged.edits);
+            if let (Some((signer, domain)), Some(found)) = (self.sealer(), judged.sender) {
+                let text = whole.text.clone();
+                self.push_out(&seal(signer, domain, found.results, text).await).await;
             }
             self.open(&judged.above).await;
         } else if let (Some(signer), Some(domain)) = (self.signer.clone(), self.signed_for.take()) {
             let signature = sign(signer, domain, whole.text.clone()).await?;
             self.store(&signature).await;
         }
-        self.store(&header).await;
         // In pieces, so that no copy takes more memory than one.
-        for piece in body.chunks(PIECE_BYTES) {
+        for piece in whole.text.chunks(PIECE_BYTES) {
             self.store(piece).await;
         }
         Ok(())
@@ -410,16 +410,21 @@ impl Intake {
         if judged.verdict == Verdict::Junk {
             return Some(JUNK_FOR_ELSEWHERE);
         }
-        // Under a path of ours SPF would prove that it is from here. RFC 7489 §3.1.2
-        let is_claimed = judged.unproved.iter().any(|domain| self.service.is_kin(domain));
-        is_claimed.then_some(NOT_FROM_HERE)
+        // Under a path of ours SPF would prove that it is from here, whoever is shown as its
+        // author. RFC 7489 §3.1.2
+        let found = judged.sender.as_ref()?;
+        if found.lacks_author {
+            return Some(NOT_FROM_HERE);
+        }
+        let is_claimed = found.unproved.iter().any(|domain| self.service.is_kin(domain));
+        is_claimed.then_some(if found.is_open { UNKNOWN_SENDER } else { NOT_FROM_HERE })
     }
 
     /// Who seals a message that is forwarded, and for which domain: the one that forwards it.
     fn sealer(&self) -> Option<(Arc<Signer>, String)> {
         let (_, domain) = self.forwarded().next()?.rsplit_once('@')?;
         let signer = self.signer.clone()?;
-        signer.signs_for(domain).then(|| (signer, domain.to_owned()))
+        signer.seals_for(domain).then(|| (signer, domain.to_owned()))
     }
 
     /// The sender is a stranger who is proved.
@@ -612,7 +617,7 @@ async fn sign(signer: Arc<Signer>, domain: String, text: Bytes) -> Result<Vec<u8
 
 /// What was found out about a message that is forwarded, sealed, so that who trusts us takes it for
 /// what it was when it came here. Without a seal it goes all the same. RFC 8617 §5.1
-async fn seal(signer: Arc<Signer>, domain: String, results: Results, text: Vec<u8>) -> Vec<u8> {
+async fn seal(signer: Arc<Signer>, domain: String, results: Results, text: Bytes) -> Vec<u8> {
     let sealing =
         tokio::task::spawn_blocking(move || signer.seal(&domain, &results, &text, now_secs()));
     let sealed = sealing.await.inspect_err(|error| error!(%error, "a message was not sealed"));

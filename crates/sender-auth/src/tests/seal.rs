@@ -183,5 +183,7 @@ async fn what_cannot_be_sealed_goes_on_as_it_is() {
     let key = generate_ed25519().unwrap();
     let (domain, selector) = ("list.example".to_owned(), "e1".to_owned());
     let ed25519 = Signer::new(vec![SigningKey { domain, selector, key }]).unwrap();
+    assert!(ed25519.signs_for("list.example") && !ed25519.seals_for("list.example"));
+    assert!(signer.seals_for("LIST.example.") && !signer.seals_for("other.example"));
     assert_eq!(ed25519.seal("list.example", &results, message.as_bytes(), NOW), None);
 }

@@ -88,7 +88,7 @@ const NOT_AUTHENTIC: Reply =
     Reply::new(550, "5.7.26", "The sender is not authentic, and mail like that is not taken");
 
 /// RFC 7489 §6.6.2: what could not be looked up may be known later.
-const UNKNOWN_SENDER: Reply =
+pub(crate) const UNKNOWN_SENDER: Reply =
     Reply::new(451, "4.7.24", "Whether the sender is authentic cannot be found out now");
 
 const UNWANTED: Reply = Reply::new(550, "5.7.1", "Refused because of its content");

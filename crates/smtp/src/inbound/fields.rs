@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use mime::header::{Field, fields};
 
 use super::answer::Edits;
@@ -11,13 +12,20 @@ use super::answer::Edits;
 const JUNK_FIELD: &str = "X-Pillarbox-Junk";
 
 /// Where the header of a message ends, behind its blank line; all of it without one.
-pub(crate) fn header_end(message: &[u8]) -> usize {
+fn header_end(message: &[u8]) -> usize {
     let mut end = 0;
     for field in fields(message) {
         end += field.raw.len();
     }
     let behind = message.get(end..).unwrap_or_default();
     if behind.starts_with(b"\r\n") { end + 2 } else { end }
+}
+
+/// The message with its header as it is kept ([`cleaned`]); no copy if nothing goes.
+pub(crate) fn cleaned_whole(message: Bytes, hostname: &str, edits: &Edits) -> Bytes {
+    let (header, body) = message.split_at(header_end(&message));
+    let kept = cleaned(header, hostname, edits);
+    if kept == header { message } else { [&kept, body].concat().into() }
 }
 
 /// The header as it is kept: without results of checks that claim to be ours (RFC 8601 §5), without
@@ -120,6 +128,15 @@ mod tests {
         assert_eq!(run(&[("X", 2)]), "X: 1|Y: a|X: 3||");
         assert_eq!(run(&[("X", -1)]), "X: 1|Y: a|x: 2| folded||");
         assert_eq!(run(&[("X", 9), ("Y", 1)]), "X: 1|x: 2| folded|X: 3||");
+    }
+
+    #[test]
+    fn a_message_is_copied_only_if_a_field_goes() {
+        let message = Bytes::from_static(b"X: 1\r\nY: a\r\n\r\nX: 2\r\n");
+        let kept = cleaned_whole(message.clone(), "h.example", &Edits::default());
+        assert_eq!(kept.as_ptr_range(), message.as_ptr_range());
+        let kept = cleaned_whole(message, "h.example", &edits(&[("X", 0)]));
+        assert_eq!(kept, "Y: a\r\n\r\nX: 2\r\n");
     }
 
     #[test]

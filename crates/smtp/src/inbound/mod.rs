@@ -23,14 +23,13 @@ use bytes::Bytes;
 use mail_service::story::Story;
 use mail_service::{DeliverError, GreylistTerms, Greylisting, Service, Verdict, Visit};
 use net::Peer;
-use sender_auth::Results;
 use smtp_session::Reply;
 use tracing::info;
 
 pub(crate) use self::answer::{Edits, FilterVerdict};
-pub(crate) use self::decide::NoVerdict;
 use self::decide::{Evidence, Outcome, decide};
-pub(crate) use self::fields::{cleaned, header_end};
+pub(crate) use self::decide::{NoVerdict, UNKNOWN_SENDER};
+pub(crate) use self::fields::{cleaned, cleaned_whole};
 use self::filter::Question;
 pub use self::filter::{Filter, FilterError};
 pub(crate) use self::lists::Listings;
@@ -74,12 +73,8 @@ pub(crate) struct Judgement {
     /// Fields that stand above the one that says from where it came.
     pub(crate) above: Vec<u8>,
     pub(crate) edits: Edits,
-    /// What was found out about the sender, for a seal.
-    pub(crate) results: Results,
-    /// As [`SenderResult`] has it.
-    pub(crate) unproved: Vec<String>,
-    /// As [`SenderResult`] has it.
-    pub(crate) is_sender_proved: bool,
+    /// What was found out about the sender; `None` if senders are not checked.
+    pub(crate) sender: Option<SenderResult>,
 }
 
 impl Inbound {
@@ -141,9 +136,6 @@ impl Inbound {
             let found = senders.check(stranger.claim(&message, now)).await;
             info!(id = stranger.id, decision = ?found.decision, why = ?found.reason, "checked");
             judgement.above.clone_from(&found.fields);
-            judgement.results = found.results.clone();
-            judgement.unproved.clone_from(&found.unproved);
-            judgement.is_sender_proved = found.is_sender_proved;
             story::checked(story, &found);
             evidence.sender = Some(found);
         }
@@ -170,6 +162,7 @@ impl Inbound {
         };
         judgement.above.extend(fields::added(&judgement.edits));
         judgement.above.extend(fields::junk(&reasons));
+        judgement.sender = evidence.sender;
         Ok(judgement)
     }
 }

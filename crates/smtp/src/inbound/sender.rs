@@ -35,6 +35,10 @@ pub struct SenderResult {
     pub results: Results,
     /// Domains of its authors that nothing speaks for.
     pub unproved: Vec<String>,
+    /// Whether it has no author who can be told, and so nobody who could be proved.
+    pub lacks_author: bool,
+    /// Whether a question was not answered that could have proved them.
+    pub is_open: bool,
     /// The fields that tell the results, whole lines.
     pub fields: Vec<u8>,
     /// Whether MAIL FROM is proved to be of those who may use it: SPF passed for its own domain,
@@ -67,6 +71,8 @@ impl SenderChecks for Verifier {
                 incoming.mail_from.is_some() && report.spf.result == SpfResult::Pass;
             SenderResult {
                 unproved: unproved(&report),
+                lacks_author: report.lacks_author,
+                is_open: is_open(&report),
                 decision: report.decision,
                 reason: report.reason,
                 results: report.results,
@@ -89,6 +95,11 @@ fn unproved(report: &Report) -> Vec<String> {
         _ => false,
     };
     report.dmarc.iter().filter(|it| !is_proved(it)).map(|it| it.domain.clone()).collect()
+}
+
+fn is_open(report: &Report) -> bool {
+    report.dmarc.iter().any(|it| it.result == DmarcResult::TempError)
+        || report.dkim.iter().any(|it| it.result == DkimResult::TempError)
 }
 
 impl fmt::Debug for dyn SenderChecks {

@@ -7,14 +7,14 @@ use mail_service::queue::{QueueRunner, RunnerSettings};
 use net::{LoginThrottle, Peer};
 use sender_auth::keys::{dns_record, generate_rsa, split};
 use sender_auth::{
-    ArcResult, Decision, DkimResult, DmarcResult, Incoming, Key, Report, Signer, SigningKey,
-    SpfResult, Verifier,
+    ArcResult, Decision, DkimResult, DmarcResult, Enforcement, Incoming, Key, Report, Signer,
+    SigningKey, SpfResult, Verifier,
 };
 use smtp::{
     Forwarding, Inbound, OutboundTransport, QueueOutbound, Relay, RelayTls, Relays, Role, Routes,
     SmtpServer, SmtpSettings,
 };
-use testkit::dns::{NameServer, Zone};
+use testkit::dns::{Fault, NameServer, Zone};
 
 use crate::common::{Client, Harness};
 use crate::sink::{Manners, Sink, Taken};
@@ -91,6 +91,12 @@ impl Host {
     /// A message of harbour.example with its signature.
     fn signed(&self, message: &str) -> String {
         let signature = self.stranger.sign("harbour.example", message.as_bytes(), now()).unwrap();
+        String::from_utf8(signature).unwrap() + message
+    }
+
+    /// A message of ours with its signature.
+    fn signed_here(&self, message: &str) -> String {
+        let signature = self.ours.sign("pillarbox.example", message.as_bytes(), now()).unwrap();
         String::from_utf8(signature).unwrap() + message
     }
 
@@ -323,10 +329,51 @@ async fn nobody_is_taken_for_one_of_ours_because_we_forward_his_mail() {
         // Here it is seen for what it is: our domain has asked for nothing else.
         assert_eq!(host.bring(NEWS, &[HOME], &forged).await, "250 2.0.0 Accepted", "{author}");
     }
-    let written = MESSAGE.replace(NEWS, HOME);
-    let signature = host.ours.sign("pillarbox.example", written.as_bytes(), now()).unwrap();
-    let signed = String::from_utf8(signature).unwrap() + &written;
+    let signed = host.signed_here(&MESSAGE.replace(NEWS, HOME));
     assert_eq!(host.bring(NEWS, &[INFO], &signed).await, "250 2.0.0 Accepted");
+    assert_eq!(host.left().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_has_no_author_who_can_be_told_is_not_forwarded_even_if_policies_do_nothing() {
+    let mut host = Host::new(Manners::default()).await;
+    let dmarc = Enforcement::Report;
+    let lax = sender_auth::Settings { dmarc, ..sender_auth::Settings::default() };
+    let senders = Some(Arc::new(verifier(&host.names).with_settings(lax)) as _);
+    let inbound = Some(Arc::new(Inbound { senders, ..Inbound::default() }));
+    host.serve(|settings| settings.inbound = inbound);
+    let from = "From: news@harbour.example\r\n";
+    for other in [
+        String::new(),
+        format!("From: {HOME}\r\n{from}"),
+        format!("From: \"{HOME}\0\" <{NEWS}>\r\n"),
+        format!("{}{from}", "X: y\r\n".repeat(2_001)),
+    ] {
+        let message = MESSAGE.replace(from, &other);
+        let told = host.bring(NEWS, &[INFO], &message).await;
+        assert!(told.starts_with("550 5.7.26 It is not from the author"), "{other}: {told}");
+        assert_eq!(host.bring(NEWS, &[HOME], &message).await, "250 2.0.0 Accepted", "{other}");
+    }
+    assert_eq!(host.bring(NEWS, &[INFO], MESSAGE).await, "250 2.0.0 Accepted");
+    assert_eq!(host.left().await.len(), 1);
+}
+
+#[tokio::test]
+async fn who_cannot_be_proved_to_be_of_ours_now_is_to_come_again() {
+    let mut host = Host::new(Manners::default()).await;
+    let signed = host.signed_here(&MESSAGE.replace(NEWS, HOME));
+    let key = "r._domainkey.pillarbox.example";
+    let again = "451 4.7.24 Whether the sender is authentic cannot be found out now";
+    host.names.break_answers(key, Fault::ServFail);
+    assert_eq!(host.bring(NEWS, &[INFO], &signed).await, again);
+    host.names.mend_answers(key);
+    host.serve(|_| {});
+    assert_eq!(host.bring(NEWS, &[INFO], &signed).await, "250 2.0.0 Accepted");
+    // Of a domain without a policy nothing but the key could tell.
+    host.names.replace(Zone::parse("pillarbox.example", "@ IN TXT \"v=spf1 -all\"\n"));
+    host.names.break_answers(key, Fault::ServFail);
+    host.serve(|_| {});
+    assert_eq!(host.bring(NEWS, &[INFO], &signed).await, again);
     assert_eq!(host.left().await.len(), 1);
 }
 
