@@ -1,6 +1,7 @@
 //! Who is told of success by a server for mail from anywhere, of what, and how often. RFC 3461
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mail_service::queue::{Notify, Origin, QueueRunner, RunnerSettings};
 use mail_service::story::{Arrival, Subject, What};
@@ -98,12 +99,21 @@ impl Place {
 
     async fn arrival(&self, message_id: &str) -> Arrival {
         let subject = Subject::Message(message_id.to_owned());
-        let found = self.harness.service.story_of(&subject).await.unwrap();
-        let arrival = found.events.into_iter().find_map(|event| match event.what {
-            What::Arrived(arrival) => Some(*arrival),
-            _ => None,
-        });
-        arrival.unwrap()
+        let told = async {
+            loop {
+                let found = self.harness.service.story_of(&subject).await.unwrap();
+                let arrival = found.events.into_iter().find_map(|event| match event.what {
+                    What::Arrived(arrival) => Some(*arrival),
+                    _ => None,
+                });
+                if let Some(arrival) = arrival {
+                    return arrival;
+                }
+                // A story is written behind the reply.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), told).await.expect("a story")
     }
 }
 
