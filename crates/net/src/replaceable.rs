@@ -1,4 +1,4 @@
-//! A service that is replaced while it serves, as when its settings were changed.
+//! What is replaced while it serves, as when its settings were changed.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -21,7 +21,8 @@ impl<S> Replaceable<S> {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(service);
     }
 
-    fn current(&self) -> Arc<S> {
+    /// What serves now.
+    pub fn current(&self) -> Arc<S> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use mail_types::InternalDate;
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::accounts::failed;
 use crate::cli::{Configured, DkimCommand};
+use crate::clock::now;
 use crate::config::{Config, is_domain};
 use crate::control::{ControlClient, Reply, Request};
 use crate::engine;
@@ -214,8 +214,8 @@ fn told(ask: &DkimRequest, keys: &[ToldKey], config: &Config) -> String {
             text
         }
         DkimRequest::Remove { domain, selector } => format!(
-            "removed; leave the record {selector}._domainkey.{domain} for {KEPT_DAYS} days if the \
-             key has signed until now"
+            "removed; leave the record {} for {KEPT_DAYS} days if the key has signed until now",
+            records::key_name(selector, domain)
         ),
     }
 }
@@ -249,16 +249,11 @@ fn usage(key: &ToldKey) -> String {
 fn record(key: &ToldKey) -> Record {
     Record {
         domain: key.domain.clone(),
-        name: format!("{}._domainkey.{}", key.selector, key.domain),
+        name: records::key_name(&key.selector, &key.domain),
         data: Data::Txt(key.record.clone()),
         need: Need::Must,
         purpose: "proves the signatures of its mail",
     }
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 const AFTERWARDS: &str = "

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use mail_service::Service;
 use net::{LoginThrottle, Replaceable, TlsServer};
 use sender_auth::Signer;
-use smtp::{Forwarding, RateLimits, Rates, Role, Routes, SmtpServer, SmtpSettings};
+use smtp::{
+    Forwarding, NoticeAllowance, RateLimits, Rates, Role, Routes, SmtpServer, SmtpSettings,
+};
 
 use crate::failure::Failure;
 use crate::inward::Inward;
@@ -18,6 +20,7 @@ pub struct Exchange {
     hostname: String,
     throttle: Arc<LoginThrottle>,
     rates: Arc<Rates>,
+    notices: Arc<NoticeAllowance>,
     forwarding: Forwarding,
     inward: Inward,
     outward: Outward,
@@ -57,8 +60,17 @@ impl Exchange {
         let Ways { inward, routes, forwarding, rates } = ways;
         let outward = Outward::start(service, routes, &hostname, inward.signer())?;
         let (service, rates) = (service.clone(), Arc::new(Rates::new(rates)));
-        let served = Vec::new();
-        Ok(Self { service, hostname, throttle, rates, forwarding, inward, outward, served })
+        Ok(Self {
+            service,
+            hostname,
+            throttle,
+            rates,
+            notices: Arc::default(),
+            forwarding,
+            inward,
+            outward,
+            served: Vec::new(),
+        })
     }
 
     /// The server for another listener.
@@ -79,6 +91,7 @@ impl Exchange {
             outbound: sends.then(|| Arc::clone(&self.outward.outbound)),
             forwarding: self.forwarding,
             rates: Some(Arc::clone(&self.rates)),
+            notices: Arc::clone(&self.notices),
             ..SmtpSettings::new(role, self.hostname.clone(), starttls)
         };
         let settings = self.inward.settings(settings);

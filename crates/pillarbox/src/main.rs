@@ -8,6 +8,7 @@ mod app_passwords;
 mod check;
 mod checks;
 mod cli;
+mod clock;
 mod config;
 mod control;
 mod dkim_command;

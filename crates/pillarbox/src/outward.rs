@@ -4,18 +4,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use dns::Resolver;
 use mail_service::Service;
 use mail_service::queue::{Job, Outcomes, QueueRunner, RunnerSettings, Transport};
 use mail_types::Secret;
+use net::Replaceable;
 use sender_auth::Signer;
 use smtp::{
     Direct, DirectSettings, Outbound, OutboundTransport, QueueOutbound, Relay, RelayLogin, Relays,
     Routes, TlsReporter,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
 
@@ -76,6 +77,12 @@ fn relay(place: &RelayPlace) -> Result<Relay, Failure> {
     })
 }
 
+/// A reporter at work.
+struct Reporter {
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
 /// The runner at work, and who puts mail into its queue.
 pub struct Outward {
     stop: oneshot::Sender<()>,
@@ -83,8 +90,11 @@ pub struct Outward {
     /// Hands mail on by the routes of the moment.
     transport: Arc<Rerouted>,
     routes: Routes,
-    /// Tells the owners of other domains what became of TLS.
-    reporting: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    /// Who signs what the server reports, at the moment.
+    signer: watch::Sender<Option<Arc<Signer>>>,
+    /// Who tells the owners of other domains what became of TLS: one for those who reach other
+    /// servers now, and those of before until they are done.
+    reporters: Vec<Reporter>,
     /// For the listeners: all that is handed in goes through the queue, for the people here too.
     pub outbound: Arc<dyn Outbound>,
 }
@@ -101,7 +111,8 @@ impl Outward {
         hostname: &str,
         signer: Option<Arc<Signer>>,
     ) -> Result<Self, Failure> {
-        let transport = Arc::new(Rerouted::new(transport(service, &routes, hostname)));
+        let transport = transport(service, &routes, hostname);
+        let transport = Arc::new(Rerouted(Replaceable::new(transport)));
         let settings = RunnerSettings::default();
         let carrier = Arc::clone(&transport) as Arc<dyn Transport>;
         let runner = QueueRunner::new(service.clone(), carrier, settings);
@@ -112,8 +123,9 @@ impl Outward {
             let _ = stopped.await;
         }));
         let outbound = Arc::new(QueueOutbound::new(service.clone(), routes.clone()));
-        let reporting = reporting(service, &routes, hostname, signer);
-        Ok(Self { stop, running, transport, routes, reporting, outbound })
+        let (signer, signs) = watch::channel(signer);
+        let reporters = reporter(service, &routes, hostname, signs).into_iter().collect();
+        Ok(Self { stop, running, transport, routes, signer, reporters, outbound })
     }
 
     /// Where mail for other systems goes.
@@ -129,13 +141,19 @@ impl Outward {
         hostname: &str,
         signer: Option<Arc<Signer>>,
     ) {
-        self.transport.replace(transport(service, &routes, hostname));
+        self.transport.0.replace(transport(service, &routes, hostname));
         self.outbound = Arc::new(QueueOutbound::new(service.clone(), routes.clone()));
-        // It writes what was counted so far, and ends.
-        if let Some((stop, _)) = self.reporting.take() {
-            let _ = stop.send(());
+        self.signer.send_replace(signer);
+        let is_kept = match (self.routes.direct(), routes.direct()) {
+            (Some(old), Some(new)) => new.is(old),
+            _ => false,
+        };
+        if !is_kept {
+            // The one of before ends by itself, behind the attempts that are under way.
+            self.reporters.retain(|reporter| !reporter.running.is_finished());
+            let signs = self.signer.subscribe();
+            self.reporters.extend(reporter(service, &routes, hostname, signs));
         }
-        self.reporting = reporting(service, &routes, hostname, signer);
         self.routes = routes;
     }
 
@@ -147,8 +165,12 @@ impl Outward {
             error!(%error, "the queue did not end as it should");
         }
         // Behind the queue, whose last connections are counted, too.
-        if let Some((stop, reporting)) = self.reporting {
+        let stopped = self.reporters.into_iter().map(|Reporter { stop, running }| {
+            // It fails when the reporter has ended.
             let _ = stop.send(());
+            running
+        });
+        for reporting in stopped.collect::<Vec<_>>() {
             if let Err(error) = reporting.await {
                 error!(%error, "what became of TLS is not written");
             }
@@ -160,12 +182,12 @@ fn transport(service: &Service, routes: &Routes, hostname: &str) -> OutboundTran
     OutboundTransport::new(service.clone(), routes.clone(), hostname.to_owned())
 }
 
-fn reporting(
+fn reporter(
     service: &Service,
     routes: &Routes,
     hostname: &str,
-    signer: Option<Arc<Signer>>,
-) -> Option<(oneshot::Sender<()>, JoinHandle<()>)> {
+    signer: watch::Receiver<Option<Arc<Signer>>>,
+) -> Option<Reporter> {
     let direct = routes.direct()?.clone();
     let domain = service.config().domains.first().map_or(hostname, String::as_str);
     let reporter = TlsReporter::new(service.clone(), direct, domain.to_owned(), signer);
@@ -173,28 +195,15 @@ fn reporting(
     let running = tokio::spawn(reporter.run(async {
         let _ = stopped.await;
     }));
-    Some((stop, running))
+    Some(Reporter { stop, running })
 }
 
 /// A transport that is replaced while it works: each attempt goes through the one of its beginning.
-struct Rerouted {
-    current: RwLock<Arc<OutboundTransport>>,
-}
-
-impl Rerouted {
-    fn new(transport: OutboundTransport) -> Self {
-        Self { current: RwLock::new(Arc::new(transport)) }
-    }
-
-    fn replace(&self, transport: OutboundTransport) {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(transport);
-    }
-}
+struct Rerouted(Replaceable<OutboundTransport>);
 
 impl Transport for Rerouted {
     fn send<'a>(&'a self, job: &'a Job) -> Pin<Box<dyn Future<Output = Outcomes> + Send + 'a>> {
-        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        let current = self.0.current();
         Box::pin(async move { current.send(job).await })
     }
 }

@@ -84,13 +84,16 @@ impl PublicKey {
         let (domain, selector) = (domain.to_owned(), selector.to_owned());
         Ok(Self { domain, selector, text, used: KeyUse::Signs })
     }
-}
 
-impl PublicKey {
     /// Where its record stands.
     pub fn name(&self) -> String {
-        format!("{}._domainkey.{}", self.selector, self.domain)
+        key_name(&self.selector, &self.domain)
     }
+}
+
+/// Where the record of a key stands. RFC 6376 §3.6.2.1
+pub fn key_name(selector: &str, domain: &str) -> String {
+    format!("{selector}._domainkey.{domain}")
 }
 
 /// One record that shall be there.

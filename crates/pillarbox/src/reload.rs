@@ -196,4 +196,19 @@ mod tests {
         assert_eq!(needs_restart(&old, &new), ["[[listen]]", "[story]"]);
         assert!(told(&old, &new)[1].ends_with("after a restart: [[listen]], [story]"));
     }
+
+    #[tokio::test]
+    async fn orders_that_nobody_carries_out_any_more_are_answered() {
+        let (orders, heard) = Orders::new();
+        let waits = orders.reload();
+        let ends = async {
+            // The order has been given when it is its turn.
+            tokio::task::yield_now().await;
+            assert_eq!(heard.len(), 1);
+            drop(heard);
+        };
+        let (told, ()) = tokio::join!(waits, ends);
+        assert_eq!(told.unwrap_err().to_string(), "the server ends");
+        assert_eq!(orders.take_keys().await.unwrap_err().to_string(), "the server ends");
+    }
 }

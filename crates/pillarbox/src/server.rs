@@ -330,6 +330,9 @@ impl Server {
     async fn end(self) -> Result<(), Failure> {
         self.housekeeping.abort();
         self.scrubbing.abort();
+        // Nobody carries orders out any more: who waits for one, or gives another, hears so at once
+        // and his connection can end.
+        drop(self.orders);
         self.shutdown.begin();
         let (is_drained, ()) =
             tokio::join!(self.shutdown.drained(DRAIN_PATIENCE), self.exchange.end());

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use acme::{Client, Handle, Runner, Settings, Tokens, certificate_file};
 use http_server::{Endpoint, Policy, Security, Site};
 use net::{Address, CertificateError, CertificateFiles, Tls};
 use smtp::Role;
 
+use crate::clock;
 use crate::config::{Acme, Listen, Protocol, TlsMode};
 use crate::failure::Failure;
 
@@ -108,12 +108,8 @@ fn acme_settings(acme: &Acme, data: &Path) -> Settings {
 /// Who keeps the certificate of an authority fresh, and the handle of it.
 pub fn renewal(acme: &Acme, data: &Path, tls: &Tls, tokens: &Tokens) -> (Runner<Client>, Handle) {
     let settings = acme_settings(acme, data);
-    let clock = Arc::new(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
-    });
     let client = Client::new(settings.clone(), tls.clone(), tokens.clone());
-    Runner::new(client, &settings, tls.clone(), clock)
+    Runner::new(client, &settings, tls.clone(), Arc::new(clock::now))
 }
 
 /// The files that a certificate from an authority is kept in.

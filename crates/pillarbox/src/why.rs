@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use mail_service::queue::{Entry, QueueError, QueueId};
 use mail_service::story::{Arrival, Event, Line, Order, Placement, Subject, Tried, What};
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Backend, failed};
 use crate::cli::Why;
+use crate::clock::now;
 use crate::control::{Reply, Request};
 use crate::engine::Missing;
 use crate::failure::Failure;
@@ -325,11 +325,6 @@ fn lines(told: &Told) -> Vec<String> {
 /// A moment as mail writes it, in UTC.
 fn timestamp(at: i64) -> String {
     InternalDate::utc(at).to_string().trim_start().to_owned()
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Reads how long ago something was: `30m`, `12h`, `7d`.

@@ -78,11 +78,15 @@ pub(crate) fn check_circle<'a>(
     header: &[u8],
     forwarded: impl Iterator<Item = &'a str>,
 ) -> Result<(), Reply> {
+    let mut forwarded = forwarded.peekable();
+    if forwarded.peek().is_none() {
+        return Ok(());
+    }
     let passed = fields(header).filter(|field| field.is_named(DELIVERED_TO.as_bytes()));
     let passed: HashSet<Vec<u8>> =
         passed.map(|field| field.value.trim_ascii().to_ascii_lowercase()).collect();
     let has_passed = |address: &str| passed.contains(address.to_ascii_lowercase().as_bytes());
-    match forwarded.into_iter().any(has_passed) {
+    match forwarded.any(has_passed) {
         true => Err(Reply::new(554, "5.4.6", "This was forwarded for the recipient before")),
         false => Ok(()),
     }

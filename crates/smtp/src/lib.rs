@@ -36,6 +36,7 @@ pub use inbound::{
 };
 pub use outbound::{Envelope, Outbound, Outgoing, Pending};
 pub use rates::{RateLimits, Rates};
+pub use receipt::NoticeAllowance;
 pub use server::{Forwarding, GREET_PAUSE, SmtpServer, SmtpSettings};
 pub use smtp_session::Role;
 pub use trace::{Arrival, Protocol, Trace, mail_date};

@@ -31,7 +31,7 @@ pub(crate) struct Receipt {
     header: Vec<u8>,
     log_id: String,
     outbound: Arc<dyn Outbound>,
-    allowance: Arc<Allowance>,
+    allowance: Arc<NoticeAllowance>,
 }
 
 impl Receipt {
@@ -57,7 +57,7 @@ impl Receipt {
             header: Vec::new(),
             log_id: format!("{id:016x}"),
             outbound: Arc::clone(outbound),
-            allowance: Arc::clone(&server.allowance),
+            allowance: Arc::clone(&server.settings.notices),
         })
     }
 
@@ -147,10 +147,10 @@ pub(crate) fn asked_by_both(one: Option<Notify>, other: Option<Notify>) -> Optio
     })
 }
 
-/// How many notices strangers get. What is counted is kept in memory, for each listener: a restart
-/// forgets it.
+/// How many notices strangers get. One for all listeners. What is counted is kept in memory: a
+/// restart forgets it.
 #[derive(Debug)]
-pub(crate) struct Allowance {
+pub struct NoticeAllowance {
     start: Instant,
     hour: Mutex<Hour>,
 }
@@ -163,13 +163,13 @@ struct Hour {
     domains: HashMap<String, u32>,
 }
 
-impl Default for Allowance {
+impl Default for NoticeAllowance {
     fn default() -> Self {
         Self { start: Instant::now(), hour: Mutex::default() }
     }
 }
 
-impl Allowance {
+impl NoticeAllowance {
     /// Counts a notice to a domain; whether there may be one more.
     fn take(&self, domain: &str) -> bool {
         let mut hour = self.hour.lock().unwrap_or_else(PoisonError::into_inner);

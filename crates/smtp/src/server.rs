@@ -16,7 +16,7 @@ use tracing::debug;
 use crate::connection::{Connection, Next};
 use crate::inbound::ABOVE_BYTES_MAX;
 use crate::rates::Rates;
-use crate::receipt::Allowance;
+use crate::receipt::NoticeAllowance;
 use crate::{Budget, HELD_BUDGET_BYTES, Inbound, Outbound};
 
 /// How SMTP is served at one listener.
@@ -34,6 +34,8 @@ pub struct SmtpSettings {
     pub forwarding: Forwarding,
     /// How much one account may submit; shared by all listeners.
     pub rates: Option<Arc<Rates>>,
+    /// How many notices strangers have got; shared by all listeners.
+    pub notices: Arc<NoticeAllowance>,
     /// What strangers must pass at a server for mail from anywhere; without it nothing.
     pub inbound: Option<Arc<Inbound>>,
     /// Who signs what the people here send, and seals what is forwarded; without it nobody does.
@@ -69,6 +71,7 @@ impl SmtpSettings {
             outbound: None,
             forwarding: Forwarding::default(),
             rates: None,
+            notices: Arc::default(),
             inbound: None,
             signer: None,
             budget: None,
@@ -83,8 +86,6 @@ pub struct SmtpServer {
     pub(crate) budget: Arc<Budget>,
     pub(crate) throttle: Arc<LoginThrottle>,
     pub(crate) settings: SmtpSettings,
-    /// How many notices strangers have got.
-    pub(crate) allowance: Arc<Allowance>,
 }
 
 impl SmtpServer {
@@ -92,7 +93,7 @@ impl SmtpServer {
     pub fn new(service: Service, throttle: Arc<LoginThrottle>, settings: SmtpSettings) -> Self {
         let own = || Arc::new(Budget::new(HELD_BUDGET_BYTES));
         let budget = settings.budget.clone().unwrap_or_else(own);
-        Self { service, budget, throttle, settings, allowance: Arc::default() }
+        Self { service, budget, throttle, settings }
     }
 
     /// What strangers must pass, where they are served.

@@ -92,8 +92,13 @@ impl Leave {
         let mut given_up = self.holding.given_up.subscribe();
         // It cannot fail: the sender is in our own hands.
         let _ = given_up.wait_for(|given_up| *given_up).await;
-        if self.is_taken.load(Ordering::Relaxed) {
+        if !self.is_refused() {
             std::future::pending().await
         }
+    }
+
+    /// Whether the attempt is to be dropped: nobody has the message by it, nor will have it.
+    pub(super) fn is_refused(&self) -> bool {
+        self.holding.is_given_up() && !self.is_taken.load(Ordering::Relaxed)
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use mail_service::queue::{
@@ -17,6 +19,7 @@ use store::{KeyRange, Store, StoreError};
 use store_local::{Local, Options};
 use store_postgres::{Postgres, Settings};
 use testkit::postgres::{Cluster, Durability};
+use tokio::sync::Semaphore;
 
 use crate::common::{Dice, START, Setup, account_of, assert_clean, inbox, tell_fault};
 
@@ -977,6 +980,59 @@ async fn a_runner_that_stops_waits_for_a_server_that_has_the_message_and_for_no_
 async fn a_runner_that_stops_waits_for_nobody_for_ever() {
     let mute = Slow { is_mute: true, ..Slow::default() };
     assert_eq!(stop_in_the_middle(mute, Duration::ZERO).await, ["waiting", "waiting"]);
+}
+
+/// A transport whose attempts ask for their leave as soon as one of them was dropped, and say that
+/// they failed if they do not get it.
+struct Refused {
+    begun: Semaphore,
+    is_one_dropped: AtomicBool,
+}
+
+impl Transport for Refused {
+    fn send<'a>(&'a self, job: &'a Job) -> Pin<Box<dyn Future<Output = Outcomes> + Send + 'a>> {
+        struct Tells<'a>(&'a Refused);
+        impl Drop for Tells<'_> {
+            fn drop(&mut self) {
+                self.0.is_one_dropped.store(true, Ordering::SeqCst);
+            }
+        }
+        Box::pin(async move {
+            let _tells = Tells(self);
+            self.begun.add_permits(1);
+            // All of them are woken when they are given up.
+            std::future::poll_fn(|_| match self.is_one_dropped.load(Ordering::SeqCst) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            })
+            .await;
+            assert!(!job.leave.take().await);
+            job.recipients.iter().map(|(index, _)| (*index, deferred())).collect()
+        })
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_ends_because_the_server_stops_is_none() {
+    let (setup, store) = (setup(Sharing::Exclusive), Mem::new());
+    let service = setup.open(Arc::new(store.clone())).await;
+    // Whether one is dropped or ends first is by chance, for each of them.
+    let to: Vec<String> = (0..30).map(|number| format!("b@x{number}.example")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let ids = enqueue(&service, 1, envelope(&to)).await.unwrap();
+    let transport =
+        Arc::new(Refused { begun: Semaphore::new(0), is_one_dropped: AtomicBool::new(false) });
+    let settings = RunnerSettings { grace: Duration::ZERO, ..RunnerSettings::default() };
+    let runner = QueueRunner::new(service.clone(), transport.clone(), settings).unwrap();
+    runner.run(async { drop(transport.begun.acquire_many(30).await.unwrap()) }).await;
+    assert_clean(&store);
+    for id in ids {
+        let entry = service.show_queued(id).await.unwrap();
+        assert_eq!(entry.claim, None);
+        for recipient in &entry.recipients {
+            assert_eq!((recipient.progress.word(), recipient.attempts), ("waiting", 0));
+        }
+    }
 }
 
 #[tokio::test]

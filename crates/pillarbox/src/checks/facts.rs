@@ -127,6 +127,6 @@ pub struct DomainFacts {
     pub mx: Lookup<Data>,
     /// Its texts.
     pub txt: Lookup<Data>,
-    /// What its policy of senders says of this server.
+    /// What its policy of senders says of this server; asked before the set-up only.
     pub senders: Senders,
 }

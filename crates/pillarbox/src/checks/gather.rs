@@ -64,7 +64,7 @@ pub async fn gather(look: &Look, questions: &Questions) -> Facts {
         look.addresses(&site.hostname),
         reverse(look, &site.addresses),
         listed(look, &site.addresses, &questions.lists),
-        domains(look, site),
+        domains(look, site, questions.moment),
         outbound(look, questions),
         machine::clock(),
         look.validates(),
@@ -133,10 +133,16 @@ async fn listed(look: &Look, addresses: &[IpAddr], zones: &[String]) -> Vec<List
     together(asked).await
 }
 
-async fn domains(look: &Look, site: &Site) -> Vec<DomainFacts> {
+async fn domains(look: &Look, site: &Site, moment: Moment) -> Vec<DomainFacts> {
     let asked = site.domains.iter().map(async |name: &String| {
-        let (mx, txt, senders) =
-            tokio::join!(look.mx(name), look.txt(name), look.senders(name, site));
+        let senders = async {
+            match moment {
+                Moment::Before => look.senders(name, site).await,
+                // The comparison of the records says it.
+                Moment::After => Senders::default(),
+            }
+        };
+        let (mx, txt, senders) = tokio::join!(look.mx(name), look.txt(name), senders);
         DomainFacts { name: name.clone(), mx, txt, senders }
     });
     together(asked).await

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use dns::{Answer, DnsError, Resolver, Validation};
+use futures_util::future::join_all;
 use sender_auth::SpfResult;
 use tokio::time::timeout;
 
@@ -88,11 +89,9 @@ impl Look {
             let asked = sender_auth::may_send(&self.names, address, &site.hostname, name);
             timeout(SENDERS_PATIENCE, asked).await.unwrap_or(SpfResult::TempError)
         };
-        let mut senders = Senders { ours: Vec::new(), nobody: Some(ask(NOBODY).await) };
-        for address in &site.addresses {
-            senders.ours.push((*address, ask(*address).await));
-        }
-        senders
+        let ours = site.addresses.iter().map(async |address| (*address, ask(*address).await));
+        let (nobody, ours) = tokio::join!(ask(NOBODY), join_all(ours));
+        Senders { ours, nobody: Some(nobody) }
     }
 
     /// The names of an address.

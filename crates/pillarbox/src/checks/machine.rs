@@ -6,11 +6,12 @@ use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use net::{Access, Address, Listener};
 
 use super::facts::{Clock, PortState};
+use crate::clock::now;
 
 /// The memory of the machine.
 pub fn memory_bytes() -> Option<u64> {
@@ -33,9 +34,7 @@ pub fn disk_bytes(folder: &Path) -> Option<u64> {
 /// The clock, and whether the kernel says that it follows others. That is asked of timedatectl,
 /// which knows it whatever program keeps the clock.
 pub async fn clock() -> Clock {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = since.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0);
-    Clock { now, is_synchronized: is_synchronized().await }
+    Clock { now: now(), is_synchronized: is_synchronized().await }
 }
 
 async fn is_synchronized() -> Option<bool> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::is_domain;
 use super::reader::Table;
+use crate::records::key_name;
 
 /// A key, and where its public part is published.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +30,7 @@ pub fn dkim(root: &Table<'_>, folder: &Path, domains: &[String]) -> Vec<DkimPlac
             continue;
         };
         if !named.insert((domain.clone(), selector.clone())) {
-            let problem = format!("there are two keys for {selector}._domainkey.{domain}");
+            let problem = format!("there are two keys for {}", key_name(&selector, &domain));
             table.mistake(line, problem, "give each key of a domain a selector of its own");
             continue;
         }

@@ -167,7 +167,7 @@ async fn send_text(client: &mut Client, link: &mut Link, job: &Job) -> Result<()
     stuffing.end(&mut out);
     // What was sent so far is no message yet, and nobody has it.
     if !job.leave.take().await {
-        return Err(Broken::Io(io::Error::other("another node may have the message by now")));
+        return Err(Broken::Io(io::Error::other(NO_LEAVE)));
     }
     send_piece(client, link, &out).await?;
     client.text_sent();
@@ -183,6 +183,9 @@ async fn send_piece(client: &mut Client, link: &mut Link, piece: &[u8]) -> io::R
     }
     Err(error)
 }
+
+/// Why a message that may be another node's by now was not sent to its end.
+const NO_LEAVE: &str = "this server stops, or is not sure that it is still the one to send it";
 
 /// How long a server may take. RFC 5321 §4.5.3.2
 fn patience(wait: Wait) -> Duration {

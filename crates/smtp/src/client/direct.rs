@@ -82,6 +82,17 @@ impl Direct {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Whether both share what is known.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Whether nobody else shares it: no attempt is under way any more, nor will another begin.
+    pub(super) fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.inner) == 1
+    }
+
     /// What became of TLS so far.
     pub(super) fn counts(&self) -> &TlsCounts {
         &self.inner.counts

@@ -11,6 +11,7 @@ use mail_service::tls::{Counts, DAYS_KEPT, Subject};
 use mail_service::{Service, ServiceError, keys};
 use reqwest::Url;
 use sender_auth::Signer;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -24,7 +25,8 @@ pub struct TlsReporter {
     direct: Direct,
     /// Whose name the reports are sent in.
     domain: String,
-    signer: Option<Arc<Signer>>,
+    /// Who signs at the moment.
+    signer: watch::Receiver<Option<Arc<Signer>>>,
     /// What could not be left where it is wanted.
     waiting: Vec<Post>,
 }
@@ -41,25 +43,30 @@ struct Post {
 }
 
 impl TlsReporter {
-    /// Reports in the name of a domain of this server, signed by its keys. Mail without a
-    /// signature would not be believed (RFC 8460 §3): without keys none is sent.
+    /// Reports in the name of a domain of this server, signed by its keys of the moment. Mail
+    /// without a signature would not be believed (RFC 8460 §3): without keys none is sent.
     #[must_use]
     pub fn new(
         service: Service,
         direct: Direct,
         domain: String,
-        signer: Option<Arc<Signer>>,
+        signer: watch::Receiver<Option<Arc<Signer>>>,
     ) -> Self {
-        let signer = signer.filter(|signer| signer.signs_for(&domain));
         Self { service, direct, domain, signer, waiting: Vec::new() }
     }
 
-    /// Reports until it is stopped; what was counted is written then.
+    /// Reports until it is stopped, or until other servers are reached by somebody else and
+    /// nothing is left to do; what was counted is written then.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
         let mut look_at = self.service.now_secs() + LOOK_SECS;
         while timeout(WRITE_INTERVAL, &mut stop).await.is_err() {
-            self.write().await;
+            // Asked first: whoever was there until now has counted when it is written.
+            let is_alone = self.direct.is_alone();
+            let is_written = self.write().await;
+            if is_alone && is_written && self.waiting.is_empty() {
+                return;
+            }
             let now = self.service.now_secs();
             if now < look_at {
                 continue;
@@ -74,10 +81,12 @@ impl TlsReporter {
         self.write().await;
     }
 
-    async fn write(&self) {
-        if let Err(error) = self.direct.counts().write(&self.service).await {
+    async fn write(&self) -> bool {
+        let written = self.direct.counts().write(&self.service).await;
+        if let Err(error) = &written {
             warn!(%error, "what became of TLS is not written yet");
         }
+        written.is_ok()
     }
 
     /// Reports all days that are over at a moment, in seconds since 1970, and were not reported
@@ -166,8 +175,9 @@ impl TlsReporter {
     }
 
     async fn send(&self, letter: &Letter<'_>) -> usize {
-        let Some(signer) = &self.signer else { return 0 };
-        match self.enqueue(letter, signer).await {
+        let signer = self.signer.borrow().clone();
+        let Some(signer) = signer.filter(|signer| signer.signs_for(&self.domain)) else { return 0 };
+        match self.enqueue(letter, &signer).await {
             Ok(()) => 1,
             Err(error) => {
                 warn!(to = letter.to, error, "a report on TLS is not sent");

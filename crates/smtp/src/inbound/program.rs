@@ -5,10 +5,12 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, Command};
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::answer::{Action, Edits, FilterVerdict};
@@ -36,21 +38,21 @@ impl FilterProgram {
     ) -> Result<FilterVerdict, String> {
         let mut child = self.start(question).map_err(|error| format!("it cannot run: {error}"))?;
         let (input, complaint) = (child.stdin.take(), child.stderr.take());
-        let write = async {
-            let Some(mut input) = input else { return };
-            // One that has seen enough reads no more; what it thinks, its status says.
-            let _ = input.write_all(&message).await;
-        };
-        let read = async {
-            let mut told = Vec::new();
-            if let Some(mut complaint) = complaint {
-                let _ = (&mut complaint).take(COMPLAINT_BYTES_MAX).read_to_end(&mut told).await;
-                // It must not wait for somebody to read the rest.
-                let _ = tokio::io::copy(&mut complaint, &mut tokio::io::sink()).await;
+        let mut told = Vec::new();
+        let status = {
+            let streams =
+                async { tokio::join!(write(input, &message), read(complaint, &mut told)) };
+            let mut streams = std::pin::pin!(streams);
+            tokio::select! {
+                status = child.wait() => {
+                    // What it left running in the background may hold the streams open for ever.
+                    let _ = timeout(LAST_WORDS, &mut streams).await;
+                    status
+                }
+                _ = &mut streams => child.wait().await,
             }
-            String::from_utf8_lossy(&told).into_owned()
         };
-        let ((), told, status) = tokio::join!(write, read, child.wait());
+        let told = String::from_utf8_lossy(&told);
         let status = status.map_err(|error| format!("it cannot be waited for: {error}"))?;
         let verdict = status.code().and_then(|code| self.verdict(code));
         match verdict {
@@ -97,6 +99,23 @@ impl FilterProgram {
         }
     }
 }
+
+/// One that has seen enough reads no more; what it thinks, its status says.
+async fn write(input: Option<ChildStdin>, message: &[u8]) {
+    if let Some(mut input) = input {
+        let _ = input.write_all(message).await;
+    }
+}
+
+async fn read(complaint: Option<ChildStderr>, told: &mut Vec<u8>) {
+    let Some(mut complaint) = complaint else { return };
+    let _ = (&mut complaint).take(COMPLAINT_BYTES_MAX).read_to_end(told).await;
+    // It must not wait for somebody to read the rest.
+    let _ = tokio::io::copy(&mut complaint, &mut tokio::io::sink()).await;
+}
+
+/// What a program that has ended has said arrives at once.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// What is kept of what it says on standard error, for the log.
 const COMPLAINT_BYTES_MAX: u64 = 1024;
@@ -163,5 +182,13 @@ mod tests {
         let loud = "cat >/dev/null; head -c 1000000 /dev/zero >&2; exit 77";
         assert_eq!(asked(loud, &large).await, Ok(Action::Reject));
         assert_eq!(asked("exec <&-; exec >&2; exit 5", &large).await, Ok(Action::Junk));
+    }
+
+    #[tokio::test]
+    async fn what_it_leaves_running_is_not_waited_for() {
+        // It ends when the test does: nobody reads its other stream any more.
+        let script = "(while sleep 0.1; do echo still here >&2 || exit; done) & exit 5";
+        let answer = timeout(Duration::from_secs(60), asked(script, b"x")).await;
+        assert_eq!(answer, Ok(Ok(Action::Junk)));
     }
 }

@@ -15,6 +15,7 @@ use smtp::{Direct, OutboundTransport, TlsReporter};
 use testkit::dns::{Fault, NameServer, Zone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::{Authority, Certificate};
@@ -106,7 +107,7 @@ const STS: &str = "_mta-sts TXT \"v=STSv1; id=1\"\nmta-sts A 127.0.0.1\n";
 /// A reporter without keys, which writes what was counted.
 fn reporter(site: &Site, direct: &Direct, signer: Option<Arc<Signer>>) -> TlsReporter {
     let (service, domain) = (site.harness.service.clone(), "pillarbox.example".to_owned());
-    TlsReporter::new(service, direct.clone(), domain, signer)
+    TlsReporter::new(service, direct.clone(), domain, watch::channel(signer).1)
 }
 
 /// What was counted today for `far.example`, as it is in the store.
@@ -587,3 +588,38 @@ async fn a_report_is_left_at_a_place_of_https_and_tried_again_if_that_fails() {
         assert_eq!(report["policies"][0]["summary"]["total-successful-session-count"], 1);
     }
 }
+
+#[tokio::test]
+async fn a_reporter_ends_when_the_last_attempt_is_over_and_loses_nothing_of_it() {
+    let (case, _) = case("right name").await;
+    let names = NameServer::start(&[Zone::parse("far.example", "@ MX 10 mx\nmx A 127.0.0.1\n")]);
+    let (routes, direct) = direct(&names, case.sink.port, |_| {});
+    let site = Site::new(routes).await;
+    site.queue("x@far.example", MESSAGE, |_| {}).await;
+    let service = site.harness.service.clone();
+    let reporter = reporter(&site, &direct, None);
+    drop(direct);
+    let mut running = tokio::spawn(reporter.run(std::future::pending()));
+    site.runner.run_due().await.unwrap();
+    assert_eq!(case.sink.taken().len(), 1);
+    tokio::time::pause();
+    // Other attempts may follow.
+    assert!(tokio::time::timeout(SOME_WRITES, &mut running).await.is_err());
+    site.queue("x@far.example", MESSAGE, |_| {}).await;
+    tokio::time::resume();
+    site.runner.run_due().await.unwrap();
+    drop(site);
+    tokio::time::pause();
+    tokio::time::timeout(SOME_WRITES, running).await.unwrap().unwrap();
+    let day = keys::story_day(service.now_secs());
+    let mut successes = 0;
+    // The day may have changed meanwhile.
+    for day in [day - 1, day] {
+        let counts = service.tls_counts(day, "far.example").await.unwrap();
+        successes += counts.values().map(|counts| counts.successes).sum::<u64>();
+    }
+    assert_eq!(successes, 2);
+}
+
+/// Longer than the pause between two.
+const SOME_WRITES: std::time::Duration = std::time::Duration::from_secs(200);
