@@ -13,7 +13,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use mail_service::queue::{Action, Origin as Voucher, QueueId};
 use mail_service::story::Story;
-use mail_service::{DeliverError, Destinations, Placed, Route, Service, Staged, Staging, Verdict};
+use mail_service::{
+    AccountName, DeliverError, Destinations, Placed, Route, Service, Staged, Staging, Verdict,
+};
 use mail_types::AccountId;
 use net::{Peer, Security};
 use sender_auth::{Results, Signer};
@@ -91,8 +93,6 @@ struct Delivery {
     own: Vec<Route>,
     /// Whether he stands for somebody elsewhere.
     is_forwarded: bool,
-    /// What has become of him once the message is taken.
-    done: Option<Action>,
     /// `Err` when it cannot be delivered any more, with the reason.
     staging: Result<Staging, DeliverError>,
 }
@@ -141,25 +141,20 @@ impl Intake {
             additions: Additions { message_id: format!("<{now}.{id:016x}@{hostname}>"), date },
             hostname: hostname.clone(),
             refusal: None,
-            receipt: Receipt::asked(server, &transaction, id),
+            receipt: None,
             story: story::begin(&origin, &transaction, id),
         };
         let outbound = server.settings.outbound.as_ref();
         let all_out = intake.role == Role::Submission && outbound.is_some();
-        let mut outward = Vec::new();
+        let (mut outward, mut done) = (Vec::new(), Vec::new());
         for recipient in &transaction.recipients {
-            intake.add(recipient, all_out, &mut outward).await?;
+            done.push(intake.add(recipient, all_out, &mut outward).await?);
         }
+        intake.receipt = Receipt::asked(server, &transaction, id, done);
         if let Some(outbound) = outbound.filter(|_| !outward.is_empty()) {
             let forwarded_as = intake.forwarding_path(&transaction.reverse_path)?;
             let transaction = Transaction { recipients: outward, ..transaction };
-            let account = match account {
-                None => None,
-                Some(id) => {
-                    let name = intake.service.account_name(id).await;
-                    Some(name.map_err(|error| failed(&error.into()))?)
-                }
-            };
+            let account = account_name(&intake.service, account).await?;
             if let (Some(receipt), Some(name)) = (&mut intake.receipt, &account) {
                 receipt.proved(Voucher::Account(name.as_str().to_owned()));
             }
@@ -215,26 +210,25 @@ impl Intake {
         }
     }
 
-    /// Finds out where the mail of a recipient goes, and begins his copy.
+    /// Finds out where the mail of a recipient goes, and begins his copy. What becomes of him once
+    /// the message is taken, if anything does.
     async fn add(
         &mut self,
         recipient: &Recipient,
         all_out: bool,
         outward: &mut Vec<Recipient>,
-    ) -> Result<(), Reply> {
+    ) -> Result<Option<Action>, Reply> {
         let mut delivery = Delivery {
             address: recipient.address.clone(),
             routes: Vec::new(),
             own: Vec::new(),
             is_forwarded: all_out,
-            done: None,
             staging: Ok(self.service.stage_delivery(&[])),
         };
         let found = self.service.destinations(&recipient.address).await;
         let Destinations { local, remote, .. } = found.map_err(|error| failed(&error))?;
         delivery.is_forwarded = all_out || !remote.is_empty();
         let (count, is_kept) = (local.len() + remote.len(), !delivery.is_forwarded);
-        delivery.done = done_at_once(count, is_kept);
         for address in remote {
             // Elsewhere the letter case of a local part may matter. RFC 5321 §2.4
             let is_same = |one: &str, other: &str| one == other;
@@ -259,7 +253,7 @@ impl Intake {
             delivery.staging = Ok(self.service.stage_delivery(&delivery.own));
         }
         self.deliveries.push(delivery);
-        Ok(())
+        Ok(done_at_once(count, is_kept))
     }
 
     fn not_known(&self, routes: &[Route]) -> Vec<Route> {
@@ -490,7 +484,6 @@ impl Intake {
     /// One reply for all.
     async fn deliver_all(&mut self) -> io::Result<Reply> {
         let deliveries = std::mem::take(&mut self.deliveries);
-        let done = deliveries.iter().map(|delivery| delivery.done).collect();
         let ready = match prepare(&self.service, deliveries).await {
             Ok(ready) => ready,
             Err(refusal) => return Ok(refusal),
@@ -519,7 +512,7 @@ impl Intake {
             }
         }
         if let Some(receipt) = self.receipt.take() {
-            receipt.send(&self.service, done, &mut self.story).await;
+            receipt.send(&self.service, &mut self.story).await;
         }
         Ok(Reply::new(250, "2.0.0", "Accepted"))
     }
@@ -559,6 +552,16 @@ impl Origin<'_> {
             Role::Mx | Role::Submission => Protocol::Smtp,
         }
     }
+}
+
+/// The name of who has logged in.
+async fn account_name(
+    service: &Service,
+    account: Option<AccountId>,
+) -> Result<Option<AccountName>, Reply> {
+    let Some(id) = account else { return Ok(None) };
+    let name = service.account_name(id).await;
+    name.map(Some).map_err(|error| failed(&error.into()))
 }
 
 /// One of `count` for whom a recipient stands. Who was first named is remembered; of one who stands

@@ -26,8 +26,8 @@ use crate::server::SmtpServer;
 /// A message whose sender wants to hear of success.
 pub(crate) struct Receipt {
     terms: Terms,
-    /// In the order of RCPT.
-    recipients: Vec<queue::Recipient>,
+    /// In the order of RCPT, each with what becomes of him once the message is taken.
+    recipients: Vec<(queue::Recipient, Option<Action>)>,
     header: Vec<u8>,
     log_id: String,
     outbound: Arc<dyn Outbound>,
@@ -35,17 +35,25 @@ pub(crate) struct Receipt {
 }
 
 impl Receipt {
-    /// `None` if nobody wants to hear of success, or nobody could be told.
-    pub(crate) fn asked(server: &SmtpServer, said: &Transaction, id: u64) -> Option<Self> {
+    /// `done` says of each recipient what becomes of him once the message is taken. `None` if there
+    /// will be no success that somebody wants to hear of, or nobody could be told.
+    pub(crate) fn asked(
+        server: &SmtpServer,
+        said: &Transaction,
+        id: u64,
+        done: Vec<Option<Action>>,
+    ) -> Option<Self> {
         let outbound = server.settings.outbound.as_ref()?;
-        let wants = |it: &smtp_session::Recipient| it.notify.is_some_and(|notify| notify.success);
-        let is_asked = said.recipients.iter().any(wants) && !said.reverse_path.is_empty();
-        if !is_asked || server.settings.role == Role::Lmtp {
+        let is_news = |(to, done): (&smtp_session::Recipient, &Option<Action>)| {
+            done.is_some() && to.notify.is_some_and(|notify| notify.success)
+        };
+        let is_asked = said.recipients.iter().zip(&done).any(is_news);
+        if !is_asked || said.reverse_path.is_empty() || server.settings.role == Role::Lmtp {
             return None;
         }
         Some(Self {
             terms: queued_terms(said, Origin::Stranger),
-            recipients: said.recipients.iter().cloned().map(queued_recipient).collect(),
+            recipients: said.recipients.iter().cloned().map(queued_recipient).zip(done).collect(),
             header: Vec::new(),
             log_id: format!("{id:016x}"),
             outbound: Arc::clone(outbound),
@@ -63,27 +71,14 @@ impl Receipt {
         self.header = header.to_vec();
     }
 
-    /// The message is where it belongs: `done` says of each recipient what became of him. Whatever
-    /// comes of the notice, that stands.
-    pub(crate) async fn send(
-        self,
-        service: &Service,
-        done: Vec<Option<Action>>,
-        story: &mut Story,
-    ) {
-        let news = |(to, done): (&queue::Recipient, &Option<Action>)| {
-            done.is_some() && to.notify.wants_success()
-        };
-        if !self.recipients.iter().zip(&done).any(news) {
-            return;
-        }
+    /// The message is where it belongs, whatever comes of the notice.
+    pub(crate) async fn send(self, service: &Service, story: &mut Story) {
         let id = self.log_id.clone();
         if let Err(why) = self.admit(service).await {
             info!(id, %why, "no notice to the sender");
             return story.check("notice", &format!("none, {why}"));
         }
         let Self { terms, recipients, header, log_id, .. } = self;
-        let recipients = recipients.into_iter().zip(done).collect();
         let receipt = queue::Receipt { terms, recipients, text: header, log_id };
         match service.send_receipt(receipt).await {
             Ok(Some(notice)) => {
