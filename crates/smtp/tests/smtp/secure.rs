@@ -2,10 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
-use mail_service::keys;
 use mail_service::queue::{QueueRunner, RunnerSettings};
+use mail_service::tls::{Counted, Counts, Ruler, Subject};
+use mail_service::{Service, keys};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,6 +17,9 @@ use smtp::{Direct, OutboundTransport, TlsReporter};
 use testkit::dns::{Fault, NameServer, Zone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::{Authority, Certificate};
@@ -28,6 +33,8 @@ struct PolicyServer {
     port: u16,
     answers: Arc<AtomicBool>,
     requests: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// Told of each request.
+    asked: Arc<Notify>,
 }
 
 impl PolicyServer {
@@ -58,14 +65,15 @@ impl PolicyServer {
         let answers = Arc::new(AtomicBool::new(true));
         let is_up = Arc::clone(&answers);
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let asked = Arc::clone(&requests);
+        let asked = Arc::new(Notify::new());
+        let (written, told) = (Arc::clone(&requests), Arc::clone(&asked));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 if !is_up.load(Ordering::SeqCst) {
                     continue;
                 }
                 let (acceptor, response) = (acceptor.clone(), response.clone());
-                let asked = Arc::clone(&asked);
+                let (written, told) = (Arc::clone(&written), Arc::clone(&told));
                 tokio::spawn(async move {
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
                     let mut request = Vec::new();
@@ -74,13 +82,27 @@ impl PolicyServer {
                             return;
                         }
                     }
-                    asked.lock().unwrap().push(request);
+                    let is_never_answered = request.starts_with(b"POST /never ");
+                    written.lock().unwrap().push(request);
+                    told.notify_one();
+                    if is_never_answered {
+                        std::future::pending::<()>().await;
+                    }
                     let _ = stream.write_all(response.as_bytes()).await;
                     let _ = stream.shutdown().await;
                 });
             }
         });
-        Self { port, answers, requests }
+        Self { port, answers, requests, asked }
+    }
+
+    async fn wait_for_requests(&self, count: usize) {
+        let come = async {
+            while self.requests().len() < count {
+                self.asked.notified().await;
+            }
+        };
+        timeout(PATIENCE, come).await.unwrap();
     }
 
     fn requests(&self) -> Vec<Vec<u8>> {
@@ -125,6 +147,9 @@ async fn counted(site: &Site, direct: &Direct) -> String {
 }
 
 const DAY_SECS: i64 = 86_400;
+
+/// Less than what a request may take, and more than a slow machine needs.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 struct Case {
     authority: Authority,
@@ -586,4 +611,97 @@ async fn a_report_is_left_at_a_place_of_https_and_tried_again_if_that_fails() {
         assert_eq!(report["policies"][0]["policy"]["policy-domain"], "far.example", "{report}");
         assert_eq!(report["policies"][0]["summary"]["total-successful-session-count"], 1);
     }
+}
+
+/// Counts a session of a domain on a day that is over; which.
+async fn count_before(service: &Service, number: u32, domain: &str) -> u32 {
+    let day = keys::story_day(service.now_secs()) - 2;
+    let subject = Subject::new(domain, Ruler::Nobody, Vec::new());
+    let counts = Counts { successes: 1, ..Counts::default() };
+    let counted = Counted { day, number, subject, counts };
+    service.keep_tls_counts([1; 8], &[counted]).await.unwrap();
+    day
+}
+
+/// Reports while some places do not answer, and one does.
+struct HeldUp {
+    case: Case,
+    site: Site,
+    day: u32,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+    _names: NameServer,
+}
+
+/// All of them were asked.
+async fn held_up() -> HeldUp {
+    let (case, _) = case("right name").await;
+    let place = case.authority.sign("tls.far.example");
+    let answer = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let web = PolicyServer::saying(&place, answer.to_owned()).await;
+    let mut zone = "@ MX 10 mx\nmx A 127.0.0.1\ntls A 127.0.0.1\n".to_owned();
+    let places = ["never", "never", "never", "in"];
+    for (n, place) in places.iter().enumerate() {
+        let rua = format!("rua=https://tls.far.example/{place}");
+        zone.push_str(&format!("_smtp._tls.d{n} TXT \"v=TLSRPTv1; {rua}\"\n"));
+    }
+    let names = NameServer::start(&[Zone::parse("far.example", &zone)]);
+    let (routes, direct) = direct(&names, case.sink.port, |settings| {
+        settings.policy_port = web.port;
+        settings.authorities = Some(case.authority.pem.clone().into_bytes());
+    });
+    let site = Site::new(routes).await;
+    let mut day = 0;
+    for n in 0..4 {
+        day = count_before(&site.harness.service, n, &format!("d{n}.far.example")).await;
+    }
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(reporter(&site, &direct, None).run(async {
+        let _ = stopped.await;
+    }));
+    pass(Duration::from_secs(3601)).await;
+    web.wait_for_requests(places.len()).await;
+    HeldUp { case, site, day, stop, running, _names: names }
+}
+
+/// Lets time pass for those who wait for it already.
+async fn pass(time: Duration) {
+    tokio::task::yield_now().await;
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// RFC 8460 §5.5
+#[tokio::test]
+async fn a_place_that_never_answers_holds_up_neither_other_reports_nor_the_end() {
+    let HeldUp { site, day, stop, running, .. } = held_up().await;
+    stop.send(()).unwrap();
+    timeout(PATIENCE, running).await.unwrap().unwrap();
+    let left = site.harness.service.unreported_tls_domains(day).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_place_that_never_answers_does_not_keep_counts_from_being_written() {
+    let HeldUp { case, site, stop, running, _names, .. } = held_up().await;
+    site.queue("x@far.example", MESSAGE, |_| {}).await;
+    site.runner.run_due().await.unwrap();
+    assert_eq!(case.sink.taken().len(), 1);
+    pass(Duration::from_secs(61)).await;
+    let service = &site.harness.service;
+    let day = keys::story_day(service.now_secs());
+    let is_written = async || {
+        let today = service.unreported_tls_domains(day).await.unwrap();
+        let before = service.unreported_tls_domains(day - 1).await.unwrap();
+        !today.is_empty() || !before.is_empty()
+    };
+    let written = async {
+        while !is_written().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, written).await.unwrap();
+    stop.send(()).unwrap();
+    running.await.unwrap();
 }
