@@ -151,13 +151,16 @@ impl TlsReporter {
         count
     }
 
-    /// What was counted, if nobody else reports it.
+    /// What was counted, if anything can be read of it and nobody else reports it.
     async fn claim(
         &self,
         day: u32,
         domain: &str,
     ) -> Result<Option<BTreeMap<Subject, Counts>>, ServiceError> {
         let counts = self.service.tls_counts(day, domain).await?;
+        if counts.is_empty() {
+            return Ok(None);
+        }
         Ok(self.service.claim_tls_report(day, domain).await?.then_some(counts))
     }
 

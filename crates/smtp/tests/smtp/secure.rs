@@ -14,6 +14,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sender_auth::{Signer, SigningKey};
 use serde_json::Value;
 use smtp::{Direct, OutboundTransport, TlsReporter};
+use store::mem::Mem;
+use store::{Commit, Store, Write};
 use testkit::dns::{Fault, NameServer, Zone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -23,6 +25,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::{Authority, Certificate};
+use crate::common::Harness;
 use crate::sink::{Manners, Sink};
 use crate::site::{HOSTNAME, Site, direct};
 
@@ -704,4 +707,26 @@ async fn a_place_that_never_answers_does_not_keep_counts_from_being_written() {
     timeout(PATIENCE, written).await.unwrap();
     stop.send(()).unwrap();
     running.await.unwrap();
+}
+
+#[tokio::test]
+async fn of_a_domain_whose_counts_cannot_be_read_nothing_is_reported() {
+    let key = sender_auth::keys::generate_ed25519().unwrap();
+    let key = SigningKey { domain: "pillarbox.example".to_owned(), selector: "s".to_owned(), key };
+    let signer = Some(Arc::new(Signer::new(vec![key]).unwrap()));
+    let rua = "TXT \"v=TLSRPTv1; rua=mailto:tls@far.example\"";
+    let zone = format!("_smtp._tls.a {rua}\n_smtp._tls.b {rua}\n");
+    let names = NameServer::start(&[Zone::parse("far.example", &zone)]);
+    let (_, direct) = direct(&names, 9, |_| {});
+    let store: Arc<dyn Store> = Arc::new(Mem::new());
+    let service = Harness::on(Arc::clone(&store), 1 << 20).await.service;
+    let day = count_before(&service, 0, "b.far.example").await;
+    let damaged = Write::put(keys::tls_count(day, "a.far.example", [1; 8], 1), b"\xff");
+    store.commit_wait(Commit::new().write(damaged)).unwrap();
+    let now = service.now_secs();
+    let domain = "pillarbox.example".to_owned();
+    let mut reporter = TlsReporter::new(service.clone(), direct, domain, signer);
+    assert_eq!(reporter.report_until(now).await, 1, "the other one");
+    assert_eq!(service.unreported_tls_domains(day).await.unwrap(), ["a.far.example"]);
+    assert_eq!(service.list_queue(None).await.unwrap().len(), 1);
 }
