@@ -157,7 +157,9 @@ pub(super) fn check(store: &dyn Store, report: &mut Report) -> Result<(), StoreE
         ControlFlow::Continue(())
     })?;
     view.scan(&KeyRange::prefix(TLS_REPORT), &mut |key, value| {
-        if let Err(error) = decode_report(key, value) {
+        if keys::tls_report_domain(key).is_none() {
+            report.note(None, strange_key(key));
+        } else if let Err(error) = decode_report(key, value) {
             report.note(None, error);
         }
         ControlFlow::Continue(())
