@@ -441,7 +441,8 @@ pub fn tls_report(day: u32, domain: &str) -> Vec<u8> {
 /// The domain in the key of a report.
 #[must_use]
 pub fn tls_report_domain(key: &[u8]) -> Option<&str> {
-    std::str::from_utf8(key.strip_prefix(TLS_REPORT)?.get(4..)?).ok()
+    let domain = key.strip_prefix(TLS_REPORT)?.get(4..)?;
+    std::str::from_utf8(domain).ok().filter(|domain| !domain.is_empty() && !domain.contains('\0'))
 }
 
 /// Makes the keys of one account.

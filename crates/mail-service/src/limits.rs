@@ -201,6 +201,9 @@ pub const TLS_POLICY_ROWS_MAX: u64 = 10_000;
 /// Rows that one step of a sweep looks at, so that it never holds a view or a commit for long.
 pub const SWEEP_STEP_ROWS: usize = 2000;
 
+/// Bytes of rows that one step of a sweep deletes; its last row may go beyond.
+pub const SWEEP_STEP_BYTES: usize = 4 * 1024 * 1024;
+
 /// Times that an operation is decided again after others were faster, before it is told `Busy`.
 pub const ATTEMPTS_MAX: u32 = 50;
 

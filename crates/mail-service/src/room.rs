@@ -4,14 +4,14 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use store::{Commit, Expected, KeyRange, Store, StoreError, Write};
+use store::{Commit, Expected, KeyRange, Store, StoreError, View, Write};
 
 use crate::error::ServiceError;
-use crate::limits::SWEEP_STEP_ROWS;
+use crate::limits::{SWEEP_STEP_BYTES, SWEEP_STEP_ROWS};
 use crate::service::Shared;
 
 /// How many rows of a kind there are, as far as this process knows. Others write such rows, too,
-/// so the limit holds about; every sweep counts anew.
+/// so the limit holds about; after every sweep they are counted anew.
 #[derive(Debug)]
 pub(crate) struct Room {
     prefix: &'static [u8],
@@ -27,28 +27,37 @@ impl Room {
 
     /// Whether another row may be written; counts it if so.
     pub(crate) async fn take(&self, shared: &Shared) -> Result<bool, ServiceError> {
-        if self.count.load(Ordering::Relaxed) == UNCOUNTED {
-            let range = KeyRange::prefix(self.prefix);
-            let counted = shared.read(move |view| {
-                let mut count = 0;
-                view.scan(&range, &mut |_, _| {
-                    count += 1;
-                    ControlFlow::Continue(())
-                })?;
-                Ok(count)
-            });
-            self.recount(counted.await?);
+        loop {
+            let one_more = |count| (count < self.rows_max).then(|| count + 1);
+            match self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+                Ok(_) => return Ok(true),
+                Err(UNCOUNTED) => self.recount(self.rows(shared).await?),
+                Err(_) => return Ok(false),
+            }
         }
-        if self.count.fetch_add(1, Ordering::Relaxed) < self.rows_max {
-            return Ok(true);
-        }
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        Ok(false)
+    }
+
+    async fn rows(&self, shared: &Shared) -> Result<u64, ServiceError> {
+        let range = KeyRange::prefix(self.prefix);
+        let counted = shared.read(move |view| {
+            let mut count = 0;
+            view.scan(&range, &mut |_, _| {
+                count += 1;
+                ControlFlow::Continue(())
+            })?;
+            Ok(count)
+        });
+        counted.await
     }
 
     /// So many there are.
     pub(crate) fn recount(&self, count: u64) {
         self.count.store(count, Ordering::Relaxed);
+    }
+
+    /// Nobody knows how many there are now: the next row counts them.
+    pub(crate) fn forget(&self) {
+        self.recount(UNCOUNTED);
     }
 }
 
@@ -62,14 +71,9 @@ pub(crate) fn sweep_rows(
     let mut left = 0;
     let mut range = Some(range);
     while let Some(part) = range.take() {
-        let page = store::scan_page(&*store.view()?, &part, SWEEP_STEP_ROWS)?;
-        let over = page.rows.into_iter().filter(|(key, value)| {
-            let is_over = is_over(key, value);
-            left += u64::from(!is_over);
-            is_over
-        });
-        let over: Vec<_> = over.collect();
-        for group in over.chunks(store::limits::CONDITIONS_PER_COMMIT_MAX) {
+        let step = look(&*store.view()?, &part, &is_over)?;
+        left += step.left;
+        for group in step.over.chunks(store::limits::CONDITIONS_PER_COMMIT_MAX) {
             let commit = group.iter().fold(Commit::new(), |commit, (key, value)| {
                 let condition = Expected::Value(value.clone());
                 commit.when(key.clone(), condition).write(Write::delete(key.clone()))
@@ -80,9 +84,42 @@ pub(crate) fn sweep_rows(
                 Err(error) => return Err(error.into()),
             }
         }
-        range = page.rest;
+        range = step.rest;
     }
     Ok(left)
+}
+
+/// What one step of a sweep found.
+#[derive(Default)]
+struct Step {
+    over: Vec<(Vec<u8>, Vec<u8>)>,
+    left: u64,
+    /// Where the next one goes on.
+    rest: Option<KeyRange>,
+}
+
+fn look(
+    view: &dyn View,
+    range: &KeyRange,
+    is_over: &impl Fn(&[u8], &[u8]) -> bool,
+) -> Result<Step, StoreError> {
+    let mut step = Step::default();
+    let (mut rows, mut bytes) = (0, 0);
+    view.scan(range, &mut |key, value| {
+        rows += 1;
+        if is_over(key, value) {
+            bytes += key.len() + value.len();
+            step.over.push((key.to_vec(), value.to_vec()));
+        } else {
+            step.left += 1;
+        }
+        if rows < SWEEP_STEP_ROWS && bytes < SWEEP_STEP_BYTES {
+            return ControlFlow::Continue(());
+        }
+        step.rest = Some(range.after(key));
+        ControlFlow::Break(())
+    })?;
+    Ok(step)
 }
 
 const UNCOUNTED: u64 = u64::MAX;

@@ -138,11 +138,11 @@ impl Service {
         let first = today.saturating_sub(DAYS_KEPT);
         let sweep = move || {
             sweep_rows(&*store, keys::tls_days_before(TLS_REPORT, first), |_, _| true)?;
-            sweep_rows(&*store, keys::tls_days_before(TLS_COUNT, first), |_, _| true)?;
-            sweep_rows(&*store, KeyRange::prefix(TLS_COUNT), |_, _| false)
+            sweep_rows(&*store, keys::tls_days_before(TLS_COUNT, first), |_, _| true)
         };
-        self.shared.tls_count_room.recount(blocking(sweep).await?);
-        Ok(())
+        let swept = blocking(sweep).await;
+        self.shared.tls_count_room.forget();
+        swept.map(drop)
     }
 }
 
@@ -157,7 +157,9 @@ pub(super) fn check(store: &dyn Store, report: &mut Report) -> Result<(), StoreE
         ControlFlow::Continue(())
     })?;
     view.scan(&KeyRange::prefix(TLS_REPORT), &mut |key, value| {
-        if let Err(error) = decode_report(key, value) {
+        if keys::tls_report_domain(key).is_none() {
+            report.note(None, strange_key(key));
+        } else if let Err(error) = decode_report(key, value) {
             report.note(None, error);
         }
         ControlFlow::Continue(())

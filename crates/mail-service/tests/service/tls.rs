@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mail_service::limits::SWEEP_STEP_BYTES;
 use mail_service::tls::{
     Counted, Counts, DAYS_KEPT, Failure, FailureKind, KeptPolicy, Ruler, Subject,
 };
@@ -119,4 +120,53 @@ async fn more_rows_than_one_commit_may_compare_are_swept() {
     setup.clock.advance(3600 * i64::from(mail_service::WINDOW_HOURS_MAX) + 1);
     service.sweep().await.unwrap();
     assert_eq!(rows(&*store, b"y"), 0);
+}
+
+#[tokio::test]
+async fn rows_whose_keys_cannot_be_right_are_found_by_the_check() {
+    let setup = Setup::new(Sharing::Exclusive);
+    let store: Arc<dyn Store> = Arc::new(Mem::new());
+    let service = setup.open(Arc::clone(&store)).await;
+    let day = keys::story_day(service.now_secs());
+    assert!(service.claim_tls_report(day, "far.example").await.unwrap());
+    service.keep_tls_counts([1; 8], &[counted(day, 0, "far.example", 1)]).await.unwrap();
+    assert!(check(&*store).unwrap().is_clean());
+    let value = |key: &[u8]| store.view().unwrap().get(key).unwrap().unwrap();
+    let report = value(&keys::tls_report(day, "far.example"));
+    let count = value(&keys::tls_count(day, "far.example", [1; 8], 0));
+    let strange = [
+        (b"tr\0\0".to_vec(), &report),
+        (keys::tls_report(day, ""), &report),
+        (keys::tls_report(day, "a\0b"), &report),
+        ([&keys::tls_report(day, "a")[..], b"\xff"].concat(), &report),
+        (b"tc\0\0".to_vec(), &count),
+        (keys::tls_count(day, "a\0b", [1; 8], 0), &count),
+    ];
+    for (found, (key, value)) in strange.into_iter().enumerate() {
+        let put = Write::put(key.clone(), value.clone());
+        store.commit_wait(Commit::new().write(put)).unwrap();
+        assert_eq!(check(&*store).unwrap().findings.len(), found + 1, "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn more_bytes_than_one_step_may_hold_are_swept() {
+    let setup = Setup::new(Sharing::Exclusive);
+    let store: Arc<dyn Store> = Arc::new(Mem::new());
+    let service = setup.open(Arc::clone(&store)).await;
+    let day = keys::story_day(service.now_secs());
+    let value = vec![0; store::limits::VALUE_BYTES_MAX];
+    let count = u32::try_from(SWEEP_STEP_BYTES / value.len() * 2 + 1).unwrap();
+    let put = |n| {
+        let key = keys::tls_count(day - DAYS_KEPT - 1, "far.example", [1; 8], n);
+        store.commit_wait(Commit::new().write(Write::put(key, value.clone()))).unwrap();
+    };
+    (0..count).for_each(put);
+    service.keep_tls_counts([1; 8], &[counted(day, 0, "far.example", 1)]).await.unwrap();
+    assert_eq!(rows(&*store, b"tc"), count as usize + 1);
+    service.sweep().await.unwrap();
+    assert_eq!(rows(&*store, b"tc"), 1, "the one of today");
+    // They are counted anew, and another finds room.
+    service.keep_tls_counts([2; 8], &[counted(day, 0, "far.example", 1)]).await.unwrap();
+    assert_eq!(rows(&*store, b"tc"), 2);
 }

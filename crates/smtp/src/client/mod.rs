@@ -20,6 +20,7 @@ mod link;
 mod mta_sts;
 mod noted;
 mod pool;
+mod posts;
 mod queue;
 mod relay;
 mod report;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dns::Resolver;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url, redirect};
@@ -64,7 +65,7 @@ impl Web {
         &self,
         mut url: Url,
         kind: &'static str,
-        body: Vec<u8>,
+        body: Bytes,
     ) -> Result<(), String> {
         let host = url.host_str().ok_or("the place has no host")?.to_owned();
         url.set_port(Some(self.port)).map_err(|()| "the place has no port")?;

@@ -2,23 +2,30 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
-use mail_service::keys;
 use mail_service::queue::{QueueRunner, RunnerSettings};
+use mail_service::tls::{Counted, Counts, Ruler, Subject};
+use mail_service::{Service, keys};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sender_auth::{Signer, SigningKey};
 use serde_json::Value;
 use smtp::{Direct, OutboundTransport, TlsReporter};
+use store::mem::Mem;
+use store::{Commit, Store, Write};
 use testkit::dns::{Fault, NameServer, Zone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::{Authority, Certificate};
+use crate::common::Harness;
 use crate::sink::{Manners, Sink};
 use crate::site::{HOSTNAME, Site, direct};
 
@@ -29,6 +36,8 @@ struct PolicyServer {
     port: u16,
     answers: Arc<AtomicBool>,
     requests: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// Told of each request.
+    asked: Arc<Notify>,
 }
 
 impl PolicyServer {
@@ -59,14 +68,15 @@ impl PolicyServer {
         let answers = Arc::new(AtomicBool::new(true));
         let is_up = Arc::clone(&answers);
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let asked = Arc::clone(&requests);
+        let asked = Arc::new(Notify::new());
+        let (written, told) = (Arc::clone(&requests), Arc::clone(&asked));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 if !is_up.load(Ordering::SeqCst) {
                     continue;
                 }
                 let (acceptor, response) = (acceptor.clone(), response.clone());
-                let asked = Arc::clone(&asked);
+                let (written, told) = (Arc::clone(&written), Arc::clone(&told));
                 tokio::spawn(async move {
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
                     let mut request = Vec::new();
@@ -75,13 +85,27 @@ impl PolicyServer {
                             return;
                         }
                     }
-                    asked.lock().unwrap().push(request);
+                    let is_never_answered = request.starts_with(b"POST /never ");
+                    written.lock().unwrap().push(request);
+                    told.notify_one();
+                    if is_never_answered {
+                        std::future::pending::<()>().await;
+                    }
                     let _ = stream.write_all(response.as_bytes()).await;
                     let _ = stream.shutdown().await;
                 });
             }
         });
-        Self { port, answers, requests }
+        Self { port, answers, requests, asked }
+    }
+
+    async fn wait_for_requests(&self, count: usize) {
+        let come = async {
+            while self.requests().len() < count {
+                self.asked.notified().await;
+            }
+        };
+        timeout(PATIENCE, come).await.unwrap();
     }
 
     fn requests(&self) -> Vec<Vec<u8>> {
@@ -126,6 +150,9 @@ async fn counted(site: &Site, direct: &Direct) -> String {
 }
 
 const DAY_SECS: i64 = 86_400;
+
+/// Less than what a request may take, and more than a slow machine needs.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 struct Case {
     authority: Authority,
@@ -623,3 +650,117 @@ async fn a_reporter_ends_when_the_last_attempt_is_over_and_loses_nothing_of_it()
 
 /// Longer than the pause between two.
 const SOME_WRITES: std::time::Duration = std::time::Duration::from_secs(200);
+/// Counts a session of a domain on a day that is over; which.
+async fn count_before(service: &Service, number: u32, domain: &str) -> u32 {
+    let day = keys::story_day(service.now_secs()) - 2;
+    let subject = Subject::new(domain, Ruler::Nobody, Vec::new());
+    let counts = Counts { successes: 1, ..Counts::default() };
+    let counted = Counted { day, number, subject, counts };
+    service.keep_tls_counts([1; 8], &[counted]).await.unwrap();
+    day
+}
+
+/// Reports while some places do not answer, and one does.
+struct HeldUp {
+    case: Case,
+    site: Site,
+    day: u32,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+    _names: NameServer,
+}
+
+/// All of them were asked.
+async fn held_up() -> HeldUp {
+    let (case, _) = case("right name").await;
+    let place = case.authority.sign("tls.far.example");
+    let answer = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let web = PolicyServer::saying(&place, answer.to_owned()).await;
+    let mut zone = "@ MX 10 mx\nmx A 127.0.0.1\ntls A 127.0.0.1\n".to_owned();
+    let places = ["never", "never", "never", "in"];
+    for (n, place) in places.iter().enumerate() {
+        let rua = format!("rua=https://tls.far.example/{place}");
+        zone.push_str(&format!("_smtp._tls.d{n} TXT \"v=TLSRPTv1; {rua}\"\n"));
+    }
+    let names = NameServer::start(&[Zone::parse("far.example", &zone)]);
+    let (routes, direct) = direct(&names, case.sink.port, |settings| {
+        settings.policy_port = web.port;
+        settings.authorities = Some(case.authority.pem.clone().into_bytes());
+    });
+    let site = Site::new(routes).await;
+    let mut day = 0;
+    for n in 0..4 {
+        day = count_before(&site.harness.service, n, &format!("d{n}.far.example")).await;
+    }
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(reporter(&site, &direct, None).run(async {
+        let _ = stopped.await;
+    }));
+    pass(Duration::from_secs(3601)).await;
+    web.wait_for_requests(places.len()).await;
+    HeldUp { case, site, day, stop, running, _names: names }
+}
+
+/// Lets time pass for those who wait for it already.
+async fn pass(time: Duration) {
+    tokio::task::yield_now().await;
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// RFC 8460 §5.5
+#[tokio::test]
+async fn a_place_that_never_answers_holds_up_neither_other_reports_nor_the_end() {
+    let HeldUp { site, day, stop, running, .. } = held_up().await;
+    stop.send(()).unwrap();
+    timeout(PATIENCE, running).await.unwrap().unwrap();
+    let left = site.harness.service.unreported_tls_domains(day).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_place_that_never_answers_does_not_keep_counts_from_being_written() {
+    let HeldUp { case, site, stop, running, _names, .. } = held_up().await;
+    site.queue("x@far.example", MESSAGE, |_| {}).await;
+    site.runner.run_due().await.unwrap();
+    assert_eq!(case.sink.taken().len(), 1);
+    pass(Duration::from_secs(61)).await;
+    let service = &site.harness.service;
+    let day = keys::story_day(service.now_secs());
+    let is_written = async || {
+        let today = service.unreported_tls_domains(day).await.unwrap();
+        let before = service.unreported_tls_domains(day - 1).await.unwrap();
+        !today.is_empty() || !before.is_empty()
+    };
+    let written = async {
+        while !is_written().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, written).await.unwrap();
+    stop.send(()).unwrap();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn of_a_domain_whose_counts_cannot_be_read_nothing_is_reported() {
+    let key = sender_auth::keys::generate_ed25519().unwrap();
+    let key = SigningKey { domain: "pillarbox.example".to_owned(), selector: "s".to_owned(), key };
+    let signer = Some(Arc::new(Signer::new(vec![key]).unwrap()));
+    let rua = "TXT \"v=TLSRPTv1; rua=mailto:tls@far.example\"";
+    let zone = format!("_smtp._tls.a {rua}\n_smtp._tls.b {rua}\n");
+    let names = NameServer::start(&[Zone::parse("far.example", &zone)]);
+    let (_, direct) = direct(&names, 9, |_| {});
+    let store: Arc<dyn Store> = Arc::new(Mem::new());
+    let service = Harness::on(Arc::clone(&store), 1 << 20).await.service;
+    let day = count_before(&service, 0, "b.far.example").await;
+    let damaged = Write::put(keys::tls_count(day, "a.far.example", [1; 8], 1), b"\xff");
+    store.commit_wait(Commit::new().write(damaged)).unwrap();
+    let now = service.now_secs();
+    let domain = "pillarbox.example".to_owned();
+    let mut reporter = TlsReporter::new(service.clone(), direct, domain, signer);
+    assert_eq!(reporter.report_until(now).await, 1, "the other one");
+    assert_eq!(service.unreported_tls_domains(day).await.unwrap(), ["a.far.example"]);
+    assert_eq!(service.list_queue(None).await.unwrap().len(), 1);
+}
