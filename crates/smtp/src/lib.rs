@@ -14,6 +14,7 @@ mod connection;
 mod delivery;
 mod header;
 mod held;
+mod http;
 mod inbound;
 mod intake;
 mod login;

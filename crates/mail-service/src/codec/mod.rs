@@ -264,6 +264,14 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| "a text is not UTF-8")
     }
 
+    /// Text with its length, owned.
+    ///
+    /// # Errors
+    /// If fewer bytes are left or they are not UTF-8.
+    pub fn string(&mut self) -> Result<String, Fault> {
+        self.text().map(str::to_owned)
+    }
+
     /// Bytes whose length the record's version tells.
     ///
     /// # Errors

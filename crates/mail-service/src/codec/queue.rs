@@ -120,15 +120,15 @@ fn write_terms(w: &mut Writer, terms: &Terms) {
 }
 
 fn read_terms(r: &mut Reader<'_>) -> Result<Terms, Fault> {
-    let sender = r.option(owned)?;
+    let sender = r.option(Reader::string)?;
     let origin = match r.byte()? {
-        0 => Origin::Account(owned(r)?),
+        0 => Origin::Account(r.string()?),
         1 => Origin::Server,
         2 => Origin::Stranger,
         3 => Origin::Vouched,
         _ => return Err("its origin is not known"),
     };
-    let envid = r.option(owned)?;
+    let envid = r.option(Reader::string)?;
     let ret = match r.byte()? {
         0 => None,
         1 => Some(Ret::Full),
@@ -152,7 +152,7 @@ fn read_terms(r: &mut Reader<'_>) -> Result<Terms, Fault> {
     if marks > MARKS_MAX {
         return Err("its marks are not known");
     }
-    let forwarded_as = if has(FORWARDED) { Some(owned(r)?) } else { None };
+    let forwarded_as = if has(FORWARDED) { Some(r.string()?) } else { None };
     Ok(Terms {
         sender,
         forwarded_as,
@@ -197,7 +197,7 @@ fn write_recipient(w: &mut Writer, recipient: &QueuedRecipient) {
 }
 
 fn read_recipient(r: &mut Reader<'_>) -> Result<QueuedRecipient, Fault> {
-    let address = owned(r)?;
+    let address = r.string()?;
     let notify = match r.byte()? {
         0 => Notify::Unasked,
         1 => Notify::Never,
@@ -206,7 +206,8 @@ fn read_recipient(r: &mut Reader<'_>) -> Result<QueuedRecipient, Fault> {
         }
         _ => return Err("what is to be told is not known"),
     };
-    let original = r.option(|r| Ok(OriginalRecipient { kind: owned(r)?, address: owned(r)? }))?;
+    let original =
+        r.option(|r| Ok(OriginalRecipient { kind: r.string()?, address: r.string()? }))?;
     let progress = read_progress(r)?;
     let (attempts, since, next) = (r.number_u32()?, r.signed()?, r.signed()?);
     let waited_secs = r.signed()?;
@@ -217,14 +218,15 @@ fn read_recipient(r: &mut Reader<'_>) -> Result<QueuedRecipient, Fault> {
     };
     let reply = r.option(|r| {
         let status = [r.number_u16()?, r.number_u16()?, r.number_u16()?];
-        Ok(Reply { status, smtp: r.option(owned)?, remote: r.option(owned)?, text: owned(r)? })
+        Ok(Reply {
+            status,
+            smtp: r.option(Reader::string)?,
+            remote: r.option(Reader::string)?,
+            text: r.string()?,
+        })
     })?;
     let to = Recipient { address, notify, original };
     Ok(QueuedRecipient { to, progress, attempts, since, next, waited_secs, warned, reply })
-}
-
-fn owned(r: &mut Reader<'_>) -> Result<String, Fault> {
-    r.text().map(str::to_owned)
 }
 
 pub(super) fn write_progress(w: &mut Writer, progress: Progress) {

@@ -23,9 +23,9 @@ pub fn encode_policy(policy: &KeptPolicy) -> Vec<u8> {
 /// `CorruptRecord`.
 pub fn decode_policy(key: &[u8], value: &[u8]) -> Result<KeptPolicy, CorruptRecord> {
     decode(key, value, VERSION, |r| {
-        let id = read_text(r)?;
+        let id = r.string()?;
         let (fetched_at, ends_at) = (r.signed()?, r.signed()?);
-        Ok(KeptPolicy { id, fetched_at, ends_at, text: read_text(r)? })
+        Ok(KeptPolicy { id, fetched_at, ends_at, text: r.string()? })
     })
 }
 
@@ -63,7 +63,7 @@ pub fn decode_counted(
             2 => Ruler::Tlsa,
             _ => return Err("what ruled is not known"),
         };
-        let (policy, successes) = (r.list(read_text)?, r.number()?);
+        let (policy, successes) = (r.list(Reader::string)?, r.number()?);
         let listed = r.list(|r| Ok((read_failure(r)?, r.number()?)))?;
         let length = listed.len();
         let failures: BTreeMap<Failure, u64> = listed.into_iter().collect();
@@ -125,9 +125,9 @@ fn read_failure(r: &mut Reader<'_>) -> Result<Failure, Fault> {
         9 => FailureKind::StsWebpkiInvalid,
         _ => return Err("what went wrong is not known"),
     };
-    let host = r.option(read_text)?;
+    let host = r.option(Reader::string)?;
     let address = r.option(read_address)?;
-    Ok(Failure { kind, host, address, reason: read_text(r)? })
+    Ok(Failure { kind, host, address, reason: r.string()? })
 }
 
 /// Its octets tell of which kind it is.
@@ -135,10 +135,6 @@ fn read_address(r: &mut Reader<'_>) -> Result<IpAddr, Fault> {
     let octets = r.bytes()?;
     let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).map_err(|_| "no address")
-}
-
-fn read_text(r: &mut Reader<'_>) -> Result<String, Fault> {
-    r.text().map(str::to_owned)
 }
 
 const VERSION: u8 = 1;

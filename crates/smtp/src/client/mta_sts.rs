@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use mail_service::tls::{FailureKind, KeptPolicy};
 use mail_service::{Service, ServiceError};
-use reqwest::{Response, StatusCode};
+use reqwest::StatusCode;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::sts::{self, Mode, Policy};
-use super::web::{Web, causes};
+use super::web::Web;
+use crate::http::{causes, read_bounded};
 
 /// All policies that are known.
 #[derive(Default)]
@@ -238,21 +239,10 @@ async fn fetch(web: &Web, domain: &str) -> Result<Policy, PolicyFault> {
         // RFC 8461 §3.2: a guard against places where strangers leave files.
         return Err(format!("{host} tells its policy as {kind:?}").into());
     }
-    let text = bounded(response).await?;
+    let text = read_bounded(response, POLICY_BYTES_MAX).await?;
+    let text = text.ok_or_else(|| "the policy is too long".to_owned())?;
     let invalid = FailureKind::StsPolicyInvalid;
     sts::parse(&text).map_err(|why| PolicyFault { kind: invalid, reason: why.to_owned() })
-}
-
-/// RFC 8461 §3.3 suggests a limit of 64 kilobytes.
-async fn bounded(mut response: Response) -> Result<Vec<u8>, PolicyFault> {
-    let mut text = Vec::new();
-    while let Some(piece) = response.chunk().await? {
-        if text.len() + piece.len() > POLICY_BYTES_MAX {
-            return Err("the policy is too long".to_owned().into());
-        }
-        text.extend_from_slice(&piece);
-    }
-    Ok(text)
 }
 
 /// Whether it is the certificate of the server that is wrong.
@@ -269,6 +259,7 @@ fn is_of_certificate(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
+/// RFC 8461 §3.3 suggests a limit of 64 kilobytes.
 const POLICY_BYTES_MAX: usize = 64 * 1024;
 
 /// RFC 8461 §3.3: at most one attempt in five minutes for each id.

@@ -11,6 +11,7 @@ use reqwest::{Client, Url, redirect};
 use rustls::ClientConfig;
 
 use super::targets::Reach;
+use crate::http::causes;
 
 /// Asks them with verified certificates, at addresses that may be dialled, and follows nothing to
 /// another place.
@@ -76,16 +77,6 @@ impl Web {
             false => Err(format!("{host} answers {}", response.status())),
         }
     }
-}
-
-/// An error with its causes, in which the real one is.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
-    let (mut text, mut source) = (error.to_string(), error.source());
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Addresses of one server that are tried.

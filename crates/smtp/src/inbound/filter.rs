@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::{Client, RequestBuilder, StatusCode, Url, redirect};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::answer::{self, FilterVerdict};
 use super::decide::NoVerdict;
 use super::program::FilterProgram;
+use crate::http::{causes, read_bounded};
 
 /// A content filter.
 #[derive(Debug)]
@@ -94,34 +95,13 @@ impl Filter {
 }
 
 async fn post(request: RequestBuilder, message: Bytes) -> Result<FilterVerdict, String> {
-    let response = request.body(message).send().await;
-    let body = read_body(response.map_err(|error| told(&error))?).await?;
-    answer::read(&body).map_err(str::to_owned)
-}
-
-async fn read_body(mut response: Response) -> Result<Vec<u8>, String> {
+    let response = request.body(message).send().await.map_err(|error| causes(&error))?;
     if response.status() != StatusCode::OK {
         return Err(format!("it answers {}", response.status().as_u16()));
     }
-    let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| told(&error))? {
-        if body.len() + piece.len() > ANSWER_BYTES_MAX {
-            return Err("its answer is too long".to_owned());
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body)
-}
-
-/// The cause stands in the sources of an error.
-fn told(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+    let body = read_bounded(response, ANSWER_BYTES_MAX).await.map_err(|error| causes(&error))?;
+    let body = body.ok_or("its answer is too long")?;
+    answer::read(&body).map_err(str::to_owned)
 }
 
 /// The envelope, as rspamd wants to be told. What cannot stand in a field is left out.
