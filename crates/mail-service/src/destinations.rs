@@ -229,20 +229,39 @@ impl Service {
         self.shared.config.domains.iter().any(is)
     }
 
+    /// Whether an address that nobody here has is one that somebody elsewhere may have.
+    fn is_elsewhere(&self, address: &str) -> bool {
+        let domain = address.rsplit_once('@').map(|(_, domain)| domain);
+        domain.is_some_and(|domain| !self.is_ours(domain))
+    }
+
+    /// Who is the postmaster without a domain, and the one at this server's name, if nobody is
+    /// called so: mail for them is taken wherever there is one at all. RFC 5321 §4.5.1
+    fn postmaster(&self, asked: &AccountName) -> Option<AccountName> {
+        let config = &self.shared.config;
+        let is_asked = match asked.as_str().rsplit_once('@') {
+            None => asked.as_str() == POSTMASTER,
+            Some((local, host)) => {
+                local == POSTMASTER && config.queue.hostname.eq_ignore_ascii_case(host)
+            }
+        };
+        let usual = config.domains.first().filter(|_| is_asked)?;
+        AccountName::new(&format!("{POSTMASTER}@{usual}")).ok()
+    }
+
     async fn walk_from(&self, recipient: &str) -> Result<Destinations, DeliverError> {
-        let domains = self.shared.config.domains.clone();
         let Ok(name) = AccountName::new(recipient) else {
             // No account can be called so; somebody elsewhere can.
-            if is_elsewhere(recipient, &domains) {
+            if self.is_elsewhere(recipient) {
                 let remote = vec![recipient.to_owned()];
                 let kind = AddressKind::Elsewhere;
                 return Ok(Destinations { remote, kind, ..Destinations::default() });
             }
             return Err(DeliverError::NoSuchUser);
         };
-        let recipient = recipient.to_owned();
+        let (service, recipient) = (self.clone(), recipient.to_owned());
         let walked = self.shared.read(move |view| {
-            let mut walk = Walk::new(view, &domains, CatchAll::Asked);
+            let mut walk = Walk::new(view, &service, CatchAll::Asked);
             walk.run(name, Some(&recipient))?;
             Ok(walk.found)
         });
@@ -261,12 +280,13 @@ impl Service {
         address: &str,
     ) -> Result<bool, ServiceError> {
         let Ok(name) = AccountName::new(address) else { return Ok(false) };
-        let domains = self.shared.config.domains.clone();
+        let service = self.clone();
         let read = self.shared.read(move |view| {
-            if own_route(view, &name, &domains)?.is_some_and(|route| route.account == account) {
+            let own = own_route(view, &name, &service.shared.config.domains)?;
+            if own.is_some_and(|route| route.account == account) {
                 return Ok(true);
             }
-            let mut walk = Walk::new(view, &domains, CatchAll::Passed);
+            let mut walk = Walk::new(view, &service, CatchAll::Passed);
             walk.run(name, None)?;
             let Destinations { local, remote, .. } = walk.found;
             Ok(remote.is_empty() && matches!(&local[..], [it] if it.route.account == account))
@@ -315,12 +335,6 @@ fn own_route(
     Ok(account.map(|account| Route { account, detail: Some(detail) }))
 }
 
-/// Whether an address that nobody here has is one that somebody elsewhere may have.
-fn is_elsewhere(address: &str, domains: &[String]) -> bool {
-    let domain = address.rsplit_once('@').map(|(_, domain)| domain);
-    domain.is_some_and(|domain| !domains.iter().any(|ours| ours.eq_ignore_ascii_case(domain)))
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CatchAll {
     Asked,
@@ -330,7 +344,7 @@ enum CatchAll {
 /// A walk from one address to all that it stands for.
 struct Walk<'a> {
     view: &'a dyn View,
-    domains: &'a [String],
+    service: &'a Service,
     catch_all: CatchAll,
     seen: HashSet<AccountName>,
     open: Vec<AccountName>,
@@ -338,9 +352,9 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(view: &'a dyn View, domains: &'a [String], catch_all: CatchAll) -> Self {
+    fn new(view: &'a dyn View, service: &'a Service, catch_all: CatchAll) -> Self {
         let (seen, open, found) = (HashSet::new(), Vec::new(), Destinations::default());
-        Self { view, domains, catch_all, seen, open, found }
+        Self { view, service, catch_all, seen, open, found }
     }
 
     /// `spelt` is the first address as its sender spelt it: elsewhere the letter case of a local
@@ -364,7 +378,7 @@ impl<'a> Walk<'a> {
         if self.follow(name)? {
             return Ok(());
         }
-        if let Some(route) = own_route(self.view, name, self.domains)? {
+        if let Some(route) = self.own_route(name)? {
             self.deliver_to(name, route);
             return Ok(());
         }
@@ -380,7 +394,12 @@ impl<'a> Walk<'a> {
         {
             return Ok(());
         }
-        if is_elsewhere(name.as_str(), self.domains) {
+        if self.catch_all == CatchAll::Asked
+            && let Some(postmaster) = self.service.postmaster(name)
+        {
+            self.open.push(postmaster);
+        }
+        if self.service.is_elsewhere(name.as_str()) {
             if spelt.is_some() {
                 self.found.kind = AddressKind::Elsewhere;
             }
@@ -399,7 +418,7 @@ impl<'a> Walk<'a> {
         for target in parse(&key, &value)? {
             if target == *name {
                 // Mail is kept here and goes elsewhere too.
-                if let Some(route) = own_route(self.view, name, self.domains)? {
+                if let Some(route) = self.own_route(name)? {
                     self.deliver_to(name, route);
                 }
             } else {
@@ -407,6 +426,10 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(true)
+    }
+
+    fn own_route(&self, name: &AccountName) -> Result<Option<Route>, ServiceError> {
+        own_route(self.view, name, &self.service.shared.config.domains)
     }
 
     fn deliver_to(&mut self, name: &AccountName, route: Route) {
@@ -436,6 +459,9 @@ pub(crate) fn parse_alias(key: &[u8], value: &[u8]) -> Result<Alias, CorruptReco
     let targets = targets.iter().map(|name| name.as_str().to_owned()).collect();
     Ok(Alias { address: address.to_owned(), targets })
 }
+
+/// RFC 2142 §5
+const POSTMASTER: &str = "postmaster";
 
 const VERSION: u8 = 1;
 

@@ -14,7 +14,7 @@ use crate::arc::{
 use crate::domain;
 use crate::message::Message;
 use crate::results::Results;
-use crate::sign::{Content, Ready, Signer};
+use crate::sign::{Content, Purpose, Ready, Signer};
 
 impl Signer {
     /// A set for a message that is sent on, in the name of this domain: three fields, each ended
@@ -45,7 +45,7 @@ impl Signer {
         }
         let message = Message::new(message);
         let place = place(&message, results.chain)?;
-        let content = Content::new(&message, domain, now, &["DKIM-Signature"]);
+        let content = Content::new(&message, domain, now, Purpose::Seal);
         set(&place, &content, ready, results)
     }
 }

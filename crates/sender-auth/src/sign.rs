@@ -1,9 +1,8 @@
 //! Our own signatures: each message gets one by every key of its author's domain, so that who
 //! verifies can take the strongest it knows. RFC 6376 §3.5, §5; RFC 8463
 //!
-//! Fields that are not there are signed as absent, but for those that servers on the way may add;
-//! and those that are there once more than they occur, so that nobody can add one afterwards. There
-//! is no `l=`: the whole body is signed.
+//! Fields that are not there are signed as absent, and those that are there once more than they
+//! occur, so that nobody can add one afterwards. There is no `l=`: the whole body is signed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -121,13 +120,22 @@ impl Signer {
         if message.has_too_many_fields() {
             return None;
         }
-        let content = Content::new(&message, domain, now, &[]);
+        let content = Content::new(&message, domain, now, Purpose::Origin);
         let mut fields = Vec::new();
         for ready in keys {
             fields.extend_from_slice(&content.field("DKIM-Signature", "v=1", ready)?);
         }
         Some(fields)
     }
+}
+
+/// What a signature is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The message begins here, and has all fields that it needs.
+    Origin,
+    /// It is sent on as it came. RFC 8617 §4.1.2
+    Seal,
 }
 
 /// What signatures of a message's content have in common, by whatever key.
@@ -142,14 +150,14 @@ pub(crate) struct Content<'m> {
 }
 
 impl<'m> Content<'m> {
-    /// Of this message, as it is. Fields of the names `also` are signed, too, if there are any.
+    /// Of this message, as it is.
     pub(crate) fn new(
         message: &'m Message<'m>,
         domain: String,
         now: i64,
-        also: &[&'static str],
+        purpose: Purpose,
     ) -> Self {
-        let names = names(message, also);
+        let names = names(message, purpose);
         let hash = BASE64_STANDARD.encode(body_hash(message.body, Canonicalization::Relaxed));
         Self { message, domain, now, names, hash }
     }
@@ -186,15 +194,16 @@ impl Key {
 }
 
 /// The names of `h=`: what is there, and each once more. RFC 6376 §5.4, §8.15
-fn names(message: &Message<'_>, also: &[&'static str]) -> Vec<String> {
+fn names(message: &Message<'_>, purpose: Purpose) -> Vec<String> {
     let mut names = Vec::new();
     for name in SIGNED {
         let count = message.named(name).count();
-        if count == 0 && MENDED_ON_THE_WAY.contains(name) {
+        if count == 0 && purpose == Purpose::Seal && MENDED_ON_THE_WAY.contains(name) {
             continue;
         }
         names.extend(std::iter::repeat_n((*name).to_owned(), count.min(SAME_MAX) + 1));
     }
+    let also = (purpose == Purpose::Seal).then_some(&"DKIM-Signature");
     for name in SIGNED_IF_THERE.iter().chain(also) {
         let count = message.named(name).count();
         names.extend(std::iter::repeat_n((*name).to_owned(), count.min(SAME_MAX)));

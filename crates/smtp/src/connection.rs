@@ -280,7 +280,8 @@ impl<'a> Connection<'a> {
             Ok(found) => found,
             Err(error) => return failed(&error),
         };
-        if let Some(refusal) = self.refuse_way(address, &found) {
+        let sender = self.session.transaction().map_or("", |it| it.reverse_path.as_str());
+        if let Some(refusal) = refuse_way(self.server, sender, address, &found) {
             return refusal;
         }
         if self.server.settings.role != Role::Lmtp {
@@ -306,40 +307,39 @@ impl<'a> Connection<'a> {
         let visit = Visit { client, sender: sender.unwrap_or_default(), recipient };
         inbound.admit(&self.server.service, visit, &mut self.listings).await
     }
+}
 
-    /// Mail for other systems is taken from who has logged in, and for an address of ours that
-    /// stands for one elsewhere; else this would be an open relay (RFC 5321 §7.8). What comes back
-    /// to a path under which mail was forwarded goes on to its sender, and nothing else does: it
-    /// has no reverse-path (RFC 5321 §4.5.5).
-    fn refuse_way(&self, address: &str, found: &Destinations) -> Option<Reply> {
-        let role = self.server.settings.role;
-        let sender = self.session.transaction().map_or("", |it| it.reverse_path.as_str());
-        match (role, found.kind) {
-            // Whoever hands this over believes that it is ours.
-            (Role::Lmtp, AddressKind::Elsewhere) => return Some(failed(&DeliverError::NoSuchUser)),
-            (Role::Mx, AddressKind::Elsewhere) => return Some(NO_RELAYING),
-            (_, AddressKind::ReturnPath) if !sender.is_empty() => return Some(NOT_A_NOTICE),
-            _ if found.remote.is_empty() => return None,
-            (Role::Mx, AddressKind::Ours) if self.is_forwarding_refused() => {
-                return Some(NOT_FORWARDED);
-            }
-            _ => {}
+/// Mail for other systems is taken from who has logged in, and for an address of ours that stands
+/// for one elsewhere; else this would be an open relay (RFC 5321 §7.8). What comes back to a path
+/// under which mail was forwarded goes on to its sender, and nothing else does: it has no
+/// reverse-path (RFC 5321 §4.5.5).
+pub(crate) fn refuse_way(
+    server: &SmtpServer,
+    sender: &str,
+    address: &str,
+    found: &Destinations,
+) -> Option<Reply> {
+    let settings = &server.settings;
+    match (settings.role, found.kind) {
+        // Whoever hands this over believes that it is ours.
+        (Role::Lmtp, AddressKind::Elsewhere) => return Some(failed(&DeliverError::NoSuchUser)),
+        (Role::Mx, AddressKind::Elsewhere) => return Some(NO_RELAYING),
+        (_, AddressKind::ReturnPath) if !sender.is_empty() => return Some(NOT_A_NOTICE),
+        _ if found.remote.is_empty() => return None,
+        (Role::Mx, AddressKind::Ours) if settings.forwarding == Forwarding::Refused => {
+            return Some(NOT_FORWARDED);
         }
-        let outbound = self.server.settings.outbound.as_ref();
-        let can_leave = |out: &Arc<dyn Outbound>| found.remote.iter().all(|to| out.carries(to));
-        if !outbound.is_some_and(can_leave) {
-            return Some(NO_ROUTE);
-        }
-        if role == Role::Submission {
-            return None;
-        }
-        let path = self.server.service.forwarding_path(sender, address);
-        path.err().map(cannot_forward)
+        _ => {}
     }
-
-    fn is_forwarding_refused(&self) -> bool {
-        self.server.settings.forwarding == Forwarding::Refused
+    let can_leave = |out: &Arc<dyn Outbound>| found.remote.iter().all(|to| out.carries(to));
+    if !settings.outbound.as_ref().is_some_and(can_leave) {
+        return Some(NO_ROUTE);
     }
+    if settings.role == Role::Submission {
+        return None;
+    }
+    let path = server.service.forwarding_path(sender, address);
+    path.err().map(cannot_forward)
 }
 
 /// RFC 3463 §3.2

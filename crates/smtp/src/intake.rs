@@ -14,7 +14,8 @@ use bytes::Bytes;
 use mail_service::queue::{Action, Origin as Voucher, QueueId};
 use mail_service::story::Story;
 use mail_service::{
-    AccountName, DeliverError, Destinations, Placed, Route, Service, Staged, Staging, Verdict,
+    AccountName, DeliverError, Destinations, Placed, Route, Service, ServiceError, Staged, Staging,
+    Verdict,
 };
 use mail_types::AccountId;
 use net::{Peer, Security};
@@ -22,7 +23,7 @@ use sender_auth::{Results, Signer};
 use smtp_session::{Notify, OriginalRecipient, Recipient, Reply, Role, Transaction};
 use tracing::{debug, error};
 
-use crate::connection::{FULL_MAILBOX, cannot_forward};
+use crate::connection::{FULL_MAILBOX, cannot_forward, refuse_way};
 use crate::delivery::{deliver, deliver_patiently, failed, is_in_doubt};
 use crate::header::{Additions, End, HeaderBlock, Split, check_circle, check_hops, submitted};
 use crate::held::{Budget, Held};
@@ -57,7 +58,7 @@ pub(crate) struct Intake {
     account: Option<AccountId>,
     /// One for each accepted recipient, in their order.
     deliveries: Vec<Delivery>,
-    /// The copy for other systems.
+    /// The copy for other systems; `Err` when it cannot leave.
     outgoing: Option<Result<Box<dyn Outgoing>, DeliverError>>,
     trace: Trace,
     /// Who brings it, if that must be looked at.
@@ -145,13 +146,14 @@ impl Intake {
             story: story::begin(&origin, &transaction, id),
         };
         let outbound = server.settings.outbound.as_ref();
-        let all_out = intake.role == Role::Submission && outbound.is_some();
         let (mut outward, mut done) = (Vec::new(), Vec::new());
         for recipient in &transaction.recipients {
-            done.push(intake.add(recipient, all_out, &mut outward).await?);
+            let sender = &transaction.reverse_path;
+            done.push(intake.add(server, sender, recipient, &mut outward).await?);
         }
         intake.receipt = Receipt::asked(server, &transaction, id, done);
-        if let Some(outbound) = outbound.filter(|_| !outward.is_empty()) {
+        let leaves = intake.outgoing.is_none() && !outward.is_empty();
+        if let Some(outbound) = outbound.filter(|_| leaves) {
             let forwarded_as = intake.forwarding_path(&transaction.reverse_path)?;
             let transaction = Transaction { recipients: outward, ..transaction };
             let account = account_name(&intake.service, account).await?;
@@ -214,10 +216,12 @@ impl Intake {
     /// the message is taken, if anything does.
     async fn add(
         &mut self,
+        server: &SmtpServer,
+        sender: &str,
         recipient: &Recipient,
-        all_out: bool,
         outward: &mut Vec<Recipient>,
     ) -> Result<Option<Action>, Reply> {
+        let all_out = self.role == Role::Submission && server.settings.outbound.is_some();
         let mut delivery = Delivery {
             address: recipient.address.clone(),
             routes: Vec::new(),
@@ -226,7 +230,13 @@ impl Intake {
             staging: Ok(self.service.stage_delivery(&[])),
         };
         let found = self.service.destinations(&recipient.address).await;
-        let Destinations { local, remote, .. } = found.map_err(|error| failed(&error))?;
+        let found = found.map_err(|error| failed(&error))?;
+        if refuse_way(server, sender, &recipient.address, &found).is_some() {
+            // He was accepted, and stands for somebody else by now: when he is named again, it is
+            // said why not.
+            self.outgoing = Some(Err(DeliverError::Temporary(ServiceError::Busy)));
+        }
+        let Destinations { local, remote, .. } = found;
         delivery.is_forwarded = all_out || !remote.is_empty();
         let (count, is_kept) = (local.len() + remote.len(), !delivery.is_forwarded);
         for address in remote {

@@ -227,3 +227,37 @@ async fn mail_is_forwarded_under_its_own_path_where_that_finds_the_way() {
         assert!(path.ends_with("@mail.example"), "{path}");
     }
 }
+
+#[tokio::test]
+async fn an_address_at_the_name_of_the_server_is_here_for_all_who_ask() {
+    let mut setup = Setup::new(Sharing::Exclusive);
+    setup.config.domains = vec!["mail.example".to_owned(), "other.example".to_owned()];
+    setup.config.queue.hostname = "mx.host.example".to_owned();
+    let service = setup.open(Arc::new(Mem::new())).await;
+    let dock = account_of(&service, "dock").await.id();
+    let postmasters = ["postmaster", "postmaster@MX.host.example"];
+    for address in [&postmasters[..], &["dock@mx.host.example", "\"a b\"@Mx.host.example"]].concat()
+    {
+        assert_eq!(service.is_local(address).await, Ok(true), "{address}");
+        let found = service.destinations(address).await;
+        assert_eq!(found, Err(DeliverError::NoSuchUser), "{address}");
+    }
+    // RFC 5321 §4.5.1
+    set(&service, "postmaster@mail.example", &["dock"]).await;
+    for address in postmasters {
+        assert_eq!(ids(&service, address).await, (vec![dock], vec![]), "{address}");
+        assert_eq!(service.may_send_as(dock, address).await, Ok(false), "{address}");
+    }
+    for address in ["postmaster@other.example", "abuse@mx.host.example"] {
+        let found = service.destinations(address).await;
+        assert_eq!(found, Err(DeliverError::NoSuchUser), "{address}");
+    }
+    let far = service.destinations("postmaster@host.example").await.unwrap();
+    assert_eq!((far.local, far.kind), (vec![], AddressKind::Elsewhere));
+    // Who is called so comes first.
+    let pier = account_of(&service, "pier").await.id();
+    for address in postmasters {
+        set(&service, address, &["pier"]).await;
+        assert_eq!(ids(&service, address).await, (vec![pier], vec![]), "{address}");
+    }
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use smtp::Role;
 use store::StoreError;
 use store::fault::{Call, Fault, Faulty};
 use store::mem::Mem;
@@ -147,4 +148,35 @@ async fn a_shutdown_is_told_between_commands() {
     assert!(client.reply().await.starts_with("421 4.3.2"));
     drop(client);
     assert!(harness.shutdown.drained(Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn who_comes_to_stand_for_somebody_elsewhere_is_put_off_where_nothing_leads_there() {
+    const INFO: &str = "info@pillarbox.example";
+    for role in [Role::Lmtp, Role::Mx] {
+        let harness = Harness::of(role).await;
+        harness.service.set_alias(INFO, &["home".to_owned()]).await.unwrap();
+        let mut client = harness.connect().await;
+        client.say("MAIL FROM:<news@harbour.example>").await;
+        for recipient in [INFO, "work@pillarbox.example"] {
+            let accepted = client.say(&format!("RCPT TO:<{recipient}>")).await;
+            assert!(accepted.starts_with("250"), "{accepted}");
+        }
+        harness.service.set_alias(INFO, &["me@far.example".to_owned()]).await.unwrap();
+        assert!(client.say("DATA").await.starts_with("354"));
+        client.send("Subject: tide\r\n\r\nlow\r\n.\r\n").await;
+        let reply = client.reply().await;
+        assert!(reply.starts_with("451 4.3.0"), "{reply}");
+        if role == Role::Lmtp {
+            let reply = client.reply().await;
+            assert_eq!(reply, "250 2.0.0 <work@pillarbox.example> Delivered");
+        }
+        // The one reply of SMTP is for both.
+        let count = usize::from(role == Role::Lmtp);
+        assert_eq!(harness.messages("work", "INBOX").await.len(), count);
+        assert!(harness.messages("home", "INBOX").await.is_empty());
+        client.say("MAIL FROM:<news@harbour.example>").await;
+        let refused = client.say(&format!("RCPT TO:<{INFO}>")).await;
+        assert!(refused.starts_with("550 5.7.1"), "{refused}");
+    }
 }

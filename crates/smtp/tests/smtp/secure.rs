@@ -759,7 +759,7 @@ async fn of_a_domain_whose_counts_cannot_be_read_nothing_is_reported() {
     store.commit_wait(Commit::new().write(damaged)).unwrap();
     let now = service.now_secs();
     let domain = "pillarbox.example".to_owned();
-    let mut reporter = TlsReporter::new(service.clone(), direct, domain, signer);
+    let mut reporter = TlsReporter::new(service.clone(), direct, domain, watch::channel(signer).1);
     assert_eq!(reporter.report_until(now).await, 1, "the other one");
     assert_eq!(service.unreported_tls_domains(day).await.unwrap(), ["a.far.example"]);
     assert_eq!(service.list_queue(None).await.unwrap().len(), 1);
