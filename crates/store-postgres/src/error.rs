@@ -24,10 +24,14 @@ pub(crate) fn verdict(error: &tokio_postgres::Error) -> Verdict {
         return Verdict::Lost(unavailable);
     }
     match db.code() {
-        // The last can take the place of a serialization failure when two insert the same key.
+        // The third can take the place of a serialization failure when two insert the same key; the
+        // last two come when two make the same table, IF NOT EXISTS or not: which one depends on
+        // how far the other is.
         &SqlState::T_R_SERIALIZATION_FAILURE
         | &SqlState::T_R_DEADLOCK_DETECTED
-        | &SqlState::UNIQUE_VIOLATION => Verdict::Again(unavailable),
+        | &SqlState::UNIQUE_VIOLATION
+        | &SqlState::DUPLICATE_OBJECT
+        | &SqlState::DUPLICATE_TABLE => Verdict::Again(unavailable),
         &SqlState::DISK_FULL => Verdict::Refused(StoreError::StorageFull),
         _ => Verdict::Refused(unavailable),
     }
