@@ -391,15 +391,13 @@ class Checked(PostfixTest):
 
     TEXT = b"From: friend@far.example\r\nTo: me@mail.example\r\nSubject: tide\r\n\r\nbody\r\n"
 
-    def sealed(self, text, sets):
-        """By dkimpy, so many times."""
+    def sealed(self, text):
+        """By dkimpy."""
         import dkim
 
         private = (self.folder / "far.example-r.pem").read_bytes()
-        for _ in range(sets):
-            text = b"Authentication-Results: far.example; spf=none\r\n" + text
-            text = b"".join(dkim.arc_sign(text, b"r", b"far.example", private, b"far.example")) + text
-        return text
+        text = b"Authentication-Results: far.example; arc=none\r\n" + text
+        return b"".join(dkim.arc_sign(text, b"r", b"far.example", private, b"far.example")) + text
 
     def at_strangers_port(self, to, text):
         with smtplib.SMTP("127.0.0.1", self.ours.smtp) as smtp:
@@ -489,14 +487,12 @@ class Checked(PostfixTest):
             with self.assertRaises(dkim.ValidationError):
                 verifier.verify(idx=index, dnsfunc=self.record)
 
-    def test_chains_that_dkimpy_sealed_hold_until_the_text_changes(self):
-        text = self.signed(self.TEXT)
-        for sets in (1, 2, 3):
-            sealed = self.sealed(text, sets)
-            self.at_strangers_port(self.me, sealed)
-            self.at_strangers_port(self.me, sealed.replace(b": tide", b": time"))
-        found = [re.search(rb"arc=\w+", message).group().decode() for message in self.inbox()]
-        self.assertEqual(found, ["arc=pass", "arc=fail"] * 3)
+    def test_what_dkimpy_sealed_holds_until_the_text_changes(self):
+        sealed = self.sealed(self.signed(self.TEXT))
+        self.at_strangers_port(self.me, sealed)
+        self.at_strangers_port(self.me, sealed.replace(b": tide", b": time"))
+        found = [re.search(rb"\barc=\w+", message).group().decode() for message in self.inbox()]
+        self.assertEqual(found, ["arc=pass", "arc=fail"])
 
     def test_dkimpy_verifies_what_we_sealed_when_we_forwarded_it(self):
         import dkim
@@ -504,8 +500,8 @@ class Checked(PostfixTest):
         self.ours.run("alias", "add", "info@mail.example", "--to", "friend@far.example")
         # Postfix adds Date and Message-ID for clients of its own machine.
         text = self.signed(self.TEXT)
-        for sets in range(3):
-            self.at_strangers_port("info@mail.example", self.sealed(text, sets))
+        for sets, handed_in in enumerate((text, self.sealed(text))):
+            self.at_strangers_port("info@mail.example", handed_in)
             arrived = self.wait_for(lambda: self.theirs.mail("friend")[sets:])
             stored = arrived[-1].replace(b"\n", b"\r\n")
             seals = re.findall(rb"ARC-Seal: *i=(\d+)", stored)
@@ -517,7 +513,7 @@ class Checked(PostfixTest):
 
     def test_a_chain_that_was_broken_on_its_way_is_sealed_as_broken(self):
         self.ours.run("alias", "add", "info@mail.example", "--to", "friend@far.example")
-        broken = self.signed(self.sealed(self.TEXT, 1).replace(b"body", b"text"))
+        broken = self.signed(self.sealed(self.TEXT).replace(b"body", b"text"))
         self.at_strangers_port("info@mail.example", broken)
         stored = self.wait_for(lambda: self.theirs.mail("friend"))[0]
         self.assertRegex(stored, rb"ARC-Seal: i=2; a=rsa-sha256; cv=fail;")
