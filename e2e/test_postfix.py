@@ -502,10 +502,9 @@ class Checked(PostfixTest):
         text = self.signed(self.TEXT)
         for sets, handed_in in enumerate((text, self.sealed(text))):
             self.at_strangers_port("info@mail.example", handed_in)
-            arrived = self.wait_for(lambda: self.theirs.mail("friend")[sets:])
-            stored = arrived[-1].replace(b"\n", b"\r\n")
-            seals = re.findall(rb"ARC-Seal: *i=(\d+)", stored)
-            self.assertEqual(len(seals), sets + 1, stored)
+            # Which comes first in the folder is not said.
+            arrived = self.wait_for(lambda: [it for it in self.theirs.mail("friend") if it.count(b"ARC-Seal:") == sets + 1])
+            stored = arrived[0].replace(b"\n", b"\r\n")
             status, _, reason = dkim.arc_verify(stored, dnsfunc=self.record)
             self.assertEqual(status, b"pass", reason)
             changed = stored.replace(b"body", b"evil")
