@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use mail_types::{AccountId, MailboxId, MailboxName, MessageId, ModSeq, ThreadId, Uid};
 use mailbox::{Account, MembershipRow, apply};
-use store::{BlobId, BlobKey, Store, StoreError};
+use store::{BlobId, BlobKey, KeyRange, Store, StoreError, View};
 
 use crate::accounts::{Removal, parse_directory};
 use crate::codec::message::StoredMessage;
@@ -146,13 +146,7 @@ fn check_directory(
 
 /// Every grant can be read. One that is left of a list does no harm, so it is no finding.
 fn check_grants(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
-    let scanned = store.view()?.scan(&keys::grants_all(), &mut |key, value| {
-        if let Err(error) = read_grant(key, value) {
-            report.note(None, error);
-        }
-        ControlFlow::Continue(())
-    });
-    match scanned {
+    match check_rows(&*store.view()?, &keys::grants_all(), report, read_grant) {
         Err(error @ StoreError::Corrupt { .. }) => {
             report.note(None, error);
             Ok(())
@@ -163,13 +157,22 @@ fn check_grants(store: &dyn Store, report: &mut Report) -> Result<(), StoreError
 
 /// Every alias can be read. Whom it names need not exist: he may be made later.
 fn check_aliases(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
-    store.view()?.scan(&keys::aliases_all(), &mut |key, value| {
-        if let Err(error) = parse_alias(key, value) {
+    check_rows(&*store.view()?, &keys::aliases_all(), report, parse_alias)
+}
+
+/// Notes every row of a range that cannot be read.
+pub(crate) fn check_rows<T, E: fmt::Display>(
+    view: &dyn View,
+    range: &KeyRange,
+    report: &mut Report,
+    read: impl Fn(&[u8], &[u8]) -> Result<T, E>,
+) -> Result<(), StoreError> {
+    view.scan(range, &mut |key, value| {
+        if let Err(error) = read(key, value) {
             report.note(None, error);
         }
         ControlFlow::Continue(())
-    })?;
-    Ok(())
+    })
 }
 
 /// Rows and blobs that belong to no account that has a name or is being removed.

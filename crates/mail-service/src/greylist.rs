@@ -7,12 +7,11 @@
 //! is let in at once, so that filling it gains nobody what he would not have without it.
 
 use std::net::IpAddr;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use store::{Commit, KeyRange, Store, StoreError, View, Write};
 
-use crate::check::Report;
+use crate::check::{Report, check_rows};
 use crate::codec::{CorruptRecord, Writer, decode};
 use crate::error::ServiceError;
 use crate::keys::{self, GREYLIST, GREYLIST_HASH_BYTES};
@@ -146,13 +145,7 @@ fn is_over(key: &[u8], value: &[u8], now: i64) -> bool {
 
 /// Every row can be read.
 pub(crate) fn check_greylist(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
-    store.view()?.scan(&KeyRange::prefix(GREYLIST), &mut |key, value| {
-        if let Err(error) = parse(key, value) {
-            report.note(None, error);
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(())
+    check_rows(&*store.view()?, &KeyRange::prefix(GREYLIST), report, parse)
 }
 
 /// Mail servers of one site share a network, and one may try again for another. RFC 6647 §5

@@ -1,12 +1,11 @@
 //! Forgetting stories, and comparing their rows with each other.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use store::{Commit, KeyRange, Store, StoreError, Write};
 
 use super::read::read_event;
-use crate::check::Report;
+use crate::check::{Report, check_rows};
 use crate::error::ServiceError;
 use crate::keys;
 use crate::limits::SWEEP_STEP_ROWS;
@@ -45,12 +44,7 @@ fn delete(store: &dyn Store, range: &KeyRange) -> Result<(), ServiceError> {
 /// Every event can be read, and every row that says where one is leads to one.
 pub(crate) fn check_stories(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
     let view = store.view()?;
-    view.scan(&keys::story_events_all(), &mut |key, value| {
-        if let Err(error) = read_event(key, value) {
-            report.note(None, error);
-        }
-        ControlFlow::Continue(())
-    })?;
+    check_rows(&*view, &keys::story_events_all(), report, read_event)?;
     let mut range = Some(keys::story_index_all());
     while let Some(part) = range.take() {
         let page = store::scan_page(&*view, &part, SWEEP_STEP_ROWS)?;

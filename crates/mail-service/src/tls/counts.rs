@@ -11,7 +11,7 @@ use std::sync::Arc;
 use store::{Commit, Expected, KeyRange, Store, StoreError, Write};
 
 use super::{Counts, ProcessId, Subject};
-use crate::check::Report;
+use crate::check::{Report, check_rows};
 use crate::codec::tls::{decode_counted, decode_report, encode_counted, encode_report};
 use crate::error::ServiceError;
 use crate::keys::{self, TLS_COUNT, TLS_REPORT};
@@ -148,23 +148,14 @@ impl Service {
 
 pub(super) fn check(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
     let view = store.view()?;
-    view.scan(&KeyRange::prefix(TLS_COUNT), &mut |key, value| {
-        if keys::tls_count_domain(key).is_none() {
-            report.note(None, strange_key(key));
-        } else if let Err(error) = decode_counted(key, value) {
-            report.note(None, error);
-        }
-        ControlFlow::Continue(())
+    check_rows(&*view, &KeyRange::prefix(TLS_COUNT), report, |key, value| {
+        keys::tls_count_domain(key).ok_or_else(|| strange_key(key))?;
+        Ok::<_, ServiceError>(decode_counted(key, value)?)
     })?;
-    view.scan(&KeyRange::prefix(TLS_REPORT), &mut |key, value| {
-        if keys::tls_report_domain(key).is_none() {
-            report.note(None, strange_key(key));
-        } else if let Err(error) = decode_report(key, value) {
-            report.note(None, error);
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(())
+    check_rows(&*view, &KeyRange::prefix(TLS_REPORT), report, |key, value| {
+        keys::tls_report_domain(key).ok_or_else(|| strange_key(key))?;
+        Ok::<_, ServiceError>(decode_report(key, value)?)
+    })
 }
 
 /// Days before today whose counts are kept: a report is of one whole day, and is made on the next,

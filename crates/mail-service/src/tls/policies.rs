@@ -1,11 +1,10 @@
 //! The policies of domains (MTA-STS), kept until they end. RFC 8461 §5.1
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use store::{Commit, KeyRange, Store, StoreError, Write};
 
-use crate::check::Report;
+use crate::check::{Report, check_rows};
 use crate::codec::tls::{decode_policy, encode_policy};
 use crate::error::ServiceError;
 use crate::keys::{self, TLS_POLICY};
@@ -75,11 +74,5 @@ impl Service {
 }
 
 pub(super) fn check(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
-    store.view()?.scan(&KeyRange::prefix(TLS_POLICY), &mut |key, value| {
-        if let Err(error) = decode_policy(key, value) {
-            report.note(None, error);
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(())
+    check_rows(&*store.view()?, &KeyRange::prefix(TLS_POLICY), report, decode_policy)
 }
