@@ -6,10 +6,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::process::Command;
+use tokio::time::timeout;
 
 /// A program that makes and removes TXT records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,36 +68,19 @@ impl Hook {
         command.arg(format!("_acme-challenge.{name}.")).arg(value);
         // What it says on standard error stands beside the log.
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        let mut running = Running(command.spawn().map_err(HookError::NotRun)?);
-        let deadline = Instant::now() + HOOK_TIME_MAX;
-        loop {
-            match running.0.try_wait().map_err(HookError::NotRun)? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(HookError::Failed(status)),
-                None if Instant::now() >= deadline => return Err(HookError::TooSlow),
-                None => tokio::time::sleep(LOOK_INTERVAL).await,
-            }
-        }
-    }
-}
-
-/// Ends with whoever waits for it.
-struct Running(std::process::Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            // It may have ended in this moment; then there is nothing to do.
-            let _ = self.0.kill();
-            let _ = self.0.wait();
+        // It ends with whoever waits for it.
+        let mut running = command.kill_on_drop(true).spawn().map_err(HookError::NotRun)?;
+        match timeout(HOOK_TIME_MAX, running.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(HookError::Failed(status)),
+            Ok(Err(error)) => Err(HookError::NotRun(error)),
+            Err(_) => Err(HookError::TooSlow),
         }
     }
 }
 
 /// A record takes some minutes to reach all name servers.
 pub(crate) const HOOK_TIME_MAX: Duration = Duration::from_secs(300);
-
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {
