@@ -2,7 +2,6 @@
 //! envelope stands in its environment, and the status it exits with says what shall become of the
 //! message. `spamassassin --exit-code` and `clamdscan -` can be used as they are.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -75,7 +74,7 @@ impl FilterProgram {
         let mut tell = |name: &str, value: &str| {
             // A value with NUL would keep the program from starting at all.
             if !value.contains('\0') {
-                command.env(OsStr::new(name), value);
+                command.env(name, value);
             }
         };
         tell("PILLARBOX_CLIENT", &client.to_string());

@@ -178,3 +178,23 @@ impl Client {
         self.reply().await
     }
 }
+
+/// Brings a message; what the first recipient who is refused is answered, or its text.
+pub async fn bring(
+    client: &mut Client,
+    sender: &str,
+    recipients: &[&str],
+    message: &str,
+) -> String {
+    assert!(client.say(&format!("MAIL FROM:<{sender}>")).await.starts_with("250"));
+    for recipient in recipients {
+        let reply = client.say(&format!("RCPT TO:<{recipient}>")).await;
+        if !reply.starts_with("250") {
+            client.say("RSET").await;
+            return reply;
+        }
+    }
+    assert!(client.say("DATA").await.starts_with("354"));
+    client.send(&format!("{message}.\r\n")).await;
+    client.reply().await
+}

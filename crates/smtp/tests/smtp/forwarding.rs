@@ -16,7 +16,7 @@ use smtp::{
 };
 use testkit::dns::{Fault, NameServer, Zone};
 
-use crate::common::{Client, Harness};
+use crate::common::{Harness, bring};
 use crate::sink::{Manners, Sink, Taken};
 use crate::site::HOSTNAME;
 
@@ -119,20 +119,6 @@ impl Host {
         };
         verifier(&self.names).verify(&incoming).await
     }
-}
-
-async fn bring(client: &mut Client, sender: &str, recipients: &[&str], message: &str) -> String {
-    assert!(client.say(&format!("MAIL FROM:<{sender}>")).await.starts_with("250"));
-    for recipient in recipients {
-        let reply = client.say(&format!("RCPT TO:<{recipient}>")).await;
-        if !reply.starts_with("250") {
-            client.say("RSET").await;
-            return reply;
-        }
-    }
-    assert!(client.say("DATA").await.starts_with("354"));
-    client.send(&format!("{message}.\r\n")).await;
-    client.reply().await
 }
 
 fn relay(sink: &Sink) -> Relay {

@@ -15,7 +15,7 @@ use smtp::{
 };
 use testkit::dns::{NameServer, Zone};
 
-use crate::common::{Client, Harness};
+use crate::common::{self, Client, Harness};
 use crate::filter::{FakeFilter, Manner, answer};
 
 const HOME: &str = "home@pillarbox.example";
@@ -51,17 +51,8 @@ fn senders(checks: &Arc<Says>) -> Inbound {
 }
 
 async fn bring(client: &mut Client, recipients: &[&str], message: &str) -> String {
-    assert!(client.say("MAIL FROM:<news@harbour.example>").await.starts_with("250"));
-    for recipient in recipients {
-        let reply = client.say(&format!("RCPT TO:<{recipient}>")).await;
-        if !reply.starts_with("250") {
-            client.say("RSET").await;
-            return reply;
-        }
-    }
-    assert!(client.say("DATA").await.starts_with("354"));
-    client.send(&format!("{}.\r\n", message.replace('\n', "\r\n"))).await;
-    client.reply().await
+    let message = message.replace('\n', "\r\n");
+    common::bring(client, "news@harbour.example", recipients, &message).await
 }
 
 const MESSAGE: &str = "From: news@harbour.example\nSubject: tide\n\nlow\n";
